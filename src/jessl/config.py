@@ -1,0 +1,98 @@
+"""What a user decides about a pretraining: one frozen dataclass that importing costs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from jessl.names import unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain:
+    """A pretraining run. Only `data` is needed; None means: chosen from the data and printed.
+
+    Attributes:
+        data: SRC: a folder of images, .npz/.npy, tar shards, `digits`, `torchvision:NAME[:split]`.
+        labels: CSV file with columns path,label that adds or replaces labels.
+        x_key, y_key: names of the arrays in an .npz file.
+        out: run folder to write; refused when it holds another run, unless `resume`.
+        resume: continue the run in `out` from its last checkpoint.
+        objective: name of the method, a file in objectives/.
+        objective_options: fields of the method's config, e.g. {"cov": 4.0}.
+        encoder: `smallconv[:WIDTH]`, `timm:NAME` or `torchvision:NAME`.
+        stem: "small" (3x3 stride 1, no max-pool), "standard", or None: by image size (ResNets).
+        init: weights to start from: a run folder, a .safetensors or a weights-only .pt/.th file,
+            or "pretrained" for the weights published with a timm or torchvision encoder.
+        views: name of a preset of jessl.views.presets.
+        view_options: arguments of the preset, e.g. {"min_scale": 0.3}.
+        size: side of the views, pixels.
+        epochs: passes over the training images.
+        batch_size: images per optimizer step.
+        optimizer: "adamw", "sgd" or "lars".
+        lr: peak learning rate; None: the optimizer's base rate times batch_size / 256.
+        weight_decay: None: the optimizer's default; never applied to biases and norm layers.
+        warmup_epochs: linear warm-up; None: a tenth of the epochs, at most 10.
+        ema_start: first momentum of the teacher where the method has one; grows to 1 by cosine.
+        precision: "auto" (bfloat16 where the device computes in it, else float32), "float32",
+            "bfloat16", "float16".
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        seed: of weights, order and views.
+        holdout: images kept out of training for the online judgement; None: a tenth, at most
+            2048, and none below 640 images (then the sample is seen in training, and said so).
+        evaluate_epochs: epochs between two online judgements; None: ten over the run; 0: never.
+        checkpoint_epochs: epochs between two checkpoints; None: ten over the run.
+        checkpoint_seconds: wall time after which a checkpoint is written inside an epoch as well.
+        keep_checkpoints: how many of the latest checkpoints stay on disk; 0: all.
+        log_steps: steps over which a loss record is averaged; None: about 500 records a run.
+        workers: threads that read and decode images; None: the cores of the machine, at most 8.
+    """
+
+    data: str
+    labels: str | None = None
+    x_key: str | None = None
+    y_key: str | None = None
+    out: str | None = None
+    resume: bool = False
+    objective: str = "vicreg"
+    objective_options: dict[str, Any] = field(default_factory=dict)
+    encoder: str | None = None
+    stem: str | None = None
+    init: str | None = None
+    views: str = "simclr"
+    view_options: dict[str, Any] = field(default_factory=dict)
+    size: int | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    optimizer: str = "adamw"
+    lr: float | None = None
+    weight_decay: float | None = None
+    warmup_epochs: float | None = None
+    ema_start: float = 0.99
+    precision: str = "auto"
+    device: str = "auto"
+    seed: int = 0
+    holdout: int | None = None
+    evaluate_epochs: int | None = None
+    checkpoint_epochs: int | None = None
+    checkpoint_seconds: float = 600.0
+    keep_checkpoints: int = 2
+    log_steps: int | None = None
+    workers: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields as values that JSON holds."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Pretrain:
+        """The inverse of `as_json`.
+
+        Raises:
+            ValueError: for a field that does not exist, with the nearest names.
+        """
+        allowed = {f.name for f in fields(cls)}
+        for name in values:
+            if name not in allowed:
+                raise ValueError(unknown("field of config.json", name, allowed))
+        return cls(**values)
