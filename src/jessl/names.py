@@ -24,6 +24,8 @@ def unknown(argument: str, value: str, known: Iterable[str], *, most: int = 20) 
     near = difflib.get_close_matches(value, names, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     shown = ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
-    return f"unknown {argument} {value!r}{hint} Allowed: {shown}" if hint else (
-        f"unknown {argument} {value!r}. Allowed: {shown}"
+    return (
+        f"unknown {argument} {value!r}{hint} Allowed: {shown}"
+        if hint
+        else (f"unknown {argument} {value!r}. Allowed: {shown}")
     )

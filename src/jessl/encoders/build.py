@@ -1,0 +1,191 @@
+"""Encoders by name: `smallconv[:WIDTH]`, `timm:NAME`, `torchvision:NAME`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from jessl.encoders.encoder import Encoder, Preprocess
+from jessl.encoders.smallconv import DEFAULT_WIDTH, SmallConv
+from jessl.names import one_of, unknown
+
+_HALF = (0.5, 0.5, 0.5)
+_QUARTER = (0.25, 0.25, 0.25)
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# up to this side a ResNet's stride-2 stem and max-pool throw most of the image away
+SMALL_STEM_PX = 64
+
+
+def build_encoder(
+    name: str, *, size: int | None = None, stem: str | None = None, pretrained: bool = False
+) -> Encoder:
+    """Build an encoder.
+
+    Args:
+        name: `smallconv` or `smallconv:WIDTH` (own small net, dim 8 x WIDTH, default 16),
+            `timm:NAME` or `torchvision:NAME`.
+        size: side of the images, pixels; None: what the published weights expect, 32 for smallconv.
+        stem: "small" (3x3 stride 1, no max-pool; ResNets only), "standard", or None: small for
+            ResNets up to 64 pixels unless `pretrained`.
+        pretrained: fetch the published weights (needs the network the first time).
+
+    Raises:
+        ValueError: for an unknown family or name, with the nearest names, or a stem that does
+            not fit.
+    """
+    family, _, rest = name.partition(":")
+    if stem is not None:
+        one_of("stem", stem, ("small", "standard"))
+    if family == "smallconv":
+        return _smallconv(rest, size, stem, pretrained)
+    if not rest and family not in ("timm", "torchvision"):
+        raise ValueError(_no_family(family))
+    one_of("encoder", family, ("smallconv", "timm", "torchvision"))
+    if not rest:
+        raise ValueError(f"encoder {name!r} lacks a model: {family}:NAME, e.g. {family}:resnet18")
+    make = _timm if family == "timm" else _torchvision
+    body, dim, preprocess = make(rest, size, pretrained)
+    small = stem == "small" or (
+        stem is None and not pretrained and preprocess.size <= SMALL_STEM_PX and _is_resnet(body)
+    )
+    if small:
+        _small_stem(name, body)
+    stem = "small" if small else "standard"
+    return Encoder(body, dim=dim, preprocess=preprocess, name=name, stem=stem)
+
+
+def _smallconv(rest: str, size: int | None, stem: str | None, pretrained: bool) -> Encoder:
+    if pretrained:
+        raise ValueError("smallconv has no published weights; give a file or a run folder instead")
+    if stem == "standard":
+        raise ValueError("smallconv has only the small stem; leave stem out")
+    if rest and not rest.isdigit() or rest == "0":
+        raise ValueError(f"encoder smallconv takes a width of 1 or more, got {rest!r}")
+    size = size or 32
+    if size < 8:
+        raise ValueError(f"smallconv needs images of at least 8 pixels a side, got {size}")
+    width = int(rest) if rest else DEFAULT_WIDTH
+    body = SmallConv(width, size=size)
+    name = f"smallconv:{width}"
+    return Encoder(
+        body, dim=body.dim, preprocess=Preprocess(size, _HALF, _QUARTER), name=name, stem="small"
+    )
+
+
+def _timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, int, Preprocess]:
+    import timm
+
+    base = name.partition(".")[0]
+    known = timm.list_models()
+    if base not in known:
+        raise ValueError(unknown("timm model", name, known, most=8))
+    options: dict[str, Any] = {}
+    card = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if size is not None and card is not None and card.fixed_input_size:
+        options["img_size"] = size
+    body = _fetched(
+        name, lambda: timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    )
+    data = timm.data.resolve_data_config({}, model=body)
+    preprocess = Preprocess(
+        size or data["input_size"][1],
+        tuple(data["mean"]),
+        tuple(data["std"]),
+        data["crop_pct"] if pretrained and size is None else 1.0,
+    )
+    return body, int(body.num_features), preprocess
+
+
+def _torchvision(
+    name: str, size: int | None, pretrained: bool
+) -> tuple[nn.Module, int, Preprocess]:
+    import torchvision
+
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise ValueError(unknown("torchvision model", name, known, most=8))
+    options: dict[str, Any] = {"weights": "DEFAULT"} if pretrained else {}
+    if name.startswith("vit") and size is not None and not pretrained:
+        options["image_size"] = size
+    body = _fetched(name, lambda: torchvision.models.get_model(name, **options))
+    dim = _cut_head(name, body)
+    preprocess = Preprocess(
+        size or 224, _IMAGENET_MEAN, _IMAGENET_STD, 0.875 if pretrained and size is None else 1.0
+    )
+    return body, dim, preprocess
+
+
+def _no_family(name: str) -> str:
+    """The line for a bare model name: where it is to be had, or what comes near."""
+    import timm
+
+    if name in timm.list_models():
+        return f"encoder {name!r} lacks its family: write timm:{name}"
+    near = [f"timm:{m}" for m in timm.list_models(f"*{name}*")[:3]]
+    return unknown("encoder", name, ["smallconv", *near]) + ", timm:NAME, torchvision:NAME"
+
+
+def _fetched(name: str, make: Callable[[], nn.Module]) -> nn.Module:
+    """Run `make`; a failed fetch of weights becomes one line."""
+    from urllib.error import URLError
+
+    # the hub's client announces each of its dozen retries
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # both libraries warn about their own defaults
+            return make()
+    except (URLError, OSError) as error:
+        raise ValueError(
+            f"the published weights of {name} could not be fetched ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]}); download them elsewhere and give the file to --init"
+        ) from None
+
+
+def _cut_head(name: str, body: nn.Module) -> int:
+    """Replace the last linear layer of a torchvision classifier by the identity."""
+    for attribute in ("fc", "classifier", "heads", "head"):
+        head = getattr(body, attribute, None)
+        if isinstance(head, nn.Linear):
+            setattr(body, attribute, nn.Identity())
+            return head.in_features
+        if isinstance(head, nn.Sequential):
+            for key, layer in reversed(list(head.named_children())):
+                if isinstance(layer, nn.Linear):
+                    setattr(head, key, nn.Identity())
+                    return layer.in_features
+    raise ValueError(f"torchvision model {name!r} has no linear head to cut; take it from timm")
+
+
+def _is_resnet(body: nn.Module) -> bool:
+    return hasattr(body, "conv1") and hasattr(body, "maxpool") and hasattr(body, "layer4")
+
+
+def _small_stem(name: str, body: Any) -> None:
+    """Give a ResNet a 3x3 stride-1 first convolution and no max-pool."""
+    if not _is_resnet(body):
+        raise ValueError(f"stem 'small' is for ResNets; {name} is none, leave stem out")
+    first = body.conv1
+    if isinstance(first, nn.Sequential):  # a deep stem is three 3x3 already
+        first[0].stride = (1, 1)
+    else:
+        new = nn.Conv2d(first.in_channels, first.out_channels, 3, 1, 1, bias=False)
+        nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+        body.conv1 = new
+    body.maxpool = nn.Identity()
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Build modules from `seed` and leave torch's generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
