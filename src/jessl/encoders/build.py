@@ -67,7 +67,7 @@ def _smallconv(rest: str, size: int | None, stem: str | None, pretrained: bool) 
         raise ValueError("smallconv has no published weights; give a file or a run folder instead")
     if stem == "standard":
         raise ValueError("smallconv has only the small stem; leave stem out")
-    if rest and not rest.isdigit() or rest == "0":
+    if (rest and not rest.isdigit()) or rest == "0":
         raise ValueError(f"encoder smallconv takes a width of 1 or more, got {rest!r}")
     size = size or 32
     if size < 8:
@@ -80,7 +80,7 @@ def _smallconv(rest: str, size: int | None, stem: str | None, pretrained: bool) 
     )
 
 
-def _timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, int, Preprocess]:
+def _timm(name: str, size: int | None, pretrained: bool) -> tuple[Any, int, Preprocess]:
     import timm
 
     base = name.partition(".")[0]
@@ -91,7 +91,7 @@ def _timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, int
     card = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if size is not None and card is not None and card.fixed_input_size:
         options["img_size"] = size
-    body = _fetched(
+    body: Any = _fetched(
         name, lambda: timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     )
     data = timm.data.resolve_data_config({}, model=body)
@@ -101,7 +101,7 @@ def _timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, int
         tuple(data["std"]),
         data["crop_pct"] if pretrained and size is None else 1.0,
     )
-    return body, int(body.num_features), preprocess
+    return body, body.num_features, preprocess
 
 
 def _torchvision(
@@ -175,7 +175,8 @@ def _small_stem(name: str, body: Any) -> None:
         raise ValueError(f"stem 'small' is for ResNets; {name} is none, leave stem out")
     first = body.conv1
     if isinstance(first, nn.Sequential):  # a deep stem is three 3x3 already
-        first[0].stride = (1, 1)
+        deep: Any = first[0]
+        deep.stride = (1, 1)
     else:
         new = nn.Conv2d(first.in_channels, first.out_channels, 3, 1, 1, bias=False)
         nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")

@@ -1,7 +1,8 @@
 """What an encoder sees: k random views of an image, as recipes, parameters and pixels."""
 
 from jessl.views import presets as presets
+from jessl.views.central import CentralView as CentralView
 from jessl.views.recipe import View as View
 from jessl.views.recipe import Views as Views
 
-__all__ = ["View", "Views", "presets"]
+__all__ = ["CentralView", "View", "Views", "presets"]

@@ -77,7 +77,7 @@ def resize_weights(
 
 def _crop_batch(size: int, images: torch.Tensor, params: Params) -> torch.Tensor:
     """Crop and resize equally sized images uint8 [n, h, w, c] to float32 [n, c, size, size]."""
-    n, h, w, c = images.shape
+    h, w = images.shape[1:3]
     box = {k: torch.from_numpy(v) for k, v in params.items() if k.startswith("crop_")}
     flipped = torch.from_numpy(params["flipped"])
     down = resize_weights(

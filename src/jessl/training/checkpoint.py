@@ -1,0 +1,116 @@
+"""Checkpoints: a folder a step, there whole or not at all; tensors as data, never code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from jessl.files import whole_folder
+
+MODEL = "model.safetensors"
+STATE = "state.pt"
+_NAME = re.compile(r"step-(\d{9})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds: named tensors of the modules, and the state of everything else."""
+
+    path: Path
+    step: int
+    tensors: dict[str, torch.Tensor]
+    state: dict[str, Any]
+
+
+def save(folder: Path, step: int, modules: dict[str, nn.Module], state: dict[str, Any]) -> Path:
+    """Write folder/step-000000120 with model.safetensors and state.pt.
+
+    Args:
+        folder: the checkpoints of a run.
+        step: optimizer steps taken.
+        modules: tensors are named MODULE.NAME.
+        state: tensors, numbers, strings, lists and dicts: what torch.load reads weights-only.
+    """
+    from safetensors.torch import save_file
+
+    path = folder / f"step-{step:09d}"
+    tensors = {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
+    with whole_folder(path) as part:
+        save_file(tensors, part / MODEL)
+        torch.save({"step": step, **state}, part / STATE)
+    return path
+
+
+def steps(folder: Path) -> list[tuple[int, Path]]:
+    """(step, path) of the complete checkpoints of a run, in rising order."""
+    if not folder.is_dir():
+        return []
+    found = [(m, p) for p in folder.iterdir() if (m := _NAME.fullmatch(p.name)) and p.is_dir()]
+    return sorted((int(m[1]), p) for m, p in found)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        ValueError: naming the file when one is missing, truncated or holds more than data.
+    """
+    from safetensors.torch import load_file
+
+    file = path / MODEL
+    try:
+        tensors = load_file(file)
+        file = path / STATE
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        step = int(state.pop("step"))
+    except Exception as error:  # safetensors, zip and pickle errors have no common base
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(f"cannot read checkpoint {file}: {reason}") from None
+    return Checkpoint(path, step, tensors, state)
+
+
+def load_latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that can be read, and one line for each newer one that cannot."""
+    notes: list[str] = []
+    for _, path in reversed(steps(folder)):
+        try:
+            return load(path), notes
+        except ValueError as error:
+            notes.append(str(error))
+    return None, notes
+
+
+def restore(modules: dict[str, nn.Module], tensors: dict[str, torch.Tensor], where: Path) -> None:
+    """Load named tensors into modules; every name and shape must fit.
+
+    Raises:
+        ValueError: naming the first tensor that does not.
+    """
+    for name, module in modules.items():
+        own = {
+            k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")
+        }
+        try:
+            module.load_state_dict(own)
+        except RuntimeError as error:
+            line = " ".join(str(error).split())[:300]
+            raise ValueError(
+                f"checkpoint {where} does not fit this configuration: {line}"
+            ) from None
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Delete all but the `keep` newest checkpoints; 0 keeps all."""
+    if keep:
+        for _, path in steps(folder)[:-keep]:
+            shutil.rmtree(path)
