@@ -1,0 +1,18 @@
+"""Sources of images, and batches of their views."""
+
+from __future__ import annotations
+
+from jessl.data.decode import UnreadableImage
+from jessl.data.loader import Batch, Loader
+from jessl.data.sources import Source, Subset, Unlabelled, open_source, split
+
+__all__ = [
+    "Batch",
+    "Loader",
+    "Source",
+    "Subset",
+    "Unlabelled",
+    "UnreadableImage",
+    "open_source",
+    "split",
+]

@@ -1,0 +1,211 @@
+"""Encoder and source to Embeddings: the verb `jessl.embed`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from jessl import runs
+from jessl.data import Loader, Source, open_source
+from jessl.embeddings import Embeddings
+from jessl.encoders import Encoder, build_encoder, load_weights, seeded
+from jessl.names import one_of
+from jessl.objectives import Objective, build_objective
+from jessl.training import checkpoint
+from jessl.training.devices import pick_device
+from jessl.views import CentralView
+
+LAYERS = ("backbone", "projector")
+
+
+def embed(
+    encoder: str | Path | runs.Run | Encoder,
+    source: Any,
+    *,
+    out: str | Path | None = None,
+    batch_size: int = 256,
+    layers: Sequence[str] = ("backbone",),
+    init: str | Path | None = None,
+    stem: str | None = None,
+    size: int | None = None,
+    labels: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    seed: int = 0,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Embeddings | dict[str, Embeddings]:
+    """Representations of images: evaluation mode, one central view, float32.
+
+    Args:
+        encoder: an Encoder, a run (or its folder), or a name that `build_encoder` knows, whose
+            weights are the published ones unless `init` says otherwise.
+        source: a Source or anything `open_source` accepts, n images.
+        out: where to save: a folder of embeddings, or with several layers a folder of such.
+        batch_size: images at a time.
+        layers: "backbone" [n, dim], and for runs "projector" [n, out], where RankMe is defined.
+        init: weights for a named encoder: a file, or "random" (from `seed`).
+        stem, size: as in `build_encoder`, for named encoders.
+        labels: CSV file with columns path,label.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        workers: threads that decode.
+        seed: of random weights.
+        on_batch: told (images done, images in all).
+
+    Returns:
+        Embeddings, or a dict of them when several layers are asked for. Images that cannot be
+        read have no row; meta["unreadable"] names them with the reasons.
+
+    Raises:
+        ValueError: for an unknown encoder or layer, weights that do not fit, or a source of which
+            no image can be read.
+    """
+    for layer in layers:
+        one_of("layer", layer, LAYERS)
+    if not layers:
+        raise ValueError(f"layers must name at least one of {', '.join(LAYERS)}")
+    opened = open_source(source, labels=labels)
+    net, objective, provenance = open_encoder(encoder, init=init, stem=stem, size=size, seed=seed)
+    if "projector" in layers and objective is None:
+        raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
+    found = extract(
+        net.to(pick_device(device)),
+        objective,
+        opened,
+        layers=layers,
+        batch_size=batch_size,
+        workers=workers,
+        meta=provenance,
+        on_batch=on_batch,
+    )
+    if out is not None:
+        for layer, embeddings in found.items():
+            embeddings.save(Path(out) if len(found) == 1 else Path(out) / layer)
+    return found if len(found) > 1 else found[layers[0]]
+
+
+def open_encoder(
+    encoder: str | Path | runs.Run | Encoder,
+    *,
+    init: str | Path | None = None,
+    stem: str | None = None,
+    size: int | None = None,
+    seed: int = 0,
+) -> tuple[Encoder, Objective | None, dict[str, Any]]:
+    """Encoder, its objective where it has one, and where both came from (JSON values)."""
+    if isinstance(encoder, Encoder):
+        return encoder, None, {"encoder": encoder.name}
+    if isinstance(encoder, runs.Run) or runs.is_run(encoder):
+        if init is not None or stem is not None or size is not None:
+            raise ValueError("a run has its own weights, stem and size: leave init, stem, size out")
+        run = encoder if isinstance(encoder, runs.Run) else runs.Run.open(encoder)
+        return _of_run(run)
+    name = str(encoder)
+    if Path(name).is_dir():
+        runs.Run.open(name)  # says why it is none
+    random = str(init) == "random"
+    pretrained = init is None or str(init) == "pretrained"
+    with seeded(seed):
+        net = build_encoder(name, size=size, stem=stem, pretrained=pretrained)
+    if init is not None and not random and not pretrained:
+        load_weights(net, weights_file(init))
+    weights = f"random, seed {seed}" if random else str(init or "published")
+    return net, None, {"encoder": net.name, "stem": net.stem, "weights": weights}
+
+
+def weights_file(init: str | Path) -> Path:
+    """The file behind --init: itself, or the newest checkpoint's weights of a run folder."""
+    if not runs.is_run(init):
+        return Path(init)
+    steps = checkpoint.steps(runs.Run.open(init).checkpoints)
+    if not steps:
+        raise ValueError(f"run {init} has no checkpoint yet")
+    return steps[-1][1] / checkpoint.MODEL
+
+
+def _of_run(run: runs.Run) -> tuple[Encoder, Objective, dict[str, Any]]:
+    chosen = run.chosen()
+    assert chosen.encoder is not None
+    latest, notes = checkpoint.load_latest(run.checkpoints)
+    if latest is None:
+        raise ValueError("; ".join([f"run {run.path} has no checkpoint that can be read", *notes]))
+    net = build_encoder(chosen.encoder, size=chosen.size, stem=chosen.stem)
+    objective = build_objective(chosen.objective, net.dim, chosen.objective_options)
+    checkpoint.restore(
+        {"encoder": net, "objective": objective}, latest.tensors, latest.path / checkpoint.MODEL
+    )
+    provenance = {
+        "encoder": net.name,
+        "stem": net.stem,
+        "weights": f"run {run.name}, step {latest.step}",
+        "objective": chosen.objective,
+    }
+    return net, objective, provenance
+
+
+@torch.inference_mode()
+def extract(
+    encoder: Encoder,
+    objective: Objective | None,
+    source: Source,
+    *,
+    layers: Sequence[str],
+    batch_size: int = 256,
+    workers: int | None = None,
+    meta: dict[str, Any] | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> dict[str, Embeddings]:
+    """Embeddings of all readable images at each layer; modes of the modules are put back."""
+    device = next(encoder.parameters()).device
+    p = encoder.preprocess
+    view = CentralView(p.size, p.mean, p.std, p.crop_share)
+    loader = Loader(
+        source, view, batch_size, shuffle=False, workers=workers, unreadable="drop", device=device
+    )
+    modules: list[nn.Module] = [encoder] if objective is None else [encoder, objective]
+    were_training = [m.training for m in modules]
+    for m in modules:
+        m.eval()
+    rows: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+    ids: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    done = 0
+    try:
+        for batch in loader:
+            h = encoder(batch.views[0]).float()
+            for layer in layers:
+                out = h if layer == "backbone" or objective is None else objective.project(h)
+                rows[layer].append(out.float().cpu().numpy())
+            ids.append(batch.ids.numpy())
+            if batch.labels is not None:
+                labels.append(batch.labels.numpy())
+            done += len(batch.ids)
+            if on_batch is not None:
+                on_batch(done, len(source))
+    finally:
+        for m, was in zip(modules, were_training, strict=True):
+            m.train(was)
+    if not done:
+        where, reason = next(iter(loader.skipped.items()), (source.name, "it is empty"))
+        raise ValueError(f"not one image of {source.name} can be read; first {where}: {reason}")
+    told = {
+        **(meta or {}),
+        "data": source.name,
+        "data_checksum": source.fingerprint(),
+        "classes": list(source.classes) if source.classes is not None else None,
+        "preprocess": {"size": p.size, "mean": p.mean, "std": p.std, "crop_share": p.crop_share},
+        "unreadable": loader.skipped,
+    }
+    return {
+        layer: Embeddings(
+            np.concatenate(rows[layer]),
+            np.concatenate(labels) if labels else None,
+            np.concatenate(ids),
+            {**told, "layer": layer},
+        )
+        for layer in layers
+    }

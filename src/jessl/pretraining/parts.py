@@ -1,0 +1,190 @@
+"""The parts of a training, built from a configuration in which everything is decided."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import statistics
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from jessl.config import Pretrain
+from jessl.data import Loader, Source, Subset, open_source, split
+from jessl.encoders import Encoder, build_encoder, load_weights, seeded
+from jessl.extract import weights_file
+from jessl.objectives import Objective, build_objective
+from jessl.pictures import unnormalised
+from jessl.training.devices import pick_precision
+from jessl.training.loop import Trainer
+from jessl.training.optimizers import build_optimizer
+from jessl.views import Views
+from jessl.views.presets import preset
+
+# images of the fixed sample that is judged while training
+_SAMPLE = 2_048
+# steps that the estimate of the time is the median of, after one to warm up
+_TIMED_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a training is made of.
+
+    Attributes:
+        source: all images; train: those to train on; sample: the fixed ones judged on the way.
+        held_out: whether the sample is kept out of the training.
+        notes: what a user should know of weights that were left aside.
+    """
+
+    config: Pretrain
+    source: Source
+    train: Source
+    sample: Source
+    held_out: bool
+    views: Views
+    encoder: Encoder
+    objective: Objective
+    loader: Loader
+    trainer: Trainer
+    notes: tuple[str, ...]
+
+
+def open_data(config: Pretrain) -> Source:
+    """The images of a configuration."""
+    return open_source(config.data, labels=config.labels, x_key=config.x_key, y_key=config.y_key)
+
+
+def build(config: Pretrain, source: Source, device: torch.device) -> Parts:
+    """Build everything; weights and order come from config.seed alone."""
+    assert config.encoder is not None
+    assert config.size is not None
+    assert config.batch_size is not None
+    assert config.holdout is not None
+    assert config.epochs is not None
+    assert config.lr is not None
+    assert config.weight_decay is not None
+    assert config.warmup_epochs is not None
+    train, sample = _divided(source, config.holdout, config.seed)
+    with seeded(config.seed):
+        encoder = build_encoder(
+            config.encoder,
+            size=config.size,
+            stem=config.stem,
+            pretrained=config.init == "pretrained",
+        )
+        objective = build_objective(config.objective, encoder.dim, config.objective_options)
+    notes = []
+    if config.init is not None and config.init != "pretrained":
+        unused = load_weights(encoder, weights_file(config.init))
+        if unused:
+            notes.append(f"{len(unused)} tensors of {config.init} have no place, e.g. {unused[0]}")
+    views = preset(config.views, config.size, config.view_options).normalised(
+        encoder.preprocess.mean, encoder.preprocess.std
+    )
+    loader = Loader(
+        train,
+        views,
+        config.batch_size,
+        seed=config.seed,
+        workers=config.workers,
+        device=device,
+        drop_last=True,
+    )
+    encoder.to(device)
+    objective.to(device)
+    trainer = Trainer(
+        encoder=encoder,
+        objective=objective,
+        optimizer=build_optimizer(
+            config.optimizer, [encoder, objective], lr=config.lr, weight_decay=config.weight_decay
+        ),
+        lr=config.lr,
+        total_steps=config.epochs * len(loader),
+        warmup_steps=round(config.warmup_epochs * len(loader)),
+        ema_start=config.ema_start,
+        precision=pick_precision(config.precision, device),
+        device=device,
+    )
+    return Parts(
+        config=config,
+        source=source,
+        train=train,
+        sample=sample,
+        held_out=config.holdout > 0,
+        views=views,
+        encoder=encoder,
+        objective=objective,
+        loader=loader,
+        trainer=trainer,
+        notes=tuple(notes),
+    )
+
+
+def _divided(source: Source, holdout: int, seed: int) -> tuple[Source, Source]:
+    """Images to train on, and the fixed sample; without a hold-out the sample is trained on."""
+    if holdout:
+        return split(source, holdout / len(source), seed)
+    if len(source) <= _SAMPLE:
+        return source, source
+    return source, split(source, _SAMPLE / len(source), seed)[1]
+
+
+def seconds_per_step(parts: Parts) -> float:
+    """Median time of a few steps on copies of the modules; the training is left untouched."""
+    encoder, objective = copy.deepcopy((parts.encoder, parts.objective))
+    optimizer = build_optimizer(
+        parts.config.optimizer, [encoder, objective], lr=0.0, weight_decay=0.0
+    )
+    trainer = dataclasses.replace(
+        parts.trainer, encoder=encoder, objective=objective, optimizer=optimizer
+    )
+    trainer.set_training()
+    loader = copy.copy(parts.loader)
+    loader.load_state_dict({"epoch": 0, "batch": 0})
+    state = torch.get_rng_state()
+    times = []
+    since = time.perf_counter()
+    for batch in loader:
+        trainer.take_step(batch.views)
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - since)
+        if len(times) > _TIMED_STEPS:
+            break
+        since = time.perf_counter()
+    torch.set_rng_state(state)
+    return statistics.median(times[1:] or times)
+
+
+def judged_images(source: Source, most: int, seed: int) -> Source:
+    """At most `most` images of a source, chosen by a hash of their ids."""
+    if len(source) <= most:
+        return source
+    part: Subset = split(source, most / len(source), seed)[1]
+    return part
+
+
+def picture_rows(parts: Parts, count: int = 6) -> list[list[np.ndarray]]:
+    """For a few images: the image and its views in epoch 0, as uint8 pictures."""
+    chosen = np.unique(np.linspace(0, len(parts.train) - 1, min(count, len(parts.train))).round())
+    some = Subset(parts.train, chosen.astype(np.int64))
+    loader = Loader(
+        some, parts.views, count, seed=parts.config.seed, shuffle=False, unreadable="drop"
+    )
+    rows: list[list[np.ndarray]] = []
+    for epoch in (0, 1):
+        loader.epoch = epoch
+        for batch in loader:
+            views = [
+                unnormalised(v.cpu().numpy(), parts.views.mean, parts.views.std)
+                for v in batch.views
+            ]
+            if not rows:
+                at = {int(i): k for k, i in enumerate(some.ids)}
+                rows = [[some.read(at[int(i)])] for i in batch.ids]
+            for k, row in enumerate(rows):
+                row.extend(v[k] for v in views)
+    return rows

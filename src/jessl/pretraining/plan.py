@@ -1,0 +1,120 @@
+"""What a pretraining does when the user left it open: chosen from the data, and told."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from jessl.config import Pretrain
+from jessl.data import Source
+from jessl.names import one_of
+from jessl.training.optimizers import DEFAULTS
+
+# steps of a run whose epochs the user left open
+_STEPS = {"cpu": 2_000, "cuda": 20_000}
+_MOST_EPOCHS = 400
+_MOST_HOLDOUT = 2_048
+_LEAST_FOR_HOLDOUT = 640
+
+
+def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
+    """The configuration with every None decided.
+
+    Args:
+        asked: what the user gave.
+        source: the images.
+        device: where the training runs; a GPU gets larger views and encoders.
+
+    Raises:
+        ValueError: for values that no training can have, naming them.
+    """
+    _check(asked)
+    one_of("optimizer", asked.optimizer, DEFAULTS)
+    size = asked.size or default_size(source, device)
+    encoder = asked.encoder or _encoder(size, device)
+    holdout = asked.holdout if asked.holdout is not None else default_holdout(len(source))
+    n_train = len(source) - holdout
+    if n_train < 2:
+        raise ValueError(
+            f"training needs at least 2 images; {source.name} has {len(source)}, "
+            f"{holdout} of them held out"
+        )
+    batch = asked.batch_size or _batch(n_train)
+    if batch < 2:
+        raise ValueError(f"batch_size must be at least 2, got {batch}")
+    if batch > n_train:
+        raise ValueError(
+            f"batch_size {batch} is more than the {n_train} images to train on in {source.name}"
+        )
+    per_epoch = n_train // batch
+    epochs = asked.epochs or int(np.clip(_STEPS[device.type] // per_epoch, 1, _MOST_EPOCHS))
+    base_lr, weight_decay = DEFAULTS[asked.optimizer]
+    return dataclasses.replace(
+        asked,
+        size=size,
+        encoder=encoder,
+        holdout=holdout,
+        batch_size=batch,
+        epochs=epochs,
+        lr=asked.lr if asked.lr is not None else base_lr * batch / 256,
+        weight_decay=asked.weight_decay if asked.weight_decay is not None else weight_decay,
+        warmup_epochs=(
+            asked.warmup_epochs if asked.warmup_epochs is not None else min(10.0, epochs / 10)
+        ),
+        evaluate_epochs=(
+            asked.evaluate_epochs if asked.evaluate_epochs is not None else -(-epochs // 10)
+        ),
+        checkpoint_epochs=asked.checkpoint_epochs or -(-epochs // 10),
+        log_steps=asked.log_steps or max(1, epochs * per_epoch // 500),
+    )
+
+
+def default_size(source: Source, device: torch.device) -> int:
+    """Side of the views: that of the images, from 16 up to 224 pixels on a GPU and 96 on a CPU."""
+    heights, widths = source.sizes()
+    side = int(np.median(np.minimum(heights, widths)))
+    return int(np.clip(side, 16, 224 if device.type == "cuda" else 96))
+
+
+def default_holdout(n: int) -> int:
+    """Images kept out of training: a tenth, at most 2048, none of fewer than 640."""
+    return min(_MOST_HOLDOUT, n // 10) if n >= _LEAST_FOR_HOLDOUT else 0
+
+
+def _encoder(size: int, device: torch.device) -> str:
+    if device.type != "cuda":
+        return "smallconv"
+    return "timm:resnet18" if size <= 96 else "timm:resnet50"
+
+
+def _batch(n_train: int) -> int:
+    """A power of two, 256 at most, that leaves at least four steps an epoch where it can."""
+    return int(np.clip(2 ** int(np.log2(max(2, n_train // 4))), 2, 256))
+
+
+def _check(asked: Pretrain) -> None:
+    """Refuse numbers out of range."""
+    least = {
+        "size": 8,
+        "epochs": 1,
+        "batch_size": 2,
+        "holdout": 0,
+        "evaluate_epochs": 0,
+        "checkpoint_epochs": 1,
+        "keep_checkpoints": 0,
+        "log_steps": 1,
+        "workers": 1,
+        "lr": 0,
+        "weight_decay": 0,
+        "warmup_epochs": 0,
+        "checkpoint_seconds": 0,
+        "seed": 0,
+    }
+    for name, low in least.items():
+        value = getattr(asked, name)
+        if value is not None and value < low:
+            raise ValueError(f"{name} must be at least {low}, got {value}")
+    if not 0 <= asked.ema_start <= 1:
+        raise ValueError(f"ema_start must be in [0, 1], got {asked.ema_start}")

@@ -1,0 +1,99 @@
+"""What a person sees of a training: a bar on a terminal, a few lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from jessl.training.loop import Progress
+
+# share of the run between two lines where there is no terminal
+_LINE_SHARE = 0.1
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Bar:
+    """Progress of a training on standard error: loss, images/s, time left, RankMe."""
+
+    def __init__(self, total_steps: int, *, start: int, quiet: bool) -> None:
+        self._total = total_steps
+        self._start = start
+        self._quiet = quiet
+        self._rankme: float | None = None
+        self._told = start / total_steps
+        self._since = time.perf_counter()
+        self._bar = None
+        if not quiet and sys.stderr.isatty():
+            self._bar = _rich_bar()
+            self._task = self._bar.add_task("training", total=total_steps, completed=start, text="")
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def judged(self, numbers: dict[str, float]) -> None:
+        """Show a new RankMe from now on."""
+        self._rankme = numbers.get("rankme/projector")
+
+    def update(self, progress: Progress) -> None:
+        """Show where the training is."""
+        if self._quiet:
+            return
+        text = f"loss {progress.loss:.4g}  {progress.images_per_second:,.0f} images/s"
+        if self._rankme is not None:
+            text += f"  RankMe {self._rankme:.1f}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=progress.step, text=text)
+            return
+        share = progress.step / self._total
+        if share - self._told >= _LINE_SHARE or progress.step == self._total:
+            self._told = share
+            spent = time.perf_counter() - self._since
+            left = spent / max(1, progress.step - self._start) * (self._total - progress.step)
+            say(f"  epoch {progress.epoch:6.1f}  {share:4.0%}  {text}  {duration(left)} left")
+
+
+def _rich_bar():  # type: ignore[no-untyped-def]  # rich is imported where it is used
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 42 s, 3 min 10 s, 2 h 05 min."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
