@@ -1,0 +1,359 @@
+"""Sources: indexable images with stable ids, whatever they lie in; `open_source` is the door."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jessl.data.decode import UnreadableImage, printable
+
+# A hold-out of an array is copied into an array of its own, up to this size.
+_COPY_BYTES = 4 << 30
+
+_ALLOWED = (
+    "a folder of images, a .npz or .npy file, tar shards (a .tar, a folder of .tar, or a pattern "
+    "like shard-{000..012}.tar), digits, torchvision:NAME[:split], hf:NAME[:split], an array "
+    "[n, h, w] or [n, h, w, c], a pair (images, labels), or a Source"
+)
+
+
+class Source(ABC):
+    """Images that can be read by index, from many threads at once.
+
+    Attributes:
+        name: what the user gave, for messages and provenance.
+        ids: int64 [n], unique and the same at every opening: a 63-bit hash of the key of an image
+            in folders and shards, the row number in arrays.
+        labels: int64 [n], -1 where missing; None when there are none at all.
+        classes: names of the labels 0, 1, ...; None when they have no names.
+        notes: lines that a user should be told about what was left out or assumed.
+    """
+
+    name: str
+    ids: np.ndarray
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @abstractmethod
+    def read(self, index: int) -> np.ndarray:
+        """Image `index` (0..n-1): uint8 [h, w, c], c 1 or 3, contiguous; not to be written into.
+
+        Raises:
+            UnreadableImage: when it cannot be decoded.
+        """
+
+    @abstractmethod
+    def key(self, index: int) -> str:
+        """What image `index` is called in its source, and in a file of labels.
+
+        The path relative to the folder (with /), the key in a shard, or the row number.
+        """
+
+    @abstractmethod
+    def where(self, index: int) -> str:
+        """Where image `index` lies, for messages: a path, or "row 17 of x.npz"."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change when the images or labels do; cheap.
+
+        Arrays are hashed by their bytes (above 64 MiB by evenly spaced rows), files by their keys
+        and sizes in bytes.
+        """
+
+    def array(self) -> np.ndarray | None:
+        """All images as uint8 [n, h, w, c] when they are one array already, else None."""
+        return None
+
+    def sizes(self, sample: int = 64) -> tuple[np.ndarray, np.ndarray]:
+        """Heights and widths (int64, pixels) of up to `sample` evenly spaced images.
+
+        Only headers are read where there are headers. Unreadable images are left out.
+
+        Raises:
+            UnreadableImage: when not one of the sample can be read.
+        """
+        found: list[tuple[int, int]] = []
+        first: UnreadableImage | None = None
+        for index in _evenly(len(self), sample):
+            try:
+                found.append(self.size(int(index)))
+            except UnreadableImage as error:
+                first = first or error
+        if not found and first is not None:
+            raise first
+        both = np.array(found, dtype=np.int64).reshape(-1, 2)
+        return both[:, 0], both[:, 1]
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of image `index`, in pixels.
+
+        Raises:
+            UnreadableImage: when they cannot be read.
+        """
+        height, width = self.read(index).shape[:2]
+        return height, width
+
+    def find(self, key: str) -> str:
+        """The form in which `key` answers a name that a user wrote for an image of this source."""
+        return key.strip()
+
+
+class Subset(Source):
+    """Some images of a source, in the order given; ids, labels and classes are those of the source.
+
+    Args:
+        source: where the images lie.
+        indices: integers [m] in 0..n-1, each at most once.
+
+    Raises:
+        ValueError: for indices that are out of range, repeated or not integers.
+    """
+
+    def __init__(self, source: Source, indices: Any) -> None:
+        rows = np.asarray(indices)
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            raise ValueError(f"indices: integers [m] wanted, {rows.dtype} {list(rows.shape)} came")
+        rows = rows.astype(np.int64)
+        if rows.size and not (rows.min() >= 0 and rows.max() < len(source)):
+            raise ValueError(
+                f"indices: 0..{len(source) - 1} are allowed in {source.name}, "
+                f"{rows.min()}..{rows.max()} came"
+            )
+        if len(np.unique(rows)) != len(rows):
+            raise ValueError(f"indices: each image at most once, {rows.size} came with repetitions")
+        self.name = source.name
+        self.source = source
+        self.indices = rows
+        self.ids = source.ids[rows]
+        self.labels = None if source.labels is None else _none_if_missing(source.labels[rows])
+        self.classes = None if self.labels is None else source.classes
+        self.notes = source.notes
+        self._array: np.ndarray | None = None
+        self._lock = threading.Lock()
+
+    def read(self, index: int) -> np.ndarray:
+        return self.source.read(int(self.indices[index]))
+
+    def key(self, index: int) -> str:
+        return self.source.key(int(self.indices[index]))
+
+    def where(self, index: int) -> str:
+        return self.source.where(int(self.indices[index]))
+
+    def size(self, index: int) -> tuple[int, int]:
+        return self.source.size(int(self.indices[index]))
+
+    def find(self, key: str) -> str:
+        return self.source.find(key)
+
+    def array(self) -> np.ndarray | None:
+        """The images as one array, copied at the first call; None above 4 GiB."""
+        whole = self.source.array()
+        if whole is None or whole[:1].nbytes * len(self) > _COPY_BYTES:
+            return None
+        with self._lock:
+            if self._array is None:
+                self._array = whole[self.indices]
+            return self._array
+
+    def fingerprint(self) -> str:
+        return checksum(self.source.fingerprint(), self.indices)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_array": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+
+class Unlabelled(Source):
+    """A source without its labels: what a pretraining may see."""
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self.source = source
+        self.ids = source.ids
+        self.notes = source.notes
+
+    def read(self, index: int) -> np.ndarray:
+        return self.source.read(index)
+
+    def key(self, index: int) -> str:
+        return self.source.key(index)
+
+    def where(self, index: int) -> str:
+        return self.source.where(index)
+
+    def size(self, index: int) -> tuple[int, int]:
+        return self.source.size(index)
+
+    def find(self, key: str) -> str:
+        return self.source.find(key)
+
+    def array(self) -> np.ndarray | None:
+        return self.source.array()
+
+    def fingerprint(self) -> str:
+        return checksum(self.source.fingerprint(), "unlabelled")
+
+
+def split(source: Source, share: float, seed: int) -> tuple[Subset, Subset]:
+    """Divide a source at random into (rest, part).
+
+    An image falls into `part` by a hash of its id and the seed, never by its place, so the same
+    images do so in whatever order a source lists them. Both keep the order of the source.
+
+    Args:
+        source: the images.
+        share: 0..1; `part` gets exactly round(share * n) images.
+        seed: another seed, another division.
+
+    Raises:
+        ValueError: when share is outside 0..1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share: 0..1 is allowed, {share!r} came")
+    drawn = _mix(source.ids.astype(np.uint64) ^ _mix(np.array([seed % 2**64], dtype=np.uint64)))
+    order = np.lexsort((source.ids, drawn))
+    count = round(share * len(source))
+    return Subset(source, np.sort(order[count:])), Subset(source, np.sort(order[:count]))
+
+
+def open_source(
+    spec: Any,
+    *,
+    labels: str | Path | None = None,
+    split: str | None = None,
+    x_key: str | None = None,
+    y_key: str | None = None,
+) -> Source:
+    """Open whatever holds images.
+
+    Args:
+        spec: a Source (returned as it is), an array uint8 [n, h, w] or [n, h, w, c] with c 1 or 3,
+            a pair (images, labels), or the path or name of a folder of images, a .npz or .npy
+            file, tar shards in the WebDataset layout (one .tar, a folder of them, or a pattern
+            like shard-{000..012}.tar), `digits`, `torchvision:NAME[:split]`, `hf:NAME[:split]`.
+        labels: CSV file with columns path,label that replaces the labels; see `labels_from_csv`.
+        split: part of a torchvision or Hugging Face data set, where `spec` does not name it.
+        x_key, y_key: names of the arrays in an .npz file, by default the first that exists of
+            x, images, data, arr_0 and of y, labels, targets.
+
+    Raises:
+        ValueError: one line that says what is wrong and what is allowed.
+    """
+    source = _open(spec, split, x_key, y_key)
+    if labels is None:
+        return source
+    from jessl.data.labels import labels_from_csv
+
+    return labels_from_csv(source, labels)
+
+
+def _open(spec: Any, part: str | None, x_key: str | None, y_key: str | None) -> Source:
+    from jessl.data import arrays
+
+    text = str(spec) if isinstance(spec, str | Path) else ""
+    kind, _, rest = text.partition(":")
+    if part is not None and kind not in ("torchvision", "hf"):
+        near = f" (perhaps the folder {Path(text) / part}?)" if Path(text, part).is_dir() else ""
+        raise ValueError(f"split: only for torchvision: and hf:, {part!r} came{near}")
+    if not text.lower().endswith(".npz") and (x_key is not None or y_key is not None):
+        raise ValueError(f"x_key, y_key: only for a .npz file, {x_key!r}, {y_key!r} came")
+    if isinstance(spec, Source):
+        return spec
+    if isinstance(spec, tuple) and len(spec) == 2:
+        return arrays.ArraySource(spec[0], spec[1])
+    if hasattr(spec, "__array__"):
+        return arrays.ArraySource(spec)
+    if not text:
+        raise ValueError(f"data: {type(spec).__name__} came; allowed: {_ALLOWED}")
+    if kind == "torchvision" and rest:
+        from jessl.data.hubs import open_torchvision
+
+        return open_torchvision(rest, part)
+    if kind == "hf" and rest:
+        from jessl.data.hubs import open_hugging_face
+
+        return open_hugging_face(rest, part)
+    if text == "digits":
+        return arrays.digits()
+    return _open_path(text, x_key, y_key)
+
+
+def _open_path(text: str, x_key: str | None, y_key: str | None) -> Source:
+    from jessl.data import arrays, folder, shards
+
+    path = Path(text).expanduser()
+    if shards.is_pattern(text) and not path.exists():
+        return shards.ShardSource(shards.expand(str(path)), name=text)
+    if not path.exists():
+        raise ValueError(f"data: no file or folder {printable(text)}; allowed: {_ALLOWED}")
+    if path.is_dir():
+        tars = shards.tars_in(path)
+        if tars and not folder.images_in(path):
+            return shards.ShardSource(tars, name=text)
+        return folder.FolderSource(path, name=text)
+    if path.suffix.lower() in (".npz", ".npy"):
+        return arrays.open_arrays(path, x_key=x_key, y_key=y_key)
+    if shards.is_tar(path):
+        return shards.ShardSource([path], name=text)
+    raise ValueError(f"data: cannot tell what the file {printable(text)} is; allowed: {_ALLOWED}")
+
+
+def hashed_ids(keys: Iterable[str], name: str) -> np.ndarray:
+    """Int64 [n], 0..2^63-1: a hash of each key that is the same on every machine.
+
+    Raises:
+        ValueError: when two keys are equal, or share a hash.
+    """
+    seen: dict[int, str] = {}
+    for key in keys:
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+        number = int.from_bytes(digest, "little") >> 1
+        if number in seen:
+            raise ValueError(
+                f"{name}: {printable(key)!r} and {printable(seen[number])!r} have the same id: "
+                "every image needs a name of its own"
+            )
+        seen[number] = key
+    return np.fromiter(seen, dtype=np.int64, count=len(seen))
+
+
+def checksum(*parts: str | np.ndarray | None) -> str:
+    """16 hexadecimal digits of texts and arrays (type, shape and bytes)."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            digest.update(repr(part).encode())
+    return digest.hexdigest()
+
+
+def _none_if_missing(labels: np.ndarray) -> np.ndarray | None:
+    return labels if (labels >= 0).any() else None
+
+
+def _evenly(n: int, sample: int) -> np.ndarray:
+    return np.unique(np.linspace(0, n - 1, min(n, max(sample, 1))).round().astype(np.int64))
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """The finaliser of splitmix64: uint64 [n] to well-mixed uint64 [n]."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
