@@ -15,17 +15,18 @@ class Pretrain:
     Attributes:
         data: SRC: a folder of images, .npz/.npy, tar shards, `digits`, `torchvision:NAME[:split]`.
         labels: CSV file with columns path,label that adds or replaces labels.
-        x_key, y_key: names of the arrays in an .npz file.
+        x_key: name of the images in an .npz file; None: x, images, data or arr_0.
+        y_key: name of the labels in an .npz file; None: y, labels or targets.
         out: run folder to write; refused when it holds another run, unless `resume`.
         resume: continue the run in `out` from its last checkpoint.
         objective: name of the method, a file in objectives/.
-        objective_options: fields of the method's config, e.g. {"cov": 4.0}.
+        objective_options: fields of the method's config; on the command line: cov 4 inv 10.
         encoder: `smallconv[:WIDTH]`, `timm:NAME` or `torchvision:NAME`.
         stem: "small" (3x3 stride 1, no max-pool), "standard", or None: by image size (ResNets).
         init: weights to start from: a run folder, a .safetensors or a weights-only .pt/.th file,
             or "pretrained" for the weights published with a timm or torchvision encoder.
         views: name of a preset of jessl.views.presets.
-        view_options: arguments of the preset, e.g. {"min_scale": 0.3}.
+        view_options: arguments of the preset; on the command line: flip 0 min_scale 0.3.
         size: side of the views, pixels.
         epochs: passes over the training images.
         batch_size: images per optimizer step.
@@ -55,12 +56,12 @@ class Pretrain:
     out: str | None = None
     resume: bool = False
     objective: str = "vicreg"
-    objective_options: dict[str, Any] = field(default_factory=dict)
+    objective_options: dict[str, int | float | str] = field(default_factory=dict)
     encoder: str | None = None
     stem: str | None = None
     init: str | None = None
     views: str = "simclr"
-    view_options: dict[str, Any] = field(default_factory=dict)
+    view_options: dict[str, int | float] = field(default_factory=dict)
     size: int | None = None
     epochs: int | None = None
     batch_size: int | None = None

@@ -36,9 +36,7 @@ def write_grid(
         raise ValueError("a grid needs at least one image, got none")
     top = _HEADER_PX if columns else 0
     step = cell_px + _GAP_PX
-    canvas = Image.new(
-        "RGB", (width * step + _GAP_PX, len(rows) * step + _GAP_PX + top), "white"
-    )
+    canvas = Image.new("RGB", (width * step + _GAP_PX, len(rows) * step + _GAP_PX + top), "white")
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(11)
     for k, caption in enumerate(columns):

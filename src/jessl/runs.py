@@ -1,12 +1,12 @@
 """Runs: what a pretraining leaves behind, a folder.
 
-    config.json      what the user asked for, and under "chosen" what came of it
-    records.jsonl    what was measured (jessl.records)
-    checkpoints/     step-000000120/model.safetensors and state.pt
-    embeddings/      backbone/ and projector/ of the training images, for judging without labels
-    views.png        what the encoder saw
-    neighbours.png   which images it finds alike
-    report.html      all of it to look at
+config.json      what the user asked for, and under "chosen" what came of it
+records.jsonl    what was measured (jessl.records)
+checkpoints/     step-000000120/model.safetensors and state.pt
+embeddings/      backbone/ and projector/ of the training images, for judging without labels
+views.png        what the encoder saw
+neighbours.png   which images it finds alike
+report.html      all of it to look at
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def build_encoder(
     """Build an encoder.
 
     Args:
-        name: `smallconv` or `smallconv:WIDTH` (own small net, dim 8 x WIDTH, default 16),
+        name: `smallconv` or `smallconv:WIDTH` (own small net, dim 8 x WIDTH, default 32),
             `timm:NAME` or `torchvision:NAME`.
         size: side of the images, pixels; None: what the published weights expect, 32 for smallconv.
         stem: "small" (3x3 stride 1, no max-pool; ResNets only), "standard", or None: small for

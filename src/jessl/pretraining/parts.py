@@ -167,24 +167,22 @@ def judged_images(source: Source, most: int, seed: int) -> Source:
     return part
 
 
-def picture_rows(parts: Parts, count: int = 6) -> list[list[np.ndarray]]:
-    """For a few images: the image and its views in epoch 0, as uint8 pictures."""
-    chosen = np.unique(np.linspace(0, len(parts.train) - 1, min(count, len(parts.train))).round())
-    some = Subset(parts.train, chosen.astype(np.int64))
-    loader = Loader(
-        some, parts.views, count, seed=parts.config.seed, shuffle=False, unreadable="drop"
-    )
+def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> list[list[np.ndarray]]:
+    """For evenly spaced images: the image, then its views in two epochs, as uint8 pictures."""
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
+    some = Subset(source, chosen.astype(np.int64))
+    loader = Loader(some, views, count, seed=seed, shuffle=False, unreadable="drop")
+    at = {int(i): k for k, i in enumerate(some.ids)}
     rows: list[list[np.ndarray]] = []
-    for epoch in (0, 1):
-        loader.epoch = epoch
+    for _epoch in range(2):
         for batch in loader:
-            views = [
-                unnormalised(v.cpu().numpy(), parts.views.mean, parts.views.std)
-                for v in batch.views
-            ]
-            if not rows:
-                at = {int(i): k for k, i in enumerate(some.ids)}
-                rows = [[some.read(at[int(i)])] for i in batch.ids]
+            seen = [unnormalised(v.cpu().numpy(), views.mean, views.std) for v in batch.views]
+            rows = rows or [[some.read(at[int(i)])] for i in batch.ids]
             for k, row in enumerate(rows):
-                row.extend(v[k] for v in views)
+                row.extend(v[k] for v in seen)
+    if not rows:
+        where, reason = next(iter(loader.skipped.items()))
+        raise ValueError(
+            f"none of {len(some)} images of {source.name} can be read: {where}: {reason}"
+        )
     return rows

@@ -24,8 +24,8 @@ from jessl.pretraining.parts import (
     build,
     judged_images,
     open_data,
-    picture_rows,
     seconds_per_step,
+    view_rows,
 )
 from jessl.pretraining.progress import Bar, duration, say
 from jessl.records import Record
@@ -87,11 +87,9 @@ def pretrain(
         if not quiet:
             _announce(run, parts, start, tell)
         if fresh:
-            write_grid(
-                run.path / "views.png",
-                picture_rows(parts),
-                columns=("image", *(f"view {k}" for k in range(1, 2 * len(parts.views) + 1))),
-            )
+            rows = view_rows(parts.train, parts.views, seed=chosen.seed)
+            columns = ("image", *(f"view {k}" for k in range(1, len(rows[0]))))
+            write_grid(run.path / "views.png", rows, columns=columns)
         _train(run, parts, quiet=quiet, stop=stop)
         _finish(run, parts, tell)
     return run

@@ -1,0 +1,40 @@
+# Everything works from a clean clone with Python 3.11+ and make; no compiler, no conda.
+# `setup` is a file: it runs once, and again when pyproject.toml changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DONE := .venv/.jessl-setup
+# one thread a test process: the tests are small and the machine may have two cores
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo test check bench docs clean
+
+setup: $(DONE)
+
+$(DONE): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "jessl needs Python 3.11 or newer; call: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(DONE)
+
+demo: $(DONE)
+	$(BIN)/jessl demo $(if $(DATA),--data $(DATA)) $(if $(OUT),--out $(OUT))
+
+check: $(DONE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+bench: $(DONE)
+	$(BIN)/python benchmarks/linear_probe.py
+
+docs: $(DONE)
+	$(BIN)/python docs/build.py
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

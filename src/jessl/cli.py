@@ -1,0 +1,146 @@
+"""The command line: which command, its options, its errors; what it does is in commands.py.
+
+Nothing is imported before it is needed: `jessl --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jessl.names import unknown
+
+# command -> (what it does, class in jessl.commands)
+COMMANDS = {
+    "demo": ("the whole story on real images, in minutes", "Demo"),
+    "pretrain": ("train an encoder on images without labels", "PretrainRun"),
+    "views": ("a picture of what the encoder will see", "ViewsPicture"),
+    "embed": ("images to representations, by a run or any encoder", "Embed"),
+    "score": ("judge representations without labels, with error bars", "Score"),
+    "probe": ("judge representations with labels", "Probe"),
+    "decompose": ("say where the error of representations comes from", "Decompose"),
+    "select": ("choose among runs without labels", "Select"),
+    "report": ("a page to look at, of a run or a study", "Report"),
+}
+
+EXIT_OK, EXIT_BUG, EXIT_MISTAKE, EXIT_SAVED = 0, 1, 2, 75
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        0; 2 for a user's mistake, told in one line; 75 when SIGTERM or Ctrl-C stopped a training
+        whose state is saved. A bug of ours leaves its traceback (and exit code 1).
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_help())
+        return EXIT_OK
+    if args[0] in ("-V", "--version"):
+        from jessl.records import versions
+
+        print(versions().split(",")[0])
+        return EXIT_OK
+    name = args[0]
+    try:
+        if name not in COMMANDS:
+            raise ValueError(unknown("command", name, COMMANDS))
+        command = _parsed(name, args[1:])
+        return _run(command)
+    except BrokenPipeError:  # whoever read us has read enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # else Python complains at exit
+        return EXIT_OK
+    except (ValueError, OSError, MemoryError) as error:
+        if os.environ.get("JESSL_DEBUG"):
+            raise
+        print(f"jessl {name}: error: {_one_line(error)}", file=sys.stderr)
+        return EXIT_MISTAKE
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (text, _) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: jessl COMMAND [options]",
+            "",
+            "Joint-embedding self-supervised learning of images: pretrain, judge without labels,",
+            "explain, choose.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "jessl COMMAND --help tells a command's options; every command takes --json.",
+            "SRC is a folder of images, a .npz or .npy file, tar shards, digits,",
+            "torchvision:NAME[:split] or hf:NAME[:split].",
+        ]
+    )
+
+
+def _parsed(name: str, args: list[str]) -> Any:
+    """The command object with its options; a mistake in them becomes a ValueError of one line."""
+    import tyro
+
+    from jessl import commands
+
+    text = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(text):
+            return tyro.cli(
+                getattr(commands, COMMANDS[name][1]),
+                prog=f"jessl {name}",
+                args=args,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise ValueError(_unboxed(text.getvalue())) from None
+
+
+def _unboxed(text: str) -> str:
+    """The first paragraph of tyro's framed error, and its hint, on one line."""
+    lines = [line.strip("│ ").rstrip() for line in text.splitlines() if line.startswith("│")]
+    parts = "\n".join(lines).split("─" * 10)
+    said = " ".join(parts[0].split())
+    for part in parts[1:]:
+        hint = " ".join(part.strip("─").split())
+        if hint.startswith("Perhaps you meant"):
+            said += f". {hint}"
+    return said or " ".join(text.split())
+
+
+def _run(command: Any) -> int:
+    from jessl.commands import Interrupted
+
+    try:
+        answer = command.run()
+    except Interrupted as stop:
+        print(f"jessl: {stop}", file=sys.stderr)
+        return EXIT_SAVED
+    if command.json:
+        import json
+
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        command.show(answer)
+    return EXIT_OK
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or text}"
+    if isinstance(error, MemoryError):
+        return f"out of memory {text}".strip()
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+"""The commands of the command line, a dataclass each."""
+
+from jessl.commands.base import Interrupted as Interrupted
+from jessl.commands.judging import Decompose as Decompose
+from jessl.commands.judging import Probe as Probe
+from jessl.commands.judging import Score as Score
+from jessl.commands.judging import Select as Select
+from jessl.commands.making import Demo as Demo
+from jessl.commands.making import Embed as Embed
+from jessl.commands.making import PretrainRun as PretrainRun
+from jessl.commands.making import Report as Report
+from jessl.commands.making import ViewsPicture as ViewsPicture

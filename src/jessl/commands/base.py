@@ -1,0 +1,55 @@
+"""What commands share: how they print, and how a training is stopped from outside."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Interrupted(Exception):
+    """A training was stopped from outside; its state is saved."""
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """A function that says whether SIGTERM or Ctrl-C came; a second Ctrl-C ends at once."""
+    asked = threading.Event()
+    before = {}
+
+    def ask(number: int, _frame: object) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.set()
+        print("jessl: stopping; the state is being saved", file=sys.stderr)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before[number] = signal.signal(number, ask)
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def table(headers: list[str], rows: list[list[Any]]) -> None:
+    """Aligned columns on standard output; numbers to four significant places, None as a dash."""
+    text = [headers, *[[_cell(v) for v in row] for row in rows]]
+    widths = [max(len(row[k]) for row in text) for k in range(len(headers))]
+    for i, row in enumerate(text):
+        cells = []
+        for k, cell in enumerate(row):
+            number = i > 0 and isinstance(rows[i - 1][k], (int, float))
+            cells.append(cell.rjust(widths[k]) if number else cell.ljust(widths[k]))
+        print("  ".join(cells).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+    return str(value)

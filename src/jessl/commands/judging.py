@@ -1,0 +1,198 @@
+"""Commands that judge: score, probe, decompose, select (see making.py for their form)."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import tyro
+
+from jessl.commands.base import table
+
+
+@dataclass(kw_only=True)
+class Score:
+    """Judge representations without labels: RankMe and other scores, with error bars.
+
+    Attributes:
+        embeddings: folders of embeddings, .npy, .npz or .safetensors files [n, d].
+        scores: which ones.
+        jackknife: blocks of the error bar; 0: none.
+        seed: of the blocks.
+        json: print the answer as JSON on standard output.
+    """
+
+    embeddings: tyro.conf.Positional[list[str]]
+    scores: list[str] = field(default_factory=lambda: ["rankme"])
+    jackknife: int = 20
+    seed: int = 0
+    json: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Score each."""
+        from jessl.embeddings import Embeddings
+        from jessl.scores import score
+
+        if not self.embeddings:
+            raise ValueError("score needs at least one folder or file of embeddings, got none")
+        answer: dict[str, Any] = {}
+        for path in self.embeddings:
+            found = score(
+                Embeddings.load(path), tuple(self.scores), jackknife=self.jackknife, seed=self.seed
+            )
+            answer[path] = {name: result.as_json() for name, result in found.items()}
+        return answer
+
+    def show(self, answer: dict[str, Any]) -> None:
+        """A row a matrix and score."""
+        rows = [
+            [path, name, r["value"], r["debiased"], r["sd"], r["n"], r["d"]]
+            for path, scores in answer.items()
+            for name, r in scores.items()
+        ]
+        table(["embeddings", "score", "value", "debiased", "sd", "n", "d"], rows)
+        for path, scores in answer.items():
+            for name, r in scores.items():
+                for warning in r["warnings"]:
+                    print(f"warning: {path}: {name}: {warning}", file=sys.stderr)
+
+
+@dataclass(kw_only=True)
+class Probe:
+    """Judge representations with labels: fit on one set, test on another.
+
+    Attributes:
+        train: embeddings with labels to fit on; hyperparameters are chosen on them alone.
+        test: embeddings with labels to test on.
+        kind: logistic or knn.
+        shots: images per class to fit on; several: one probe each.
+        fraction: share of the labels to fit on.
+        seed: of the choice of images.
+        json: print the answer as JSON on standard output.
+    """
+
+    train: str
+    test: str
+    kind: str = "logistic"
+    shots: list[int] = field(default_factory=list)
+    fraction: float | None = None
+    seed: int = 0
+    json: bool = False
+
+    def run(self) -> list[dict[str, Any]]:
+        """Fit and test."""
+        from jessl.embeddings import Embeddings
+        from jessl.probes import probe
+
+        if self.shots and self.fraction is not None:
+            raise ValueError("shots and fraction exclude each other; give one of them")
+        train, test = Embeddings.load(self.train), Embeddings.load(self.test)
+        asked: list[int | None] = [*self.shots] if self.shots else [None]
+        return [
+            {
+                "shots": shots,
+                **probe(
+                    train,
+                    test,
+                    kind=self.kind,
+                    shots=shots,
+                    fraction=self.fraction,
+                    seed=self.seed,
+                ).as_json(),
+            }
+            for shots in asked
+        ]
+
+    def show(self, answer: list[dict[str, Any]]) -> None:
+        """A row a probe."""
+        rows = [
+            [r["shots"] or "all", r["accuracy"], r["error"], r["low"], r["high"], r["top5"]]
+            for r in answer
+        ]
+        table(["shots", "accuracy", "error", "95 % from", "to", "top-5"], rows)
+
+
+@dataclass(kw_only=True)
+class Decompose:
+    """Say where the error of a probe comes from: four signed components that sum to it.
+
+    Attributes:
+        train: embeddings with labels that the encoder was pretrained on.
+        test: embeddings with labels that it has not seen.
+        supervised: train and test embeddings of the same architecture trained with labels.
+        probe: kind of probe.
+        estimator: crossfit (every image held out once) or published (one held-out subset).
+        order: published or union, the order in which training gets harder.
+        seed: of folds, subsets and intervals.
+        json: print the answer as JSON on standard output.
+    """
+
+    train: str
+    test: str
+    supervised: tuple[str, str] | None = None
+    probe: str = "logistic"
+    estimator: str = "crossfit"
+    order: str = "published"
+    seed: int = 0
+    json: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Decompose."""
+        from jessl.embeddings import Embeddings
+        from jessl.risk import decompose
+
+        twin = None
+        if self.supervised is not None:
+            twin = (Embeddings.load(self.supervised[0]), Embeddings.load(self.supervised[1]))
+        return decompose(
+            Embeddings.load(self.train),
+            Embeddings.load(self.test),
+            supervised=twin,
+            probe=self.probe,
+            estimator=self.estimator,
+            order=self.order,
+            seed=self.seed,
+        ).as_json()
+
+    def show(self, answer: dict[str, Any]) -> None:
+        """A row a component."""
+        names = ["approximation", "usability", "probe_generalization", "encoder_generalization"]
+        rows = [
+            [name.replace("_", " "), *(answer[name][k] for k in ("value", "low", "high"))]
+            for name in [*names, "risk"]
+        ]
+        table(["component", "error", "95 % from", "to"], rows)
+        if answer["merged"]:
+            print("no supervised twin was given: approximation is within usability")
+
+
+@dataclass(kw_only=True)
+class Select:
+    """Choose the best run of each method by RankMe; no labels are read.
+
+    Attributes:
+        runs: run folders, or folders that hold run folders.
+        by: rankme (projector, as published) or rankme_backbone.
+        json: print the answer as JSON on standard output.
+    """
+
+    runs: tyro.conf.Positional[list[str]]
+    by: str = "rankme"
+    json: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Rank and choose."""
+        from jessl.study import select
+
+        return select(self.runs, by=self.by).as_json()
+
+    def show(self, answer: dict[str, Any]) -> None:
+        """A row a run."""
+        rows = [
+            [c["method"], c["run"], c["value"], c["sd"], c["n"], c["d"], "*" if c["chosen"] else ""]
+            for c in answer["ranking"]
+        ]
+        table(["method", "run", answer["by"], "sd", "n", "d", "chosen"], rows)
+        for warning in answer["warnings"]:
+            print(f"warning: {warning}", file=sys.stderr)

@@ -1,0 +1,252 @@
+"""Commands that make things: demo, pretrain, views, embed, report.
+
+A command is a dataclass of its options: `run` gives the answer, which is what --json prints, and
+`show` prints it for people. Rooms are imported inside `run`, so that asking for help is fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from jessl.commands.base import Interrupted, stoppable, table
+from jessl.config import Pretrain
+
+
+@dataclass(kw_only=True)
+class Demo:
+    """The whole story on real images: train, judge without labels, choose, reveal, explain.
+
+    Attributes:
+        data: SRC; digits is embedded in the installation. Labels, where there are some, are
+            hidden from everything but the closing check.
+        labels: CSV file with columns path,label.
+        out: study folder to write; a study that was interrupted goes on.
+        quick: a smaller study in under 90 seconds.
+        epochs: of each run; None: as many as a few minutes allow on two cores.
+        images: how many images at most; None: 6000, and 2000 with --quick.
+        workers: runs at a time, one core each; None: the cores of the machine, at most 8.
+        json: print the answer as JSON on standard output.
+    """
+
+    data: str = "digits"
+    labels: str | None = None
+    out: str = "demo"
+    quick: bool = False
+    epochs: int | None = None
+    images: int | None = None
+    workers: int | None = None
+    json: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Tell the story."""
+        from jessl.demo import demo
+        from jessl.report import write_report
+
+        study = demo(
+            self.data,
+            out=self.out,
+            labels=self.labels,
+            quick=self.quick,
+            epochs=self.epochs,
+            images=self.images,
+            workers=self.workers,
+        )
+        return {**study, "report": str(write_report(self.out))}
+
+    def show(self, answer: dict[str, Any]) -> None:
+        """The closing table and what was found."""
+        from jessl.demo import closing_table
+
+        headers, rows = closing_table(answer)
+        table(headers, rows)
+        print()
+        for finding in answer["findings"]:
+            print(f"- {finding}")
+        print(f"\nreport: {answer['report']}")
+
+
+@dataclass(kw_only=True)
+class PretrainRun:
+    """Train an encoder on images without labels, then judge it without labels.
+
+    Only --data is needed; what is left out is chosen from the data and told before it starts.
+
+    Attributes:
+        json: print the answer as JSON on standard output.
+    """
+
+    config: Pretrain
+    json: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Train and write the report."""
+        from jessl.pretraining import Stopped, pretrain
+        from jessl.report import write_report
+
+        with stoppable() as stop:
+            try:
+                run = pretrain(self.config, stop=stop)
+            except Stopped as stopped:
+                raise Interrupted(f"{stopped}; go on with --resume") from None
+        report = write_report(run.path)
+        final = {
+            r.name: {"value": r.value, "sd": r.sd, "low": r.low, "high": r.high, **r.extra}
+            for r in run.records()
+            if r.split == "pretrain" and r.name.startswith("rankme/")
+        }
+        return {
+            "run": str(run.path),
+            "report": str(report),
+            "config": run.chosen().as_json(),
+            "facts": run.facts(),
+            "scores": final,
+        }
+
+    def show(self, answer: dict[str, Any]) -> None:
+        """Where to look."""
+        print(f"report    {answer['report']}")
+
+
+@dataclass(kw_only=True)
+class ViewsPicture:
+    """Draw a few images and the views that an encoder will see of them.
+
+    Attributes:
+        data: SRC, the images.
+        preset: recipe of the views.
+        options: of the recipe, such as flip 0 min_scale 0.3.
+        out: PNG file to write.
+        size: side of the views, pixels; None: chosen from the data.
+        count: how many images.
+        seed: of the views.
+        json: print the answer as JSON on standard output.
+    """
+
+    data: str
+    preset: str = "simclr"
+    options: dict[str, float] = field(default_factory=dict)
+    out: str = "views.png"
+    size: int | None = None
+    count: int = 8
+    seed: int = 0
+    json: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Draw."""
+        import torch
+
+        from jessl.data import open_source
+        from jessl.pictures import write_grid
+        from jessl.pretraining.parts import view_rows
+        from jessl.pretraining.plan import default_size
+        from jessl.views.presets import preset
+
+        source = open_source(self.data)
+        size = self.size or default_size(source, torch.device("cpu"))
+        views = preset(self.preset, size, self.options)
+        rows = view_rows(source, views, seed=self.seed, count=self.count)
+        columns = ("image", *(f"view {k}" for k in range(1, len(rows[0]))))
+        write_grid(self.out, rows, columns=columns, cell_px=96)
+        return {"out": self.out, "size": size, "views": [str(v) for v in views.recipes]}
+
+    def show(self, answer: dict[str, Any]) -> None:
+        """Where to look."""
+        print(answer["out"])
+
+
+@dataclass(kw_only=True)
+class Embed:
+    """Images to representations: evaluation mode, one central view, float32.
+
+    Attributes:
+        encoder: a run folder, smallconv[:WIDTH], timm:NAME or torchvision:NAME.
+        data: SRC, the images.
+        out: folder of embeddings to write.
+        layers: backbone; of runs also projector. Several: a folder each inside of out.
+        init: weights of a named encoder: a file, "random", or the published ones.
+        stem: small or standard, for ResNets by name.
+        size: side of the input, pixels, for encoders by name.
+        labels: CSV file with columns path,label.
+        batch_size: images at a time.
+        device: auto, cpu, cuda or cuda:N.
+        json: print the answer as JSON on standard output.
+    """
+
+    encoder: tyro.conf.Positional[str]
+    data: str
+    out: str
+    layers: list[str] = field(default_factory=lambda: ["backbone"])
+    init: str | None = None
+    stem: str | None = None
+    size: int | None = None
+    labels: str | None = None
+    batch_size: int = 256
+    device: str = "auto"
+    json: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Embed and save."""
+        from jessl.extract import embed
+        from jessl.pretraining.progress import Count
+
+        if Path(self.out).exists() and any(Path(self.out).iterdir()):
+            raise ValueError(f"out {self.out} is not empty; give a new folder")
+        with Count("embedding") as count:
+            found = embed(
+                self.encoder,
+                self.data,
+                out=self.out,
+                batch_size=self.batch_size,
+                layers=self.layers,
+                init=self.init,
+                stem=self.stem,
+                size=self.size,
+                labels=self.labels,
+                device=self.device,
+                on_batch=count.update,
+            )
+        each = found if isinstance(found, dict) else {self.layers[0]: found}
+        shapes = {layer: [e.n, e.d] for layer, e in each.items()}
+        unreadable = next(iter(each.values())).meta["unreadable"]
+        return {"out": self.out, "layers": shapes, "unreadable": unreadable}
+
+    def show(self, answer: dict[str, Any]) -> None:
+        """Shapes, and what could not be read."""
+        for layer, (n, d) in answer["layers"].items():
+            print(f"{answer['out']}: {layer}, {n:,} images, {d} features")
+        _tell_unreadable(answer["unreadable"])
+
+
+def _tell_unreadable(unreadable: dict[str, str]) -> None:
+    for where, reason in list(unreadable.items())[:5]:
+        print(f"left out, cannot be read: {where}: {reason}", file=sys.stderr)
+    if len(unreadable) > 5:
+        print(f"... and {len(unreadable) - 5} more", file=sys.stderr)
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Write report.html of a run or a study: one file to look at, without a network.
+
+    Attributes:
+        folder: a run or a study.
+        json: print the answer as JSON on standard output.
+    """
+
+    folder: tyro.conf.Positional[str]
+    json: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Write."""
+        from jessl.report import write_report
+
+        return {"report": str(write_report(self.folder))}
+
+    def show(self, answer: dict[str, Any]) -> None:
+        """Where to look."""
+        print(answer["report"])

@@ -1,0 +1,181 @@
+"""What a worker process of the demo does: one run, or its judgement with labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jessl import records
+from jessl.config import Pretrain
+from jessl.data import Source, Unlabelled, open_source, split
+from jessl.embeddings import Embeddings
+from jessl.records import Record
+from jessl.runs import Run
+
+# the division of the images is part of the demo, not of its seeds
+_SPLIT_SEED = 0
+_TEST_SHARE = 0.2
+# settings of the closing check that the untrained and the trained encoders share
+_LAYER = "backbone"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which images a demo works on, as values that travel to its workers.
+
+    Attributes:
+        spec: SRC; labels: CSV file or None; images: how many at most.
+    """
+
+    spec: str
+    labels: str | None
+    images: int
+
+
+@lru_cache(maxsize=1)
+def open_divided(data: Data) -> tuple[Source, Source]:
+    """(train, test): a fifth is for the closing check; both are chosen by hashes of the ids."""
+    source = open_source(data.spec, labels=data.labels)
+    if len(source) > data.images:
+        source = split(source, data.images / len(source), _SPLIT_SEED)[1]
+    return split(source, _TEST_SHARE, _SPLIT_SEED + 1)
+
+
+def start_worker() -> None:
+    """One core a worker: two runs side by side are faster than one on two cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def pretrain_one(data: Data, config: Pretrain) -> str:
+    """One run on the training images, its labels hidden; a finished one is left as it is."""
+    from jessl.pretraining import pretrain
+
+    assert config.out is not None
+    train, _ = open_divided(data)
+    if not Path(config.out).exists() or not Run(Path(config.out)).finished():
+        pretrain(config, source=Unlabelled(train), quiet=True)
+    return config.out
+
+
+def accuracy_of_run(data: Data, path: str, seed: int) -> dict[str, float]:
+    """Closing check of a run: probes on its representations; records go to the run."""
+    from jessl.extract import embed
+    from jessl.probes import probe
+
+    run = Run.open(path)
+    told = [r for r in run.records() if r.split == "test" and r.name.startswith("accuracy/")]
+    if told:
+        return {r.name: r.value for r in told if isinstance(r.value, float)}
+    train, test = open_divided(data)
+    z_train = _one(embed(run, train, workers=1))
+    z_test = _one(embed(run, test, workers=1))
+    z_test.save(run.path / "embeddings" / "test")
+    z_train.save(run.path / "embeddings" / "train")
+    found = {}
+    made = []
+    for kind in ("logistic", "knn"):
+        result = probe(z_train, z_test, kind=kind, seed=seed)
+        found[f"accuracy/{kind}"] = result.accuracy
+        made.append(
+            Record(
+                run=run.name,
+                name=f"accuracy/{kind}",
+                value=result.accuracy,
+                split="test",
+                low=1 - result.high,
+                high=1 - result.low,
+                extra={"n": z_test.labelled().n, "layer": _LAYER, "params": result.params},
+                versions=records.versions(),
+            )
+        )
+    records.append(run.path, made)
+    return found
+
+
+def accuracy_untrained(data: Data, encoder: str, size: int, seeds: list[int]) -> list[float]:
+    """Logistic-probe accuracy of the same encoder with random weights, for each seed."""
+    from jessl.extract import embed
+    from jessl.probes import probe
+
+    train, test = open_divided(data)
+    found = []
+    for seed in seeds:
+        z = [
+            _one(embed(encoder, part, init="random", size=size, seed=seed, workers=1))
+            for part in (train, test)
+        ]
+        found.append(probe(z[0], z[1], seed=seed).accuracy)
+    return found
+
+
+def accuracy_of_pixels(data: Data, size: int) -> float:
+    """Logistic-probe accuracy of the pixels of the central view, flattened."""
+    from jessl.data import Loader
+    from jessl.probes import probe
+    from jessl.views import CentralView
+
+    def pixels(part: Source) -> Embeddings:
+        view = CentralView(size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        loader = Loader(part, view, 256, shuffle=False, workers=1, unreadable="drop")
+        rows, labels = [], []
+        for batch in loader:
+            x = batch.views[0].numpy()
+            # grey images come as three equal channels
+            rows.append(x[:, :1] if (x == x[:, :1]).all() else x)
+            assert batch.labels is not None
+            labels.append(batch.labels.numpy())
+        colour = max(r.shape[1] for r in rows)
+        flat = [
+            np.broadcast_to(r, (len(r), colour, *r.shape[2:])).reshape(len(r), -1) for r in rows
+        ]
+        return Embeddings(np.concatenate(flat), np.concatenate(labels))
+
+    train, test = open_divided(data)
+    return probe(pixels(train), pixels(test)).accuracy
+
+
+def components_of_run(path: str, seed: int) -> dict[str, Any]:
+    """Risk decomposition of a run from the embeddings of its closing check; also recorded."""
+    from jessl.risk import decompose
+
+    run = Run.open(path)
+    train = Embeddings.load(run.path / "embeddings" / "train")
+    test = Embeddings.load(run.path / "embeddings" / "test")
+    risk = decompose(train, test, seed=seed)
+    extra = {"merged": risk.merged, "order": risk.order, "params": risk.params}
+    parts = {
+        "approximation": risk.approximation,
+        "usability": risk.usability,
+        "probe_generalization": risk.probe_generalization,
+        "encoder_generalization": risk.encoder_generalization,
+        "total": risk.risk,
+    }
+    records.keep(run.path, lambda r: not r.name.startswith("risk/"))
+    records.append(
+        run.path,
+        [
+            Record(
+                run=run.name,
+                name=f"risk/{name}",
+                value=part.value,
+                low=part.low,
+                high=part.high,
+                split="test",
+                extra=extra,
+                versions=records.versions(),
+            )
+            for name, part in parts.items()
+        ],
+    )
+    return {name: part.value for name, part in parts.items()}
+
+
+def _one(found: Embeddings | dict[str, Embeddings]) -> Embeddings:
+    assert isinstance(found, Embeddings)
+    return found
