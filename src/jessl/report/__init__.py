@@ -1,0 +1,9 @@
+"""Reports: the records of a run or a study as one HTML file, and as a table.
+
+Nothing here imports torch: a report can be written where only records are.
+"""
+
+from jessl.report.page import write_report
+from jessl.report.table import as_markdown, summary_rows
+
+__all__ = ["as_markdown", "summary_rows", "write_report"]

@@ -1,0 +1,82 @@
+"""What the page does on its own: reading numbers under the pointer, finding a run everywhere.
+
+The report is whole without it: every number is in the tables and every figure is drawn.
+"""
+
+SCRIPT = """
+(() => {
+  'use strict';
+  const root = document.documentElement;
+  const tip = document.getElementById('tip');
+  const every = [...document.querySelectorAll('[data-run]')];
+
+  const back = (scale, px) => {
+    const [kind, low, high, start, end] = scale.split(' ').map((v, i) => i ? +v : v);
+    const share = (px - start) / (end - start);
+    return kind === 'log' ? low * (high / low) ** share : low + share * (high - low);
+  };
+  const written = v => {
+    const size = Math.abs(v);
+    return size && (size < 1e-3 || size >= 1e6) ? v.toExponential(2) : String(+v.toPrecision(4));
+  };
+  const say = (text, event) => {
+    tip.textContent = text;
+    const box = tip.getBoundingClientRect();
+    const left = Math.min(event.clientX + 14, root.clientWidth - box.width - 8);
+    const above = event.clientY - box.height - 12;
+    tip.style.left = Math.max(8, left) + 'px';
+    tip.style.top = (above > 8 ? above : event.clientY + 18) + 'px';
+    tip.style.visibility = 'visible';
+  };
+  const nearest = (series, event) => {
+    const panel = series.closest('.panel');
+    const svg = series.ownerSVGElement;
+    const path = series.querySelector('.line');
+    if (!panel || !path) return series.dataset.run;
+    const box = svg.getBoundingClientRect();
+    const at = (event.clientX - box.left) * svg.viewBox.baseVal.width / box.width;
+    let best = null;
+    for (const pair of path.getAttribute('d').split(/[ML]/)) {
+      const [x, y] = pair.trim().split(/\\s+/).map(Number);
+      if (pair.trim() && (!best || Math.abs(x - at) < Math.abs(best[0] - at))) best = [x, y];
+    }
+    const x = written(back(panel.dataset.x, best[0]));
+    const y = written(back(panel.dataset.y, best[1]));
+    return `${series.dataset.run}: ${y} at ${panel.dataset.of} ${x}`;
+  };
+  const focus = name => {
+    root.classList.toggle('focus', name !== null);
+    for (const mark of every) mark.classList.toggle('now', mark.dataset.run === name);
+  };
+  let current = null;
+  document.addEventListener('pointermove', event => {
+    const hot = event.target.closest?.('.hot, tbody tr[data-run]');
+    const name = hot?.dataset.run ?? null;
+    if (name !== current) focus(current = name);
+    if (!hot || hot.tagName === 'TR') tip.style.visibility = 'hidden';
+    else say(hot.dataset.tip ?? nearest(hot, event), event);
+  });
+  document.addEventListener('pointerleave', () => { focus(current = null); });
+  document.addEventListener('scroll', () => { tip.style.visibility = 'hidden'; }, true);
+
+  for (const button of document.querySelectorAll('th button')) {
+    button.addEventListener('click', () => {
+      const head = button.closest('th');
+      const body = head.closest('table').tBodies[0];
+      const key = row => row.cells[head.cellIndex].dataset.sort;
+      const up = head.getAttribute('aria-sort') === 'descending';
+      for (const other of head.parentNode.cells) other.removeAttribute('aria-sort');
+      head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
+      const rows = [...body.rows].sort((a, b) => {
+        const [p, q] = [key(a), key(b)];
+        // rows without a number stay last in both directions
+        if (p === '' || q === '') return (p === '') - (q === '');
+        const order = Number.isNaN(+p) || Number.isNaN(+q) ? p.localeCompare(q) : p - q;
+        return up ? order : -order;
+      });
+      body.append(...rows);
+    });
+  }
+  root.dataset.script = 'runs';
+})();
+"""

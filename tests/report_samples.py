@@ -1,0 +1,281 @@
+"""Fake run and study folders, as real ones look, for the tests of the report.
+
+Run as a program with a folder to write a study and a run to look at.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from jessl import records
+from jessl.config import Pretrain
+from jessl.files import write_json
+from jessl.records import Record
+
+VALUES = {"vicreg": [0.5, 1.0, 4.0, 16.0], "simclr": [0.05, 0.1, 0.2, 0.5]}
+PARAMETERS = {"vicreg": "cov", "simclr": "temperature"}
+# RankMe and accuracy at each value; simclr's largest temperature loses rank
+RANKS = {"vicreg": [21.4, 30.2, 41.7, 44.9], "simclr": [35.1, 38.9, 36.0, 24.3]}
+ACCURACIES = {"vicreg": [0.921, 0.948, 0.967, 0.963], "simclr": [0.941, 0.958, 0.951, 0.917]}
+N, D = 1437, 64
+
+
+def write_study(folder: Path, *, labels: bool = True, risk: bool = True) -> Path:
+    """A study of 2 methods x 4 values x 2 seeds with curves, spectra, risk and pictures."""
+    groups = []
+    for method, values in VALUES.items():
+        runs = []
+        for place, value in enumerate(values):
+            for seed in (0, 1):
+                name = f"{method}-{PARAMETERS[method]}{value:g}-s{seed}"
+                runs.append({"name": name, "value": value, "seed": seed})
+                write_run(
+                    folder / "runs" / name,
+                    method=method,
+                    place=place,
+                    seed=seed,
+                    labels=labels,
+                    risk=risk,
+                )
+        ranks = [_over(folder, runs, v, "rankme/projector")[0] for v in values]
+        scores = [_over(folder, runs, v, "accuracy/logistic")[0] for v in values]
+        top = max(range(len(values)), key=lambda i: ranks[i] or 0.0)
+        known = [s for s in scores if s is not None]
+        groups.append(
+            {
+                "method": method,
+                "parameter": PARAMETERS[method],
+                "runs": runs,
+                "configs": [
+                    {
+                        "value": value,
+                        "rankme": ranks[i],
+                        "rankme_sd": _over(folder, runs, value, "rankme/projector")[1],
+                        "accuracy": scores[i],
+                        "accuracy_sd": _over(folder, runs, value, "accuracy/logistic")[1],
+                    }
+                    for i, value in enumerate(values)
+                ],
+                "chosen": values[top],
+                "verdict": f"RankMe picked {PARAMETERS[method]} {values[top]:g} of four values.",
+            }
+        )
+        if known:
+            best = max(known)
+            groups[-1] |= {
+                "best": values[scores.index(best)],
+                "regret": best - known[top],
+                "random_regret": best - sum(known) / len(known),
+                "seed_sd": 0.003,
+            }
+    write_json(
+        folder / "study.json",
+        {
+            "name": "digits-demo",
+            "title": "Choosing hyperparameters of two methods without a label",
+            "data": {
+                "name": "digits",
+                "n_train": N,
+                "n_test": 360,
+                "image": "8x8 grey",
+                "classes": 10,
+            },
+            "criterion": "rankme/projector",
+            "seeds": [0, 1],
+            "groups": groups,
+            "baselines": {"untrained": 0.80, "raw pixels": 0.93} if labels else {},
+            "chosen_run": "vicreg-cov16-s0",
+            "findings": [
+                "RankMe chose configurations within 0.4 points of the best, without a label; "
+                "choosing at random would have lost 1.7 points.",
+                "Within vicreg the score orders the runs almost as their accuracy does.",
+                "Probe generalization is the largest part of the error left.",
+            ],
+            "seconds": 210.3,
+            "hardware": "2 cores, 8 GB memory, no GPU",
+            "versions": "jessl 0.1.0, torch 2.15.0",
+            "command": "jessl demo",
+        },
+    )
+    picture(folder / "views.png", 10, 4)
+    picture(folder / "neighbours.png", 6, 7)
+    return folder
+
+
+def write_run(
+    folder: Path,
+    *,
+    method: str = "vicreg",
+    place: int = 2,
+    seed: int = 0,
+    labels: bool = True,
+    risk: bool = True,
+    merged: bool = True,
+    steps: int = 660,
+) -> Path:
+    """One run with every record that a training, a judgement and a reveal leave behind."""
+    noise = random.Random(f"{method} {place} {seed}")
+    config = Pretrain(
+        data="digits", objective=method, epochs=60, seed=seed, out=str(folder)
+    ).as_json()
+    config["chosen"] = {"encoder": "smallconv:32", "batch_size": 128, "lr": 0.0005}
+    write_json(folder / "config.json", config)
+    found = _training(folder.name, place, noise, steps, labels, RANKS[method][place])
+    rank = RANKS[method][place] + noise.gauss(0, 0.5)
+    for layer, factor in (("projector", 1.0), ("backbone", 0.55)):
+        value = rank * factor
+        extra: dict[str, Any] = {"n": N, "d": D, "debiased": value * 1.006, "warnings": []}
+        if layer == "projector" and rank > 44:
+            extra["warnings"] = ["the rank is near its cap (64 dimensions)"]
+        found.append(
+            Record(
+                run=folder.name,
+                name=f"rankme/{layer}",
+                value=value,
+                sd=0.3,
+                low=value - 0.63,
+                high=value + 0.63,
+                split="pretrain",
+                extra=extra,
+            )
+        )
+        found.append(
+            Record(
+                run=folder.name,
+                name=f"spectrum/{layer}",
+                value=[
+                    80 * math.exp(-((k / value) ** 1.2)) + (1e-6 if k < 60 else 0) for k in range(D)
+                ],
+                split="pretrain",
+            )
+        )
+    if labels:
+        accuracy = ACCURACIES[method][place] + noise.gauss(0, 0.003)
+        found += [
+            _judged(folder.name, "accuracy/logistic", accuracy, 0.018),
+            _judged(folder.name, "accuracy/knn", accuracy - 0.012, 0.021),
+        ]
+        if risk:
+            found += _risk(folder.name, 1 - accuracy, noise, merged)
+    records.append(folder, found)
+    return folder
+
+
+def picture(path: Path, columns: int, rows: int, side: int = 32) -> None:
+    """A grid of drawings that stands for a picture of views or neighbours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("L", (columns * (side + 4), rows * (side + 4)), 255)
+    draw = ImageDraw.Draw(image)
+    noise = random.Random(path.name)
+    for row in range(rows):
+        for column in range(columns):
+            x, y = column * (side + 4), row * (side + 4)
+            draw.rectangle((x, y, x + side, y + side), fill=20)
+            a, b = noise.randint(4, 12), noise.randint(4, 12)
+            draw.ellipse((x + a, y + b, x + side - b, y + side - a), outline=240, width=3)
+    image.save(path)
+
+
+def _over(
+    folder: Path, runs: list[dict[str, Any]], value: float, name: str
+) -> tuple[float | None, float | None]:
+    """Mean and standard deviation over the seeds of one value; None without records."""
+    found = [
+        float(record.value)
+        for run in runs
+        if run["value"] == value
+        for record in records.read(folder / "runs" / run["name"])
+        if record.name == name
+        and record.split in ("pretrain", "test")
+        and isinstance(record.value, float)
+    ]
+    return (statistics.mean(found), statistics.stdev(found)) if found else (None, None)
+
+
+def _training(
+    name: str, place: int, noise: random.Random, steps: int, labels: bool, rank: float
+) -> list[Record]:
+    found = []
+    for step in range(1, steps + 1, 4):
+        done = step / steps
+        parts = {
+            "invariance": 6 * math.exp(-4 * done) + 3 + noise.gauss(0, 0.15),
+            "variance": 14 * math.exp(-6 * done) + 8 + noise.gauss(0, 0.15),
+            "covariance": (2 + place) * (0.4 + done) + noise.gauss(0, 0.1),
+        }
+        told = {f"loss/{k}": v for k, v in parts.items()} | {
+            "loss": sum(parts.values()),
+            "learning_rate": 5e-4 * min(10 * done, (1 + math.cos(math.pi * done)) / 2),
+            "images_per_second": 9000 + noise.gauss(0, 300),
+        }
+        found += [
+            Record(run=name, name=k, value=v, step=step, epoch=60 * done, seconds=12.5 * done)
+            for k, v in told.items()
+        ]
+    for judged in range(11):
+        done = judged / 10
+        told = {
+            "rankme/projector": 9 + (rank - 9) * (1 - math.exp(-4 * done)) + noise.gauss(0, 0.4),
+            "rankme/backbone": 6 + 14 * (1 - math.exp(-3 * done)),
+        }
+        if labels:
+            told |= {
+                "accuracy/linear": 0.8 + 0.15 * (1 - math.exp(-4 * done)),
+                "accuracy/knn": 0.78 + 0.15 * (1 - math.exp(-4 * done)),
+            }
+        found += [
+            Record(
+                run=name,
+                name=k,
+                value=v,
+                step=int(steps * done),
+                epoch=60 * done,
+                split="heldout",
+            )
+            for k, v in told.items()
+        ]
+    return found
+
+
+def _judged(name: str, what: str, value: float, room: float, **extra: Any) -> Record:
+    return Record(
+        run=name,
+        name=what,
+        value=value,
+        low=value - room,
+        high=value + room * 0.8,
+        split="test",
+        extra=extra,
+    )
+
+
+def _risk(name: str, total: float, noise: random.Random, merged: bool) -> list[Record]:
+    parts = {
+        "approximation": 0.0 if merged else 0.004,
+        "usability": 0.3 * total,
+        "probe_generalization": 0.9 * total + noise.gauss(0, 0.002),
+    }
+    # the rest is negative: the components sum exactly to the total
+    parts["encoder_generalization"] = total - sum(parts.values())
+    told = {
+        "merged": merged,
+        "order": "published",
+        "estimator": "crossfit",
+        "probe": "logistic",
+    }
+    found = [_judged(name, f"risk/{k}", v, 0.25 * abs(v) + 0.004, **told) for k, v in parts.items()]
+    return [*found, _judged(name, "risk/total", total, 0.018, **told)]
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    write_study(target / "study")
+    write_run(target / "run", merged=False)
+    picture(target / "run" / "views.png", 10, 4)
