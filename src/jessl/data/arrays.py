@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,10 @@ class ArraySource(Source):
         return checksum(str(self._images.shape), self._images[::step], self.labels)
 
 
+class _NoSuchKey(ValueError):
+    """A key that a .npz file lacks, apart from the errors of reading it."""
+
+
 def open_arrays(path: Path, *, x_key: str | None = None, y_key: str | None = None) -> ArraySource:
     """Open a .npy (memory-mapped) or .npz file of images, without ever reading a pickle.
 
@@ -80,24 +85,30 @@ def open_arrays(path: Path, *, x_key: str | None = None, y_key: str | None = Non
         ValueError: when the file is not what it seems, lacks the keys, or ArraySource refuses.
     """
     name = printable(str(path))
+    kind = path.suffix.lower()
+    with path.open("rb") as file:
+        if not file.read(6).startswith(b"\x93NUMPY" if kind == ".npy" else b"PK"):
+            raise ValueError(f"data: {name} is no {kind} file, whatever its name says")
+    images: Any
+    labels: Any = None
     try:
-        if path.suffix.lower() == ".npy":
+        if kind == ".npy":
             # copy on write: writable for torch, which warns of read-only memory, and still safe
-            return ArraySource(np.load(path, mmap_mode="c", allow_pickle=False), name=name)
-        with np.load(path, allow_pickle=False) as file:
-            x_key = _key("x_key", x_key, _X_KEYS, file.files, name)
-            if y_key is not None or set(_Y_KEYS) & set(file.files):
-                y_key = _key("y_key", y_key, _Y_KEYS, file.files, name)
-            images, labels = file[x_key], None if y_key is None else file[y_key]
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise ValueError(f"data: {name} cannot be read as {path.suffix}: {error}") from None
-    except ValueError as error:
-        if "pickle" not in str(error).lower():
-            raise
-        raise ValueError(
-            f"data: {name} holds Python objects (a pickle), which are never loaded; save images "
-            "as one uint8 array [n, h, w, c]"
-        ) from None
+            images = np.load(path, mmap_mode="c", allow_pickle=False)
+        else:
+            with np.load(path, allow_pickle=False) as arrays:
+                x_key = _key("x_key", x_key, _X_KEYS, arrays.files, name)
+                if y_key is not None or set(_Y_KEYS) & set(arrays.files):
+                    y_key = _key("y_key", y_key, _Y_KEYS, arrays.files, name)
+                images = arrays[x_key]
+                labels = None if y_key is None else arrays[y_key]
+    except _NoSuchKey:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        text = " ".join(str(error).split())
+        if "object" in text.lower():
+            text = "it holds Python objects (a pickle), which are never loaded"
+        raise ValueError(f"data: {name} cannot be read as {kind}: {text}") from None
     return ArraySource(images, labels, name=name)
 
 
@@ -174,10 +185,10 @@ def _key(
         for key in usual:
             if key in present:
                 return key
-        raise ValueError(
+        raise _NoSuchKey(
             f"{argument}: none of {', '.join(usual)} in {name}, which holds {', '.join(present)}; "
             f"name one with {argument}"
         )
     if given not in present:
-        raise ValueError(f"{argument}: no array {given!r} in {name}; it holds {', '.join(present)}")
+        raise _NoSuchKey(f"{argument}: no array {given!r} in {name}; it holds {', '.join(present)}")
     return given

@@ -99,9 +99,10 @@ def _scan(root: Path) -> tuple[list[str], np.ndarray, Counter[str]]:
                 if entry.name.startswith("."):
                     continue
                 key = prefix + entry.name
-                if entry.is_dir():
+                # a link to itself makes entry.is_dir raise where os.path.isdir says no
+                if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
                     (links if entry.is_symlink() else real).append((entry.path, key + "/"))
-                elif entry.is_file():
+                elif os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file():
                     extension = os.path.splitext(entry.name)[1][1:].lower()
                     if extension in EXTENSIONS:
                         found[key] = entry.stat().st_size

@@ -212,7 +212,9 @@ def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, str, int, in
     try:
         with tarfile.open(path, "r:", errors="surrogateescape") as tar:
             for member in tar:
-                end = member.offset_data + -(-member.size // 512) * 512
+                end = tar.offset
+                if not member.isreg() or member.issparse():
+                    continue
                 if member.offset_data + member.size > total:
                     skipped.append(
                         f"{shown}: torn: {printable(member.name)} has "
@@ -221,7 +223,7 @@ def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, str, int, in
                     )
                     return
                 match = _MEMBER.match(member.name)
-                if member.isreg() and match:
+                if match:
                     yield match[1], match[2].lower(), member.offset_data, member.size
     except tarfile.TarError as error:
         if not end:
@@ -232,10 +234,12 @@ def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, str, int, in
         file.seek(end)
         block = file.read(512)
     # tarfile takes a damaged header for the end of the archive; a true end is a block of zeros
-    if block.strip(b"\0"):
-        skipped.append(f"{shown}: damaged at byte {end} of {total}; what follows is left out")
-    elif not block:
+    if not block:
         skipped.append(f"{shown}: no end mark at byte {end}; the file may be torn there")
+    elif len(block) < 512:
+        skipped.append(f"{shown}: torn after byte {end} of {total}, inside a header")
+    elif block.strip(b"\0"):
+        skipped.append(f"{shown}: damaged at byte {end} of {total}; what follows is left out")
 
 
 def _label(texts: dict[str, bytes], where: str) -> int | str | None:

@@ -289,7 +289,11 @@ def _open(spec: Any, part: str | None, x_key: str | None, y_key: str | None) -> 
         return open_hugging_face(rest, part)
     if text == "digits":
         return arrays.digits()
-    return _open_path(text, x_key, y_key)
+    try:
+        return _open_path(text, x_key, y_key)
+    except OSError as error:
+        at = printable(str(error.filename or text))
+        raise ValueError(f"data: {at} cannot be read: {error.strerror}") from error
 
 
 def _open_path(text: str, x_key: str | None, y_key: str | None) -> Source:
