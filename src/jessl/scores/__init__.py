@@ -1,0 +1,13 @@
+"""Label-free scores of embeddings, one file each, over one mergeable state of the spectrum."""
+
+from __future__ import annotations
+
+from jessl.scores.result import ScoreResult
+from jessl.scores.spectrum import Spectrum
+
+# last and eager: the files bear the functions' names, and a later import of a file would
+# otherwise put the module in the function's place
+from jessl.scores.rankme import rankme  # isort: skip
+from jessl.scores.score import SCORES, score  # isort: skip
+
+__all__ = ["SCORES", "ScoreResult", "Spectrum", "rankme", "score"]

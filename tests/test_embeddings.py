@@ -1,0 +1,180 @@
+import json
+import mmap as mmap_module
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from jessl.embeddings import Embeddings
+
+X = np.random.default_rng(0).standard_normal((7, 3))
+Y = [0, 1, -1, 2, 0, -1, 1]
+
+
+def lies_on_disk(e):
+    array = e.features
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array, mmap_module.mmap)
+
+
+def test_what_comes_in_is_converted_and_frozen():
+    e = Embeddings(X, Y, meta={"encoder": "resnet18"})
+    assert (e.n, e.d, len(e)) == (7, 3, 7)
+    assert e.features.dtype == np.float32
+    assert e.features.flags.c_contiguous
+    assert e.labels.dtype == e.ids.dtype == np.int64
+    assert e.ids.tolist() == list(range(7))
+    for array in (e.features, e.labels, e.ids):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 5
+    with pytest.raises(AttributeError):
+        e.features = X
+    e.meta["encoder"] = "other"
+    assert e.meta == {"encoder": "resnet18"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int32])
+def test_tensors_of_any_type(dtype):
+    t = torch.from_numpy(X * 4).to(dtype).requires_grad_(dtype.is_floating_point)
+    e = Embeddings(t, torch.tensor(Y))
+    np.testing.assert_array_equal(e.features, t.detach().float().numpy())
+    assert e.labels.tolist() == Y
+
+
+def test_the_callers_array_is_neither_copied_nor_frozen():
+    mine = X.astype(np.float32)
+    assert np.shares_memory(Embeddings(mine).features, mine)
+    mine[0] = 1
+
+
+def test_rows_are_chosen():
+    e = Embeddings(X, Y, ids=np.arange(7) + 10)
+    assert e.labelled().ids.tolist() == [10, 11, 13, 14, 16]
+    assert e.subset([3, -1]).ids.tolist() == [13, 16]
+    assert e.subset(np.array(Y) == 0).labels.tolist() == [0, 0]
+    assert len(e.subset([])) == 0
+    assert len(Embeddings(X).labelled()) == 0
+    with pytest.raises(ValueError, match=r"indices.*-7 \.\. 6.*7"):
+        e.subset([7])
+    with pytest.raises(ValueError, match="mask needs 7"):
+        e.subset([True])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"features": X[0]}, r"features.*\(3,\)"),
+        ({"features": X[:, :0]}, "features"),
+        ({"features": X.astype(complex)}, "complex128"),
+        ({"features": [["a"]]}, "features"),
+        ({"features": [[1], [2, 3]]}, "features"),
+        ({"labels": [0, 1]}, r"labels.*\(7,\).*\(2,\)"),
+        ({"labels": [-2, *Y[1:]]}, "labels.*-2"),
+        ({"labels": [0.5] * 7}, "labels.*whole"),
+        ({"labels": ["cat"] * 7}, "labels.*whole"),
+        ({"ids": np.full(7, 2**63, np.uint64)}, "ids.*64 bits"),
+        ({"meta": {"a": object()}}, "meta"),
+        ({"meta": {"a": float("nan")}}, "meta"),
+        ({"meta": "text"}, "meta"),
+    ],
+)
+def test_mistakes_are_named(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        Embeddings(**{"features": X, **arguments})
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("labels", [None, Y])
+def test_save_and_load(tmp_path, mmap, labels):
+    e = Embeddings(X, labels, ids=np.arange(7) * 3, meta={"layer": "projector", "é": [1, None]})
+    e.save(tmp_path / "emb")
+    e.save(tmp_path / "emb")  # replaces
+    back = Embeddings.load(tmp_path / "emb", mmap=mmap)
+    np.testing.assert_array_equal(back.features, e.features)
+    np.testing.assert_array_equal(back.ids, e.ids)
+    assert (back.labels is None) if labels is None else back.labels.tolist() == labels
+    assert back.meta == e.meta
+    assert back.checksum() == e.checksum()
+    assert lies_on_disk(back) is mmap
+    assert [p.name for p in tmp_path.iterdir()] == ["emb"]
+
+
+def test_nothing_else_is_overwritten(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("years of work")
+    (tmp_path / "file").write_text("")
+    for name in ("home", "file"):
+        with pytest.raises(ValueError, match="not replaced"):
+            Embeddings(X).save(tmp_path / name)
+    assert (tmp_path / "home" / "thesis.txt").exists()
+
+
+def test_damage_is_named(tmp_path):
+    def damaged(change):
+        folder = tmp_path / f"emb{len(list(tmp_path.iterdir()))}"
+        Embeddings(X, Y).save(folder)
+        change(folder)
+        with pytest.raises(ValueError, match=folder.name) as error:
+            Embeddings.load(folder)
+        return str(error.value)
+
+    assert "features.npy" in damaged(lambda p: (p / "features.npy").unlink())
+    assert "labels.npy" in damaged(lambda p: (p / "labels.npy").write_bytes(b""))
+    assert "meta.json" in damaged(lambda p: (p / "meta.json").unlink())
+    assert "meta.json" in damaged(lambda p: (p / "meta.json").write_text("{"))
+
+    def cut(p):
+        data = (p / "features.npy").read_bytes()
+        (p / "features.npy").write_bytes(data[:-4])
+
+    def flip(p):
+        data = bytearray((p / "features.npy").read_bytes())
+        data[-1] ^= 1
+        (p / "features.npy").write_bytes(data)
+
+    def shorten(p):
+        np.save(p / "features.npy", X[:6].astype(np.float32))
+
+    assert "features.npy" in damaged(cut)
+    assert "SHA-256" in damaged(flip)
+    assert "(6,)" in damaged(shorten)
+
+
+def test_bare_files(tmp_path):
+    x = X.astype(np.float32)
+    np.save(tmp_path / "a.npy", x)
+    np.savez(tmp_path / "b.npz", z=X, y=Y)
+    np.savez_compressed(tmp_path / "c.npz", embeddings=X, labels=Y, ids=np.arange(7) + 1)
+    tensors = {"features": torch.from_numpy(x).bfloat16(), "labels": torch.tensor(Y)}
+    save_file(tensors, tmp_path / "d.safetensors")
+    for name in ("a.npy", "b.npz", "c.npz"):
+        np.testing.assert_array_equal(Embeddings.load(tmp_path / name).features, x)
+    assert lies_on_disk(Embeddings.load(tmp_path / "a.npy", mmap=True))
+    assert Embeddings.load(tmp_path / "b.npz").labels.tolist() == Y
+    assert Embeddings.load(tmp_path / "c.npz").ids[0] == 1
+    np.testing.assert_allclose(
+        Embeddings.load(tmp_path / "d.safetensors").features, x, rtol=1e-2, atol=1e-2
+    )
+
+
+def test_bad_bare_files(tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((2, 3, 4)))
+    np.save(tmp_path / "pickled.npy", np.array([{}], object), allow_pickle=True)
+    np.savez(tmp_path / "other.npz", weights=X)
+    for name in ("text.npy", "text.npz", "text.safetensors", "text.pt"):
+        (tmp_path / name).write_text("hello, this is no array")
+    np.savez(tmp_path / "cut.npz", z=X)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:-30])
+    for name in [p.name for p in tmp_path.iterdir()] + ["missing.npy"]:
+        with pytest.raises(ValueError, match=name):
+            Embeddings.load(tmp_path / name)
+
+
+def test_import_is_cheap():
+    code = "import sys, jessl.embeddings as e; import json; print(json.dumps(list(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert not {"torch", "sklearn", "scipy", "safetensors"} & set(json.loads(out.stdout))
