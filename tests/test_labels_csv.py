@@ -52,7 +52,7 @@ def test_labels_replace_those_of_the_folders(photos: Source, tmp_path: Path) -> 
 def test_byte_order_mark_line_ends_other_columns_and_empty_cells(
     photos: Source, tmp_path: Path
 ) -> None:
-    text = "\ufeffgroup,label,path\r\n1,b,y/é.png\r\n\r\n2,,x/a.png\r\n3, a ,y/d.png\r\n"
+    text = "\ufeffpath,group,label\r\ny/é.png,1,b\r\n\r\nx/a.png,2,\r\ny/d.png,3, a \r\n"
     source = labels_from_csv(photos, written(tmp_path, text))
     assert source.classes == ("a", "b")
     assert labels(source) == [-1, -1, 0, 1]

@@ -34,6 +34,7 @@ def test_shard_labels(tmp_path: Path) -> None:
     assert source.classes == ("cat", "dog")
     assert source.labels is not None
     assert source.labels.tolist() == [0, 1, 0, 1, -1, -1]
+    np.testing.assert_array_equal(source.read(5), picture(5))
     captions = {f"{i}.{kind}": png(i) if kind == "png" else b"caption %d" % i
                 for i in range(5) for kind in ("png", "txt")}  # fmt: skip
     source = open_source(tar(tmp_path / "y.tar", captions))
