@@ -10,15 +10,57 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jessl import objectives as objectives
+    from jessl import views as views
     from jessl.config import Pretrain as Pretrain
+    from jessl.data import Batch as Batch
+    from jessl.data import Loader as Loader
+    from jessl.data import Source as Source
+    from jessl.data import open_source as open_source
     from jessl.embeddings import Embeddings as Embeddings
+    from jessl.encoders import Encoder as Encoder
+    from jessl.encoders import build_encoder as build_encoder
+    from jessl.extract import embed as embed
+    from jessl.pretraining import pretrain as pretrain
+    from jessl.probes import ProbeResult as ProbeResult
+    from jessl.probes import probe as probe
+    from jessl.report import write_report as write_report
+    from jessl.risk import RiskDecomposition as RiskDecomposition
+    from jessl.risk import decompose as decompose
+    from jessl.runs import Run as Run
+    from jessl.scores import ScoreResult as ScoreResult
+    from jessl.scores import Spectrum as Spectrum
+    from jessl.scores import rankme as rankme
+    from jessl.scores import score as score
+    from jessl.study import Selection as Selection
+    from jessl.study import select as select
 
-# public name -> module that holds it; a module without a name after the colon is a room
+# public name -> room that holds it; a room that bears the name is itself the public name
 _HOMES = {
-    "Pretrain": "jessl.config",
-    "Embeddings": "jessl.embeddings",
-    "objectives": "jessl.objectives",
-    "views": "jessl.views",
+    "Batch": "data",
+    "Embeddings": "embeddings",
+    "Encoder": "encoders",
+    "Loader": "data",
+    "Pretrain": "config",
+    "ProbeResult": "probes",
+    "RiskDecomposition": "risk",
+    "Run": "runs",
+    "ScoreResult": "scores",
+    "Selection": "study",
+    "Source": "data",
+    "Spectrum": "scores",
+    "build_encoder": "encoders",
+    "decompose": "risk",
+    "embed": "extract",
+    "objectives": "objectives",
+    "open_source": "data",
+    "pretrain": "pretraining",
+    "probe": "probes",
+    "rankme": "scores",
+    "score": "scores",
+    "select": "study",
+    "views": "views",
+    "write_report": "report",
 }
 
 __all__ = [*_HOMES]
@@ -29,11 +71,11 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("jessl")
-    home = _HOMES.get(name)
-    if home is None:
+    room = _HOMES.get(name)
+    if room is None:
         raise AttributeError(f"module 'jessl' has no attribute {name!r}")
-    module = import_module(home)
-    return module if home == f"jessl.{name}" else getattr(module, name)
+    module = import_module(f"jessl.{room}")
+    return module if room == name else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -156,7 +156,7 @@ def _configs(
             resume=True,
             objective=sweep.method,
             objective_options={sweep.parameter: value},
-            encoder="smallconv",
+            encoder="smallconv:16",
             size=size,
             view_options=views,
             epochs=epochs,

@@ -25,15 +25,18 @@ def online(
 ) -> dict[str, float]:
     """RankMe at both layers, and with labels the accuracy of quick probes, of a fixed sample.
 
-    Probes are fitted on every other labelled image of the sample and tested on the rest.
+    Probes are fitted on half of the sample's labelled images and tested on the other half.
     """
     found = extract(encoder, objective, sample, layers=LAYERS, workers=workers)
     numbers = {f"rankme/{layer}": _rankme_or_nan(found[layer]) for layer in LAYERS}
     z = found["backbone"].labelled() if found["backbone"].labels is not None else None
-    if z is not None and z.labels is not None and len(np.unique(z.labels[::2])) > 1:
-        fit, test = z.subset(np.arange(0, z.n, 2)), z.subset(np.arange(1, z.n, 2))
-        accuracy = online_probes(fit.features, fit.labels, test.features, test.labels)
-        numbers |= {f"accuracy/{name}": value for name, value in accuracy.items()}
+    if z is not None and z.labels is not None:
+        # the order of a source can follow its labels; a fixed shuffle does not
+        order = np.random.default_rng(0).permutation(z.n)
+        fit, test = z.subset(order[::2]), z.subset(order[1::2])
+        if test.n and fit.labels is not None and len(np.unique(fit.labels)) > 1:
+            accuracy = online_probes(fit.features, fit.labels, test.features, test.labels)
+            numbers |= {f"accuracy/{name}": value for name, value in accuracy.items()}
     return numbers
 
 

@@ -348,7 +348,8 @@ def _finish(run: Run, parts: Parts, tell: Callable[[str], None]) -> None:
     for r in judged:
         if r.name.startswith("rankme/") and isinstance(r.value, float):
             n, d, debiased = r.extra["n"], r.extra["d"], r.extra["debiased"]
-            bars = f" (debiased {debiased:.2f} ± {r.sd:.2f})" if r.sd is not None else ""
+            sd = f" ± {r.sd:.2f}" if r.sd is not None else ""
+            bars = sd if debiased is None else f" (debiased {debiased:.2f}{sd})"
             tell(f"RankMe    {r.value:.2f}{bars} at the {r.name[7:]}, n {n:,}, d {d}")
             for warning in r.extra["warnings"]:
                 tell(f"  warning: {warning}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 from dataclasses import dataclass
@@ -36,7 +37,11 @@ def save(folder: Path, step: int, modules: dict[str, nn.Module], state: dict[str
         step: optimizer steps taken.
         modules: tensors are named MODULE.NAME.
         state: tensors, numbers, strings, lists and dicts: what torch.load reads weights-only.
+
+    Raises:
+        OSError: when the disk does not take it; nothing is left of the attempt.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = folder / f"step-{step:09d}"
@@ -45,9 +50,15 @@ def save(folder: Path, step: int, modules: dict[str, nn.Module], state: dict[str
         for name, module in modules.items()
         for key, value in module.state_dict().items()
     }
-    with whole_folder(path) as part:
-        save_file(tensors, part / MODEL)
-        torch.save({"step": step, **state}, part / STATE)
+    try:
+        with whole_folder(path) as part:
+            save_file(tensors, part / MODEL)
+            torch.save({"step": step, **state}, part / STATE)
+    except (SafetensorError, RuntimeError) as error:  # neither library raises OSError
+        reason = str(error).splitlines()[0]
+        raise OSError(
+            errno.EIO, f"the checkpoint could not be written: {reason}", str(path)
+        ) from error
     return path
 
 

@@ -19,8 +19,9 @@ class LARS(torch.optim.Optimizer):
 
     You, Gitman, Ginsburg, Large Batch Training of Convolutional Networks, 2017, equation 6:
     d = eta |p| / (|g| + wd |p|) (g + wd p); m = momentum m + d; p = p - lr m (the learning rate
-    outside the momentum, as in torch's SGD). Groups with adapt=False (biases and norm layers) take the plain gradient.
-    solo-learn and stable-pretraining scale those as well when their weight decay is 0.
+    outside the momentum, as in torch's SGD). Groups with adapt=False (biases and norm layers)
+    take the plain gradient; solo-learn and stable-pretraining scale those as well when their
+    weight decay is 0.
     """
 
     def __init__(

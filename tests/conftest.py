@@ -1,0 +1,42 @@
+"""What the tests share: real data where it lies beside the checkout, and tiny images."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> ModuleType:
+    """Readers of the real data sets beside the checkout; skips where they are absent."""
+    if not (SHARED / "load.py").exists():
+        pytest.skip("the data sets beside the checkout (../shared/data) are not here")
+    spec = importlib.util.spec_from_file_location("shared_data_load", SHARED / "load.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder of real photographs beside the checkout; skips where it is absent."""
+    if not (SHARED / "photos").is_dir():
+        pytest.skip("the photographs beside the checkout (../shared/data/photos) are not here")
+    return SHARED / "photos"
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    """Colour images uint8 [48, 20, 16, 3] of smooth noise: no two pixels of a row agree."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (48, 20, 16, 3), dtype=np.uint8)

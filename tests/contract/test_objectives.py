@@ -1,0 +1,182 @@
+"""Every objective: the published value, and what any objective must do."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jessl import objectives
+from jessl.objectives import CONFIGS, build_objective
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "losses.json").read_text())
+FUNCTIONS: dict[str, Callable] = {
+    "nt_xent T=0.1": lambda a, b: objectives.nt_xent(a, b, temperature=0.1),
+    "nt_xent T=0.5": lambda a, b: objectives.nt_xent(a, b, temperature=0.5),
+    "vicreg 25/25/1": lambda a, b: objectives.vicreg(a, b),
+    "barlow_twins lambd=5e-3": lambda a, b: objectives.barlow_twins(a, b),
+    "byol": lambda p, z: objectives.byol(p, z),
+}
+# losses of unlike heads need not be symmetric in their arguments
+METHODS = sorted(CONFIGS)
+
+
+def _inputs(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    i = GOLDEN["inputs"][name]
+    r = np.random.RandomState(i["seed"])
+    a, b = r.randn(i["n"], i["d"]), r.randn(i["n"], i["d"])
+    z1 = i["scale"] * a + i["shift"]
+    z2 = i["scale"] * (i["corr"] * a + np.sqrt(1 - i["corr"] ** 2) * b) + i["shift"]
+    return torch.tensor(z1, requires_grad=True), torch.tensor(z2, requires_grad=True)
+
+
+@pytest.mark.parametrize("data", ["A", "B"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_values_and_gradients_are_the_published_ones(data: str, name: str) -> None:
+    z1, z2 = _inputs(data)
+    loss = FUNCTIONS[name](z1, z2)
+    loss.backward()
+    golden = GOLDEN["losses"][data][name]
+    assert loss.item() == pytest.approx(golden["loss"], rel=1e-9, abs=1e-9)
+    for z, norm in zip((z1, z2), golden["grad_norms"], strict=True):
+        if norm is None:
+            assert z.grad is None
+        else:
+            assert z.grad is not None
+            assert z.grad.norm().item() == pytest.approx(norm, rel=1e-9, abs=1e-9)
+
+
+def _built(method: str, dim: int = 12, seed: int = 0) -> objectives.Objective:
+    torch.manual_seed(seed)
+    return build_objective(method, dim).double()
+
+
+def _representations(views: int = 2, batch: int = 32, dim: int = 12) -> torch.Tensor:
+    g = torch.Generator().manual_seed(1)
+    common = torch.randn(1, batch, dim, generator=g, dtype=torch.float64)
+    return common + 0.3 * torch.randn(views, batch, dim, generator=g, dtype=torch.float64)
+
+
+def _loss(objective: objectives.Objective, h: torch.Tensor) -> torch.Tensor:
+    return objective.loss(h, h.detach() if objective.uses_teacher else None).total
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("views", [2, 3])
+def test_gradients_are_finite_and_reach_everything(method: str, views: int) -> None:
+    objective = _built(method)
+    h = _representations(views).requires_grad_()
+    _loss(objective, h).backward()
+    assert h.grad is not None
+    assert torch.isfinite(h.grad).all()
+    assert (h.grad.flatten(1).norm(dim=1) > 0).all()
+    for name, p in objective.named_parameters():
+        if p.requires_grad:
+            assert p.grad is not None, name
+            assert torch.isfinite(p.grad).all(), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_order_of_the_batch_changes_nothing(method: str) -> None:
+    objective = _built(method)
+    h = _representations()
+    turned = h[:, torch.randperm(32, generator=torch.Generator().manual_seed(2))]
+    torch.testing.assert_close(_loss(objective, h), _loss(objective, turned), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_collapse_is_worse_than_spread_where_the_loss_prevents_it(method: str) -> None:
+    objective = _built(method)
+    if not objective.prevents_collapse:
+        assert objective.uses_teacher, "only a teacher can keep such a loss from collapse"
+        return
+    objective.eval()  # batch norm of a constant batch would spread its rounding
+    spread = _representations()
+    spread = spread[:1].expand(2, -1, -1)  # agreeing views
+    collapsed = spread.mean(dim=1, keepdim=True).expand(-1, 32, -1)
+    assert _loss(objective, spread) < _loss(objective, collapsed)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_half_precision_inputs_are_computed_in_float32(method: str) -> None:
+    torch.manual_seed(0)
+    objective = build_objective(method, 12)
+    h = _representations().float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = _loss(objective, h)
+    assert loss.dtype == torch.float32
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_state_goes_round(method: str) -> None:
+    first, second = _built(method, seed=0), _built(method, seed=1)
+    h = _representations()
+    first.eval()
+    second.eval()
+    assert _loss(first, h) != _loss(second, h)
+    second.load_state_dict(first.state_dict())
+    assert _loss(first, h) == _loss(second, h)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_projector_output_has_the_last_width(method: str) -> None:
+    objective = build_objective(method, 12, {"projector": "20-6"})
+    assert objective.project(torch.randn(5, 12)).shape == (5, 6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_objectives_see_no_images_and_know_no_device(method: str) -> None:
+    objective = build_objective(method, 12)
+    for student, teacher in objective.momentum_pairs():
+        assert all(not p.requires_grad for p in teacher.parameters())
+        for a, b in zip(student.parameters(), teacher.parameters(), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_functions_stay_functions_in_any_order_of_imports() -> None:
+    orders = [
+        "import jessl.objectives.vicreg, jessl.objectives as o",
+        "from jessl.objectives import byol; import jessl.objectives.byol, jessl.objectives as o",
+        "import jessl, jessl.objectives.barlow_twins; o = jessl.objectives",
+        "from jessl.objectives.vicreg import VICReg; import jessl.objectives as o",
+    ]
+    for order in orders:
+        code = (
+            f"{order}\n"
+            "import importlib\n"
+            "for n in ('vicreg', 'barlow_twins', 'simclr', 'byol'):\n"
+            "    importlib.import_module('jessl.objectives.' + n)\n"
+            "assert callable(o.vicreg) and callable(o.barlow_twins) and callable(o.byol)\n"
+            "assert callable(o.nt_xent)\n"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: build_objective("vicregg", 8), "did you mean 'vicreg'"),
+        (lambda: build_objective("vicreg", 8, {"covv": 1}), "did you mean 'cov'"),
+        (lambda: build_objective("vicreg", 8, {"cov": "x"}), "cov of vicreg must be a number"),
+        (lambda: build_objective("vicreg", 8, {"cov": -1}), "cov must not be negative"),
+        (lambda: build_objective("simclr", 8, {"temperature": 0}), "temperature must be positive"),
+        (lambda: build_objective("simclr", 8, {"projector": "8-x"}), "must look like 8192-8192"),
+        (lambda: objectives.vicreg(torch.ones(3, 2), torch.ones(3, 4)), "[3, 2], z2 [3, 4]"),
+        (lambda: objectives.vicreg(torch.ones(1, 2), torch.ones(1, 2)), "at least 2 rows"),
+        (lambda: objectives.barlow_twins(torch.ones(1, 2), torch.ones(1, 2)), "at least 2 rows"),
+        (lambda: objectives.nt_xent(torch.ones(3), torch.ones(3), 0.1), "one shape [batch, dim]"),
+        (lambda: build_objective("byol", 8).loss(torch.ones(2, 3, 8)), "needs the teacher"),
+        (lambda: build_objective("vicreg", 8).loss(torch.ones(1, 3, 8)), "at least 2 views"),
+    ],
+)
+def test_mistakes_are_named(call: Callable, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        call()

@@ -1,0 +1,213 @@
+"""Views: torchvision's pixels, torchvision's distribution, and nothing random but the hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.v2 as tv
+import torchvision.transforms.v2.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jessl.views import CentralView, View, Views, presets
+from jessl.views.sample import uniforms
+
+ALL = View(
+    size=24,
+    min_scale=0.1,
+    jitter=0.8,
+    brightness=0.4,
+    contrast=0.4,
+    saturation=0.4,
+    hue=0.2,
+    gray=0.2,
+    blur=0.5,
+    solarize=0.3,
+)
+
+
+def _by_torchvision(image: np.ndarray, view: View, p: dict, k: int, views: Views) -> torch.Tensor:
+    x = torch.from_numpy(image).permute(2, 0, 1).float() / 255
+    box = [int(p[f"crop_{n}_px"][k]) for n in ("top", "left", "height", "width")]
+    x = F.resized_crop(x, *box, [view.size, view.size], antialias=True)
+    if p["flipped"][k]:
+        x = F.horizontal_flip(x)
+    adjust = {
+        0: lambda x: F.adjust_brightness(x, p["brightness_factor"][k]),
+        1: lambda x: F.adjust_contrast(x, p["contrast_factor"][k]),
+        2: lambda x: F.adjust_saturation(x, p["saturation_factor"][k]),
+        3: lambda x: F.adjust_hue(x, p["hue_shift"][k]),
+    }
+    for kind in p["jitter_order"][k]:
+        x = adjust[int(kind)](x)
+    if p["grayed"][k]:
+        x = F.rgb_to_grayscale(x, 3)
+    if p["blur_sigma_px"][k] > 0:
+        x = F.gaussian_blur(x, [view.blur_kernel_px] * 2, [float(p["blur_sigma_px"][k])] * 2)
+    if p["solarized"][k]:
+        x = F.solarize(x, 0.5)
+    if x.shape[0] == 1:
+        x = x.expand(3, -1, -1)
+    return F.normalize(x, list(views.mean), list(views.std))
+
+
+@pytest.mark.parametrize("equal_sizes", [True, False])
+def test_pixels_equal_torchvision(images: np.ndarray, equal_sizes: bool) -> None:
+    views = Views((ALL, dataclasses.replace(ALL, size=40, blur=1.0)))
+    batch: np.ndarray | list[np.ndarray] = images
+    if not equal_sizes:
+        rng = np.random.default_rng(1)
+        batch = [im[: rng.integers(3, 21), : rng.integers(3, 17)] for im in images]
+        batch[0] = batch[0][:, :, :1]  # a grey image among colour ones
+    heights = np.array([im.shape[0] for im in batch])
+    widths = np.array([im.shape[1] for im in batch])
+    params = views.sample(np.arange(48) * 7919, 3, 5, heights, widths)
+    seen = views.apply(batch, params)
+    for view, p, x in zip(views.recipes, params, seen, strict=True):
+        assert x.shape == (48, 3, view.size, view.size)
+        assert x.dtype == torch.float32
+        for k in range(48):
+            want = _by_torchvision(batch[k], view, p, k, views)
+            # grey among colour is handled as colour, where torchvision's weights sum to .9999
+            atol = 2e-5 if batch[k].shape[2] == 3 else 1e-3
+            torch.testing.assert_close(x[k], want, atol=atol, rtol=0)
+
+
+def test_grey_images_equal_their_colour_copies() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (16, 12, 12, 1), dtype=np.uint8)
+    views = Views((dataclasses.replace(ALL, solarize=0.0),))
+    params = views.sample(np.arange(16), 0, 0, np.full(16, 12), np.full(16, 12))
+    one = views.apply(grey, params)[0]
+    three = views.apply(np.repeat(grey, 3, axis=3), params)[0]
+    # torchvision's weights of red, green and blue sum to .9999
+    torch.testing.assert_close(one, three, atol=3e-3, rtol=0)
+
+
+def test_crop_distribution_is_torchvisions() -> None:
+    n, h, w = 4000, 37, 50
+    view = View(size=8)
+    p = Views((view,)).sample(np.arange(n), 0, 0, np.full(n, h), np.full(n, w))[0]
+    torch.manual_seed(0)
+    crop = tv.RandomResizedCrop(8, antialias=True)
+    theirs = [crop.make_params([torch.zeros(3, h, w)]) for _ in range(n)]
+    for ours, name in (
+        (p["crop_height_px"], "height"),
+        (p["crop_width_px"], "width"),
+        (p["crop_top_px"], "top"),
+        (p["crop_left_px"], "left"),
+    ):
+        a, b = np.sort(ours), np.sort([t[name] for t in theirs])
+        # two-sample Kolmogorov-Smirnov distance; 1.95 sqrt(2/n) is its .001 quantile
+        grid = np.arange(0, 51)
+        distance = np.abs(
+            np.searchsorted(a, grid, "right") / n - np.searchsorted(b, grid, "right") / n
+        ).max()
+        assert distance < 1.95 * np.sqrt(2 / n), name
+
+
+def test_boxes_that_never_fit_fall_back_to_the_centre() -> None:
+    p = Views((View(size=8, min_scale=0.9),)).sample(
+        np.arange(100), 0, 0, np.full(100, 2), np.full(100, 64)
+    )[0]
+    assert (p["crop_height_px"] == 2).all()
+    assert (p["crop_width_px"] <= 64).all()
+    assert set(p["crop_left_px"] + p["crop_width_px"] // 2) <= set(range(65))
+    assert (p["crop_width_px"][:5] == 3).all()  # 2 x 4/3, rounded
+    assert (p["crop_left_px"][:5] == 30).all()
+
+
+@given(
+    seed=st.integers(0, 2**63),
+    epoch=st.integers(0, 10_000),
+    h=st.integers(1, 300),
+    w=st.integers(1, 300),
+)
+def test_a_view_depends_on_seed_epoch_and_id_alone(seed: int, epoch: int, h: int, w: int) -> None:
+    views = Views((ALL, ALL))
+    ids = np.array([5, 2**62, 0, 17])
+
+    def draw(rows: list[int]) -> list[dict[str, np.ndarray]]:
+        return views.sample(ids[rows], epoch, seed, np.full(len(rows), h), np.full(len(rows), w))
+
+    together, alone, turned = draw([0, 1, 2, 3]), draw([1]), draw([3, 1, 0, 2])
+    for a, b, c in zip(together, alone, turned, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name][1], b[name][0])
+            np.testing.assert_array_equal(a[name][[3, 1, 0, 2]], c[name])
+    p = together[0]
+    assert (p["crop_height_px"] >= 1).all()
+    assert (p["crop_top_px"] >= 0).all()
+    assert (p["crop_top_px"] + p["crop_height_px"] <= h).all()
+    assert (p["crop_left_px"] + p["crop_width_px"] <= w).all()
+
+
+def test_views_epochs_and_seeds_differ() -> None:
+    u = uniforms(np.arange(1000), 8, 0, 0, 0)
+    for other in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        v = uniforms(np.arange(1000), 8, *other)
+        assert not np.isclose(u, v).any(axis=1).all()
+        assert abs(np.corrcoef(u.ravel(), v.ravel())[0, 1]) < 0.05
+    assert abs(u.mean() - 0.5) < 0.02
+    assert abs(u.var() - 1 / 12) < 0.005
+    assert 0 <= u.min() < u.max() < 1
+
+
+def test_the_hash_is_fixed() -> None:
+    """A published view must stay what it is: these numbers may never change."""
+    u = uniforms(np.array([0, 1, 2**40]), 2, 7, 3, 1)
+    golden = [
+        [0.11740795987746289, 0.6510326027761119],
+        [0.23073523559503362, 0.37053527410982945],
+        [0.4018503449502052, 0.44897717842501417],
+    ]
+    np.testing.assert_array_equal(u, golden)
+
+
+def test_flip_probability_is_honoured() -> None:
+    p = presets.simclr(16).sample(np.arange(4000), 0, 0, np.full(4000, 16), np.full(4000, 16))
+    for view in p:
+        assert 0.46 < view["flipped"].mean() < 0.54
+        assert 0.17 < view["grayed"].mean() < 0.23
+        assert 0.76 < (view["brightness_factor"] != 1).mean() < 0.84
+    assert (p[0]["flipped"] != p[1]["flipped"]).any()
+
+
+def test_central_view_is_the_resized_centre(images: np.ndarray) -> None:
+    view = CentralView(16, crop_share=1.0)
+    params = view.sample(np.arange(48), 0, 0, np.full(48, 20), np.full(48, 16))
+    x = view.apply(images, params)[0]
+    middle = torch.from_numpy(images[:, 2:18]).permute(0, 3, 1, 2).float() / 255
+    torch.testing.assert_close(x, F.normalize(middle, list(view.mean), list(view.std)))
+
+
+def test_presets_differ_as_published() -> None:
+    assert presets.simclr(32).recipes[0].blur == 0
+    assert presets.simclr(224).recipes[0].blur == 0.5
+    first, second = presets.byol(224).recipes
+    assert (first.blur, first.solarize, second.blur, second.solarize) == (1.0, 0.0, 0.1, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("simclrr", {}, "did you mean 'simclr'"),
+        ("simclr", {"flipp": 1}, "did you mean 'flip'"),
+        ("simclr", {"flip": 2}, "flip is a probability in [0, 1], got 2"),
+        ("simclr", {"min_scale": 0}, "0 < min_scale"),
+        ("simclr", {"strength": -1}, "strength must not be negative"),
+    ],
+)
+def test_mistakes_are_named(name: str, options: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        presets.preset(name, 32, options)
+
+
+def test_recipes_do_not_import_torch() -> None:
+    code = "import sys, jessl.views as v; v.presets.simclr(32); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
