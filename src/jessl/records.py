@@ -5,7 +5,8 @@ A record has these fields; a report is a pure fold over them:
     run       name of the run, or of the study
     step      optimizer steps taken before the measurement (int), None outside a training
     epoch     the same in epochs (float), None outside a training
-    split     what it was measured on: train, heldout, pretrain, test
+    split     what it was measured on: train, heldout (a sample kept out of training) or
+              pretrain_sample (one that is trained on), pretrain (the training images), test
     name      what was measured: loss, rankme/projector, accuracy/logistic, risk/usability, ...
     value     a number, or a list of numbers (a spectrum)
     sd        standard deviation of the value, None where unknown
@@ -29,6 +30,7 @@ from typing import Any
 from jessl.files import whole_file
 
 FILE = "records.jsonl"
+HELD_OUT, SEEN_SAMPLE = "heldout", "pretrain_sample"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -265,7 +265,7 @@ def _train(run: Run, parts: Parts, *, quiet: bool, stop: Callable[[], bool]) -> 
         last = epoch == c.epochs
         if evaluate and (epoch % evaluate == 0 or last):
             numbers = judge.online(parts.encoder, parts.objective, parts.sample, workers=c.workers)
-            split = "heldout" if parts.held_out else "pretrain_sample"
+            split = records.HELD_OUT if parts.held_out else records.SEEN_SAMPLE
             here = Progress(trainer.step, epoch, 0.0, {}, 0.0, 0.0, trainer.seconds)
             records.append(run.path, _records(run, here, numbers, split, versions))
             bar.judged(numbers)

@@ -42,6 +42,10 @@ class Run:
         record = self.last(name, split)
         return None if record is None else finite(record.value)
 
+    def has_split(self, split: str) -> bool:
+        """Whether anything was measured on a split."""
+        return any(record.split == split for record in self.records)
+
     def curve(self, name: str, split: str) -> list[Record]:
         """Records of `name` by step; of those of one step (a resumed run) the latest counts."""
         steps = {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jessl.files import whole_file
+from jessl.records import HELD_OUT, SEEN_SAMPLE
 from jessl.report import closing, curves, ranking, scatter, sections, stack
 from jessl.report.gather import Report, Run, gather
 from jessl.report.numbers import percent
@@ -167,12 +168,15 @@ def _scatter(report: Report, left_out: list[str]) -> Section | None:
 
 
 def _training(report: Report, left_out: list[str]) -> Section | None:
+    # small data sets hold nothing out: the sample that is judged on the way is trained on too
+    split = HELD_OUT if any(run.has_split(HELD_OUT) for run in report.runs()) else SEEN_SAMPLE
+    where = "held-out images" if split == HELD_OUT else "sample of the training images"
     wanted = [
         ("loss", "train", "loss", False),
-        ("rankme/projector", "heldout", "RankMe, projector, held-out images", False),
-        ("rankme/backbone", "heldout", "RankMe, backbone, held-out images", False),
-        ("accuracy/linear", "heldout", "accuracy, linear, held out, %", True),
-        ("accuracy/knn", "heldout", "accuracy, kNN, held out, %", True),
+        ("rankme/projector", split, f"RankMe, projector, {where}", False),
+        ("rankme/backbone", split, f"RankMe, backbone, {where}", False),
+        ("accuracy/linear", split, f"accuracy, linear, {where}, %", True),
+        ("accuracy/knn", split, f"accuracy, kNN, {where}, %", True),
     ]
     if report.kind == "study":
         wanted = wanted[:2]
@@ -183,7 +187,7 @@ def _training(report: Report, left_out: list[str]) -> Section | None:
         wanted += [("learning_rate", "train", "learning rate", False)]
         wanted += [("images_per_second", "train", "images per second", False)]
     panels = []
-    for name, split, said, percents in wanted:
+    for name, measured_on, said, percents in wanted:
         for index, group in enumerate(report.groups):
             title = f"{group.method}: {said}" if report.kind == "study" else said
             panels.append(
@@ -191,7 +195,7 @@ def _training(report: Report, left_out: list[str]) -> Section | None:
                     group,
                     index,
                     name,
-                    split,
+                    measured_on,
                     title,
                     percents=percents,
                     from_zero=name in ("learning_rate", "images_per_second"),

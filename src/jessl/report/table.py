@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jessl.records import HELD_OUT, SEEN_SAMPLE
 from jessl.report.gather import Report, Run, gather, shown
 from jessl.report.numbers import duration, finite, percent, plain
 
@@ -19,8 +20,8 @@ MEASURED = (
     ("risk_usability", "risk/usability", "test", "Usability", True),
     ("risk_probe_generalization", "risk/probe_generalization", "test", "Probe gen.", True),
     ("risk_encoder_generalization", "risk/encoder_generalization", "test", "Encoder gen.", True),
-    ("online_accuracy_linear", "accuracy/linear", "heldout", "Online, linear", True),
-    ("online_accuracy_knn", "accuracy/knn", "heldout", "Online, kNN", True),
+    ("online_accuracy_linear", "accuracy/linear", HELD_OUT, "Online, linear", True),
+    ("online_accuracy_knn", "accuracy/knn", HELD_OUT, "Online, kNN", True),
     ("loss", "loss", "train", "Last loss", False),
     ("images_per_second", "images_per_second", "train", "Images per second", False),
 )
@@ -117,6 +118,8 @@ def _row(report: Report, run: Run, chosen: bool) -> dict[str, Any]:
     }
     for key, name, split, _, _ in columns_of(report):
         record = run.last(name, split)
+        if record is None and split == HELD_OUT:
+            record = run.last(name, SEEN_SAMPLE)
         row[key] = None if record is None else finite(record.value)
         if record is None:
             continue

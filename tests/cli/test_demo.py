@@ -1,0 +1,95 @@
+"""The demo, small: the whole story, its table, its findings, and going on where it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jessl.cli import main
+from jessl.demo import demo
+from jessl.report import write_report
+from jessl.runs import Run
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("demo") / "study"
+    lines: list[str] = []
+    study = demo("digits", out=out, quick=True, epochs=1, images=400, workers=2, tell=lines.append)
+    return out, {**study, "lines": lines}
+
+
+def test_the_story_is_told(told: tuple[Path, dict]) -> None:
+    out, study = told
+    assert len(study["groups"]) == 2
+    for group in study["groups"]:
+        best_rank = max(group["configs"], key=lambda c: c["rankme"])
+        assert group["chosen"] == best_rank["value"]
+        assert 0 <= group["regret"] <= 1
+        assert group["seed_sd"] is not None
+        assert "random choice" in group["verdict"]
+    assert set(study["baselines"]) == {"untrained encoder", "raw pixels"}
+    assert 0.5 < study["baselines"]["raw pixels"] <= 1
+    assert study["data"]["n_train"] == 320
+    assert study["data"]["n_test"] == 80
+    told_lines = "\n".join(study["lines"])
+    assert told_lines.index("chosen") < told_lines.index("reveal")
+    for group in study["groups"]:
+        run = Run.open(out / "runs" / group["chosen_run"])
+        risks = {r.name: r.value for r in run.records() if r.name.startswith("risk/")}
+        total = risks.pop("risk/total")
+        assert sum(risks.values()) == pytest.approx(total, abs=1e-12)  # type: ignore[arg-type]
+    page = write_report(out).read_text()
+    assert "RankMe" in page
+    assert "data:image/png;base64," in page
+
+
+def test_training_never_sees_a_label(told: tuple[Path, dict]) -> None:
+    out, _ = told
+    for path in (out / "runs").iterdir():
+        before_reveal = [r for r in Run.open(path).records() if r.split != "test"]
+        assert not any(r.name.startswith("accuracy") for r in before_reveal)
+
+
+def test_an_interrupted_study_goes_on(told: tuple[Path, dict], tmp_path: Path) -> None:
+    out, study = told
+    again = tmp_path / "study"
+    shutil.copytree(out, again)
+    # plan.json holds the settings, not the place; runs name their folder only for the user
+    victim = again / "runs" / study["groups"][0]["runs"][0]["name"]
+    kept = (again / "runs" / study["groups"][1]["runs"][0]["name"] / "records.jsonl").read_bytes()
+    shutil.rmtree(victim)
+    new = demo(
+        "digits", out=again, quick=True, epochs=1, images=400, workers=1, tell=lambda _: None
+    )
+    assert victim.exists()
+    assert new["groups"] == study["groups"]
+    other = again / "runs" / study["groups"][1]["runs"][0]["name"] / "records.jsonl"
+    assert other.read_bytes() == kept
+    with pytest.raises(ValueError, match="holds a study with other settings"):
+        demo("digits", out=again, quick=True, epochs=2, images=400, tell=lambda _: None)
+
+
+def test_a_folder_without_labels_ends_with_the_choice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for k in range(60):
+        size = rng.integers(18, 40, 2)
+        picture = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(folder / f"{k}.png")
+    args = ["demo", "--data", str(folder), "--out", str(tmp_path / "d"), "--quick"]
+    assert main([*args, "--epochs", "1", "--workers", "1", "--json"]) == 0
+    study = json.loads(capsys.readouterr().out)
+    assert [g["chosen"] for g in study["groups"]]
+    assert study["findings"] == [
+        "There are no labels: what was chosen cannot be checked against them."
+    ]
+    assert Path(study["report"]).exists()
