@@ -34,7 +34,7 @@ bench: $(DONE)
 	$(BIN)/python benchmarks/linear_probe.py
 
 docs: $(DONE)
-	$(BIN)/python docs/build.py
+	$(BIN)/pdoc -o docs/_site jessl
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
