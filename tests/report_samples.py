@@ -125,7 +125,10 @@ def write_run(
     config = Pretrain(
         data="digits", objective=method, epochs=60, seed=seed, out=str(folder)
     ).as_json()
-    config["chosen"] = {"encoder": "smallconv:32", "batch_size": 128, "lr": 0.0005}
+    config["chosen"] = {
+        "config": {"encoder": "smallconv:32", "batch_size": 128, "lr": 0.0005},
+        "dim": 256,
+    }
     write_json(folder / "config.json", config)
     found = _training(folder.name, place, noise, steps, labels, RANKS[method][place])
     rank = RANKS[method][place] + noise.gauss(0, 0.5)

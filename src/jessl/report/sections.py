@@ -70,13 +70,18 @@ def settings(run: Run) -> Markup | None:
     if not run.config:
         return None
     chosen = run.config.get("chosen")
-    picked = chosen if isinstance(chosen, dict) else {}
-    merged = {k: v for k, v in run.config.items() if k != "chosen" and v not in (None, {})}
+    facts = dict(chosen) if isinstance(chosen, dict) else {}
+    decided = facts.pop("config", None)
+    decided = decided if isinstance(decided, dict) else {}
+    asked = {k: v for k, v in run.config.items() if k != "chosen"}
     rows = []
-    for name, value in {**merged, **picked}.items():
-        said = _setting(value)
-        mark = tag("small", "picked from the data") if name in picked else None
-        rows.append(tag("tr", tag("td", name), tag("td", tag("code", said), mark, class_="word")))
+    for name, value in {**asked, **decided, **facts}.items():
+        if value in (None, {}):
+            continue
+        picked = name in facts or (name in decided and asked.get(name) is None)
+        mark = tag("small", "picked from the data") if picked else None
+        code = tag("code", _setting(value))
+        rows.append(tag("tr", tag("td", name), tag("td", code, mark, class_="word")))
     table = tag("div", tag("table", tag("tbody", *rows)), class_="scroll")
     return tag("details", tag("summary", f"All settings of {run.name}"), table)
 
@@ -106,7 +111,10 @@ def _group_card(report: Report, group: Group, index: int) -> Markup:
         if chosen is not None
         else (f"{len(group.runs)} run" + ("" if len(group.runs) == 1 else "s"))
     )
-    say = tag("p", str(told["verdict"]), class_="say") if told.get("verdict") else None
+    verdict = str(told.get("verdict") or "")
+    # the findings at the top of the page say it already
+    known = any(verdict in str(finding) for finding in report.told.get("findings") or ())
+    say = tag("p", verdict, class_="say") if verdict and not known else None
     return tag(
         "div",
         tag("h3", tag("i", class_=f"dot m{index % 8}"), group.method),
