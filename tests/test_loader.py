@@ -77,6 +77,16 @@ def test_goes_on_at_any_batch(images: np.ndarray) -> None:
         _same(rest, want[stop:])
 
 
+def test_setting_the_epoch_begins_it(images: np.ndarray) -> None:
+    loader = Loader(images, VIEWS, 9)
+    first = _epoch(loader)
+    for _ in loader:
+        break
+    assert loader.state_dict() == {"epoch": 1, "batch": 1}
+    loader.epoch = 0
+    _same(_epoch(loader), first)
+
+
 def test_threads_end_with_the_iteration(images: np.ndarray) -> None:
     before = threading.active_count()
     for _ in Loader(images, VIEWS, 4, workers=4):

@@ -54,6 +54,8 @@ class Batch:
 class Loader:
     """Iterable of batches; each iteration is the next epoch.
 
+    An iteration that was left early is gone on with by the next one; set `epoch` to begin anew.
+
     A batch is a function of (source, seed, epoch, position): threads and restarts change nothing.
     Ranks share out one shuffled order, rank r taking every world-th image from r on, so each
     image is seen once an epoch by one rank; with `drop_last` the order is first cut to a
@@ -120,10 +122,19 @@ class Loader:
         self.drop_last = drop_last
         self.unreadable = one_of("unreadable", unreadable, ("replace", "drop"))
         self.return_params = return_params
-        self.epoch = 0
+        self._epoch = 0
         self.skipped: dict[str, str] = {}
         self._lock = threading.Lock()
         self._next = 0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next iteration; setting it begins that epoch anew."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch, self._next = epoch, 0
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
@@ -177,7 +188,7 @@ class Loader:
                 self._next = k
                 if batch is not None:
                     yield self._on_device(batch)
-            self.epoch, self._next = epoch + 1, 0
+            self.epoch = epoch + 1
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,8 @@ def pretrain(
         ValueError: for a configuration or data that cannot be trained, naming what is wrong.
         Stopped: when `stop` said so.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("pretrain runs in one process so far; start it without torchrun")
     tell = (lambda _: None) if quiet else say
     run, config, fresh = _claim(config, tell)
     with _alone(run):
