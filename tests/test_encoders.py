@@ -24,6 +24,8 @@ from jessl.encoders import build_encoder, load_weights, read_weights, seeded
         ("timm:convnext_atto", 64, 320, "standard"),
         ("torchvision:resnet18", 32, 512, "small"),
         ("torchvision:mobilenet_v3_small", 64, 1024, "standard"),
+        ("torchvision:googlenet", 64, 1024, "standard"),
+        ("timm:mobilenetv3_small_050", 64, 1024, "standard"),
         ("torchvision:squeezenet1_0", 64, None, "standard"),
     ],
 )
@@ -36,6 +38,7 @@ def test_shapes(name: str, size: int, dim: int | None, stem: str) -> None:
     assert (encoder.dim, encoder.stem, encoder.preprocess.size) == (dim, stem, size)
     x = torch.randn(2, 3, size, size)
     assert encoder(x).shape == (2, dim)
+    assert encoder.train()(x).shape == (2, dim)
     assert len(encoder.preprocess.mean) == len(encoder.preprocess.std) == 3
 
 

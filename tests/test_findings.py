@@ -30,7 +30,7 @@ def test_a_good_choice() -> None:
     assert found["regret"] == 0
     assert found["random_regret"] == pytest.approx(0.1)
     assert found["seed_sd"] == pytest.approx(0.01414, abs=1e-5)
-    assert "the best of the configurations" in found["verdict"]
+    assert "none of the configurations is better" in found["verdict"]
     assert "more than a random choice" in found["verdict"]
     assert found["verdict"].endswith("a difference")
 
@@ -61,7 +61,7 @@ def test_without_labels_only_the_choice_is_told() -> None:
 def test_one_seed_says_nothing_of_a_difference() -> None:
     found = judged("m", "p", _trials({1.0: (9, [0.5]), 2.0: (5, [0.7])}))
     assert found["seed_sd"] is None
-    assert "nothing can be said of the difference" in found["verdict"]
+    assert "no difference can be shown" in found["verdict"]
 
 
 def test_equal_seeds_do_not_divide_by_zero() -> None:

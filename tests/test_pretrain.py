@@ -204,6 +204,64 @@ def test_init_continues_from_the_weights_of_a_run(
     assert all(torch.equal(new[k], old[k]) for k in encoder)
 
 
+def test_resuming_keeps_what_was_asked_to_be_kept(arrays: Path, tmp_path: Path) -> None:
+    config = _config(arrays, tmp_path / "run", keep_checkpoints=0, init=None)
+    calls = iter([False] * 10 + [True])
+    with pytest.raises(Stopped):
+        pretrain(config, quiet=True, stop=lambda: next(calls))
+    (tmp_path / "run" / "views.png").unlink()
+    (tmp_path / "run" / "checkpoints" / ".step-000000099.x.part").mkdir()
+    run = pretrain(Pretrain(data=str(arrays), out=config.out, resume=True), quiet=True)
+    assert [s for s, _ in checkpoint.steps(run.checkpoints)] == [6, 12, 13, 18]
+    assert (run.path / "views.png").exists()
+    assert not list(run.checkpoints.glob(".*"))
+
+
+def test_resuming_does_not_need_the_first_weights_again(
+    finished: Run, arrays: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first.safetensors"
+    first.write_bytes(
+        (checkpoint.steps(finished.checkpoints)[-1][1] / checkpoint.MODEL).read_bytes()
+    )
+    calls = iter([False, True])
+    with pytest.raises(Stopped):
+        pretrain(
+            _config(arrays, tmp_path / "run", init=str(first)),
+            quiet=True,
+            stop=lambda: next(calls),
+        )
+    first.unlink()
+    resumed = Pretrain(data=str(arrays), out=str(tmp_path / "run"), resume=True)
+    assert pretrain(resumed, quiet=True).finished()
+
+
+def test_dropout_draws_from_the_seed_and_leaves_the_caller_alone(
+    arrays: Path, tmp_path: Path
+) -> None:
+    before = torch.get_rng_state()
+    changes = {"encoder": "torchvision:mobilenet_v3_small", "epochs": 1, "batch_size": 48}
+    runs = [
+        pretrain(_config(arrays, tmp_path / name, **changes), quiet=quiet)
+        for name, quiet in (("a", True), ("b", False))
+    ]
+    assert torch.equal(before, torch.get_rng_state())
+    assert _losses(runs[0]) == _losses(runs[1])
+    _same_weights(*runs)
+
+
+def test_stopped_while_judging_goes_on_with_judging(arrays: Path, tmp_path: Path) -> None:
+    config = _config(arrays, tmp_path / "run", epochs=1)
+    calls = iter([False] * 5 + [True])  # five questions in the one epoch of six steps
+    with pytest.raises(Stopped, match="while judging"):
+        pretrain(config, quiet=True, stop=lambda: next(calls))
+    run = Run.open(tmp_path / "run")
+    assert not run.finished()
+    assert pretrain(Pretrain(data=str(arrays), out=config.out, resume=True), quiet=True).finished()
+    names = [r.name for r in run.records() if r.split == "pretrain"]
+    assert len(names) == len(set(names))
+
+
 def test_photographs_without_labels(photos: Path, tmp_path: Path) -> None:
     config = _config(photos, tmp_path / "run", size=32, epochs=1, batch_size=32)
     run = pretrain(config, quiet=True)

@@ -198,7 +198,8 @@ def test_seeds_and_sizes():
     assert decompose(train, test, folds=3).params["folds"] == 3
     assert decompose(train, test, estimator="published").params["n_sub"] == 30
     assert decompose(train, test, estimator="published", n_sub=50).params["n_sub"] == 50
-    assert decompose(train, test, probe="knn").params["k"] == 20
+    with pytest.raises(ValueError, match="unknown probe 'knn'"):
+        decompose(train, test, probe="knn")
 
 
 def test_missing_labels_are_counted():

@@ -15,7 +15,7 @@ def _run(
 ) -> Run:
     run = Run(folder)
     config = Pretrain(data="digits", objective=method)
-    run.write_config(config, config, {"dim": d})
+    run.write_config(config, config, {"dim": d, "data_fingerprint": f"{n}"})
     for layer, value in (("projector", rank), ("backbone", 20 - rank)):
         append(
             folder,
@@ -37,11 +37,12 @@ def test_each_method_has_its_own_best(tmp_path: Path) -> None:
     for name, method, rank in (("a", "vicreg", 5.0), ("b", "vicreg", 7.0), ("c", "simclr", 3.0)):
         _run(tmp_path / name, method, rank)
     found = select([tmp_path])
-    assert found.chosen == {"simclr": "c", "vicreg": "b"}
+    assert found.chosen == {"simclr": str(tmp_path / "c"), "vicreg": str(tmp_path / "b")}
     assert [c.run for c in found.ranking] == ["c", "b", "a"]
     assert [c.chosen for c in found.ranking] == [True, True, False]
     assert found.warnings == ()
-    assert select([tmp_path / "a", tmp_path / "b"], by="rankme_backbone").chosen == {"vicreg": "a"}
+    by_backbone = select([tmp_path / "a", tmp_path / "b"], by="rankme_backbone")
+    assert by_backbone.chosen == {"vicreg": str(tmp_path / "a")}
 
 
 def test_doubts_are_told(tmp_path: Path) -> None:
@@ -50,6 +51,7 @@ def test_doubts_are_told(tmp_path: Path) -> None:
     told = "\n".join(select([tmp_path]).warnings)
     assert "differ in n (50 to 100)" in told
     assert "differ in d (8 to 16)" in told
+    assert "trained on different images" in told
     assert "within two standard deviations (0.50 apart" in told
 
 

@@ -215,6 +215,51 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
+def test_nonsense_is_not_saved_over_good_checkpoints(tmp_path: Path) -> None:
+    trainer, saved = _trainer(), []
+    with pytest.raises(Diverged):
+        train(
+            trainer,
+            _Batches(scale=float("inf")),
+            epochs=2,
+            log_steps=100,
+            on_log=lambda _: None,
+            on_epoch=lambda _: None,
+            checkpoint_due=lambda: True,
+            on_checkpoint=lambda: saved.append(trainer.step),
+            stop=lambda: False,
+        )
+    assert saved == []
+
+
+def test_stops_between_epochs_of_a_single_step() -> None:
+    class One(_Batches):
+        def __len__(self) -> int:
+            return 1
+
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            for batch in super().__iter__():
+                self.epoch += 1
+                yield batch
+                return
+
+    trainer, saved = _trainer(), []
+    calls = iter([False, False, True])
+    done = train(
+        trainer,
+        One(),
+        epochs=9,
+        log_steps=1,
+        on_log=lambda _: None,
+        on_epoch=lambda _: None,
+        checkpoint_due=lambda: False,
+        on_checkpoint=lambda: saved.append(trainer.step),
+        stop=lambda: next(calls),
+    )
+    assert not done
+    assert saved == [3]
+
+
 def test_half_written_checkpoints_do_not_count(tmp_path: Path) -> None:
     trainer = _trainer()
     checkpoint.save(tmp_path, 3, trainer.modules(), {"trainer": trainer.state()})

@@ -1,4 +1,4 @@
-"""The command line: which command, its options, its errors; what it does is in commands.py.
+"""The command line: which command, its options, its errors; what it does is in commands/.
 
 Nothing is imported before it is needed: `jessl --help` must answer at once.
 """

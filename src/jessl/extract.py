@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def embed(
         init: weights for a named encoder: a file, or "random" (from `seed`).
         stem, size: as in `build_encoder`, for named encoders.
         labels: CSV file with columns path,label.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto" (for an Encoder: where it is), "cpu", "cuda" or "cuda:N".
         workers: threads that decode.
         seed: of random weights.
         on_batch: told (images done, images in all).
@@ -72,8 +73,10 @@ def embed(
     net, objective, provenance = open_encoder(encoder, init=init, stem=stem, size=size, seed=seed)
     if "projector" in layers and objective is None:
         raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
+    if not isinstance(encoder, Encoder) or device != "auto":
+        net.to(pick_device(device))  # an encoder that came built stays where it is
     found = extract(
-        net.to(pick_device(device)),
+        net,
         objective,
         opened,
         layers=layers,
@@ -147,6 +150,20 @@ def _of_run(run: runs.Run) -> tuple[Encoder, Objective, dict[str, Any]]:
     return net, objective, provenance
 
 
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """No TF32 in convolutions: its rounding fills the null space that RankMe reads."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 @torch.inference_mode()
 def extract(
     encoder: Encoder,
@@ -166,7 +183,7 @@ def extract(
     loader = Loader(
         source, view, batch_size, shuffle=False, workers=workers, unreadable="drop", device=device
     )
-    modules: list[nn.Module] = [encoder] if objective is None else [encoder, objective]
+    modules: list[nn.Module] = [encoder] if objective is None else [encoder, objective.to(device)]
     were_training = [m.training for m in modules]
     for m in modules:
         m.eval()
@@ -176,7 +193,8 @@ def extract(
     done = 0
     try:
         for batch in loader:
-            h = encoder(batch.views[0]).float()
+            with _full_precision(device):
+                h = encoder(batch.views[0]).float()
             for layer in layers:
                 out = h if layer == "backbone" or objective is None else objective.project(h)
                 rows[layer].append(out.float().cpu().numpy())

@@ -64,6 +64,27 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def sweep(folder: str | Path) -> None:
+    """Clear what killed writers left in a folder; only for who is its one writer.
+
+    Unfinished files and folders go; what was set aside while its successor was put in its place
+    comes back when the successor is not there.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return
+    for old in folder.glob(".*.old"):
+        for kept in old.iterdir():
+            if not (folder / kept.name).exists():
+                kept.replace(folder / kept.name)
+        shutil.rmtree(old)
+    for part in folder.glob(".*.part"):
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented UTF-8 JSON, whole or not at all. NaN and infinities are refused."""
     with whole_file(path) as part:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +77,65 @@ def test_an_interrupted_study_goes_on(told: tuple[Path, dict], tmp_path: Path) -
     assert other.read_bytes() == kept
     with pytest.raises(ValueError, match="holds a study with other settings"):
         demo("digits", out=again, quick=True, epochs=2, images=400, tell=lambda _: None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_it_leaves_nobody_behind_and_goes_on(tmp_path: Path, number: int) -> None:
+    out = tmp_path / "study"
+    command = [sys.executable, "-m", "jessl.cli", "demo", "--quick", "--images", "300"]
+    command += ["--epochs", "400", "--workers", "2", "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("runs/*/records.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = _children(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 75, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    assert not any(Path(f"/proc/{w}").exists() for w in workers)
+    assert list(out.glob("runs/*/checkpoints/step-*"))
+
+
+def test_a_killed_demo_takes_its_workers_along(tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    command = [sys.executable, "-m", "jessl.cli", "demo", "--quick", "--images", "300"]
+    command += ["--epochs", "400", "--workers", "2", "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("runs/*/records.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = _children(process.pid)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while any(_alive(w) for w in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(_alive(w) for w in workers)
+
+
+def _children(pid: int) -> list[int]:
+    """Processes started by a process (read from /proc: Linux only)."""
+    if not Path("/proc").is_dir():
+        pytest.skip("counting child processes needs /proc")
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_folder_without_labels_ends_with_the_choice(

@@ -53,6 +53,14 @@ def test_values_and_gradients_are_the_published_ones(data: str, name: str) -> No
             assert z.grad.norm().item() == pytest.approx(norm, rel=1e-9, abs=1e-9)
 
 
+def test_losses_take_keywords() -> None:
+    a, b = torch.randn(2, 8, 4).unbind()
+    torch.testing.assert_close(objectives.vicreg(z1=a, z2=b), objectives.vicreg(a, b))
+    torch.testing.assert_close(objectives.byol(p=a, z=b), objectives.byol(a, b))
+    same = objectives.nt_xent(z2=b, temperature=0.1, z1=a)
+    torch.testing.assert_close(same, objectives.nt_xent(a, b, 0.1))
+
+
 def _built(method: str, dim: int = 12, seed: int = 0) -> objectives.Objective:
     torch.manual_seed(seed)
     return build_objective(method, dim).double()
@@ -133,8 +141,17 @@ def test_projector_output_has_the_last_width(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_objectives_see_no_images_and_know_no_device(method: str) -> None:
+def test_the_projector_may_be_a_single_layer(method: str) -> None:
+    assert build_objective(method, 12, {"projector": 6}).project(torch.randn(5, 12)).shape == (5, 6)
+    for wrong in ("a-b", "0", "8--8"):
+        with pytest.raises(ValueError, match="must look like"):
+            build_objective(method, 12, {"projector": wrong})
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if CONFIGS[m]().build(12).uses_teacher])
+def test_teacher_heads_start_as_the_students_and_take_no_gradient(method: str) -> None:
     objective = build_objective(method, 12)
+    assert objective.momentum_pairs()
     for student, teacher in objective.momentum_pairs():
         assert all(not p.requires_grad for p in teacher.parameters())
         for a, b in zip(student.parameters(), teacher.parameters(), strict=True):
@@ -180,3 +197,19 @@ def test_functions_stay_functions_in_any_order_of_imports() -> None:
 def test_mistakes_are_named(call: Callable, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         call()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_compiles_into_one_graph(method: str) -> None:
+    """backend aot_eager needs no compiler; in a process of its own, as compiling warns."""
+    code = (
+        "import sys, torch\nfrom jessl.objectives import build_objective\n"
+        "torch.manual_seed(0)\nobjective = build_objective(sys.argv[1], 12)\n"
+        "h = torch.randn(2, 16, 12)\n"
+        "def loss(h):\n    return objective.loss(h, h.detach()).total\n"
+        "compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')\n"
+        "objective.eval()\n"
+        "torch.testing.assert_close(compiled(h), loss(h))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, method], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

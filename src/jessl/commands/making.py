@@ -30,6 +30,8 @@ class Demo:
         epochs: of each run; None: as many as a few minutes allow on two cores.
         images: how many images at most; None: 6000, and 2000 with --quick.
         workers: runs at a time, one core each; None: the cores of the machine, at most 8.
+        x_key: name of the images in an .npz file; None: x, images, data or arr_0.
+        y_key: name of the labels in an .npz file; None: y, labels or targets.
         json: print the answer as JSON on standard output.
     """
 
@@ -40,22 +42,32 @@ class Demo:
     epochs: int | None = None
     images: int | None = None
     workers: int | None = None
+    x_key: str | None = None
+    y_key: str | None = None
     json: bool = False
 
     def run(self) -> dict[str, Any]:
         """Tell the story."""
         from jessl.demo import demo
+        from jessl.pretraining import Stopped
         from jessl.report import write_report
 
-        study = demo(
-            self.data,
-            out=self.out,
-            labels=self.labels,
-            quick=self.quick,
-            epochs=self.epochs,
-            images=self.images,
-            workers=self.workers,
-        )
+        with stoppable() as stop:
+            try:
+                study = demo(
+                    self.data,
+                    out=self.out,
+                    labels=self.labels,
+                    quick=self.quick,
+                    epochs=self.epochs,
+                    images=self.images,
+                    workers=self.workers,
+                    x_key=self.x_key,
+                    y_key=self.y_key,
+                    stop=stop,
+                )
+            except Stopped as stopped:
+                raise Interrupted(f"{stopped}; the same command goes on") from None
         return {**study, "report": str(write_report(self.out))}
 
     def show(self, answer: dict[str, Any]) -> None:
@@ -172,7 +184,11 @@ class Embed:
         stem: small or standard, for ResNets by name.
         size: side of the input, pixels, for encoders by name.
         labels: CSV file with columns path,label.
+        x_key: name of the images in an .npz file.
+        y_key: name of the labels in an .npz file.
         batch_size: images at a time.
+        workers: threads that decode; None: the cores of the machine, at most 8.
+        seed: of random weights.
         device: auto, cpu, cuda or cuda:N.
         json: print the answer as JSON on standard output.
     """
@@ -185,12 +201,17 @@ class Embed:
     stem: str | None = None
     size: int | None = None
     labels: str | None = None
+    x_key: str | None = None
+    y_key: str | None = None
     batch_size: int = 256
+    workers: int | None = None
+    seed: int = 0
     device: str = "auto"
     json: bool = False
 
     def run(self) -> dict[str, Any]:
         """Embed and save."""
+        from jessl.data import open_source
         from jessl.extract import embed
         from jessl.pretraining.progress import Count
 
@@ -199,15 +220,16 @@ class Embed:
         with Count("embedding") as count:
             found = embed(
                 self.encoder,
-                self.data,
+                open_source(self.data, labels=self.labels, x_key=self.x_key, y_key=self.y_key),
                 out=self.out,
                 batch_size=self.batch_size,
                 layers=self.layers,
                 init=self.init,
                 stem=self.stem,
                 size=self.size,
-                labels=self.labels,
                 device=self.device,
+                workers=self.workers,
+                seed=self.seed,
                 on_batch=count.update,
             )
         each = found if isinstance(found, dict) else {self.layers[0]: found}

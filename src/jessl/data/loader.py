@@ -225,17 +225,20 @@ class Loader:
             return whole[indices], indices
         images, kept = [], []
         for offset in range(len(indices)):
-            found = self._first_readable(order, place + offset)
+            # replacements come from behind the batch, so that none is in it twice
+            found = self._first_readable(order, place + offset, place + len(indices) + offset)
             if found is not None:
                 kept.append(found[0])
                 images.append(found[1])
         return images, np.array(kept, dtype=np.int64)
 
-    def _first_readable(self, order: np.ndarray, place: int) -> tuple[int, np.ndarray] | None:
-        """The image at a place of the order or, when replacing, the next one that can be read."""
-        tries = len(order) if self.unreadable == "replace" else 1
-        for step in range(tries):
-            index = int(order[(place + step) % len(order)])
+    def _first_readable(
+        self, order: np.ndarray, place: int, spare: int
+    ) -> tuple[int, np.ndarray] | None:
+        """The image at a place of the order or, when replacing, the first readable from `spare`."""
+        spares = range(spare, spare + len(order)) if self.unreadable == "replace" else range(0)
+        for at in (place, *spares):
+            index = int(order[at % len(order)])
             try:
                 return index, self.source.read(index)
             except UnreadableImage as error:

@@ -127,12 +127,10 @@ def verdict(
     regret = best_accuracy - chosen_accuracy
     told = f"{choice} (accuracy {chosen_accuracy:.3f})"
     if seed_sd is None:
-        return (
-            f"{told}; the best is {best} ({best_accuracy:.3f}); with one seed a configuration "
-            "nothing can be said of the difference"
-        )
+        place = "the best of them" if regret == 0 else f"the best is {best} ({best_accuracy:.3f})"
+        return f"{told}; {place}; with one seed a configuration no difference can be shown"
     if regret == 0:
-        against_best = f"{told}, the best of the configurations"
+        against_best = f"{told}, none of the configurations is better"
     else:
         against_best = (
             f"{told}, {_in_sds(regret, seed_sd)} below the best, {best} ({best_accuracy:.3f}): "

@@ -7,9 +7,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,10 @@ import torch
 
 from jessl import records
 from jessl.config import Pretrain
+from jessl.data import Source, UnreadableImage
 from jessl.demo import tasks
 from jessl.demo.findings import Trial, judged
+from jessl.demo.pool import Pool, worker_pool
 from jessl.files import read_json, write_json
 from jessl.pretraining import plan
 from jessl.pretraining.progress import duration, say
@@ -63,7 +63,10 @@ def demo(
     epochs: int | None = None,
     images: int | None = None,
     workers: int | None = None,
+    x_key: str | None = None,
+    y_key: str | None = None,
     tell: Callable[[str], None] = say,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Run or continue the demo study.
 
@@ -76,18 +79,31 @@ def demo(
         epochs: of each run; None: 60,000 images seen a run (quick: 12,000), two views of each.
         images: how many images at most; None: 6,000 (quick: 2,000).
         workers: runs at a time; None: one a core, at most 8.
+        x_key, y_key: names of the arrays in an .npz file.
         tell: is told one line at a time what happens.
+        stop: asked twice a second; True saves the runs under way and raises Stopped.
 
     Returns:
         The study, as written to study.json.
 
     Raises:
         ValueError: for data that cannot be used, or a folder that holds another study.
+        Stopped: when `stop` said so; the same call goes on.
     """
     began = time.monotonic()
     folder = Path(out)
-    which = tasks.Data(str(data), None if labels is None else str(labels), images or _IMAGES[quick])
+    for name, value, least in (
+        ("epochs", epochs, 1),
+        ("images", images, 20),
+        ("workers", workers, 1),
+    ):
+        if value is not None and value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+    which = tasks.Data(
+        str(data), None if labels is None else str(labels), images or _IMAGES[quick], x_key, y_key
+    )
     train, test = tasks.open_divided(which)
+    described = _told(train, test)
     sweeps = QUICK if quick else FULL
     configs = _configs(folder, which, sweeps, train, epochs, _VIEWS_SEEN[quick])
     _claim(folder, which, configs)
@@ -102,7 +118,7 @@ def demo(
         + f"; {len(SEEDS)} seeds each"
     )
     workers = workers or min(8, os.cpu_count() or 1)
-    with _pool(workers) as pool:
+    with worker_pool(workers, stop) as pool:
         _train_all(pool, which, configs, tell, began)
         groups = _groups(sweeps, folder, {})
         for g in groups:
@@ -110,7 +126,7 @@ def demo(
         study = {
             "name": folder.resolve().name,
             "title": f"{', '.join(s.method for s in sweeps)} on {train.name}",
-            "data": _told(train, test),
+            "data": described,
             "criterion": CRITERION,
             "seeds": list(SEEDS),
             "groups": groups,
@@ -152,6 +168,8 @@ def _configs(
         name: Pretrain(
             data=data.spec,
             labels=data.labels,
+            x_key=data.x_key,
+            y_key=data.y_key,
             out=str(folder / "runs" / name),
             resume=True,
             objective=sweep.method,
@@ -173,15 +191,19 @@ def _configs(
         for sweep in sweeps
         for value in sweep.values
         for seed in SEEDS
-        for name in [f"{sweep.method}-{sweep.parameter}{value:g}-s{seed}"]
+        for name in [_run_name(sweep, value, seed)]
     }
+
+
+def _run_name(sweep: Sweep, value: float, seed: int) -> str:
+    return f"{sweep.method}-{sweep.parameter}{value:g}-s{seed}"
 
 
 def _claim(folder: Path, data: tasks.Data, configs: dict[str, Pretrain]) -> None:
     """Refuse a folder that holds something else than this very study."""
     plan_file = folder / "plan.json"
     wanted = {
-        "data": [data.spec, data.labels, data.images],
+        "data": asdict(data),
         "runs": {n: {**c.as_json(), "out": n} for n, c in configs.items()},
     }
     if plan_file.exists():
@@ -193,38 +215,25 @@ def _claim(folder: Path, data: tasks.Data, configs: dict[str, Pretrain]) -> None
     write_json(plan_file, wanted)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # spawn: a forked copy of a process that runs threads can hang
-    return ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=tasks.start_worker
-    )
-
-
 def _train_all(
-    pool: ProcessPoolExecutor,
+    pool: Pool,
     data: tasks.Data,
     configs: dict[str, Pretrain],
     tell: Callable[[str], None],
     began: float,
 ) -> None:
-    waiting: dict[Future[str], str] = {
-        pool.submit(tasks.pretrain_one, data, config): name for name, config in configs.items()
-    }
-    try:
-        for done, future in enumerate(as_completed(waiting), 1):
-            run = Run.open(future.result())
-            record = final_record(run, CRITERION)
-            assert record is not None
-            sd = f" ± {record.sd:.2f}" if record.sd is not None else ""
-            spent = time.monotonic() - began
-            left = spent / done * (len(configs) - done)
-            tell(
-                f"  {done:2d}/{len(configs)}  {run.name:<28} RankMe {record.value:7.2f}{sd}"
-                f"   {duration(left)} left"
-            )
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
+    todo = [pool.submit(tasks.pretrain_one, data, config) for config in configs.values()]
+    for done, path in enumerate(pool.results(todo), 1):
+        run = Run.open(path)
+        record = final_record(run, CRITERION)
+        assert record is not None
+        sd = f" ± {record.sd:.2f}" if record.sd is not None else ""
+        spent = time.monotonic() - began
+        left = spent / done * (len(configs) - done)
+        tell(
+            f"  {done:2d}/{len(configs)}  {run.name:<28} RankMe {record.value:7.2f}{sd}"
+            f"   {duration(left)} left"
+        )
 
 
 def _groups(
@@ -236,7 +245,7 @@ def _groups(
         trials = []
         for value in sweep.values:
             for seed in SEEDS:
-                name = f"{sweep.method}-{sweep.parameter}{value:g}-s{seed}"
+                name = _run_name(sweep, value, seed)
                 record = final_record(Run.open(folder / "runs" / name), CRITERION)
                 assert record is not None
                 assert isinstance(record.value, float)
@@ -246,7 +255,7 @@ def _groups(
 
 
 def _reveal(
-    pool: ProcessPoolExecutor,
+    pool: Pool,
     data: tasks.Data,
     sweeps: tuple[Sweep, ...],
     folder: Path,
@@ -266,7 +275,7 @@ def _reveal(
         name: pool.submit(tasks.accuracy_of_run, data, str(folder / "runs" / name), SEEDS[0])
         for name in names
     }
-    accuracies = {name: check.result()["accuracy/logistic"] for name, check in checks.items()}
+    accuracies = {name: pool.result(check)["accuracy/logistic"] for name, check in checks.items()}
     groups = _groups(sweeps, folder, accuracies)
     tell("explain   the error of the chosen runs")
     components = [
@@ -275,18 +284,23 @@ def _reveal(
     ]
     findings = [g["verdict"] + "." for g in groups]
     for group, part in zip(groups, components, strict=True):
-        parts = part.result()
-        named = {k: v for k, v in parts.items() if k != "total"}
+        parts = pool.result(part)
+        # without a supervised twin approximation is within usability
+        named = {
+            "approximation and usability": parts["approximation"] + parts["usability"],
+            "probe generalization": parts["probe_generalization"],
+            "encoder generalization": parts["encoder_generalization"],
+        }
         largest = max(named, key=lambda k: named[k])
         findings.append(
             f"{group['method']}: the error of {group['chosen_run']} is "
-            f"{100 * parts['total']:.1f} %; its largest part is {largest.replace('_', ' ')} "
+            f"{100 * parts['total']:.1f} %; its largest part is {largest} "
             f"({100 * named[largest]:.1f} points)."
         )
-    base = untrained.result()
+    base = pool.result(untrained)
     study["baselines"] = {
         "untrained encoder": float(np.mean(base)),
-        "raw pixels": pixels.result(),
+        "raw pixels": pool.result(pixels),
     }
     best = max(accuracies[g["chosen_run"]] for g in groups)
     findings.append(
@@ -295,11 +309,11 @@ def _reveal(
     )
     study["groups"] = groups
     study["findings"] = findings
-    study["chosen_run"] = max(groups, key=lambda g: accuracies[g["chosen_run"]])["chosen_run"]
 
 
-def _told(train: Any, test: Any) -> dict[str, Any]:
-    image = train.read(0)
+def _told(train: Source, test: Source) -> dict[str, Any]:
+    """What a report says of the data; before the training, so that nothing fails after it."""
+    image = _first_image(train)
     colour = "grey" if image.shape[2] == 1 else "colour"
     heights, widths = train.sizes()
     same = len(set(heights.tolist())) == len(set(widths.tolist())) == 1
@@ -313,12 +327,23 @@ def _told(train: Any, test: Any) -> dict[str, Any]:
     }
 
 
+def _first_image(source: Source) -> np.ndarray:
+    for index in range(len(source)):
+        try:
+            return source.read(index)
+        except UnreadableImage as error:
+            last = error
+    raise ValueError(f"not one image of {source.name} can be read: {last}")
+
+
 def _command(data: tasks.Data, quick: bool, epochs: int | None, folder: Path) -> str:
     parts = ["jessl demo", f"--data {data.spec}", f"--out {folder}"]
     parts += ["--quick"] if quick else []
     parts += [f"--epochs {epochs}"] if epochs else []
     parts += [f"--images {data.images}"] if data.images != _IMAGES[quick] else []
-    parts += [f"--labels {data.labels}"] if data.labels else []
+    for name in ("labels", "x_key", "y_key"):
+        if value := getattr(data, name):
+            parts.append(f"--{name.replace('_', '-')} {value}")
     return " ".join(parts)
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import parent_process
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +34,59 @@ class Data:
 
     Attributes:
         spec: SRC; labels: CSV file or None; images: how many at most.
+        x_key, y_key: names of the arrays in an .npz file, None: the usual ones.
     """
 
     spec: str
     labels: str | None
     images: int
+    x_key: str | None = None
+    y_key: str | None = None
 
 
 @lru_cache(maxsize=1)
 def open_divided(data: Data) -> tuple[Source, Source]:
     """(train, test): a fifth is for the closing check; both are chosen by hashes of the ids."""
-    source = open_source(data.spec, labels=data.labels)
+    source = open_source(data.spec, labels=data.labels, x_key=data.x_key, y_key=data.y_key)
     if len(source) > data.images:
         source = split(source, data.images / len(source), _SPLIT_SEED)[1]
     return split(source, _TEST_SHARE, _SPLIT_SEED + 1)
 
 
-def start_worker() -> None:
+_stopping: Event | None = None
+
+
+def start_worker(stopping: Event) -> None:
     """One core a worker: two runs side by side are faster than one on two cores.
 
     The limit holds for BLAS and OpenMP too: their threads wait by spinning, and a probe beside
-    another worker's took 38 s instead of .5 s on two cores.
+    another worker's took 38 s instead of .5 s on two cores. What is not loaded cannot be
+    limited, so the libraries are loaded first.
     """
+    import sklearn.linear_model  # noqa: F401
     import torch
     from threadpoolctl import threadpool_limits
 
+    global _stopping
+    _stopping = stopping
+    # Ctrl-C reaches all processes of a terminal; the parent asks the workers to stop in order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     threadpool_limits(1)
+
+
+def _leave_with_parent() -> None:
+    """A killed parent cannot end its workers: they watch it. Checkpoints keep what was done."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def stopping() -> bool:
+    """Whether the demo was asked to stop."""
+    return _stopping is not None and _stopping.is_set()
 
 
 def pretrain_one(data: Data, config: Pretrain) -> str:
@@ -65,7 +96,7 @@ def pretrain_one(data: Data, config: Pretrain) -> str:
     assert config.out is not None
     train, _ = open_divided(data)
     if not Path(config.out).exists() or not Run(Path(config.out)).finished():
-        pretrain(config, source=Unlabelled(train), quiet=True)
+        pretrain(config, source=Unlabelled(train), quiet=True, stop=stopping)
     return config.out
 
 

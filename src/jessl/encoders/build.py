@@ -52,13 +52,14 @@ def build_encoder(
     if not rest:
         raise ValueError(f"encoder {name!r} lacks a model: {family}:NAME, e.g. {family}:resnet18")
     make = _timm if family == "timm" else _torchvision
-    body, dim, preprocess = make(rest, size, pretrained)
+    body, preprocess = make(rest, size, pretrained)
     small = stem == "small" or (
         stem is None and not pretrained and preprocess.size <= SMALL_STEM_PX and _is_resnet(body)
     )
     if small:
         _small_stem(name, body)
     stem = "small" if small else "standard"
+    dim = _output_width(name, body, preprocess.size)
     return Encoder(body, dim=dim, preprocess=preprocess, name=name, stem=stem)
 
 
@@ -80,7 +81,24 @@ def _smallconv(rest: str, size: int | None, stem: str | None, pretrained: bool) 
     )
 
 
-def _timm(name: str, size: int | None, pretrained: bool) -> tuple[Any, int, Preprocess]:
+def _output_width(name: str, body: nn.Module, size: int) -> int:
+    """Features of an image, by trying: what models say of themselves is often another layer's."""
+    was_training = body.training
+    body.eval()
+    try:
+        with torch.no_grad():
+            out = body(torch.zeros(1, 3, size, size))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"encoder {name} does not take {size} px images: {reason}") from None
+    finally:
+        body.train(was_training)
+    if not isinstance(out, torch.Tensor) or out.ndim != 2:
+        raise ValueError(f"encoder {name} does not give one vector an image; take another")
+    return out.shape[1]
+
+
+def _timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, Preprocess]:
     import timm
 
     base = name.partition(".")[0]
@@ -101,12 +119,10 @@ def _timm(name: str, size: int | None, pretrained: bool) -> tuple[Any, int, Prep
         tuple(data["std"]),
         data["crop_pct"] if pretrained and size is None else 1.0,
     )
-    return body, body.num_features, preprocess
+    return body, preprocess
 
 
-def _torchvision(
-    name: str, size: int | None, pretrained: bool
-) -> tuple[nn.Module, int, Preprocess]:
+def _torchvision(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, Preprocess]:
     import torchvision
 
     known = torchvision.models.list_models(module=torchvision.models)
@@ -116,11 +132,16 @@ def _torchvision(
     if name.startswith("vit") and size is not None and not pretrained:
         options["image_size"] = size
     body = _fetched(name, lambda: torchvision.models.get_model(name, **options))
-    dim = _cut_head(name, body)
-    preprocess = Preprocess(
-        size or 224, _IMAGENET_MEAN, _IMAGENET_STD, 0.875 if pretrained and size is None else 1.0
-    )
-    return body, dim, preprocess
+    if hasattr(body, "aux_logits"):  # inception's second classifiers: a tuple while training
+        for attribute in ("aux1", "aux2", "AuxLogits"):
+            setattr(body, attribute, None)
+        setattr(body, "aux_logits", False)  # noqa: B010  # not a module: mypy takes it for one
+    _cut_head(name, body)
+    if not pretrained or size is not None:
+        return body, Preprocess(size or 224, _IMAGENET_MEAN, _IMAGENET_STD)
+    card = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    crop, resize = card.crop_size[0], card.resize_size[0]
+    return body, Preprocess(crop, tuple(card.mean), tuple(card.std), crop / resize)
 
 
 def _no_family(name: str) -> str:
@@ -150,18 +171,18 @@ def _fetched(name: str, make: Callable[[], nn.Module]) -> nn.Module:
         ) from None
 
 
-def _cut_head(name: str, body: nn.Module) -> int:
+def _cut_head(name: str, body: nn.Module) -> None:
     """Replace the last linear layer of a torchvision classifier by the identity."""
     for attribute in ("fc", "classifier", "heads", "head"):
         head = getattr(body, attribute, None)
         if isinstance(head, nn.Linear):
             setattr(body, attribute, nn.Identity())
-            return head.in_features
+            return
         if isinstance(head, nn.Sequential):
             for key, layer in reversed(list(head.named_children())):
                 if isinstance(layer, nn.Linear):
                     setattr(head, key, nn.Identity())
-                    return layer.in_features
+                    return
     raise ValueError(f"torchvision model {name!r} has no linear head to cut; take it from timm")
 
 
@@ -188,5 +209,6 @@ def _small_stem(name: str, body: Any) -> None:
 def seeded(seed: int) -> Iterator[None]:
     """Build modules from `seed` and leave torch's generator as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # modules are initialised on the CPU; torch.manual_seed would seed the GPUs as well
+        torch.default_generator.manual_seed(seed)
         yield

@@ -75,7 +75,8 @@ def full_precision(loss: Loss) -> Loss:
     def wrapped(*args: object, **options: object) -> torch.Tensor:
         args = tuple(_raised(a) for a in args)
         options = {k: _raised(v) for k, v in options.items()}
-        device = next(a.device.type for a in args if isinstance(a, torch.Tensor))
+        given = (*args, *options.values())
+        device = next((a.device.type for a in given if isinstance(a, torch.Tensor)), "cpu")
         with torch.autocast(device, enabled=False):
             return loss(*args, **options)
 
@@ -108,17 +109,26 @@ def mlp(dims: str, dim: int, *, last_bias: bool = False) -> nn.Sequential:
         last_bias: whether the last layer has a bias (those before it have batch norm's).
 
     Raises:
-        ValueError: when `dims` is not a dash-separated list of positive integers.
+        ValueError: as `widths_of`.
     """
-    parts = str(dims).split("-")
-    if not all(p.isdigit() and int(p) for p in parts):
-        raise ValueError(f"widths must look like 8192-8192-2048, got {dims!r}")
-    widths = [dim, *map(int, parts)]
+    widths = [dim, *widths_of(dims)]
     layers: list[nn.Module] = []
     for before, width in itertools.pairwise(widths[:-1]):
         layers += [nn.Linear(before, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(True)]
     layers.append(nn.Linear(widths[-2], widths[-1], bias=last_bias))
     return nn.Sequential(*layers)
+
+
+def widths_of(dims: str | int) -> list[int]:
+    """The widths in "8192-8192-2048", or in the one number of a single layer.
+
+    Raises:
+        ValueError: when it is not a dash-separated list of positive integers.
+    """
+    parts = str(dims).split("-")
+    if not all(p.isdigit() and int(p) for p in parts):
+        raise ValueError(f"widths must look like 8192-8192-2048, got {dims!r}")
+    return [int(p) for p in parts]
 
 
 def projector_widths(dims: str | None, dim: int) -> str:

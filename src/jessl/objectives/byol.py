@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl.objectives.base import Objective, Terms, full_precision, mlp, same_shape
+from jessl.objectives.base import Objective, Terms, full_precision, mlp, same_shape, widths_of
 
 __all__ = ["BYOL", "BYOLConfig", "byol"]
 
@@ -66,8 +66,8 @@ class BYOL(Objective):
         super().__init__()
         self.config = config
         widths = config.projector or f"{2 * dim}-{max(64, dim // 8)}"
-        out = int(widths.split("-")[-1])
-        hidden = config.predictor_hidden or 2 * dim
+        out = widths_of(widths)[-1]
+        hidden = 2 * dim if config.predictor_hidden is None else config.predictor_hidden
         self.projector = mlp(widths, dim, last_bias=True)
         self.predictor = mlp(f"{hidden}-{out}", out, last_bias=True)
         self.teacher_projector = copy.deepcopy(self.projector).requires_grad_(False)

@@ -57,8 +57,17 @@ def open_data(config: Pretrain) -> Source:
     return open_source(config.data, labels=config.labels, x_key=config.x_key, y_key=config.y_key)
 
 
-def build(config: Pretrain, source: Source, device: torch.device) -> Parts:
-    """Build everything; weights and order come from config.seed alone."""
+def build(
+    config: Pretrain, source: Source, device: torch.device, *, with_init: bool = True
+) -> Parts:
+    """Build everything; weights and order come from config.seed alone.
+
+    Args:
+        config: in which everything is decided.
+        source: the images.
+        device: where the modules go.
+        with_init: load the weights of config.init; needless where a checkpoint follows.
+    """
     assert config.encoder is not None
     assert config.size is not None
     assert config.batch_size is not None
@@ -73,11 +82,11 @@ def build(config: Pretrain, source: Source, device: torch.device) -> Parts:
             config.encoder,
             size=config.size,
             stem=config.stem,
-            pretrained=config.init == "pretrained",
+            pretrained=with_init and config.init == "pretrained",
         )
         objective = build_objective(config.objective, encoder.dim, config.objective_options)
     notes = []
-    if config.init is not None and config.init != "pretrained":
+    if with_init and config.init is not None and config.init != "pretrained":
         unused = load_weights(encoder, weights_file(config.init))
         if unused:
             notes.append(f"{len(unused)} tensors of {config.init} have no place, e.g. {unused[0]}")
@@ -144,18 +153,18 @@ def seconds_per_step(parts: Parts) -> float:
     trainer.set_training()
     loader = copy.copy(parts.loader)
     loader.load_state_dict({"epoch": 0, "batch": 0})
-    state = torch.get_rng_state()
     times = []
-    since = time.perf_counter()
-    for batch in loader:
-        trainer.take_step(batch.views)
-        if trainer.device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - since)
-        if len(times) > _TIMED_STEPS:
-            break
+    gpus = [trainer.device] if trainer.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
         since = time.perf_counter()
-    torch.set_rng_state(state)
+        for batch in loader:
+            trainer.take_step(batch.views)
+            if gpus:
+                torch.cuda.synchronize(trainer.device)
+            times.append(time.perf_counter() - since)
+            if len(times) > _TIMED_STEPS:
+                break
+            since = time.perf_counter()
     return statistics.median(times[1:] or times)
 
 

@@ -5,44 +5,24 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
 from jessl import records
 from jessl.config import Pretrain
 from jessl.data import Source
-from jessl.embeddings import Embeddings
-from jessl.extract import LAYERS, extract
-from jessl.pictures import write_grid
 from jessl.pretraining import judge, plan
-from jessl.pretraining.parts import (
-    Parts,
-    build,
-    judged_images,
-    open_data,
-    seconds_per_step,
-    view_rows,
-)
+from jessl.pretraining.claim import alone, claim, same_data
+from jessl.pretraining.finish import Stopped, draw_views, finish
+from jessl.pretraining.parts import Parts, build, open_data, seconds_per_step
 from jessl.pretraining.progress import Bar, duration, say
 from jessl.records import Record
-from jessl.runs import Run, is_run
+from jessl.runs import Run
 from jessl.training import checkpoint
 from jessl.training.devices import pick_device
 from jessl.training.loop import Progress, train
-
-# fields that a resumed run may change: they do not change what is computed
-_FREE = {
-    "resume", "out", "workers", "device", "keep_checkpoints", "checkpoint_seconds",
-}  # fmt: skip
-
-
-class Stopped(Exception):
-    """The training was asked to stop; its state is saved and `resume` goes on from it."""
 
 
 def pretrain(
@@ -71,94 +51,38 @@ def pretrain(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("pretrain runs in one process so far; start it without torchrun")
     tell = (lambda _: None) if quiet else say
-    run, config, fresh = _claim(config, tell)
-    with _alone(run):
+    run, config, fresh = claim(config, tell)
+    with alone(run):
         device = pick_device(config.device)
         opened = source if source is not None else open_data(config)
         if not fresh:
-            _same_data(run, opened)
+            same_data(run, opened)
+            if run.finished():
+                tell(f"{run.path} is finished: nothing to resume")
+                return run
+        latest, notes = checkpoint.load_latest(run.checkpoints)
+        for note in notes:
+            tell(f"note: {note}; the checkpoint before it is taken")
         chosen = plan.choose(config, opened, device) if fresh else config
-        parts = build(chosen, opened, device)
+        parts = build(chosen, opened, device, with_init=latest is None)
         if fresh:
             run.write_config(config, _with_stem(chosen, parts), _facts(parts))
-        start = _resume(run, parts, tell) if not fresh else 0
-        if not fresh and run.finished():
-            tell(f"{run.path} is finished: nothing to resume")
-            return run
         for note in (*opened.notes, *parts.notes):
             tell(f"note: {note}")
-        if not quiet:
-            _announce(run, parts, start, tell)
-        if fresh:
-            rows = view_rows(parts.train, parts.views, seed=chosen.seed)
-            columns = ("image", *(f"view {k}" for k in range(1, len(rows[0]))))
-            write_grid(run.path / "views.png", rows, columns=columns)
-        _train(run, parts, quiet=quiet, stop=stop)
-        _finish(run, parts, tell)
+        # dropout and its like draw from the global generators: they are ours from here to the end
+        with torch.random.fork_rng(devices=_gpus(device)):
+            torch.manual_seed(chosen.seed)
+            _resume(run, parts, latest)
+            if not quiet:
+                _announce(run, parts, tell)
+            draw_views(run, parts)
+            _train(run, parts, quiet=quiet, stop=stop)
+        finish(run, parts, tell, stop)
     return run
 
 
-def _claim(config: Pretrain, tell: Callable[[str], None]) -> tuple[Run, Pretrain, bool]:
-    """The run folder, the configuration that holds for it, and whether it is a new run."""
-    path = Path(config.out) if config.out else _free_folder(config)
-    run = Run(path)
-    if not is_run(path):
-        if path.is_file() or (path.is_dir() and any(p.name != ".lock" for p in path.iterdir())):
-            what = "a file" if path.is_file() else "a folder with other things in it"
-            raise ValueError(f"out {path} is {what}; give an empty or new folder")
-        if config.resume:
-            tell(f"nothing to resume in {path}: a new run begins")
-        return run, config, True
-    if not config.resume:
-        raise ValueError(
-            f"out {path} holds a run already; add --resume to go on with it, or give another folder"
-        )
-    stored = run.asked()
-    _refuse_changes(path, stored, config)
-    free = {name: getattr(config, name) for name in _FREE}
-    return run, dataclasses.replace(run.chosen(), **free), False
-
-
-def _free_folder(config: Pretrain) -> Path:
-    """runs/OBJECTIVE-1, -2, ...: the first that is not there."""
-    if config.resume:
-        raise ValueError("resume needs out: the folder of the run to go on with")
-    k = 1
-    while (path := Path("runs") / f"{config.objective}-{k}").exists():
-        k += 1
-    return path
-
-
-def _refuse_changes(path: Path, stored: Pretrain, config: Pretrain) -> None:
-    """A resumed run keeps its settings: one that is given anew must be what it was."""
-    defaults = Pretrain(data=config.data)
-    for field in dataclasses.fields(Pretrain):
-        now, then = getattr(config, field.name), getattr(stored, field.name)
-        if field.name in _FREE or now == then:
-            continue
-        if now == getattr(defaults, field.name) and field.name != "data":
-            continue
-        raise ValueError(
-            f"cannot resume {path} with {field.name} {now!r}: the run has {then!r}; leave it "
-            f"out, or start a new run with --init {path}"
-        )
-
-
-@contextmanager
-def _alone(run: Run) -> Iterator[None]:
-    """Keep two writers out of one run folder; the lock goes with the process that holds it."""
-    from filelock import FileLock, Timeout
-
-    run.path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run.path / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another process is writing {run.path}; wait for it or stop it") from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _gpus(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
 
 
 def _facts(parts: Parts) -> dict[str, Any]:
@@ -188,20 +112,8 @@ def _with_stem(chosen: Pretrain, parts: Parts) -> Pretrain:
     )
 
 
-def _same_data(run: Run, source: Source) -> None:
-    then = run.facts().get("data_fingerprint")
-    if then != source.fingerprint():
-        raise ValueError(
-            f"cannot resume {run.path}: {source.name} holds other images or labels than when the "
-            f"run began; start a new run with --init {run.path}"
-        )
-
-
-def _resume(run: Run, parts: Parts, tell: Callable[[str], None]) -> int:
-    """Load the newest readable checkpoint; forget the records that came after it."""
-    latest, notes = checkpoint.load_latest(run.checkpoints)
-    for note in notes:
-        tell(f"note: {note}; the checkpoint before it is taken")
+def _resume(run: Run, parts: Parts, latest: checkpoint.Checkpoint | None) -> None:
+    """Take up a checkpoint where there is one; forget the records that came after it."""
     step = 0
     if latest is not None:
         step = latest.step
@@ -209,12 +121,12 @@ def _resume(run: Run, parts: Parts, tell: Callable[[str], None]) -> int:
         parts.trainer.load_state(step, latest.state["trainer"])
         parts.loader.load_state_dict(latest.state["loader"])
     records.keep(run.path, lambda r: r.step is None or r.step <= step)
-    return step
 
 
-def _announce(run: Run, parts: Parts, start: int, tell: Callable[[str], None]) -> None:
+def _announce(run: Run, parts: Parts, tell: Callable[[str], None]) -> None:
     """Say what was chosen and how long it will take."""
     c, trainer = parts.config, parts.trainer
+    start = trainer.step
     per_epoch = len(parts.loader)
     seconds = seconds_per_step(parts) * (trainer.total_steps - start)
     counted = (
@@ -309,66 +221,3 @@ def _records(
         )
         for name, value in values.items()
     ]
-
-
-def _finish(run: Run, parts: Parts, tell: Callable[[str], None]) -> None:
-    """Judge the trained encoder on its training images and draw its nearest neighbours."""
-    images = judged_images(parts.train, judge.MOST_IMAGES, parts.config.seed)
-    found = extract(
-        parts.encoder,
-        parts.objective,
-        images,
-        layers=LAYERS,
-        workers=parts.config.workers,
-        meta={"encoder": parts.encoder.name, "weights": f"run {run.name}"},
-    )
-    for layer in LAYERS:
-        found[layer].save(run.embeddings(layer))
-    skipped = {**parts.loader.skipped, **found["backbone"].meta["unreadable"]}
-    if skipped:
-        where, reason = next(iter(skipped.items()))
-        tell(
-            f"note: {len(skipped)} images cannot be read and were left out, e.g. {where}: {reason}"
-        )
-    _draw_neighbours(run, found["backbone"], images)
-    judged = judge.final(
-        found, run=run.name, step=parts.trainer.step, seconds=parts.trainer.seconds
-    )
-    if skipped:
-        judged.insert(
-            0,
-            Record(
-                run=run.name,
-                step=parts.trainer.step,
-                split="pretrain",
-                name="unreadable",
-                value=float(len(skipped)),
-                extra={"images": skipped},
-            ),
-        )
-    versions = records.versions()
-    records.append(run.path, [dataclasses.replace(r, versions=versions) for r in judged])
-    for r in judged:
-        if r.name.startswith("rankme/") and isinstance(r.value, float):
-            n, d, debiased = r.extra["n"], r.extra["d"], r.extra["debiased"]
-            sd = f" ± {r.sd:.2f}" if r.sd is not None else ""
-            bars = sd if debiased is None else f" (debiased {debiased:.2f}{sd})"
-            tell(f"RankMe    {r.value:.2f}{bars} at the {r.name[7:]}, n {n:,}, d {d}")
-            for warning in r.extra["warnings"]:
-                tell(f"  warning: {warning}")
-
-
-def _draw_neighbours(run: Run, embeddings: Embeddings, images: Source, count: int = 6) -> None:
-    """A picture of a few images, each with the images that the encoder finds most alike."""
-    n = len(embeddings)
-    if n < 2:
-        return
-    rows = np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(int))
-    near = judge.neighbours(embeddings, rows, min(7, n - 1))
-    at = {int(i): k for k, i in enumerate(images.ids)}
-    read = [
-        [images.read(at[int(embeddings.ids[j])]) for j in (row, *others)]
-        for row, others in zip(rows, near, strict=True)
-    ]
-    columns = ("image", "nearest", *(f"{k}." for k in range(2, near.shape[1] + 1)))
-    write_grid(run.path / "neighbours.png", read, columns=columns)

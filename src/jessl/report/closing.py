@@ -6,6 +6,7 @@ from typing import Any
 
 from jessl.report.gather import Report, shown
 from jessl.report.numbers import duration, finite, percent, plain
+from jessl.report.stack import MERGED
 from jessl.report.svg import Markup, tag
 from jessl.report.table import columns_of, rows_of
 
@@ -21,13 +22,15 @@ def table(report: Report) -> Markup | None:
         if any(row.get(key) is not None for row in rows)
     ]
     sized = {key for key, _, _ in columns if any(row.get(f"{key}_n") for row in rows)}
-    heads = [_head(name, word=True) for name in ("Run", "Method", "Setting")] + [_head("Seed")]
+    marked = any(row["chosen"] for row in rows)
+    words = ("Run", "Chosen", "Method", "Setting") if marked else ("Run", "Method", "Setting")
+    heads = [*(_head(name, word=True) for name in words), _head("Seed")]
     for key, head, _ in columns:
         heads.append(_head(head))
         if key in sized:
             heads.append(_head("n × d"))
     heads.append(_head("Time"))
-    body = [_row(row, columns, sized) for row in rows]
+    body = [_row(row, columns, sized, marked=marked) for row in rows]
     whole = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body))
     return tag("div", whole, class_="scroll", tabindex="0")
 
@@ -36,16 +39,25 @@ def _head(said: str, *, word: bool = False) -> Markup:
     return tag("th", tag("button", said, type="button"), class_="word" if word else None)
 
 
-def _row(row: dict[str, Any], columns: list[tuple[str, str, bool]], sized: set[str]) -> Markup:
+def _row(
+    row: dict[str, Any], columns: list[tuple[str, str, bool]], sized: set[str], *, marked: bool
+) -> Markup:
     setting = f"{row['parameter']} {shown(row['value'])}" if row["parameter"] else "–"
     value = finite(row["value"])
     cells = [
-        tag("td", ("✓ " if row["chosen"] else "") + row["run"], data_sort=row["run"]),
+        tag("td", row["run"], data_sort=row["run"]),
         tag("td", row["method"], data_sort=row["method"], class_="word"),
         tag("td", setting, data_sort=setting if value is None else str(value), class_="word"),
         tag("td", "–" if row["seed"] is None else str(row["seed"]), data_sort=_key(row["seed"])),
     ]
+    if marked:
+        tick = ("✓", "1") if row["chosen"] else ("", "0")
+        cells.insert(1, tag("td", tick[0], data_sort=tick[1], class_="word"))
     for key, _, is_fraction in columns:
+        if key == "risk_approximation" and row["risk_merged"]:
+            # zero by convention is no measurement
+            cells.append(tag("td", "–", data_sort=""))
+            continue
         small = _small(row, key, is_fraction)
         said = (percent if is_fraction else plain)(row.get(key))
         cells.append(tag("td", said, *small, data_sort=_key(row.get(key))))
@@ -68,6 +80,8 @@ def _small(row: dict[str, Any], key: str, is_fraction: bool) -> list[Markup]:
     if corrected is not None or sd is not None:
         said = "" if corrected is None else f"debiased {write(corrected)}"
         found.append(said + ("" if sd is None else f" ± {plain(sd, 2)}"))
+    if key == "risk_usability" and row["risk_merged"]:
+        found.append(MERGED)
     return [tag("small", said.strip()) for said in found]
 
 

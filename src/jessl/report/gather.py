@@ -9,7 +9,7 @@ from typing import Any
 
 from jessl import records
 from jessl.files import read_json
-from jessl.records import Record
+from jessl.records import HELD_OUT, SEEN_SAMPLE, Record
 from jessl.report.numbers import finite, mean, spread, value_order
 
 RISK_PARTS = ("approximation", "usability", "probe_generalization", "encoder_generalization")
@@ -45,6 +45,10 @@ class Run:
     def has_split(self, split: str) -> bool:
         """Whether anything was measured on a split."""
         return any(record.split == split for record in self.records)
+
+    def judged_on(self) -> list[str]:
+        """Splits that RankMe or accuracy was measured on during training."""
+        return [split for split in (HELD_OUT, SEEN_SAMPLE) if self.has_split(split)]
 
     def curve(self, name: str, split: str) -> list[Record]:
         """Records of `name` by step; of those of one step (a resumed run) the latest counts."""
@@ -95,10 +99,17 @@ class Group:
     runs: list[Run]
     configs: list[Config]
     told: dict[str, Any]
+    chosen_run: Run | None = None
+
+    @property
+    def chosen(self) -> Any:
+        """The value that the label-free score picked, None without a choice."""
+        told = self.told.get("chosen")
+        return self.chosen_run.value if told is None and self.chosen_run is not None else told
 
     def is_chosen(self, value: Any) -> bool:
         """Whether the label-free score picked this value."""
-        return self.told.get("chosen") is not None and bool(self.told["chosen"] == value)
+        return self.chosen is not None and bool(self.chosen == value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,16 +129,37 @@ class Report:
         for group in self.groups:
             yield from group.runs
 
-    def chosen_run(self) -> Run | None:
-        """The run that was picked in the end; of a run folder, the run."""
-        every = list(self.runs())
+    def chosen_runs(self) -> list[Run]:
+        """The run that the score picked in every group; of a run folder, none.
+
+        Where no group tells of a choice, the run that study.json names.
+        """
         if self.kind == "run":
-            return every[0]
-        return next((r for r in every if r.name == self.told.get("chosen_run")), None)
+            return []
+        picked = [group.chosen_run for group in self.groups if group.chosen_run is not None]
+        named = self._named_run()
+        return picked or ([named] if named is not None else [])
+
+    def judged_on(self) -> list[str]:
+        """Splits that any run was judged on during training, without repeats."""
+        return list(dict.fromkeys(split for run in self.runs() for split in run.judged_on()))
+
+    def is_chosen(self, run: Run) -> bool:
+        """Whether the score picked this run in its group."""
+        return any(run.name == picked.name for picked in self.chosen_runs())
+
+    def pictured_run(self) -> Run | None:
+        """The run whose pictures are shown, which says nothing of its rank; of a run, the run."""
+        if self.kind == "run":
+            return next(self.runs())
+        return self._named_run() or next(iter(self.chosen_runs()), None)
+
+    def _named_run(self) -> Run | None:
+        return next((r for r in self.runs() if r.name == self.told.get("chosen_run")), None)
 
     def picture(self, name: str) -> Path | None:
-        """The file of a picture: of the study, or else of the chosen run."""
-        run = self.chosen_run()
+        """The file of a picture: of the study, or else of the run whose pictures are shown."""
+        run = self.pictured_run()
         places = [self.folder, *([run.folder] if run and run.folder else [])]
         return next((p / f"{name}.png" for p in places if (p / f"{name}.png").is_file()), None)
 
@@ -239,6 +271,7 @@ def _study(folder: Path) -> Report:
             runs=runs,
             configs=_configs(runs, entry.get("configs") or [], criterion, accuracy),
             told=entry,
+            chosen_run=_chosen_run(runs, entry, criterion),
         )
         for method, parameter, runs, entry in drafts
     ]
@@ -311,6 +344,20 @@ def _configs(
             )
         )
     return found
+
+
+def _chosen_run(runs: list[Run], told: dict[str, Any], criterion: str) -> Run | None:
+    """The run that a group tells it chose; else the highest criterion at the chosen value."""
+    named = next((run for run in runs if run.name == told.get("chosen_run")), None)
+    if named is not None or told.get("chosen") is None:
+        return named
+    ranked = [
+        (rank, run)
+        for run in runs
+        if run.value == told["chosen"] and (rank := run.number(criterion, "pretrain")) is not None
+    ]
+    # of equal ones the first seed
+    return max(ranked, key=lambda pair: (pair[0], -(pair[1].seed or 0)))[1] if ranked else None
 
 
 def _first(told: Any, computed: float | None) -> float | None:

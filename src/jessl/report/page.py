@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jessl.files import whole_file
-from jessl.records import HELD_OUT, SEEN_SAMPLE
 from jessl.report import closing, curves, ranking, scatter, sections, stack
-from jessl.report.gather import Report, Run, gather
+from jessl.report.gather import Report, gather
 from jessl.report.numbers import percent
 from jessl.report.script import SCRIPT
 from jessl.report.style import STYLE
@@ -131,7 +130,8 @@ def _ranking(report: Report, left_out: list[str]) -> Section | None:
     caption = (
         f"Configurations of each method, the highest {name} first. Large dots are means over "
         "seeds and bars one standard deviation; small rings are single runs. With one seed the "
-        "bar is the 95 % interval of the measurement. ✓ marks what the score chose"
+        "bar is the 95 % interval of the measurement. ✓ marks what the score chose in each method, "
+        "the filled ring the run that it chose"
     )
     if report.accuracy:
         probe = report.accuracy.removeprefix("accuracy/")
@@ -168,18 +168,19 @@ def _scatter(report: Report, left_out: list[str]) -> Section | None:
 
 
 def _training(report: Report, left_out: list[str]) -> Section | None:
-    # small data sets hold nothing out: the sample that is judged on the way is trained on too
-    split = HELD_OUT if any(run.has_split(HELD_OUT) for run in report.runs()) else SEEN_SAMPLE
-    where = "held-out images" if split == HELD_OUT else "sample of the training images"
-    wanted = [
-        ("loss", "train", "loss", False),
-        ("rankme/projector", split, f"RankMe, projector, {where}", False),
-        ("rankme/backbone", split, f"RankMe, backbone, {where}", False),
-        ("accuracy/linear", split, f"accuracy, linear, {where}, %", True),
-        ("accuracy/knn", split, f"accuracy, kNN, {where}, %", True),
-    ]
+    splits = report.judged_on()
+    wanted = [("loss", "train", "loss", False)]
+    for name, said, percents in (
+        ("rankme/projector", "RankMe, projector", False),
+        ("rankme/backbone", "RankMe, backbone", False),
+        ("accuracy/linear", "accuracy, linear", True),
+        ("accuracy/knn", "accuracy, kNN", True),
+    ):
+        for split in splits:
+            end = ", %" if percents else ""
+            wanted.append((name, split, f"{said}, {sections.WHERE[split]}{end}", percents))
     if report.kind == "study":
-        wanted = wanted[:2]
+        wanted = [one for one in wanted if one[0] in ("loss", "rankme/projector")]
     else:
         run = next(report.runs())
         parts = dict.fromkeys(r.name for r in run.records if r.name.startswith("loss/"))
@@ -211,8 +212,11 @@ def _training(report: Report, left_out: list[str]) -> Section | None:
         "Gaps are steps without a finite number."
         if report.kind == "study"
         else "Losses are means over the steps since the record before. Gaps are steps without a "
-        "finite number. RankMe and accuracy during training come from held-out images."
+        "finite number."
     )
+    judged = "RankMe" if report.kind == "study" else sections.judged_names(report)
+    if splits and judged:
+        caption += " " + sections.judged_where(judged, splits)
     return "training", "Over training", _figure(caption, tag("div", *panels, class_="panels"))
 
 
@@ -247,11 +251,16 @@ def _risk(report: Report, left_out: list[str]) -> Section | None:
     if "approximation" in stack.names(report):
         caption += (
             "Approximation: what the architecture cannot express. "
-            "Usability: what a linear probe cannot read out. "
+            "Usability: what a linear probe cannot read out"
+            + (
+                "; without a supervised twin it is approximation and usability in one number. "
+                if True in stack.merged_flags(report)
+                else ". "
+            )
         )
     else:
         caption += (
-            "Approximation + usability: what the architecture cannot express or a linear probe "
+            "Approximation and usability: what the architecture cannot express or a linear probe "
             "cannot read out (one number, as no supervised twin was trained). "
         )
     caption += (
@@ -289,13 +298,16 @@ def _picture(
         width=2 * width if tiny else width,
         class_="picture tiny" if tiny else "picture",
     )
-    return name, head, _figure(caption, image)
+    run = report.pictured_run() if report.kind == "study" else None
+    whose = f" Shown for the run {run.name}." if run is not None else ""
+    return name, head, _figure(caption + whose, image)
 
 
 def _what(report: Report, left_out: list[str]) -> Section:
-    run: Run | None = report.chosen_run()
-    inside = join([sections.facts(report, left_out), sections.settings(run) if run else None])
-    return "what", "What was run", inside
+    pictured = report.pictured_run()
+    shown = report.chosen_runs() or ([pictured] if pictured is not None else [])
+    tables = [sections.settings(run) for run in shown]
+    return "what", "What was run", join([sections.facts(report, left_out), *tables])
 
 
 def _table(report: Report) -> Section | None:

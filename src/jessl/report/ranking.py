@@ -8,7 +8,9 @@ from jessl.report.gather import Config, Group, Report, Run, shown
 from jessl.report.numbers import finite, percent, plain, with_spread
 from jessl.report.svg import Axis, Markup, fit, fits, line, mark, picture, tag, text, tick_labels
 
-ROW = 26.0
+ROW = 28.0
+# how far the rings of seeds stand above or below their mean, px
+SIDE = 8.6
 HEAD = 40.0
 FOOT = 44.0
 
@@ -135,6 +137,7 @@ def _row(
 ) -> Markup:
     middle = y + ROW / 2
     chosen = group.is_chosen(config.value)
+    picked = group.chosen_run.name if group.chosen_run is not None else None
     parts: list[Markup] = []
     if chosen:
         parts.append(
@@ -159,6 +162,7 @@ def _row(
         middle,
         index,
         percents=False,
+        picked=picked,
     )
     number = with_spread(config.rank, config.rank_sd if columns.roomy else None)
     parts.append(text(columns.rank_number, middle + 4, number, "end number"))
@@ -173,6 +177,7 @@ def _row(
             middle,
             index,
             percents=True,
+            picked=picked,
         )
         top = best is not None and config.accuracy == best
         said = percent(config.accuracy) if columns.roomy else f"{100 * config.accuracy:.1f}"
@@ -198,23 +203,25 @@ def _dots(
     index: int,
     *,
     percents: bool,
+    picked: str | None,
 ) -> list[Markup]:
-    """Small dots for the runs, a bar, and a large dot for the configuration."""
+    """Small rings for the runs, a bar, and a large dot for the configuration."""
     if middle is None:
         return []
     low, high = _bar(config, name, split, middle, sd)
     colour = f"m{index % 8}"
     parts = [line(axis(low), y, axis(high), y, f"bar {colour} edge")]
-    for run in config.runs:
+    for place, run in enumerate(config.runs):
         value = run.number(name, split)
         if value is not None and len(config.runs) > 1:
+            # above and below the large dot in turn, so that seeds that agree stay visible
             parts.append(
                 mark(
                     0,
                     axis(value),
-                    y,
-                    3,
-                    class_=f"{colour} ring hot",
+                    y + (SIDE if place % 2 else -SIDE),
+                    2.6,
+                    class_=f"{colour} ring hot" + (" picked" if run.name == picked else ""),
                     data_run=run.name,
                     data_tip=run_tip(run, name, split, percents=percents),
                 )

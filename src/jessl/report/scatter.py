@@ -29,15 +29,14 @@ def draw(report: Report, *, roomy: bool) -> Markup | None:
     for said, value in lines:
         y = y_axis(value)
         parts.append(line(left, y, right, y, "dash"))
-        parts.append(text(right - 4, y - 6, f"{said} {percent(value)}", "end tick"))
+        parts.append(text(right - 4, y - 6, f"{said} {percent(value)}", "end tick over"))
     seeds = _seeds(report)
-    chosen = report.chosen_run()
     for index, group in enumerate(pairs):
         colour = f"m{index % 8}"
         for run, x, y in group:
             px, py = x_axis(x), y_axis(y)
             parts += _bars(run, report, x_axis, y_axis, px, py, colour)
-            if chosen is not None and run.name == chosen.name:
+            if report.is_chosen(run):
                 parts.append(tag("circle", cx=px, cy=py, r=11, class_="halo"))
             shape = seeds.index(run.seed) if run.seed in seeds else 0
             parts.append(
@@ -92,8 +91,9 @@ def legend(report: Report) -> Markup:
             tag("li", tag("span", _SHAPES[i % 4], class_="shape"), f" seed {seed}")
             for i, seed in enumerate(seeds)
         ]
-    if report.kind == "study" and report.chosen_run() is not None:
-        items.append(tag("li", tag("i", class_="dot hollow"), " chosen run"))
+    if count := len(report.chosen_runs()):
+        said = " chosen run" if count == 1 else " chosen runs, one a method"
+        items.append(tag("li", tag("i", class_="dot hollow"), said))
     return tag("ul", join(items), class_="legend")
 
 

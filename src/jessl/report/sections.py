@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from jessl.records import HELD_OUT, SEEN_SAMPLE, Record
 from jessl.report.gather import Group, Report, Run, shown
 from jessl.report.numbers import duration, finite, percent, plain, points
 from jessl.report.ranking import axis_title
 from jessl.report.svg import Markup, join, tag
 
+# what a record of the training was measured on, for the titles of the panels
+WHERE = {HELD_OUT: "held-out images", SEEN_SAMPLE: "training images"}
 RANKME = (
     "RankMe is the effective rank of the embeddings: exp of the entropy (natural logarithm) of "
     "p = s / ‖s‖₁ + ε, where s are the singular values of the matrix of embeddings, neither "
@@ -49,10 +53,11 @@ def facts(report: Report, left_out: list[str]) -> Markup:
         ("Hardware", str(told["hardware"]) if told.get("hardware") else None),
         ("Versions", str(told.get("versions") or _versions(report)) or None),
         ("Seeds", ", ".join(str(s) for s in told.get("seeds") or []) or None),
-        ("Chosen by", axis_title(report.criterion) if report.kind == "study" else None),
+        ("Chosen by", _chosen_by(report)),
         ("Embeddings", _shape(report)),
         ("RankMe", RANKME),
-        ("Numbers", INTERVALS),
+        ("Numbers", _numbers(report)),
+        ("Probe", _probe_convention(report)),
         ("Risk", _risk_convention(report)),
         ("Warnings", _warnings(report)),
         ("Not shown", _lines(left_out) if left_out else None),
@@ -66,7 +71,10 @@ def facts(report: Report, left_out: list[str]) -> Markup:
 
 
 def settings(run: Run) -> Markup | None:
-    """All settings of a run, folded away; those picked from the data are marked."""
+    """All settings of a run, folded away, with what was found out before the training.
+
+    Only settings that were left open and then decided are marked as picked from the data.
+    """
     if not run.config:
         return None
     chosen = run.config.get("chosen")
@@ -75,21 +83,66 @@ def settings(run: Run) -> Markup | None:
     decided = decided if isinstance(decided, dict) else {}
     asked = {k: v for k, v in run.config.items() if k != "chosen"}
     rows = []
-    for name, value in {**asked, **decided, **facts}.items():
-        if value in (None, {}):
-            continue
-        picked = name in facts or (name in decided and asked.get(name) is None)
-        mark = tag("small", "picked from the data") if picked else None
-        code = tag("code", _setting(value))
-        rows.append(tag("tr", tag("td", name), tag("td", code, mark, class_="word")))
-    table = tag("div", tag("table", tag("tbody", *rows)), class_="scroll")
-    return tag("details", tag("summary", f"All settings of {run.name}"), table)
+    for name, value in {**asked, **decided}.items():
+        picked = name in decided and asked.get(name) is None
+        rows.append(_setting_row(name, value, tag("small", "picked from the data"), picked))
+    inside = [_settings_table(rows)]
+    found = _settings_table([_setting_row(name, value) for name, value in facts.items()])
+    if found is not None:
+        inside += [tag("h3", "Found out before the training"), found]
+    return tag("details", tag("summary", f"All settings of {run.name}"), *inside)
+
+
+def judged_names(report: Report) -> str:
+    """RankMe and accuracy, or which of them was measured during training; empty without any."""
+    found = {
+        record.name.partition("/")[0]
+        for run in report.runs()
+        for record in run.records
+        if record.split in WHERE
+    }
+    return " and ".join(
+        said for name, said in (("rankme", "RankMe"), ("accuracy", "accuracy")) if name in found
+    )
+
+
+def judged_where(what: str, splits: list[str]) -> str:
+    """Where the numbers of the training come from, as a sentence for each split."""
+    verb = "come" if " and " in what else "comes"
+    start = what[0].upper() + what[1:]
+    said = {
+        HELD_OUT: f"{start} during training {verb} from held-out images.",
+        SEEN_SAMPLE: f"The data set is small: the images that {what} during training {verb} from "
+        "are trained on as well.",
+    }
+    if len(splits) == 1:
+        return said[splits[0]]
+    return (
+        f"{start} during training {verb} from held-out images or, where the title of a panel says "
+        "training images, from images that are trained on as well."
+    )
+
+
+def _setting_row(
+    name: str, value: Any, mark: Markup | None = None, marked: bool = False
+) -> Markup | None:
+    if value in (None, {}):
+        return None
+    said = ("yes" if value else "no") if isinstance(value, bool) else _setting(value)
+    cell = tag("td", tag("code", said), mark if marked else None, class_="word")
+    return tag("tr", tag("td", name), cell)
+
+
+def _settings_table(rows: list[Markup | None]) -> Markup | None:
+    if not any(rows):
+        return None
+    return tag("div", tag("table", tag("tbody", *rows)), class_="scroll settings")
 
 
 def _group_card(report: Report, group: Group, index: int) -> Markup:
     told = group.told
     by_value = {shown(c.value): c for c in group.configs}
-    chosen, best = told.get("chosen"), told.get("best")
+    chosen, best = group.chosen, told.get("best")
     pairs = []
     if chosen is not None and (config := by_value.get(shown(chosen))):
         pairs.append((axis_title(report.criterion, short=True), plain(config.rank)))
@@ -189,7 +242,7 @@ def _about_study(report: Report) -> str:
 def _data(report: Report) -> str | None:
     told = report.told.get("data")
     if not isinstance(told, dict):
-        run = report.chosen_run() or next(report.runs(), None)
+        run = report.pictured_run() or next(report.runs(), None)
         source = told or (run.config.get("data") if run else None)
         return str(source) if source else None
     parts = [str(told["name"])] if told.get("name") else []
@@ -225,15 +278,113 @@ def _shape(report: Report) -> str | None:
     return said
 
 
+def _chosen_by(report: Report) -> str | None:
+    if report.kind == "run":
+        return None
+    names = ", ".join(run.name for run in report.chosen_runs())
+    said = axis_title(report.criterion)
+    if len(report.groups) > 1:
+        said += ", in each method by itself"
+    return f"{said}: {names}" if names else said
+
+
+def _numbers(report: Report) -> str:
+    online = any(r.name == "accuracy/linear" for run in report.runs() for r in run.records)
+    splits = report.judged_on()
+    return (
+        f"{INTERVALS} {judged_where('online accuracy', splits)}"
+        if online and splits
+        else (INTERVALS)
+    )
+
+
+def _probe_convention(report: Report) -> str | None:
+    """How the accuracies were measured, as their records tell."""
+    found = [run.last(report.accuracy or "", "test") for run in report.runs()]
+    told = [(r.run, _conventions(r)) for r in found if r is not None]
+    parts = _told_of(
+        told,
+        ("{}", lambda c: c.get("kind")),
+        ("on {} features", lambda c: c.get("layer")),
+        ("C {}", lambda c: c.get("C")),
+        ("tuned by {}", lambda c: c.get("tuned_on")),
+        ("features standardised: {}", lambda c: c.get("standardised")),
+        ("{}", _rows_told),
+        ("intervals: {}", lambda c: c.get("interval")),
+    )
+    return f"Accuracy: {'; '.join(parts)}." if parts else None
+
+
 def _risk_convention(report: Report) -> str | None:
-    for run in report.runs():
-        record = run.last("risk/total", "test") or run.last("risk/usability", "test")
-        if record is not None:
-            extra = record.extra or {}
-            kept = [f"{k} {extra[k]}" for k in ("estimator", "order", "probe") if extra.get(k)]
-            said = "Components are signed, never clipped, and sum to the total."
-            return f"{said} Convention: {', '.join(kept)}." if kept else said
-    return None
+    """Order, estimator, probe, its hyperparameter, rows and interval of the risk components."""
+    found = [
+        run.last("risk/total", "test") or run.last("risk/usability", "test")
+        for run in report.runs()
+    ]
+    told = [(r.run, _conventions(r)) for r in found if r is not None]
+    if not told:
+        return None
+    parts = _told_of(
+        told,
+        ("order {}", lambda c: c.get("order")),
+        ("estimator {}", _estimator),
+        ("probe {}", lambda c: c.get("probe")),
+        ("C {}", lambda c: c.get("C")),
+        ("regularisation {}", lambda c: c.get("regularisation")),
+        ("features standardised: {}", lambda c: c.get("standardised")),
+        ("{}", _rows_told),
+        ("intervals: {}", lambda c: c.get("interval")),
+    )
+    said = "Components are signed, never clipped, and sum to the total."
+    if parts:
+        said += f" Convention: {'; '.join(parts)}."
+    if any(c.get("merged") for _, c in told):
+        said += " Approximation and usability are one number where no supervised twin was trained."
+    return said
+
+
+def _conventions(record: Record) -> dict[str, Any]:
+    """What a record tells of how it was measured, whether in extra or in its params."""
+    extra = record.extra or {}
+    params = extra.get("params")
+    return {**extra, **(params if isinstance(params, dict) else {})}
+
+
+def _estimator(told: dict[str, Any]) -> str | None:
+    name = told.get("estimator")
+    if name and told.get("folds"):
+        return f"{name} with {told['folds']} folds"
+    if name and told.get("n_sub"):
+        return f"{name} with {told['n_sub']} rows held out"
+    return str(name) if name else None
+
+
+def _rows_told(told: dict[str, Any]) -> str | None:
+    train, test = told.get("train_rows"), told.get("test_rows")
+    return f"{train} rows to train and {test} to test" if train and test else None
+
+
+def _told_of(
+    told: list[tuple[str, dict[str, Any]]],
+    *parts: tuple[str, Callable[[dict[str, Any]], Any]],
+) -> list[str]:
+    """Each part once where the runs agree, else each of its values with how many runs have it."""
+    found = []
+    for form, read in parts:
+        runs: dict[str, list[str]] = {}
+        for run, conventions in told:
+            if (value := read(conventions)) not in (None, ""):
+                runs.setdefault(shown(value), []).append(run)
+        if len(runs) == 1:
+            said = next(iter(runs))
+        else:
+            said = ", ".join(
+                f"{value} ({names[0] if len(names) == 1 else f'{len(names)} runs'})"
+                for value, names in runs.items()
+            )
+        if said:
+            found.append(form.format(said))
+    return found
 
 
 def _warnings(report: Report) -> Markup | None:

@@ -8,16 +8,29 @@ from jessl.report.svg import Axis, Markup, fit, fits, join, line, picture, tag, 
 
 ROW, BAR = 34.0, 20.0
 HEAD, FOOT = 34.0, 46.0
+MERGED = "approximation and usability"
 
 
 def names(report: Report) -> dict[str, str]:
     """Component -> its name in words; without a supervised twin the first two are one."""
     found = {part: part.replace("_", " ") for part in RISK_PARTS}
-    flags = {is_merged(run) for run in report.runs() if has_risk(run)}
+    flags = merged_flags(report)
     if flags == {True}:
         del found["approximation"]
-        found["usability"] = "approximation + usability"
+        found["usability"] = MERGED
+    elif True in flags:
+        found["usability"] = f"usability (without a supervised twin: {MERGED})"
     return found
+
+
+def name_for(run: Run, part: str) -> str:
+    """The name of a component of one run, in words."""
+    return MERGED if part == "usability" and is_merged(run) else part.replace("_", " ")
+
+
+def merged_flags(report: Report) -> set[bool]:
+    """Over the runs with a decomposition: were approximation and usability measured as one?"""
+    return {is_merged(run) for run in report.runs() if has_risk(run)}
 
 
 def is_merged(run: Run) -> bool:
@@ -121,8 +134,9 @@ def _row(
     parts = [text(6, y + ROW / 2 + 4, fit(label, axis.start - 14), "" if roomy else "small")]
     up = down = 0.0
     whiskers = []
-    shown = [part for part in RISK_PARTS if part in said]
-    for place, part in enumerate(shown):
+    # zero by convention is no measurement
+    told = [part for part in said if not (part == "approximation" and is_merged(run))]
+    for place, part in enumerate(told):
         record = run.last(f"risk/{part}", "test")
         value = None if record is None else finite(record.value)
         if record is None or value is None:
@@ -133,11 +147,11 @@ def _row(
         else:
             down += value
         low, high = finite(record.low), finite(record.high)
-        tip = f"{run.name}: {said[part]} {percent(value)}"
+        tip = f"{run.name}: {name_for(run, part)} {percent(value)}"
         if low is not None and high is not None:
             tip += f" ({percent(low)} to {percent(high)})"
             # each interval has its own height in the bar, so that none hides another
-            level = top + BAR * (place + 0.5) / len(shown)
+            level = top + BAR * (place + 0.5) / len(told)
             whiskers.append(line(axis(base + low), level, axis(base + high), level, "interval"))
         ends = sorted((axis(base), axis(base + value)))
         parts.append(

@@ -92,6 +92,7 @@ svg .grab { stroke: transparent; stroke-width: 12; fill: none; }
 svg .bar { stroke-width: 2.5; stroke-linecap: round; opacity: .45; }
 svg .whisker { stroke-width: 1; opacity: .4; }
 svg .ring { fill: var(--page); stroke: var(--c); stroke-width: 1.2; }
+svg .ring.picked { fill: var(--ink); stroke: var(--ink); }
 svg .interval { stroke: var(--ink); stroke-width: 1; opacity: .75; }
 svg .total { stroke: var(--ink); stroke-width: 1.5; }
 svg .diamond { fill: var(--ink); stroke: var(--page); stroke-width: 1.5; }
@@ -137,6 +138,8 @@ tr.chosen td:first-child { font-weight: 650; }
 .facts dt { color: var(--soft); } .facts dd { margin: 0; overflow-wrap: anywhere; max-width: 72ch; }
 .facts dd p { margin: 0 0 6px; }
 code { font: 13.5px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+details h3 { margin: 26px 0 0; }
+details small { color: var(--faint); font-size: 11.5px; margin-left: 10px; }
 details { margin-top: 24px; font-size: 15px; } summary { cursor: pointer; color: var(--link); }
 footer { margin-top: 80px; color: var(--faint); font-size: 13px; }
 

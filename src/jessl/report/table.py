@@ -8,6 +8,7 @@ from typing import Any
 from jessl.records import HELD_OUT, SEEN_SAMPLE
 from jessl.report.gather import Report, Run, gather, shown
 from jessl.report.numbers import duration, finite, percent, plain
+from jessl.report.stack import MERGED, has_risk, is_merged, merged_flags
 
 # key of a row, name and split of the record, heading, whether it is a fraction
 MEASURED = (
@@ -31,9 +32,11 @@ _BRIEF = ("rankme_projector", "rankme_backbone", "accuracy_logistic", "accuracy_
 def summary_rows(folder: str | Path) -> list[dict[str, Any]]:
     """One row a run, in the order of the study: what it was and every number measured on it.
 
-    Keys: run, method, parameter, value, seed, chosen (bool), seconds; and for every measured
-    number (rankme_projector, rankme_backbone, accuracy_logistic, accuracy_knn, risk_total,
-    risk_approximation, risk_usability, risk_probe_generalization, risk_encoder_generalization,
+    Keys: run, method, parameter, value, seed, chosen (bool: by the score, in its group), seconds,
+    risk_merged (bool: no supervised twin was trained, so risk_usability is approximation and
+    usability; None without a decomposition); and for every measured number (rankme_projector,
+    rankme_backbone, accuracy_logistic, accuracy_knn, risk_total, risk_approximation,
+    risk_usability, risk_probe_generalization, risk_encoder_generalization,
     online_accuracy_linear, online_accuracy_knn, loss, images_per_second; the study's criterion
     where it is another) the number itself and, where known, the same key with _sd, _low, _high,
     _debiased, _n, _d. Accuracies and risks are fractions; what is missing or not finite is None.
@@ -46,15 +49,22 @@ def summary_rows(folder: str | Path) -> list[dict[str, Any]]:
 
 def rows_of(report: Report) -> list[dict[str, Any]]:
     """`summary_rows` of what was gathered already."""
-    chosen = report.chosen_run() if report.kind == "study" else None
-    return [
-        _row(report, run, chosen is not None and run.name == chosen.name) for run in report.runs()
-    ]
+    chosen = {run.name for run in report.chosen_runs()}
+    return [_row(report, run, run.name in chosen) for run in report.runs()]
 
 
 def columns_of(report: Report) -> list[tuple[str, str, str, str, bool]]:
-    """MEASURED, with the study's criterion before it where it is another."""
+    """MEASURED with the study's criterion before it where it is another.
+
+    Where no run has a supervised twin, approximation and usability are one column.
+    """
     known = [*MEASURED]
+    if merged_flags(report) == {True}:
+        known = [
+            (*column[:3], MERGED.capitalize(), True) if column[0] == "risk_usability" else column
+            for column in known
+            if column[0] != "risk_approximation"
+        ]
     if report.criterion not in {name for _, name, _, _, _ in MEASURED}:
         key = report.criterion.replace("/", "_")
         known.insert(0, (key, report.criterion, "pretrain", report.criterion, False))
@@ -70,13 +80,16 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
         return "no runs\n"
     heads = {key: head for key, _, _, head, _ in MEASURED}
     fractions = {key for key, _, _, _, is_fraction in MEASURED if is_fraction}
-    table: list[list[str]] = [["Run", "Method", "Setting", "Seed"]]
+    any_chosen = any(row["chosen"] for row in rows)
+    table: list[list[str]] = [["Run", *(["Chosen"] if any_chosen else [])]]
+    table[0] += ["Method", "Setting", "Seed"]
     used = [key for key in _BRIEF if any(row.get(key) is not None for row in rows)]
     table[0] += [heads[key] for key in used] + ["Time"]
     for row in rows:
         setting = f"{row['parameter']} {shown(row['value'])}".strip() if row["parameter"] else "–"
         cells = [
-            row["run"] + (" (chosen)" if row["chosen"] else ""),
+            row["run"],
+            *(["✓" if row["chosen"] else ""] if any_chosen else []),
             row["method"],
             setting,
             "–" if row["seed"] is None else str(row["seed"]),
@@ -84,7 +97,7 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
         cells += [_with_interval(row, key, key in fractions) for key in used]
         table.append([_escaped(cell) for cell in [*cells, duration(row["seconds"])]])
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    left = 3
+    left = 4 if any_chosen else 3
     written = [
         "| "
         + " | ".join(
@@ -115,8 +128,9 @@ def _row(report: Report, run: Run, chosen: bool) -> dict[str, Any]:
         "seed": run.seed,
         "chosen": chosen,
         "seconds": max(times, default=None),
+        "risk_merged": is_merged(run) if has_risk(run) else None,
     }
-    for key, name, split, _, _ in columns_of(report):
+    for key, name, split, _, _ in (*columns_of(report), *MEASURED):
         record = run.last(name, split)
         if record is None and split == HELD_OUT:
             record = run.last(name, SEEN_SAMPLE)

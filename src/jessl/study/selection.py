@@ -25,6 +25,7 @@ class Candidate:
         run: its name; path: its folder; method: its objective.
         value: the criterion; sd: over samples of images (block jackknife), None where unknown.
         n, d: rows and features that it was taken on.
+        data: checksum of the images.
         chosen: whether it is the best of its method.
         warnings: what makes its value doubtful.
     """
@@ -36,6 +37,7 @@ class Candidate:
     sd: float | None
     n: int
     d: int
+    data: str
     chosen: bool
     warnings: tuple[str, ...] = ()
 
@@ -46,7 +48,7 @@ class Selection:
 
     Attributes:
         by: the criterion.
-        chosen: per method the name of the run to take.
+        chosen: per method the folder of the run to take.
         ranking: all candidates, method by method, best first.
         warnings: why the order may mean less than it seems.
     """
@@ -85,7 +87,7 @@ def select(runs: Iterable[Run | str | Path], *, by: str = "rankme") -> Selection
     warnings: list[str] = []
     for method, group in sorted(methods.items()):
         group.sort(key=lambda c: c.value, reverse=higher)
-        chosen[method] = group[0].run
+        chosen[method] = group[0].path
         best = Candidate(**{**asdict(group[0]), "chosen": True})
         ranking += [best, *group[1:]]
         warnings += _doubts(method, group)
@@ -124,6 +126,7 @@ def _candidate(run: Run, name: str) -> Candidate:
         sd=record.sd,
         n=int(record.extra["n"]),
         d=int(record.extra["d"]),
+        data=str(run.facts().get("data_fingerprint", "")),
         chosen=False,
         warnings=tuple(record.extra.get("warnings", ())),
     )
@@ -145,6 +148,8 @@ def _doubts(method: str, group: Sequence[Candidate]) -> list[str]:
                 f"{method}: the runs differ in {what} ({values[0]} to {values[-1]}), "
                 "which moves RankMe by itself"
             )
+    if len({c.data for c in group}) > 1:
+        doubts.append(f"{method}: the runs were trained on different images")
     if len(group) > 1 and group[0].sd is not None and group[1].sd is not None:
         apart = abs(group[0].value - group[1].value)
         spread = math.hypot(group[0].sd, group[1].sd)

@@ -121,7 +121,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds beside the modules' tensors."""
-        cuda = torch.cuda.get_rng_state_all() if self.device.type == "cuda" else []
+        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
@@ -138,8 +138,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["rng"]["cpu"])
-        if state["rng"]["cuda"] and self.device.type == "cuda":
-            torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+        if state["rng"]["cuda"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
 
 
 def _represent(encoder: nn.Module, views: list[torch.Tensor]) -> torch.Tensor:
@@ -210,16 +210,20 @@ def train(
             if trainer.step % log_steps == 0:
                 log.flush()
             if trainer.step % len(loader) == 0:
-                continue  # the epoch is over: what follows it is on_epoch's
+                continue  # the epoch is over: what follows it comes below
             stopping = stop()
             if stopping or checkpoint_due():
                 log.count_seconds()
+                log.refuse_nonsense()
                 on_checkpoint()
             if stopping:
                 return False
         log.flush()
         on_epoch(loader.epoch)
         log.restart_clock()
+        if loader.epoch < epochs and stop():
+            on_checkpoint()
+            return False
     return True
 
 
@@ -251,6 +255,18 @@ class _Log:
         self._trainer.pending.append(terms)
         self._images += images
 
+    def refuse_nonsense(self) -> None:
+        """Keep a checkpoint from being written over good ones when the loss is no number."""
+        if self._trainer.pending:
+            self._check(_mean([t.total for t in self._trainer.pending]))
+
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"the loss is {loss} at step {self._trainer.step}: lower the learning rate "
+                f"(now {self._trainer.lr:g}) or look at the data"
+            )
+
     def flush(self) -> None:
         trainer = self._trainer
         if not trainer.pending:
@@ -271,11 +287,7 @@ class _Log:
         )
         trainer.pending.clear()
         self._images, self._elapsed = 0, 0.0
-        if not math.isfinite(loss):
-            raise Diverged(
-                f"the loss is {loss} at step {trainer.step}: lower the learning rate "
-                f"(now {trainer.lr:g}) or look at the data"
-            )
+        self._check(loss)
 
 
 def _mean(values: list[torch.Tensor]) -> float:

@@ -1,0 +1,101 @@
+"""What follows a training: the judgement without labels, and pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from jessl import records
+from jessl.data import Source
+from jessl.embeddings import Embeddings
+from jessl.extract import LAYERS, extract
+from jessl.pictures import write_grid
+from jessl.pretraining import judge
+from jessl.pretraining.parts import Parts, judged_images, view_rows
+from jessl.records import Record
+from jessl.runs import Run
+
+
+class Stopped(Exception):
+    """The training was asked to stop; its state is saved and `resume` goes on from it."""
+
+
+def finish(run: Run, parts: Parts, tell: Callable[[str], None], stop: Callable[[], bool]) -> None:
+    """Judge the trained encoder on its training images and draw its nearest neighbours."""
+    images = judged_images(parts.train, judge.MOST_IMAGES, parts.config.seed)
+    found = extract(
+        parts.encoder,
+        parts.objective,
+        images,
+        layers=LAYERS,
+        workers=parts.config.workers,
+        meta={"encoder": parts.encoder.name, "weights": f"run {run.name}"},
+        on_batch=lambda _done, _all: _give_way(stop, run),
+    )
+    for layer in LAYERS:
+        found[layer].save(run.embeddings(layer))
+    skipped = {**parts.loader.skipped, **found["backbone"].meta["unreadable"]}
+    if skipped:
+        where, reason = next(iter(skipped.items()))
+        tell(
+            f"note: {len(skipped)} images cannot be read and were left out, e.g. {where}: {reason}"
+        )
+    _draw_neighbours(run, found["backbone"], images)
+    judged = judge.final(
+        found, run=run.name, step=parts.trainer.step, seconds=parts.trainer.seconds
+    )
+    if skipped:
+        judged.insert(
+            0,
+            Record(
+                run=run.name,
+                step=parts.trainer.step,
+                split="pretrain",
+                name="unreadable",
+                value=float(len(skipped)),
+                extra={"images": skipped},
+            ),
+        )
+    versions = records.versions()
+    records.append(run.path, [dataclasses.replace(r, versions=versions) for r in judged])
+    for r in judged:
+        if r.name.startswith("rankme/") and isinstance(r.value, float):
+            n, d, debiased = r.extra["n"], r.extra["d"], r.extra["debiased"]
+            sd = f" ± {r.sd:.2f}" if r.sd is not None else ""
+            bars = sd if debiased is None else f" (debiased {debiased:.2f}{sd})"
+            tell(f"RankMe    {r.value:.2f}{bars} at the {r.name[7:]}, n {n:,}, d {d}")
+            for warning in r.extra["warnings"]:
+                tell(f"  warning: {warning}")
+
+
+def _give_way(stop: Callable[[], bool], run: Run) -> None:
+    """Leave between two batches: the training is saved, and the judgement begins anew."""
+    if stop():
+        raise Stopped(f"stopped while judging; the training is done and saved in {run.path}")
+
+
+def draw_views(run: Run, parts: Parts) -> None:
+    """A picture of a few images and what the encoder sees of them; drawn once."""
+    path = run.path / "views.png"
+    if not path.exists():
+        rows = view_rows(parts.train, parts.views, seed=parts.config.seed)
+        columns = ("image", *(f"view {k}" for k in range(1, len(rows[0]))))
+        write_grid(path, rows, columns=columns)
+
+
+def _draw_neighbours(run: Run, embeddings: Embeddings, images: Source, count: int = 6) -> None:
+    """A picture of a few images, each with the images that the encoder finds most alike."""
+    n = len(embeddings)
+    if n < 2:
+        return
+    rows = np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(int))
+    near = judge.neighbours(embeddings, rows, min(7, n - 1))
+    at = {int(i): k for k, i in enumerate(images.ids)}
+    read = [
+        [images.read(at[int(embeddings.ids[j])]) for j in (row, *others)]
+        for row, others in zip(rows, near, strict=True)
+    ]
+    columns = ("image", "nearest", *(f"{k}." for k in range(2, near.shape[1] + 1)))
+    write_grid(run.path / "neighbours.png", read, columns=columns)
