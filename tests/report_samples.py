@@ -1,4 +1,6 @@
-"""Fake run and study folders, as real ones look, for the tests of the report.
+"""Fake run and study folders in the form of real ones, for the tests of the report.
+
+A test compares their forms with those of a study that the demo wrote.
 
 Run as a program with a folder to write a study and a run to look at.
 """
@@ -17,14 +19,15 @@ from PIL import Image, ImageDraw
 from jessl import records
 from jessl.config import Pretrain
 from jessl.files import write_json
-from jessl.records import Record
+from jessl.records import HELD_OUT, SEEN_SAMPLE, Record
 
 VALUES = {"vicreg": [0.5, 1.0, 4.0, 16.0], "simclr": [0.05, 0.1, 0.2, 0.5]}
 PARAMETERS = {"vicreg": "cov", "simclr": "temperature"}
 # RankMe and accuracy at each value; simclr's largest temperature loses rank
 RANKS = {"vicreg": [21.4, 30.2, 41.7, 44.9], "simclr": [35.1, 38.9, 36.0, 24.3]}
 ACCURACIES = {"vicreg": [0.921, 0.948, 0.967, 0.963], "simclr": [0.941, 0.958, 0.951, 0.917]}
-N, D = 1437, 64
+N, D, TEST = 1437, 64, 360
+VERSIONS = "jessl 0.1.0, torch 2.15.0"
 
 
 def write_study(folder: Path, *, labels: bool = True, risk: bool = True) -> Path:
@@ -42,12 +45,21 @@ def write_study(folder: Path, *, labels: bool = True, risk: bool = True) -> Path
                     place=place,
                     seed=seed,
                     labels=labels,
-                    risk=risk,
+                    risk=False,
+                    in_study=True,
                 )
         ranks = [_over(folder, runs, v, "rankme/projector")[0] for v in values]
         scores = [_over(folder, runs, v, "accuracy/logistic")[0] for v in values]
         top = max(range(len(values)), key=lambda i: ranks[i] or 0.0)
         known = [s for s in scores if s is not None]
+        picked = max(
+            (r for r in runs if r["value"] == values[top]),
+            key=lambda r: _last(folder, r["name"], "rankme/projector") or 0.0,
+        )["name"]
+        if labels and risk:
+            # as in a demo, only the error of the chosen runs is taken apart
+            error = 1 - (_last(folder, picked, "accuracy/logistic") or 0.0)
+            records.append(folder / "runs" / picked, _risk(picked, error, random.Random(picked)))
         groups.append(
             {
                 "method": method,
@@ -64,6 +76,7 @@ def write_study(folder: Path, *, labels: bool = True, risk: bool = True) -> Path
                     for i, value in enumerate(values)
                 ],
                 "chosen": values[top],
+                "chosen_run": picked,
                 "verdict": f"RankMe picked {PARAMETERS[method]} {values[top]:g} of four values.",
             }
         )
@@ -83,15 +96,15 @@ def write_study(folder: Path, *, labels: bool = True, risk: bool = True) -> Path
             "data": {
                 "name": "digits",
                 "n_train": N,
-                "n_test": 360,
+                "n_test": TEST,
                 "image": "8x8 grey",
                 "classes": 10,
             },
             "criterion": "rankme/projector",
             "seeds": [0, 1],
             "groups": groups,
-            "baselines": {"untrained": 0.80, "raw pixels": 0.93} if labels else {},
-            "chosen_run": "vicreg-cov16-s0",
+            **({"baselines": {"untrained encoder": 0.80, "raw pixels": 0.93}} if labels else {}),
+            "chosen_run": groups[0]["chosen_run"],
             "findings": [
                 "RankMe chose configurations within 0.4 points of the best, without a label; "
                 "choosing at random would have lost 1.7 points.",
@@ -100,7 +113,7 @@ def write_study(folder: Path, *, labels: bool = True, risk: bool = True) -> Path
             ],
             "seconds": 210.3,
             "hardware": "2 cores, 8 GB memory, no GPU",
-            "versions": "jessl 0.1.0, torch 2.15.0",
+            "versions": VERSIONS,
             "command": "jessl demo",
         },
     )
@@ -118,26 +131,47 @@ def write_run(
     labels: bool = True,
     risk: bool = True,
     merged: bool = True,
+    in_study: bool = False,
     steps: int = 660,
 ) -> Path:
-    """One run with every record that a training, a judgement and a reveal leave behind."""
+    """One run with every record that a training, a judgement and a reveal leave behind.
+
+    Runs of a study hold nothing out; a run alone does, and is probed during training.
+    """
     noise = random.Random(f"{method} {place} {seed}")
-    config = Pretrain(
-        data="digits", objective=method, epochs=60, seed=seed, out=str(folder)
-    ).as_json()
-    config["chosen"] = {
-        "config": {"encoder": "smallconv:32", "batch_size": 128, "lr": 0.0005},
-        "dim": 256,
-    }
-    write_json(folder / "config.json", config)
-    found = _training(folder.name, place, noise, steps, labels, RANKS[method][place])
+    write_json(folder / "config.json", _config(folder, method, place, seed, steps, in_study))
     rank = RANKS[method][place] + noise.gauss(0, 0.5)
+    split = SEEN_SAMPLE if in_study else HELD_OUT
+    found = _training(folder.name, method, place, noise, steps, split, labels, rank)
+    end: dict[str, Any] = {
+        "split": "pretrain",
+        "step": steps,
+        "seconds": 12.5,
+        "versions": VERSIONS,
+    }
     for layer, factor in (("projector", 1.0), ("backbone", 0.55)):
         value = rank * factor
+        singular = [
+            80 * math.exp(-((k / value) ** 1.2)) + (1e-6 if k < 60 else 0) for k in range(D)
+        ]
         extra: dict[str, Any] = {"n": N, "d": D, "debiased": value * 1.006, "warnings": []}
+        extra["params"] = {
+            "eps": 1e-7,
+            "center": False,
+            "source": "Garrido et al. 2023",
+            "jackknife": 20,
+            "seed": 0,
+        }
         if layer == "projector" and rank > 44:
             extra["warnings"] = ["the rank is near its cap (64 dimensions)"]
-        found.append(
+        found += [
+            Record(
+                run=folder.name,
+                name=f"spectrum/{layer}",
+                value=singular,
+                extra={"n": N},
+                **end,
+            ),
             Record(
                 run=folder.name,
                 name=f"rankme/{layer}",
@@ -145,25 +179,15 @@ def write_run(
                 sd=0.3,
                 low=value - 0.63,
                 high=value + 0.63,
-                split="pretrain",
                 extra=extra,
-            )
-        )
-        found.append(
-            Record(
-                run=folder.name,
-                name=f"spectrum/{layer}",
-                value=[
-                    80 * math.exp(-((k / value) ** 1.2)) + (1e-6 if k < 60 else 0) for k in range(D)
-                ],
-                split="pretrain",
-            )
-        )
+                **end,
+            ),
+        ]
     if labels:
         accuracy = ACCURACIES[method][place] + noise.gauss(0, 0.003)
         found += [
-            _judged(folder.name, "accuracy/logistic", accuracy, 0.018),
-            _judged(folder.name, "accuracy/knn", accuracy - 0.012, 0.021),
+            _judged(folder.name, "accuracy/logistic", accuracy, 0.018, **_probe("logistic")),
+            _judged(folder.name, "accuracy/knn", accuracy - 0.012, 0.021, **_probe("knn")),
         ]
         if risk:
             found += _risk(folder.name, 1 - accuracy, noise, merged)
@@ -186,24 +210,78 @@ def picture(path: Path, columns: int, rows: int, side: int = 32) -> None:
     image.save(path)
 
 
+def _config(
+    folder: Path, method: str, place: int, seed: int, steps: int, in_study: bool
+) -> dict[str, Any]:
+    """config.json: what was asked for, what was decided, what was found out."""
+    asked = Pretrain(
+        data="digits",
+        objective=method,
+        objective_options={PARAMETERS[method]: VALUES[method][place]},
+        epochs=60,
+        seed=seed,
+        out=str(folder),
+        holdout=0 if in_study else None,
+    ).as_json()
+    decided = {
+        "encoder": "smallconv:32",
+        "size": 16,
+        "batch_size": 128,
+        "lr": 0.0005,
+        "weight_decay": 0.01,
+        "warmup_epochs": 6.0,
+        "holdout": 0 if in_study else 179,
+        "evaluate_epochs": 6,
+        "checkpoint_epochs": 6,
+        "log_steps": 4,
+    }
+    facts = {
+        "dim": 256,
+        "n_images": N,
+        "n_train": N,
+        "n_sample": N if in_study else 179,
+        "held_out": not in_study,
+        "steps_per_epoch": steps // 60,
+        "total_steps": steps,
+        "parameters": 390_000,
+        "data_fingerprint": "0123456789abcdef",
+        "device": "cpu",
+        "torch_threads": 2,
+        "versions": VERSIONS,
+    }
+    return {**asked, "chosen": {"config": {**asked, **decided}, **facts}}
+
+
+def _last(folder: Path, name: str, what: str) -> float | None:
+    """The final value of a run."""
+    found = [
+        float(record.value)
+        for record in records.read(folder / "runs" / name)
+        if record.name == what
+        and record.split in ("pretrain", "test")
+        and isinstance(record.value, float)
+    ]
+    return found[-1] if found else None
+
+
 def _over(
     folder: Path, runs: list[dict[str, Any]], value: float, name: str
 ) -> tuple[float | None, float | None]:
     """Mean and standard deviation over the seeds of one value; None without records."""
-    found = [
-        float(record.value)
-        for run in runs
-        if run["value"] == value
-        for record in records.read(folder / "runs" / run["name"])
-        if record.name == name
-        and record.split in ("pretrain", "test")
-        and isinstance(record.value, float)
-    ]
+    every = [_last(folder, run["name"], name) for run in runs if run["value"] == value]
+    found = [number for number in every if number is not None]
     return (statistics.mean(found), statistics.stdev(found)) if found else (None, None)
 
 
 def _training(
-    name: str, place: int, noise: random.Random, steps: int, labels: bool, rank: float
+    name: str,
+    method: str,
+    place: int,
+    noise: random.Random,
+    steps: int,
+    split: str,
+    labels: bool,
+    rank: float,
 ) -> list[Record]:
     found = []
     for step in range(1, steps + 1, 4):
@@ -213,13 +291,22 @@ def _training(
             "variance": 14 * math.exp(-6 * done) + 8 + noise.gauss(0, 0.15),
             "covariance": (2 + place) * (0.4 + done) + noise.gauss(0, 0.1),
         }
-        told = {f"loss/{k}": v for k, v in parts.items()} | {
+        # simclr has a single term, and no record of its parts
+        told = {f"loss/{k}": v for k, v in parts.items() if method == "vicreg"} | {
             "loss": sum(parts.values()),
             "learning_rate": 5e-4 * min(10 * done, (1 + math.cos(math.pi * done)) / 2),
             "images_per_second": 9000 + noise.gauss(0, 300),
         }
         found += [
-            Record(run=name, name=k, value=v, step=step, epoch=60 * done, seconds=12.5 * done)
+            Record(
+                run=name,
+                name=k,
+                value=v,
+                step=step,
+                epoch=60 * done,
+                seconds=12.5 * done,
+                versions=VERSIONS,
+            )
             for k, v in told.items()
         ]
     for judged in range(11):
@@ -228,7 +315,8 @@ def _training(
             "rankme/projector": 9 + (rank - 9) * (1 - math.exp(-4 * done)) + noise.gauss(0, 0.4),
             "rankme/backbone": 6 + 14 * (1 - math.exp(-3 * done)),
         }
-        if labels:
+        # the runs of a study are probed after the choice only
+        if labels and split == HELD_OUT:
             told |= {
                 "accuracy/linear": 0.8 + 0.15 * (1 - math.exp(-4 * done)),
                 "accuracy/knn": 0.78 + 0.15 * (1 - math.exp(-4 * done)),
@@ -240,7 +328,9 @@ def _training(
                 value=v,
                 step=int(steps * done),
                 epoch=60 * done,
-                split="heldout",
+                split=split,
+                seconds=12.5 * done,
+                versions=VERSIONS,
             )
             for k, v in told.items()
         ]
@@ -256,10 +346,30 @@ def _judged(name: str, what: str, value: float, room: float, **extra: Any) -> Re
         high=value + room * 0.8,
         split="test",
         extra=extra,
+        versions=VERSIONS,
     )
 
 
-def _risk(name: str, total: float, noise: random.Random, merged: bool) -> list[Record]:
+def _probe(kind: str) -> dict[str, Any]:
+    """What is told of the probe behind an accuracy."""
+    params = {
+        "kind": kind,
+        **({"C": 1.0} if kind == "logistic" else {"k": 20, "temperature": 0.07}),
+        "tuned_on": "3-fold cross-validation of train" if kind == "logistic" else None,
+        "converged": True,
+        "standardised": "mean and standard deviation of the training rows"
+        if kind == "logistic"
+        else "rows to length 1",
+        "interval": "Wilson, over test rows",
+        "train_rows": N,
+        "test_rows": TEST,
+        "classes": 10,
+        "seed": 0,
+    }
+    return {"n": TEST, "layer": "backbone", "params": params}
+
+
+def _risk(name: str, total: float, noise: random.Random, merged: bool = True) -> list[Record]:
     parts = {
         "approximation": 0.0 if merged else 0.004,
         "usability": 0.3 * total,
@@ -270,8 +380,21 @@ def _risk(name: str, total: float, noise: random.Random, merged: bool) -> list[R
     told = {
         "merged": merged,
         "order": "published",
-        "estimator": "crossfit",
-        "probe": "logistic",
+        "params": {
+            "probe": "logistic",
+            "C": 1.0,
+            "regularisation": "chosen once on train by cross-validation, used in every risk",
+            "tuning_curve": {"C": [0.1, 1.0, 10.0], "error": [0.05, 0.04, 0.045]},
+            "standardised": "mean and standard deviation of the training rows",
+            "converged": True,
+            "estimator": "crossfit",
+            "folds": 5,
+            "n_sub": None,
+            "seed": 0,
+            "interval": "percentiles of 2000 paired resamples of items, probes fixed",
+            "train_rows": N,
+            "test_rows": TEST,
+        },
     }
     found = [_judged(name, f"risk/{k}", v, 0.25 * abs(v) + 0.004, **told) for k, v in parts.items()]
     return [*found, _judged(name, "risk/total", total, 0.018, **told)]

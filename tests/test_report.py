@@ -69,6 +69,10 @@ def page(folder: Path) -> Page:
     return Page(write_report(folder).read_text(encoding="utf-8"))
 
 
+def _told_chosen(folder: Path) -> list[str]:
+    return [group["chosen_run"] for group in read_json(folder / "study.json")["groups"]]
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_study(tmp_path_factory.mktemp("report") / "study")
@@ -190,10 +194,10 @@ def test_a_run_has_its_parts(tmp_path: Path) -> None:
     found = page(folder)
     assert found.sections() == ["training", "spectra", "risk", "views", "what", "table"]
     assert "loss: covariance" in found.text
-    assert "picked from the data" in found.text
     assert "smallconv:32" in found.text
+    assert "RankMe and accuracy during training come from held-out images." in found.text
     assert "there is no neighbours.png" in found.text
-    assert "approximation + usability" not in found.text
+    assert "approximation and usability" not in found.text.lower()
 
 
 def test_a_run_without_labels_says_nothing_of_accuracy(tmp_path: Path) -> None:
@@ -342,11 +346,12 @@ def test_the_report_imports_no_torch(study: Path) -> None:
 def test_markdown_has_a_cell_for_every_column(study: Path) -> None:
     rows = summary_rows(study)
     assert len(rows) == 16
-    assert [row["run"] for row in rows if row["chosen"]] == ["vicreg-cov16-s0"]
+    assert [row["run"] for row in rows if row["chosen"]] == _told_chosen(study)
     lines = as_markdown(rows).splitlines()
     assert len(lines) == 18
     assert len({len(line) for line in lines}) == 1
     assert len({line.count("|") for line in lines}) == 1
+    assert [line.split("|")[1].strip() for line in lines if "✓" in line] == _told_chosen(study)
     assert json.dumps(rows)
     assert as_markdown([]) == "no runs\n"
 
@@ -395,3 +400,119 @@ def test_a_long_name_of_a_parameter_leaves_the_values_legible(tmp_path: Path) ->
     assert "1024  ✓ chosen" in found.text
     assert found.text.count("1024, seed 0") >= 2
     assert f"{name[:8]}…" not in found.text
+
+
+def test_the_chosen_run_of_every_group_is_marked(study: Path) -> None:
+    found = page(study)
+    chosen = _told_chosen(study)
+    assert len(chosen) == 2
+    marked = [
+        a["data-run"] for name, a in found.elements if name == "tr" and a.get("class") == "chosen"
+    ]
+    assert marked == chosen
+    # in the scatter and in the ranking, each wide and narrow; the ranking has two columns
+    assert found.count("circle", **{"class": "halo"}) == 2 * 2
+    picked = [a["data-run"] for _, a in found.elements if "ring hot picked" in str(a.get("class"))]
+    assert sorted(picked) == sorted(chosen * 4)
+    assert found.text.count("✓ chosen") == 2
+    assert f"All settings of {chosen[1]}" in found.text
+    assert f"Shown for the run {chosen[0]}." in found.text
+
+
+def test_a_choice_that_is_not_told_is_derived(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study")
+    told = read_json(folder / "study.json")
+    chosen = _told_chosen(folder)
+    for group in told["groups"]:
+        del group["chosen_run"]
+    # the run whose pictures are shown is marked by nothing
+    told["chosen_run"] = "simclr-temperature0.5-s0"
+    write_json(folder / "study.json", told)
+    assert [row["run"] for row in summary_rows(folder) if row["chosen"]] == chosen
+    assert "Shown for the run simclr-temperature0.5-s0." in page(folder).text
+    # without any choice in the groups it is all that there is
+    for group in told["groups"]:
+        del group["chosen"]
+    write_json(folder / "study.json", told)
+    assert [row["run"] for row in summary_rows(folder) if row["chosen"]] == [told["chosen_run"]]
+    del told["chosen_run"]
+    write_json(folder / "study.json", told)
+    assert not any(row["chosen"] for row in summary_rows(folder))
+    assert "Chosen" not in as_markdown(summary_rows(folder))
+    assert "chosen run" not in page(folder).text
+
+
+def test_only_open_settings_are_marked_as_picked(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "alone")
+    told = read_json(folder / "config.json")
+    decided = told["chosen"]["config"]
+    left_open = [k for k, v in decided.items() if v is not None and told[k] is None]
+    assert len(left_open) > 5
+    settings = page(folder).text.split("All settings of alone")[1].split("All numbers")[0]
+    asked, facts = settings.split("Found out before the training")
+    assert asked.count("picked from the data") == len(left_open)
+    assert "device" in asked
+    assert "0123456789abcdef" in facts
+    assert "picked" not in facts
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_the_convention_of_the_risk_is_told_in_full(tmp_path: Path, nested: bool) -> None:
+    params = {
+        "probe": "logistic",
+        "C": 10.0,
+        "regularisation": "chosen on train",
+        "estimator": "crossfit",
+        "folds": 5,
+        "n_sub": None,
+        "train_rows": 40,
+        "test_rows": 10,
+        "interval": "percentiles",
+    }
+    extra = {"merged": True, "order": "union", **({"params": params} if nested else params)}
+    write_json(tmp_path / "config.json", {})
+    records.append(
+        tmp_path, [Record(run="r", name="risk/total", value=0.1, split="test", extra=extra)]
+    )
+    assert (
+        "Convention: order union; estimator crossfit with 5 folds; probe logistic; C 10; "
+        "regularisation chosen on train; 40 rows to train and 10 to test; intervals: percentiles."
+    ) in page(tmp_path).text
+
+
+def test_runs_with_other_hyperparameters_are_counted(study: Path, tmp_path: Path) -> None:
+    for place, c in enumerate((1.0, 1.0, 10.0)):
+        name = f"a{place}"
+        write_json(tmp_path / "runs" / name / "config.json", {"objective": "vicreg"})
+        extra = {"params": {"kind": "logistic", "C": c}}
+        made = Record(run=name, name="accuracy/logistic", value=0.9, split="test", extra=extra)
+        records.append(tmp_path / "runs" / name, [made])
+    write_json(tmp_path / "study.json", {})
+    assert "Accuracy: logistic; C 1 (2 runs), 10 (a2)." in page(tmp_path).text
+
+
+def test_usability_without_a_twin_is_named_with_approximation(study: Path, tmp_path: Path) -> None:
+    found = page(study)
+    alone = re.sub("approximation and usability", "", found.text, flags=re.IGNORECASE)
+    assert "usability" not in alone.lower()
+    heads = found.text.split("All numbers")[-1]
+    assert "Approximation and usability" in heads
+    for merged in (True, False):
+        write_run(tmp_path / "runs" / f"merged-{merged}", merged=merged)
+    write_json(tmp_path / "study.json", {})
+    found = page(tmp_path)
+    tips = [str(a["data-tip"]) for _, a in found.elements if "data-tip" in a]
+    assert any(t.startswith("merged-True: approximation and usability") for t in tips)
+    assert any(t.startswith("merged-False: usability") for t in tips)
+    assert not any(t.startswith("merged-True: approximation ") and "and" not in t for t in tips)
+    assert [row["risk_merged"] for row in summary_rows(tmp_path)] == [False, True]
+
+
+def test_runs_judged_on_both_splits_have_panels_for_both(tmp_path: Path) -> None:
+    for name, in_study in (("out", False), ("in", True)):
+        write_run(tmp_path / "runs" / name, in_study=in_study)
+    write_json(tmp_path / "study.json", {})
+    found = page(tmp_path)
+    assert "vicreg: RankMe, projector, held-out images" in found.text
+    assert "vicreg: RankMe, projector, training images" in found.text
+    assert "where the title of a panel says training images" in found.text

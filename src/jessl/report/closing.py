@@ -21,7 +21,7 @@ def table(report: Report) -> Markup | None:
         for key, _, _, head, is_fraction in columns_of(report)
         if any(row.get(key) is not None for row in rows)
     ]
-    sized = {key for key, _, _ in columns if any(row.get(f"{key}_n") for row in rows)}
+    sized = {key for key, _, _ in columns if any(row.get(f"{key}_d") for row in rows)}
     marked = any(row["chosen"] for row in rows)
     words = ("Run", "Chosen", "Method", "Setting") if marked else ("Run", "Method", "Setting")
     heads = [*(_head(name, word=True) for name in words), _head("Seed")]
@@ -69,17 +69,17 @@ def _row(
 
 
 def _small(row: dict[str, Any], key: str, is_fraction: bool) -> list[Markup]:
-    """Interval and corrected value below a number; the sd belongs to the corrected value."""
+    """Corrected value and interval below a number; sd and interval are the corrected value's."""
     write = percent if is_fraction else plain
     low, high, sd, corrected = (
         finite(row.get(f"{key}_{part}")) for part in ("low", "high", "sd", "debiased")
     )
     found = []
-    if low is not None and high is not None:
-        found.append(f"{write(low).removesuffix(' %')} to {write(high).removesuffix(' %')}")
     if corrected is not None or sd is not None:
         said = "" if corrected is None else f"debiased {write(corrected)}"
         found.append(said + ("" if sd is None else f" ± {plain(sd, 2)}"))
+    if low is not None and high is not None:
+        found.append(f"{write(low).removesuffix(' %')} to {write(high).removesuffix(' %')}")
     if key == "risk_usability" and row["risk_merged"]:
         found.append(MERGED)
     return [tag("small", said.strip()) for said in found]

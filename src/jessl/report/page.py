@@ -108,7 +108,7 @@ NEIGHBOURS = (
 
 
 def _figure(caption: str, *inside: Markup | None) -> Markup:
-    return tag("figure", *inside, tag("figcaption", caption))
+    return tag("figure", *inside, tag("figcaption", sections.together(caption)))
 
 
 def _both(draw: Callable[..., Markup | None], report: Report) -> Markup | None:
@@ -131,7 +131,7 @@ def _ranking(report: Report, left_out: list[str]) -> Section | None:
         f"Configurations of each method, the highest {name} first. Large dots are means over "
         "seeds and bars one standard deviation; small rings are single runs. With one seed the "
         "bar is the 95 % interval of the measurement. ✓ marks what the score chose in each method, "
-        "the filled ring the run that it chose"
+        "the dark dot the run that it chose"
     )
     if report.accuracy:
         probe = report.accuracy.removeprefix("accuracy/")
@@ -153,7 +153,8 @@ def _scatter(report: Report, left_out: list[str]) -> Section | None:
         return None
     caption = (
         f"Every mark is a run: its {ranking.axis_title(report.criterion)} against the accuracy "
-        "of a probe, with 95 % intervals (cut at the frame). ρ is Spearman's rank correlation "
+        "of a probe, with 95 % intervals (cut at the frame; those of RankMe belong to the value "
+        "that is corrected for few rows). ρ is Spearman's rank correlation "
         "within a method (1: the score orders the runs as their accuracy does; 0: it says "
         "nothing). Compare within a colour: between methods the score need not be comparable"
     )
@@ -315,7 +316,8 @@ def _table(report: Report) -> Section | None:
     if made is None:
         return None
     words = (
-        "Every run with every number; small print holds 95 % intervals and values "
-        "corrected for few rows (debiased). A heading sorts by its column."
+        "Every run with every number; small print holds values corrected for few rows (debiased) "
+        "and 95 % intervals, which belong to the corrected value where there is one. "
+        "A heading sorts by its column."
     )
     return "table", "All numbers", join([tag("p", words, class_="lead"), made])

@@ -28,7 +28,7 @@ class _Columns:
     roomy: bool
 
 
-_WIDE = _Columns(880, 12, (224, 422), 514, (566, 770), 868, True)
+_WIDE = _Columns(880, 12, (240, 426), 514, (566, 770), 868, True)
 _SLIM = _Columns(372, 6, (74, 168), 208, (226, 304), 368, False)
 
 
@@ -143,7 +143,10 @@ def _row(
         parts.append(
             tag("rect", x=0, y=y + 1, width=columns.width, height=ROW - 2, rx=6, class_="band")
         )
-    note = ("  ✓ chosen" if columns.roomy else " ✓") if chosen else ""
+    note = "  ✓ chosen" if columns.roomy else " ✓"
+    if columns.roomy and not fits(label + note, columns.rank[0] - columns.label - 12):
+        note = " ✓"
+    note = note if chosen else ""
     parts.append(
         text(
             columns.label,

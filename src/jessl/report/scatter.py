@@ -26,10 +26,9 @@ def draw(report: Report, *, roomy: bool) -> Markup | None:
     lines, _ = baselines(report)
     y_axis = Axis.over([*inside, *(v for _, v in lines)], bottom, top, pad=0.08)
     parts = _frame(x_axis, y_axis, report, left, right, bottom)
-    for said, value in lines:
+    for _, value in lines:
         y = y_axis(value)
         parts.append(line(left, y, right, y, "dash"))
-        parts.append(text(right - 4, y - 6, f"{said} {percent(value)}", "end tick over"))
     seeds = _seeds(report)
     for index, group in enumerate(pairs):
         colour = f"m{index % 8}"
@@ -61,6 +60,9 @@ def draw(report: Report, *, roomy: bool) -> Markup | None:
                     f"strong {colour} ink over",
                 )
             )
+    for said, value in lines:
+        label = f"{said} {percent(value)}"
+        parts.append(text(right - 4, y_axis(value) - 6, label, "end tick over"))
     says = f"{axis_title(report.criterion)} against accuracy of {len(every)} runs"
     return picture(width, height, says, *parts)
 
@@ -92,7 +94,7 @@ def legend(report: Report) -> Markup:
             for i, seed in enumerate(seeds)
         ]
     if count := len(report.chosen_runs()):
-        said = " chosen run" if count == 1 else " chosen runs, one a method"
+        said = " chosen run" if count == 1 else " chosen runs"
         items.append(tag("li", tag("i", class_="dot hollow"), said))
     return tag("ul", join(items), class_="legend")
 

@@ -21,8 +21,9 @@ RANKME = (
 )
 INTERVALS = (
     "Intervals are 95 %. ± in the ranking is a standard deviation over seeds, ± in the table "
-    "that of one measurement (jackknife). Debiased values are corrected for few rows. Accuracies "
-    "and risks are measured on test data, which chose nothing. Error is 0-1 error."
+    "that of one measurement (jackknife). Debiased values are corrected for few rows; where "
+    "there is one, the interval and the ± are its own. Accuracies and risks are measured on test "
+    "data, which chose nothing. Error is 0-1 error."
 )
 
 
@@ -31,7 +32,12 @@ def findings(report: Report) -> Markup:
     told = [str(f) for f in report.told.get("findings") or []]
     if not told:
         told = [_about_run(report)] if report.kind == "run" else [_about_study(report)]
-    return tag("ul", *(tag("li", said) for said in told), class_="findings")
+    return tag("ul", *(tag("li", together(said)) for said in told), class_="findings")
+
+
+def together(said: str) -> str:
+    """Text whose numbers stay in one line with their percent signs."""
+    return said.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def cards(report: Report) -> Markup:
@@ -192,11 +198,13 @@ def _run_cards(report: Report) -> list[Markup]:
         write = percent if is_fraction else plain
         pairs = []
         low, high = finite(record.low), finite(record.high)
-        if low is not None and high is not None:
-            pairs.append(("95 % interval", f"{write(low).removesuffix(' %')} to {write(high)}"))
         extra = record.extra or {}
+        whose = "95 % interval"
         if (corrected := finite(extra.get("debiased"))) is not None:
-            pairs.append(("debiased", write(corrected)))
+            pairs.append(("corrected for few rows", write(corrected)))
+            whose = "its 95 % interval"
+        if low is not None and high is not None:
+            pairs.append((whose, f"{write(low).removesuffix(' %')} to {write(high)}"))
         if extra.get("n") and extra.get("d"):
             pairs.append(("rows × dim.", f"{extra['n']} × {extra['d']}"))
         tiles.append(
@@ -291,11 +299,9 @@ def _chosen_by(report: Report) -> str | None:
 def _numbers(report: Report) -> str:
     online = any(r.name == "accuracy/linear" for run in report.runs() for r in run.records)
     splits = report.judged_on()
-    return (
-        f"{INTERVALS} {judged_where('online accuracy', splits)}"
-        if online and splits
-        else (INTERVALS)
-    )
+    if not online or not splits:
+        return INTERVALS
+    return f"{INTERVALS} {judged_where('online accuracy', splits)}"
 
 
 def _probe_convention(report: Report) -> str | None:

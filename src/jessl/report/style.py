@@ -139,7 +139,9 @@ tr.chosen td:first-child { font-weight: 650; }
 .facts dd p { margin: 0 0 6px; }
 code { font: 13.5px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 details h3 { margin: 26px 0 0; }
-details small { color: var(--faint); font-size: 11.5px; margin-left: 10px; }
+@media (min-width: 701px) { .settings td:first-child { min-width: 170px; } }
+.settings td { padding-right: 8px; }
+.settings td small { display: inline; margin-left: 10px; }
 details { margin-top: 24px; font-size: 15px; } summary { cursor: pointer; color: var(--link); }
 footer { margin-top: 80px; color: var(--faint); font-size: 13px; }
 
