@@ -31,7 +31,7 @@ test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 bench: $(DONE)
-	$(BIN)/python benchmarks/linear_probe.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linear_probe.py --flip 0 --out bench-linear-probe
 
 docs: $(DONE)
 	$(BIN)/pdoc -o docs/_site jessl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,7 +213,7 @@ def test_resuming_keeps_what_was_asked_to_be_kept(arrays: Path, tmp_path: Path) 
     (tmp_path / "run" / "views.png").unlink()
     (tmp_path / "run" / "checkpoints" / ".step-000000099.x.part").mkdir()
     run = pretrain(Pretrain(data=str(arrays), out=config.out, resume=True), quiet=True)
-    assert [s for s, _ in checkpoint.steps(run.checkpoints)] == [6, 12, 13, 18]
+    assert [s for s, _ in checkpoint.steps(run.checkpoints)] == [6, 11, 12, 18]
     assert (run.path / "views.png").exists()
     assert not list(run.checkpoints.glob(".*"))
 
@@ -289,6 +290,41 @@ def test_a_corrupt_image_is_left_out_counted_and_named(
     assert record.value == 1
 
 
+def test_a_run_among_its_images_is_refused(tmp_path: Path) -> None:
+    for k in range(8):
+        Image.new("RGB", (8, 8), (k, k, k)).save(tmp_path / f"{k}.png")
+    with pytest.raises(ValueError, match="lies in the folder of the images"):
+        pretrain(_config(tmp_path, tmp_path / "runs" / "a"), quiet=True)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_that_moved_resumes(arrays: Path, tmp_path: Path, finished: Run) -> None:
+    config = _config(arrays, tmp_path / "run")
+    calls = iter([False, True])
+    with pytest.raises(Stopped):
+        pretrain(config, quiet=True, stop=lambda: next(calls))
+    moved = tmp_path / "elsewhere.npz"
+    shutil.copy(arrays, moved)
+    run = pretrain(Pretrain(data=str(moved), out=config.out, resume=True), quiet=True)
+    _same_weights(run, finished)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", "holds no JSON object"),
+        ('{"data": "x", "epochs": "many"}', "field epochs of config.json must be"),
+        ('{"data": "x", "epohcs": 1}', "did you mean 'epochs'"),
+        ("{}", "lacks"),
+        ('{"data": "x"', "is not JSON"),
+    ],
+)
+def test_a_damaged_config_is_one_line(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=said):
+        pretrain(Pretrain(data="digits", out=str(tmp_path), resume=True), quiet=True)
+
+
 def test_two_writers_of_one_run_are_kept_apart(finished: Run, arrays: Path) -> None:
     with (
         FileLock(finished.path / ".lock"),
@@ -336,6 +372,9 @@ def test_other_images_do_not_resume(finished: Run, arrays: Path, tmp_path: Path)
         ({"batch_size": 1}, "batch_size must be at least 2"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"size": 4}, "size must be at least 8"),
+        ({"lr": float("inf")}, "lr must be at least 0 and finite, got inf"),
+        ({"weight_decay": float("nan")}, "weight_decay must be at least 0 and finite, got nan"),
+        ({"seed": 2**70}, "seed must be at least 0 and finite"),
         ({"holdout": 95}, "training needs at least 2 images"),
         ({"device": "cuda:7"}, "torch sees 0 GPUs|torch sees . GPUs"),
         ({"precision": "fp8"}, "unknown precision 'fp8'"),

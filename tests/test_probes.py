@@ -252,3 +252,15 @@ def test_the_function_is_not_shadowed_by_its_file():
         "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_embeddings_that_no_probe_can_be_carried_over_to_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)), np.arange(40) % 2
+    meta = {"encoder": "smallconv:4", "weights": "run a", "classes": ["cat", "dog"]}
+    train = Embeddings(x, y, meta=meta)
+    assert probe(train, Embeddings(x, y)).accuracy >= 0  # nothing is known of the other one
+    for what, other in (("classes", ["dog", "elk"]), ("weights", "run b"), ("encoder", "timm:x")):
+        test = Embeddings(x, y, meta={**meta, what: other})
+        with pytest.raises(ValueError, match=f"test: its {what} is"):
+            probe(train, test)

@@ -62,7 +62,11 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         select([])
     run = Run(tmp_path / "unfinished")
     run.write_config(Pretrain(data="x"), Pretrain(data="x"), {})
-    with pytest.raises(ValueError, match="was not finished"):
+    with pytest.raises(ValueError, match="no training was finished"):
         select([run])
+    _run(tmp_path / "a", "vicreg", 5.0)
+    found = select([tmp_path, tmp_path / "a"])
+    assert [c.run for c in found.ranking] == ["a"]
+    assert "left out, not finished" in found.warnings[0]
     with pytest.raises(ValueError, match="unknown by 'rankm'; did you mean 'rankme'"):
         select([run], by="rankm")

@@ -27,16 +27,21 @@ COMMANDS = {
     "report": ("a page to look at, of a run or a study", "Report"),
 }
 
-EXIT_OK, EXIT_BUG, EXIT_MISTAKE, EXIT_SAVED = 0, 1, 2, 75
+EXIT_OK, EXIT_MISTAKE, EXIT_SAVED, EXIT_INTERRUPTED = 0, 2, 75, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        0; 2 for a user's mistake, told in one line; 75 when SIGTERM or Ctrl-C stopped a training
-        whose state is saved. A bug of ours leaves its traceback (and exit code 1).
+        0; 2 for a user's mistake, told in one line; 75 when SIGTERM, SIGHUP or Ctrl-C stopped a
+        training whose state is saved; 130 for Ctrl-C elsewhere. A bug of ours leaves its traceback
+        (and exit code 1).
     """
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal that cannot show a letter must not end a training
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
         print(_help())
@@ -52,13 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(unknown("command", name, COMMANDS))
         command = _parsed(name, args[1:])
         return _run(command)
-    except BrokenPipeError:  # whoever read us has read enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # else Python complains at exit
-        return EXIT_OK
-    except (ValueError, OSError, MemoryError) as error:
-        if os.environ.get("JESSL_DEBUG"):
+    except KeyboardInterrupt:
+        print(f"jessl {name}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:
+        line = _one_line(error)
+        if line is None or os.environ.get("JESSL_DEBUG"):
             raise
-        print(f"jessl {name}: error: {_one_line(error)}", file=sys.stderr)
+        print(f"jessl {name}: error: {line}", file=sys.stderr)
         return EXIT_MISTAKE
 
 
@@ -88,6 +94,10 @@ def _parsed(name: str, args: list[str]) -> Any:
 
     from jessl import commands
 
+    options = [a.partition("=")[0] for a in args if a.startswith("--")]
+    for option in options:
+        if options.count(option) > 1:
+            raise ValueError(f"option {option} is given twice; which one is meant?")
     text = io.StringIO()
     try:
         with contextlib.redirect_stderr(text):
@@ -105,11 +115,11 @@ def _parsed(name: str, args: list[str]) -> Any:
 
 def _unboxed(text: str) -> str:
     """The first paragraph of tyro's framed error, and its hint, on one line."""
-    lines = [line.strip("│ ").rstrip() for line in text.splitlines() if line.startswith("│")]
-    parts = "\n".join(lines).split("─" * 10)
+    lines = [line.strip("│| ") for line in text.splitlines() if line.startswith(("│", "|"))]
+    parts = "\n".join(lines).replace("─", "-").split("-" * 10)
     said = " ".join(parts[0].split())
     for part in parts[1:]:
-        hint = " ".join(part.strip("─").split())
+        hint = " ".join(part.strip("-").split())
         if hint.startswith("Perhaps you meant"):
             said += f". {hint}"
     return said or " ".join(text.split())
@@ -123,22 +133,32 @@ def _run(command: Any) -> int:
     except Interrupted as stop:
         print(f"jessl: {stop}", file=sys.stderr)
         return EXIT_SAVED
-    if command.json:
-        import json
+    try:
+        if command.json:
+            import json
 
-        print(json.dumps(answer, indent=2, ensure_ascii=False))
-    else:
-        command.show(answer)
+            print(json.dumps(answer, indent=2, ensure_ascii=False))
+        else:
+            command.show(answer)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the answer has read enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # else Python complains at exit
     return EXIT_OK
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str | None:
+    """What a user is told of an error; None for what only our bugs raise."""
     text = " ".join(str(error).split())
+    if isinstance(error, RuntimeError):
+        # torch has no class of its own for the CPU's memory
+        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+            return "out of memory; take a smaller --batch-size, --size or encoder"
+        return None
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or text}"
     if isinstance(error, MemoryError):
-        return f"out of memory {text}".strip()
+        return f"out of memory; {text}" if text else "out of memory"
     return text
 
 

@@ -19,13 +19,13 @@ class Pretrain:
         y_key: name of the labels in an .npz file; None: y, labels or targets.
         out: run folder to write; refused when it holds another run, unless `resume`.
         resume: continue the run in `out` from its last checkpoint.
-        objective: name of the method, a file in objectives/.
+        objective: barlow_twins, byol, simclr or vicreg.
         objective_options: fields of the method's config; on the command line: cov 4 inv 10.
         encoder: `smallconv[:WIDTH]`, `timm:NAME` or `torchvision:NAME`.
         stem: "small" (3x3 stride 1, no max-pool), "standard", or None: by image size (ResNets).
         init: weights to start from: a run folder, a .safetensors or a weights-only .pt/.th file,
             or "pretrained" for the weights published with a timm or torchvision encoder.
-        views: name of a preset of jessl.views.presets.
+        views: recipe of the views: simclr or byol.
         view_options: arguments of the preset; on the command line: flip 0 min_scale 0.3.
         size: side of the views, pixels.
         epochs: passes over the training images.
@@ -92,8 +92,35 @@ class Pretrain:
         Raises:
             ValueError: for a field that does not exist, with the nearest names.
         """
-        allowed = {f.name for f in fields(cls)}
-        for name in values:
+        if not isinstance(values, dict):
+            raise ValueError(f"a configuration is a JSON object, got {type(values).__name__}")
+        allowed = {f.name: str(f.type) for f in fields(cls)}
+        for name, value in values.items():
             if name not in allowed:
                 raise ValueError(unknown("field of config.json", name, allowed))
+            if not _fits(value, allowed[name]):
+                raise ValueError(
+                    f"field {name} of config.json must be {allowed[name]}, got {value!r}"
+                )
+        if "data" not in values:
+            raise ValueError("config.json lacks the field data")
         return cls(**values)
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "None": (type(None),),
+}
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether a JSON value is of a field's type: a union of plain types, or a dict."""
+    if annotation.startswith("dict"):
+        return isinstance(value, dict)
+    kinds = [kind.strip() for kind in annotation.split("|")]
+    if isinstance(value, bool):
+        return "bool" in kinds
+    return any(isinstance(value, _TYPES[kind]) for kind in kinds)

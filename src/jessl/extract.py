@@ -65,6 +65,7 @@ def embed(
         ValueError: for an unknown encoder or layer, weights that do not fit, or a source of which
             no image can be read.
     """
+    layers = list(dict.fromkeys(layers))
     for layer in layers:
         one_of("layer", layer, LAYERS)
     if not layers:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+LOCK = ".lock"
+
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
@@ -31,6 +33,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         part.chmod(0o666 & ~_umask())
         part.replace(path)
         _sync(path.parent)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise _about(error, path) from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -59,9 +64,45 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         else:
             part.replace(path)
         _sync(path.parent)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise _about(error, path) from error
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def locked(folder: str | Path) -> Iterator[None]:
+    """Be the one writer of a folder; what killed writers left in it is cleared first.
+
+    The lock goes with the process that holds it. A folder that was made here is removed when the
+    block fails and leaves nothing in it.
+
+    Raises:
+        ValueError: when another process writes it.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = Path(folder)
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another process is writing {folder}; wait for it or stop it") from None
+    try:
+        for place in (folder, *(p for p in folder.iterdir() if p.is_dir())):
+            sweep(place)
+        yield
+    except BaseException:
+        lock.release()
+        if made and not any(p.name != LOCK for p in folder.iterdir()):
+            shutil.rmtree(folder)
+        raise
+    finally:
+        lock.release()
 
 
 def sweep(folder: str | Path) -> None:
@@ -105,6 +146,11 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"no file {path}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
+
+
+def _about(error: OSError, path: Path) -> OSError:
+    """The same error about the file that was wanted, not about its temporary stand-in."""
+    return OSError(error.errno, error.strerror or str(error), str(path))
 
 
 def _sync(path: Path) -> None:

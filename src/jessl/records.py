@@ -72,7 +72,7 @@ def append(folder: str | Path, records: Iterable[Record]) -> None:
 
 
 def read(folder: str | Path) -> list[Record]:
-    """All records of a folder in the order of writing; lines torn by a kill are left out."""
+    """All records of a folder in the order of writing; torn and malformed lines are left out."""
     path = Path(folder) / FILE
     if not path.exists():
         return []
@@ -83,9 +83,22 @@ def read(folder: str | Path) -> list[Record]:
             fields = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(fields, dict) and {"run", "name", "value"} <= fields.keys():
+        if isinstance(fields, dict) and _is_record(fields):
             found.append(Record(**{k: v for k, v in fields.items() if k in known}))
     return found
+
+
+def _is_record(fields: dict[str, Any]) -> bool:
+    """Whether the fields that every reader relies on are there and of their types."""
+    number = (int, float, type(None))
+    return (
+        {"run", "name", "value"} <= fields.keys()
+        and isinstance(fields["run"], str)
+        and isinstance(fields["name"], str)
+        and isinstance(fields["value"], (*number, list))
+        and all(isinstance(fields.get(k), number) for k in ("step", "epoch", "sd", "low", "high"))
+        and isinstance(fields.get("extra", {}), dict)
+    )
 
 
 def keep(folder: str | Path, wanted: Callable[[Record], bool]) -> None:

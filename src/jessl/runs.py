@@ -61,7 +61,7 @@ class Run:
 
     def asked(self) -> Pretrain:
         """The configuration as the user gave it."""
-        stored = read_json(self.path / CONFIG)
+        stored = _object(self.path / CONFIG)
         stored.pop("chosen", None)
         return Pretrain.from_json(stored)
 
@@ -87,10 +87,17 @@ class Run:
         return any(r.split == "pretrain" and r.name == "rankme/backbone" for r in self.records())
 
     def _chosen(self) -> dict[str, Any]:
-        chosen = read_json(self.path / CONFIG).get("chosen")
+        chosen = _object(self.path / CONFIG).get("chosen")
         if not isinstance(chosen, dict) or "config" not in chosen:
             raise ValueError(f"{self.path / CONFIG} lacks what was chosen: not a run of jessl")
         return chosen
+
+
+def _object(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object: not a run of jessl")
+    return found
 
 
 def is_run(path: str | Path) -> bool:

@@ -148,6 +148,11 @@ MISTAKES = {
     "unknown command": (["pretrian"], "unknown command 'pretrian'; did you mean 'pretrain'?"),
     "unknown option": (["pretrain", "--data", "digits", "--epohcs", "3"], "--epochs"),
     "missing option": (["pretrain"], "--data"),
+    "an option twice": (["pretrain", "--data", "digits", "--seed", "1", "--seed", "2"], "twice"),
+    "scores of nothing": (["score", "DIR/z.npy", "--scores", ","], "at least one score"),
+    "a picture of no image": (["views", "--data", "digits", "--count", "0"], "count"),
+    "a run folder that is not there": (["embed", "./nope", "--data", "digits", "--out", "DIR/e"],
+        "or a run folder (there is none at './nope')"),
     "not a number": (["pretrain", "--data", "digits", "--epochs", "many"], "epochs"),
     "missing folder": (["pretrain", "--data", "DIR/nowhere"], "no file or folder"),
     "empty folder": (["pretrain", "--data", "DIR/empty", "--out", "DIR/r"], "no image"),
@@ -204,6 +209,30 @@ def test_a_mistake_is_one_line_and_exit_2(
     assert said in last
     assert "Traceback" not in err
     assert len([line for line in err.splitlines() if "error" in line]) == 1
+
+
+def test_ctrl_c_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import jessl.study
+
+    def interrupted(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jessl.study, "select", interrupted)
+    code, _, err = _said(capsys, "select", "x")
+    assert code == 130
+    assert err == "jessl select: interrupted\n"
+
+
+def test_a_closed_terminal_does_not_end_a_training(arrays: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = (
+        f"{sys.executable} -m jessl.cli pretrain --data {arrays} --encoder smallconv:4 --size 8 "
+        f"--epochs 3 --out {out} 2>&1 >/dev/null | head -1"
+    )
+    subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert (out / "report.html").exists()
 
 
 def test_our_own_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

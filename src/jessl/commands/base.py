@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -24,9 +24,11 @@ def stoppable() -> Iterator[Callable[[], bool]]:
         if asked.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         asked.set()
-        print("jessl: stopping; the state is being saved", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be gone
+            print("jessl: stopping; the state is being saved", file=sys.stderr)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+    for number in (signal.SIGTERM, signal.SIGINT, *hangup):
         before[number] = signal.signal(number, ask)
     try:
         yield asked.is_set

@@ -17,14 +17,14 @@ class Score:
 
     Attributes:
         embeddings: folders of embeddings, .npy, .npz or .safetensors files [n, d].
-        scores: which ones.
+        scores: which ones, by commas: rankme, effective_rank, stable_rank, participation_ratio.
         jackknife: blocks of the error bar; 0: none.
         seed: of the blocks.
         json: print the answer as JSON on standard output.
     """
 
     embeddings: tyro.conf.Positional[list[str]]
-    scores: list[str] = field(default_factory=lambda: ["rankme"])
+    scores: str = "rankme"
     jackknife: int = 20
     seed: int = 0
     json: bool = False
@@ -36,11 +36,16 @@ class Score:
 
         if not self.embeddings:
             raise ValueError("score needs at least one folder or file of embeddings, got none")
+        names = [name for name in self.scores.split(",") if name]
+        if not names:
+            raise ValueError("scores must name at least one score, got none")
         answer: dict[str, Any] = {}
         for path in self.embeddings:
-            found = score(
-                Embeddings.load(path), tuple(self.scores), jackknife=self.jackknife, seed=self.seed
-            )
+            z = Embeddings.load(path)
+            try:
+                found = score(z, names, jackknife=self.jackknife, seed=self.seed)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
             answer[path] = {name: result.as_json() for name, result in found.items()}
         return answer
 
@@ -107,10 +112,22 @@ class Probe:
     def show(self, answer: list[dict[str, Any]]) -> None:
         """A row a probe."""
         rows = [
-            [r["shots"] or "all", r["accuracy"], r["error"], r["low"], r["high"], r["top5"]]
+            [
+                r["shots"] or "all" if self.fraction is None else f"{self.fraction:.3g} of all",
+                r["params"]["train_rows"],
+                *(r[k] for k in ("accuracy", "error", "low", "high", "top5")),
+            ]
             for r in answer
         ]
-        table(["shots", "accuracy", "error", "95 % from", "to", "top-5"], rows)
+        table(["shots", "rows", "accuracy", "error", "95 % from", "to", "top-5"], rows)
+        for r in answer:
+            if unseen := r["params"].get("unseen_test_rows"):
+                print(
+                    f"warning: {unseen} test images are of classes that train does not have; "
+                    "they count as errors",
+                    file=sys.stderr,
+                )
+                break
 
 
 @dataclass(kw_only=True)
@@ -121,7 +138,7 @@ class Decompose:
         train: embeddings with labels that the encoder was pretrained on.
         test: embeddings with labels that it has not seen.
         supervised: train and test embeddings of the same architecture trained with labels.
-        probe: kind of probe.
+        probe: kind of probe: logistic.
         estimator: crossfit (every image held out once) or published (one held-out subset).
         order: published or union, the order in which training gets harder.
         seed: of folds, subsets and intervals.
@@ -190,7 +207,7 @@ class Select:
     def show(self, answer: dict[str, Any]) -> None:
         """A row a run."""
         rows = [
-            [c["method"], c["run"], c["value"], c["sd"], c["n"], c["d"], "*" if c["chosen"] else ""]
+            [c["method"], c["path"], c["value"], c["sd"], c["n"], c["d"], "*" * c["chosen"]]
             for c in answer["ranking"]
         ]
         table(["method", "run", answer["by"], "sd", "n", "d", "chosen"], rows)

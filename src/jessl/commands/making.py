@@ -130,12 +130,13 @@ class ViewsPicture:
 
     Attributes:
         data: SRC, the images.
-        preset: recipe of the views.
+        preset: recipe of the views: simclr or byol.
         options: of the recipe, such as flip 0 min_scale 0.3.
         out: PNG file to write.
         size: side of the views, pixels; None: chosen from the data.
         count: how many images.
         seed: of the views.
+        x_key: name of the images in an .npz file; None: x, images, data or arr_0.
         json: print the answer as JSON on standard output.
     """
 
@@ -146,10 +147,15 @@ class ViewsPicture:
     size: int | None = None
     count: int = 8
     seed: int = 0
+    x_key: str | None = None
     json: bool = False
 
     def run(self) -> dict[str, Any]:
         """Draw."""
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, got {self.count}")
+        if self.size is not None and self.size < 8:
+            raise ValueError(f"size must be at least 8 pixels, got {self.size}")
         import torch
 
         from jessl.data import open_source
@@ -158,7 +164,7 @@ class ViewsPicture:
         from jessl.pretraining.plan import default_size
         from jessl.views.presets import preset
 
-        source = open_source(self.data)
+        source = open_source(self.data, x_key=self.x_key)
         size = self.size or default_size(source, torch.device("cpu"))
         views = preset(self.preset, size, self.options)
         rows = view_rows(source, views, seed=self.seed, count=self.count)

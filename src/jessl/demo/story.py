@@ -7,12 +7,10 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from jessl import records
 from jessl.config import Pretrain
@@ -20,38 +18,25 @@ from jessl.data import Source, UnreadableImage
 from jessl.demo import tasks
 from jessl.demo.findings import Trial, judged
 from jessl.demo.pool import Pool, worker_pool
-from jessl.files import read_json, write_json
-from jessl.pretraining import plan
+from jessl.demo.settings import (
+    FULL,
+    IMAGES,
+    QUICK,
+    SEEDS,
+    VIEWS_SEEN,
+    Sweep,
+    claim,
+    command,
+    configs,
+    run_name,
+)
+from jessl.files import locked, write_json
 from jessl.pretraining.progress import duration, say
 from jessl.runs import Run
 from jessl.study import final_record
 
 STUDY = "study.json"
-SEEDS = (0, 1)
 CRITERION = "rankme/projector"
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """One method and the values of the parameter that is swept."""
-
-    method: str
-    parameter: str
-    values: tuple[float, ...]
-
-
-# the weights and temperatures reach from far too small to far too large, as in RankMe's figures
-FULL = (
-    Sweep("vicreg", "cov", (0.01, 1.0, 10.0, 100.0)),
-    Sweep("simclr", "temperature", (0.05, 0.15, 0.5, 2.0)),
-)
-QUICK = (
-    Sweep("vicreg", "cov", (0.01, 1.0)),
-    Sweep("simclr", "temperature", (0.15, 2.0)),
-)
-# images and epochs that two cores train on in the time the command promises
-_IMAGES = {False: 6_000, True: 2_000}
-_VIEWS_SEEN = {False: 60_000, True: 12_000}
 
 
 def demo(
@@ -100,26 +85,52 @@ def demo(
         if value is not None and value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
     which = tasks.Data(
-        str(data), None if labels is None else str(labels), images or _IMAGES[quick], x_key, y_key
+        str(data), None if labels is None else str(labels), images or IMAGES[quick], x_key, y_key
     )
+    train = tasks.open_divided(which)[0]
+    sweeps = QUICK if quick else FULL
+    planned = configs(folder, which, sweeps, train, epochs, VIEWS_SEEN[quick])
+    if folder.is_file():
+        raise ValueError(f"out {folder} is a file; give a new folder")
+    workers = workers or min(8, os.cpu_count() or 1)
+    with locked(folder):
+        claim(folder, which, planned)
+        study = _study(folder, which, sweeps, planned, workers, tell, stop)
+        study |= {
+            "seconds": round(time.monotonic() - began, 1),
+            "hardware": f"{workers} workers, {os.cpu_count()} cores, {platform.machine()}",
+            "versions": records.versions(),
+            "command": command(which, quick, epochs, folder),
+        }
+        write_json(folder / STUDY, study)
+    tell(f"done      in {duration(study['seconds'])}")
+    return study
+
+
+def _study(
+    folder: Path,
+    which: tasks.Data,
+    sweeps: tuple[Sweep, ...],
+    planned: dict[str, Pretrain],
+    workers: int,
+    tell: Callable[[str], None],
+    stop: Callable[[], bool],
+) -> dict[str, Any]:
+    """Train, choose, reveal, explain; the study without what is known only at its end."""
     train, test = tasks.open_divided(which)
     described = _told(train, test)
-    sweeps = QUICK if quick else FULL
-    configs = _configs(folder, which, sweeps, train, epochs, _VIEWS_SEEN[quick])
-    _claim(folder, which, configs)
     tell(
         f"data      {train.name}: {len(train):,} images to train on, {len(test):,} for the closing "
         f"check; labels are hidden until then"
     )
-    first = next(iter(configs.values()))
+    first = next(iter(planned.values()))
     tell(
-        f"study     {len(configs)} runs of {first.epochs} epochs: "
+        f"study     {len(planned)} runs of {first.epochs} epochs: "
         + "; ".join(f"{s.method} with {len(s.values)} values of {s.parameter}" for s in sweeps)
         + f"; {len(SEEDS)} seeds each"
     )
-    workers = workers or min(8, os.cpu_count() or 1)
     with worker_pool(workers, stop) as pool:
-        _train_all(pool, which, configs, tell, began)
+        _train_all(pool, which, planned, tell)
         groups = _groups(sweeps, folder, {})
         for g in groups:
             tell(f"chosen    {g['method']}: {g['parameter']} {g['chosen']:g}, by RankMe alone")
@@ -138,100 +149,26 @@ def demo(
             _reveal(pool, which, sweeps, folder, study, tell)
     for name in ("views.png", "neighbours.png"):
         shutil.copy(folder / "runs" / study["chosen_run"] / name, folder / name)
-    study |= {
-        "seconds": round(time.monotonic() - began, 1),
-        "hardware": f"{workers} workers, {os.cpu_count()} cores, {platform.machine()}",
-        "versions": records.versions(),
-        "command": _command(which, quick, epochs, folder),
-    }
-    write_json(folder / STUDY, study)
-    tell(f"done      in {duration(study['seconds'])}")
     return study
-
-
-def _configs(
-    folder: Path,
-    data: tasks.Data,
-    sweeps: tuple[Sweep, ...],
-    train: Any,
-    epochs: int | None,
-    seen: int,
-) -> dict[str, Pretrain]:
-    """The configuration of every run, by name."""
-    device = torch.device("cpu")
-    size = min(32, plan.default_size(train, device))
-    heights, _ = train.sizes()
-    # digits and letters are not what they are when flipped
-    views: dict[str, int | float] = {"flip": 0} if np.median(heights) < 16 else {}
-    epochs = epochs or max(1, seen // len(train))
-    return {
-        name: Pretrain(
-            data=data.spec,
-            labels=data.labels,
-            x_key=data.x_key,
-            y_key=data.y_key,
-            out=str(folder / "runs" / name),
-            resume=True,
-            objective=sweep.method,
-            objective_options={sweep.parameter: value},
-            encoder="smallconv:16",
-            size=size,
-            view_options=views,
-            epochs=epochs,
-            batch_size=min(256, max(2, len(train) // 4)),
-            lr=2e-3,
-            seed=seed,
-            holdout=0,
-            evaluate_epochs=max(1, epochs // 6),
-            checkpoint_epochs=max(1, epochs // 2),
-            keep_checkpoints=1,
-            workers=1,
-            device="cpu",
-        )
-        for sweep in sweeps
-        for value in sweep.values
-        for seed in SEEDS
-        for name in [_run_name(sweep, value, seed)]
-    }
-
-
-def _run_name(sweep: Sweep, value: float, seed: int) -> str:
-    return f"{sweep.method}-{sweep.parameter}{value:g}-s{seed}"
-
-
-def _claim(folder: Path, data: tasks.Data, configs: dict[str, Pretrain]) -> None:
-    """Refuse a folder that holds something else than this very study."""
-    plan_file = folder / "plan.json"
-    wanted = {
-        "data": asdict(data),
-        "runs": {n: {**c.as_json(), "out": n} for n, c in configs.items()},
-    }
-    if plan_file.exists():
-        if read_json(plan_file) != wanted:
-            raise ValueError(f"out {folder} holds a study with other settings; give another folder")
-        return
-    if folder.exists() and (folder.is_file() or any(folder.iterdir())):
-        raise ValueError(f"out {folder} is not empty and holds no study; give a new folder")
-    write_json(plan_file, wanted)
 
 
 def _train_all(
     pool: Pool,
     data: tasks.Data,
-    configs: dict[str, Pretrain],
+    planned: dict[str, Pretrain],
     tell: Callable[[str], None],
-    began: float,
 ) -> None:
-    todo = [pool.submit(tasks.pretrain_one, data, config) for config in configs.values()]
+    began = time.monotonic()
+    todo = [pool.submit(tasks.pretrain_one, data, config) for config in planned.values()]
     for done, path in enumerate(pool.results(todo), 1):
         run = Run.open(path)
         record = final_record(run, CRITERION)
         assert record is not None
         sd = f" ± {record.sd:.2f}" if record.sd is not None else ""
         spent = time.monotonic() - began
-        left = spent / done * (len(configs) - done)
+        left = spent / done * (len(planned) - done)
         tell(
-            f"  {done:2d}/{len(configs)}  {run.name:<28} RankMe {record.value:7.2f}{sd}"
+            f"  {done:2d}/{len(planned)}  {run.name:<28} RankMe {record.value:7.2f}{sd}"
             f"   {duration(left)} left"
         )
 
@@ -245,7 +182,7 @@ def _groups(
         trials = []
         for value in sweep.values:
             for seed in SEEDS:
-                name = _run_name(sweep, value, seed)
+                name = run_name(sweep, value, seed)
                 record = final_record(Run.open(folder / "runs" / name), CRITERION)
                 assert record is not None
                 assert isinstance(record.value, float)
@@ -334,17 +271,6 @@ def _first_image(source: Source) -> np.ndarray:
         except UnreadableImage as error:
             last = error
     raise ValueError(f"not one image of {source.name} can be read: {last}")
-
-
-def _command(data: tasks.Data, quick: bool, epochs: int | None, folder: Path) -> str:
-    parts = ["jessl demo", f"--data {data.spec}", f"--out {folder}"]
-    parts += ["--quick"] if quick else []
-    parts += [f"--epochs {epochs}"] if epochs else []
-    parts += [f"--images {data.images}"] if data.images != _IMAGES[quick] else []
-    for name in ("labels", "x_key", "y_key"):
-        if value := getattr(data, name):
-            parts.append(f"--{name.replace('_', '-')} {value}")
-    return " ".join(parts)
 
 
 def closing_table(study: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:

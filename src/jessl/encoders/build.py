@@ -151,7 +151,10 @@ def _no_family(name: str) -> str:
     if name in timm.list_models():
         return f"encoder {name!r} lacks its family: write timm:{name}"
     near = [f"timm:{m}" for m in timm.list_models(f"*{name}*")[:3]]
-    return unknown("encoder", name, ["smallconv", *near]) + ", timm:NAME, torchvision:NAME"
+    known = unknown("encoder", name, ["smallconv", *near]) + ", timm:NAME, torchvision:NAME"
+    if "/" in name or "." in name:
+        return f"{known}, or a run folder (there is none at {name!r}); weights go to --init"
+    return f"{known}, or a run folder"
 
 
 def _fetched(name: str, make: Callable[[], nn.Module]) -> nn.Module:

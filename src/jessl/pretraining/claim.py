@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from jessl import files
@@ -12,23 +11,23 @@ from jessl.config import Pretrain
 from jessl.data import Source
 from jessl.runs import Run, is_run
 
-# fields that a resumed run may change: on one kind of device they do not change what is computed
-_FREE = {
-    "resume", "out", "workers", "device", "keep_checkpoints", "checkpoint_seconds",
-}  # fmt: skip
+# fields that a resumed run may change: on one kind of device they do not change what is computed;
+# data and labels may lie elsewhere now, their checksum says whether they are the same
+_FREE = {"resume", "out", "data", "labels", "workers", "device", "keep_checkpoints"}
+_FREE |= {"checkpoint_seconds"}
 
 
-def claim(config: Pretrain, tell: Callable[[str], None]) -> tuple[Run, Pretrain, bool]:
-    """The run folder, the configuration that holds for it, and whether it is a new run."""
-    path = Path(config.out) if config.out else _free_folder(config)
-    run = Run(path)
+def claim(run: Run, config: Pretrain, tell: Callable[[str], None]) -> tuple[Pretrain, bool]:
+    """The configuration that holds for a folder, and whether it is a new run; under its lock."""
+    path = run.path
     if not is_run(path):
-        if path.is_file() or (path.is_dir() and any(p.name != ".lock" for p in path.iterdir())):
-            what = "a file" if path.is_file() else "a folder with other things in it"
-            raise ValueError(f"out {path} is {what}; give an empty or new folder")
+        if any(p.name != files.LOCK for p in path.iterdir()):
+            raise ValueError(
+                f"out {path} is a folder with other things in it; give an empty or new folder"
+            )
         if config.resume:
             tell(f"nothing to resume in {path}: a new run begins")
-        return run, config, True
+        return config, True
     if not config.resume:
         raise ValueError(
             f"out {path} holds a run already; add --resume to go on with it, or give another folder"
@@ -36,13 +35,30 @@ def claim(config: Pretrain, tell: Callable[[str], None]) -> tuple[Run, Pretrain,
     stored = run.asked()
     _refuse_changes(path, stored, config)
     # an option left out keeps the stored value: resuming must not prune what was asked to stay
-    default = Pretrain(data=config.data)
+    default = Pretrain(data="")
     changed = {n: getattr(config, n) for n in _FREE if getattr(config, n) != getattr(default, n)}
-    return run, dataclasses.replace(run.chosen(), **changed), False
+    return dataclasses.replace(run.chosen(), **changed), False
+
+
+def out_folder(config: Pretrain) -> Path:
+    """Where the run goes: config.out, or runs/OBJECTIVE-1, -2, ...: the first not there.
+
+    Raises:
+        ValueError: for a file, or a folder among the images, which would be trained on.
+    """
+    path = Path(config.out) if config.out else _free_folder(config)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"out {path} is a file; give an empty or new folder")
+    data = Path(config.data)
+    if data.is_dir() and data.resolve() in path.resolve().parents:
+        raise ValueError(
+            f"out {path} lies in the folder of the images, {data}: its pictures would be trained "
+            "on; give a folder elsewhere"
+        )
+    return path
 
 
 def _free_folder(config: Pretrain) -> Path:
-    """runs/OBJECTIVE-1, -2, ...: the first that is not there."""
     if config.resume:
         raise ValueError("resume needs out: the folder of the run to go on with")
     k = 1
@@ -58,31 +74,12 @@ def _refuse_changes(path: Path, stored: Pretrain, config: Pretrain) -> None:
         now, then = getattr(config, field.name), getattr(stored, field.name)
         if field.name in _FREE or now == then:
             continue
-        if now == getattr(defaults, field.name) and field.name != "data":
+        if now == getattr(defaults, field.name):
             continue
         raise ValueError(
             f"cannot resume {path} with {field.name} {now!r}: the run has {then!r}; leave it "
             f"out, or start a new run with --init {path}"
         )
-
-
-@contextmanager
-def alone(run: Run) -> Iterator[None]:
-    """Keep two writers out of one run folder; the lock goes with the process that holds it."""
-    from filelock import FileLock, Timeout
-
-    run.path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run.path / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another process is writing {run.path}; wait for it or stop it") from None
-    try:
-        for folder in (run.path, run.checkpoints, run.path / "embeddings"):
-            files.sweep(folder)
-        yield
-    finally:
-        lock.release()
 
 
 def same_data(run: Run, source: Source) -> None:

@@ -31,7 +31,10 @@ def finish(run: Run, parts: Parts, tell: Callable[[str], None], stop: Callable[[
         images,
         layers=LAYERS,
         workers=parts.config.workers,
-        meta={"encoder": parts.encoder.name, "weights": f"run {run.name}"},
+        meta={
+            "encoder": parts.encoder.name,
+            "weights": f"run {run.name}, step {parts.trainer.step}",
+        },
         on_batch=lambda _done, _all: _give_way(stop, run),
     )
     for layer in LAYERS:

@@ -114,7 +114,8 @@ def _check(asked: Pretrain) -> None:
     }
     for name, low in least.items():
         value = getattr(asked, name)
-        if value is not None and value < low:
-            raise ValueError(f"{name} must be at least {low}, got {value}")
+        if value is not None and not low <= value < 2**63:
+            most = "" if value < low else " and finite"
+            raise ValueError(f"{name} must be at least {low}{most}, got {value}")
     if not 0 <= asked.ema_start <= 1:
         raise ValueError(f"ema_start must be in [0, 1], got {asked.ema_start}")

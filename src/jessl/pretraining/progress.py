@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -14,8 +15,14 @@ _LINE_SHARE = 0.1
 
 
 def say(text: str) -> None:
-    """One line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """One line on standard error; where nobody reads it any more the work goes on."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 class Bar:
@@ -29,7 +36,7 @@ class Bar:
         self._told = start / total_steps
         self._since = time.perf_counter()
         self._bar = None
-        if not quiet and sys.stderr.isatty():
+        if not quiet and _on_terminal():
             self._bar = _rich_bar()
             self._task = self._bar.add_task("training", total=total_steps, completed=start, text="")
 
@@ -104,7 +111,7 @@ class Count:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._bar = _rich_bar() if sys.stderr.isatty() else None
+        self._bar = _rich_bar() if _on_terminal() else None
 
     def __enter__(self) -> Self:
         if self._bar is not None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from jessl import records
+from jessl import files, records
 from jessl.config import Pretrain
 from jessl.data import Source
 from jessl.pretraining import judge, plan
-from jessl.pretraining.claim import alone, claim, same_data
+from jessl.pretraining.claim import claim, out_folder, same_data
 from jessl.pretraining.finish import Stopped, draw_views, finish
 from jessl.pretraining.parts import Parts, build, open_data, seconds_per_step
 from jessl.pretraining.progress import Bar, duration, say
@@ -51,8 +51,9 @@ def pretrain(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("pretrain runs in one process so far; start it without torchrun")
     tell = (lambda _: None) if quiet else say
-    run, config, fresh = claim(config, tell)
-    with alone(run):
+    run = Run(out_folder(config))
+    with files.locked(run.path):
+        config, fresh = claim(run, config, tell)
         device = pick_device(config.device)
         opened = source if source is not None else open_data(config)
         if not fresh:
@@ -62,7 +63,7 @@ def pretrain(
                 return run
         latest, notes = checkpoint.load_latest(run.checkpoints)
         for note in notes:
-            tell(f"note: {note}; the checkpoint before it is taken")
+            tell(f"note: {note}; the one before it is taken, or the training begins again")
         chosen = plan.choose(config, opened, device) if fresh else config
         parts = build(chosen, opened, device, with_init=latest is None)
         if fresh:

@@ -10,7 +10,7 @@ from jessl.embeddings import Embeddings
 from jessl.probes import knn
 from jessl.probes.kinds import wrong
 from jessl.probes.logistic import standardisation
-from jessl.probes.probe import labelled_rows, same_d
+from jessl.probes.probe import comparable, labelled_rows
 
 PENALTY = 0.05
 
@@ -32,7 +32,7 @@ def online_probes(z_train: Any, y_train: Any, z_test: Any, y_test: Any) -> dict[
     train, test = Embeddings(z_train, y_train), Embeddings(z_test, y_test)
     x, y, _ = labelled_rows("z_train", train)
     x_test, labels, _ = labelled_rows("z_test", test)
-    same_d(train, test, "z_test")
+    comparable(train, test, "z_test")
     classes, place = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y_train: needs at least two classes, all are {classes[0]}")

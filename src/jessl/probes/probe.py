@@ -53,7 +53,7 @@ def probe(
             raise ValueError(unknown(f"option of the {kind} probe", name, chosen.takes))
     x, y, missing_train = labelled_rows("train", train)
     x_test, y_test, missing_test = labelled_rows("test", test)
-    same_d(train, test, "test")
+    comparable(train, test, "test")
     kept = _few(y, shots, fraction, seed)
     if kept is not None:
         x, y = x[kept], y[kept]
@@ -120,10 +120,25 @@ def labelled_rows(
     return kept.features, kept.labels, len(data) - len(kept)
 
 
-def same_d(train: Embeddings, other: Embeddings, argument: str) -> None:
-    """Raise a ValueError unless both have the same number of features."""
+def comparable(train: Embeddings, other: Embeddings, argument: str) -> None:
+    """Refuse embeddings that no probe can be carried over to.
+
+    Raises:
+        ValueError: for another number of features, another encoder, weights or layer, or labels
+            that mean other classes, as far as the provenance of both tells.
+    """
     if train.d != other.d:
         raise ValueError(f"{argument}: needs {train.d} features as train has, got {other.d}")
+    one, two = train.meta, other.meta
+    for what in ("encoder", "weights", "layer", "classes"):
+        a, b = one.get(what), two.get(what)
+        if a is not None and b is not None and a != b:
+            raise ValueError(f"{argument}: its {what} is {_brief(b)}, that of train is {_brief(a)}")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _few(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from jessl.embeddings import Embeddings
 from jessl.names import one_of
 from jessl.probes.kinds import KINDS, Fitted
-from jessl.probes.probe import labelled_rows, same_d
+from jessl.probes.probe import comparable, labelled_rows
 from jessl.risk import terms
 from jessl.risk.bootstrap import RESAMPLES, Resampled, interval
 from jessl.risk.result import NAMES, Estimate, RiskDecomposition
@@ -82,7 +82,7 @@ def decompose(
     one_of("order", order, ORDERS)
     x, y, missing_train = labelled_rows("train", train)
     x_test, y_test, missing_test = labelled_rows("test", test)
-    same_d(train, test, "test")
+    comparable(train, test, "test")
     if (np.unique(y, return_counts=True)[1] >= 2).sum() < 2:
         raise ValueError("train: needs at least two classes with two labelled rows each")
     n_sub, folds = _sizes(estimator, n_sub, folds, y, len(y_test))
@@ -200,7 +200,7 @@ def _twin(
         raise ValueError("supervised: needs a pair (train, test) of Embeddings")
     x, y, _ = labelled_rows("supervised train", supervised[0])
     x_test, y_test, _ = labelled_rows("supervised test", supervised[1])
-    same_d(supervised[0], supervised[1], "supervised test")
+    comparable(supervised[0], supervised[1], "supervised test")
     if len(np.unique(y)) < 2:
         raise ValueError("supervised train: needs at least two classes")
     seen, unseen = terms.train_and_test(fit, x, y, x_test, y_test)

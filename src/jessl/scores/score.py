@@ -25,6 +25,8 @@ SCORES: dict[str, SpectralScore] = {
     "participation_ratio": participation_ratio.SCORE,
 }
 NEAR_CAP = 0.95
+# a spread of fewer blocks is mostly chance: no sd is better than one that looks certain
+LEAST_BLOCKS = 5
 # coverage and bias at d = 48, covariance eigenvalues 1/k, 300 draws: .99 and +.12 % at 2 d,
 # .96 and +.05 % at 4 d; below 2 d nothing was measured
 FEWEST_ROWS_OVER_D = 2
@@ -90,9 +92,9 @@ def score(
 def _spectra(
     state: Spectrum | RowGram, centrings: set[bool], blocks: int
 ) -> tuple[dict[bool, NDArray[Any]], list[dict[bool, NDArray[Any]]]]:
-    """The spectrum of all rows and, where two blocks hold rows, those without each such block."""
+    """The spectrum of all rows and, where enough blocks hold rows, those without each of them."""
     used = [b for b in range(blocks) if state.counts[b]]
-    if len(used) < 2:
+    if len(used) < min(blocks, LEAST_BLOCKS):
         used = []
     whole = {center: state.eigenvalues(center=center) for center in centrings}
     deleted = [

@@ -74,17 +74,27 @@ def select(runs: Iterable[Run | str | Path], *, by: str = "rankme") -> Selection
         by: "rankme" (projector, as published) or "rankme_backbone".
 
     Raises:
-        ValueError: for an unknown criterion, a folder that holds no run, or a run that was not
-            judged to its end.
+        ValueError: for an unknown criterion, a folder that holds no run, or when none of the runs
+            was judged to its end.
     """
     name, higher = CRITERIA[one_of("by", by, CRITERIA)]
-    found = [_candidate(run, name) for run in _opened(runs)]
+    opened = list({run.path.resolve(): run for run in _opened(runs)}.values())
+    candidates = {run: _candidate(run, name) for run in opened}
+    found = [candidate for candidate in candidates.values() if candidate is not None]
+    left_out = [str(run.path) for run, candidate in candidates.items() if candidate is None]
+    if not found:
+        raise ValueError(
+            f"none of the runs has a final {name}: no training was finished; go on with "
+            f"{left_out[0]} by pretrain --resume"
+        )
     methods: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in found:
         methods[candidate.method].append(candidate)
     ranking: list[Candidate] = []
     chosen: dict[str, str] = {}
     warnings: list[str] = []
+    if left_out:
+        warnings.append(f"left out, not finished: {', '.join(left_out)}")
     for method, group in sorted(methods.items()):
         group.sort(key=lambda c: c.value, reverse=higher)
         chosen[method] = group[0].path
@@ -111,13 +121,10 @@ def _opened(runs: Iterable[Run | str | Path]) -> list[Run]:
     return opened
 
 
-def _candidate(run: Run, name: str) -> Candidate:
+def _candidate(run: Run, name: str) -> Candidate | None:
     record = final_record(run, name)
     if record is None or not isinstance(record.value, float):
-        raise ValueError(
-            f"{run.path} has no final {name}: its training was not finished; "
-            "go on with it by pretrain --resume"
-        )
+        return None
     return Candidate(
         run=run.name,
         path=str(run.path),
