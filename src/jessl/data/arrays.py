@@ -50,8 +50,8 @@ class ArraySource(Source):
     def read(self, index: int) -> np.ndarray:
         return self._images[index]
 
-    def array(self) -> np.ndarray:
-        return self._images
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        return self._images[np.asarray(indices)]
 
     def key(self, index: int) -> str:
         return str(range(len(self))[index])

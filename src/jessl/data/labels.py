@@ -54,8 +54,8 @@ class Relabelled(Source):
     def find(self, key: str) -> str:
         return self.source.find(key)
 
-    def array(self) -> np.ndarray | None:
-        return self.source.array()
+    def rows(self, indices: np.ndarray) -> np.ndarray | None:
+        return self.source.rows(indices)
 
     def fingerprint(self) -> str:
         return checksum(self.source.fingerprint(), self.labels, repr(self.classes))

@@ -220,9 +220,9 @@ class Loader:
         self, order: np.ndarray, indices: np.ndarray, place: int
     ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray]:
         """Images of a batch and the indices that they have in the end."""
-        whole = self.source.array()
-        if whole is not None:
-            return whole[indices], indices
+        together = self.source.rows(indices)
+        if together is not None:
+            return together, indices
         images, kept = [], []
         for offset in range(len(indices)):
             # replacements come from behind the batch, so that none is in it twice

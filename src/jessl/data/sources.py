@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,9 +11,7 @@ from typing import Any
 import numpy as np
 
 from jessl.data.decode import UnreadableImage, printable
-
-# A hold-out of an array is copied into an array of its own, up to this size.
-_COPY_BYTES = 4 << 30
+from jessl.hashing import splitmix64
 
 _ALLOWED = (
     "a folder of images, a .npz or .npy file, tar shards (a .tar, a folder of .tar, or a pattern "
@@ -71,8 +68,11 @@ class Source(ABC):
         and sizes in bytes.
         """
 
-    def array(self) -> np.ndarray | None:
-        """All images as uint8 [n, h, w, c] when they are one array already, else None."""
+    def rows(self, indices: np.ndarray) -> np.ndarray | None:
+        """Images at `indices` as uint8 [m, h, w, c] when all are one array already, else None.
+
+        The fast path of a loader; what comes back may be written into.
+        """
         return None
 
     def sizes(self, sample: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -139,8 +139,6 @@ class Subset(Source):
         self.labels = None if source.labels is None else _none_if_missing(source.labels[rows])
         self.classes = None if self.labels is None else source.classes
         self.notes = source.notes
-        self._array: np.ndarray | None = None
-        self._lock = threading.Lock()
 
     def read(self, index: int) -> np.ndarray:
         return self.source.read(int(self.indices[index]))
@@ -157,24 +155,11 @@ class Subset(Source):
     def find(self, key: str) -> str:
         return self.source.find(key)
 
-    def array(self) -> np.ndarray | None:
-        """The images as one array, copied at the first call; None above 4 GiB."""
-        whole = self.source.array()
-        if whole is None or whole[:1].nbytes * len(self) > _COPY_BYTES:
-            return None
-        with self._lock:
-            if self._array is None:
-                self._array = whole[self.indices]
-            return self._array
+    def rows(self, indices: np.ndarray) -> np.ndarray | None:
+        return self.source.rows(self.indices[indices])
 
     def fingerprint(self) -> str:
         return checksum(self.source.fingerprint(), self.indices)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_array": None, "_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
 
 
 class Unlabelled(Source):
@@ -201,8 +186,8 @@ class Unlabelled(Source):
     def find(self, key: str) -> str:
         return self.source.find(key)
 
-    def array(self) -> np.ndarray | None:
-        return self.source.array()
+    def rows(self, indices: np.ndarray) -> np.ndarray | None:
+        return self.source.rows(indices)
 
     def fingerprint(self) -> str:
         return checksum(self.source.fingerprint(), "unlabelled")
@@ -224,7 +209,9 @@ def split(source: Source, share: float, seed: int) -> tuple[Subset, Subset]:
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share: 0..1 is allowed, {share!r} came")
-    drawn = _mix(source.ids.astype(np.uint64) ^ _mix(np.array([seed % 2**64], dtype=np.uint64)))
+    drawn = splitmix64(
+        source.ids.astype(np.uint64) ^ splitmix64(np.array([seed % 2**64], dtype=np.uint64))
+    )
     order = np.lexsort((source.ids, drawn))
     count = round(share * len(source))
     return Subset(source, np.sort(order[count:])), Subset(source, np.sort(order[:count]))
@@ -353,11 +340,3 @@ def _none_if_missing(labels: np.ndarray) -> np.ndarray | None:
 
 def _evenly(n: int, sample: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(n, max(sample, 1))).round().astype(np.int64))
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64: uint64 [n] to well-mixed uint64 [n]."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

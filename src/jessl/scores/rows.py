@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.embeddings import Embeddings
+from jessl.hashing import splitmix64
 
 
 def on_cuda(z: Any) -> bool:
@@ -59,15 +60,8 @@ def block_of(ids: NDArray[np.int64], blocks: int, seed: int) -> NDArray[np.int64
     splitmix64 (Steele, Lea and Flood 2014) of the id shifted by splitmix64 of the seed. Blocks
     of consecutive rows would bias data that are sorted by class by several percent.
     """
-    shift = _splitmix64(np.array([seed & (2**64 - 1)], np.uint64))
-    return (_splitmix64(ids.astype(np.uint64) + shift) % np.uint64(blocks)).astype(np.int64)
-
-
-def _splitmix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    shift = splitmix64(np.array([seed & (2**64 - 1)], np.uint64))
+    return (splitmix64(ids.astype(np.uint64) + shift) % np.uint64(blocks)).astype(np.int64)
 
 
 def _as_numpy(z: Any) -> NDArray[Any]:

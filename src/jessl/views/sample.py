@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from jessl.hashing import GOLDEN, mix64
 from jessl.views.recipe import View
 
 Params = dict[str, np.ndarray]
@@ -20,25 +21,16 @@ _CROP_TRIES = 10
 # draws of one view: two a try, two for the place, then one each for what follows
 _DRAWS = 2 * _CROP_TRIES + 2 + 16
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """The output function of SplitMix64 (Steele, Lea, Flood 2014): 64 bits in, 64 bits out."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
 
 def uniforms(ids: np.ndarray, draws: int, *key: int) -> np.ndarray:
     """Uniform numbers in [0, 1): float64 [n, draws], a pure function of each id and the key."""
     with np.errstate(over="ignore"):  # arithmetic modulo 2**64 is what a hash wants
         state = np.zeros(1, np.uint64)
         for part in key:
-            state = _mix((state ^ np.uint64(part & (2**64 - 1))) + _GOLDEN)
-        rows = _mix((ids.astype(np.int64).view(np.uint64) ^ state) + _GOLDEN)
-        steps = np.arange(1, draws + 1, dtype=np.uint64) * _GOLDEN
-        bits = _mix(rows[:, None] + steps[None, :])
+            state = mix64((state ^ np.uint64(part & (2**64 - 1))) + GOLDEN)
+        rows = mix64((ids.astype(np.int64).view(np.uint64) ^ state) + GOLDEN)
+        steps = np.arange(1, draws + 1, dtype=np.uint64) * GOLDEN
+        bits = mix64(rows[:, None] + steps[None, :])
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
