@@ -9,6 +9,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# the same examples everywhere, and no failure for a slow machine
+settings.register_profile("jessl", deadline=None, derandomize=True)
+settings.load_profile("jessl")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
