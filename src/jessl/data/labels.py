@@ -10,55 +10,9 @@ from typing import Any
 import numpy as np
 
 from jessl.data.decode import printable
-from jessl.data.sources import Source, checksum
+from jessl.data.sources import Relabelled, Source
 
 _COLUMNS = ("path", "label")
-
-
-class Relabelled(Source):
-    """A source with other labels.
-
-    Args:
-        source: the images.
-        labels: int64 [n], -1 where missing, or None.
-        classes: names of the labels 0, 1, ..., or None.
-        notes: lines to add to those of the source.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        labels: np.ndarray | None,
-        classes: tuple[str, ...] | None,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        self.name = source.name
-        self.source = source
-        self.ids = source.ids
-        self.labels = labels
-        self.classes = classes
-        self.notes = (*source.notes, *notes)
-
-    def read(self, index: int) -> np.ndarray:
-        return self.source.read(index)
-
-    def key(self, index: int) -> str:
-        return self.source.key(index)
-
-    def where(self, index: int) -> str:
-        return self.source.where(index)
-
-    def size(self, index: int) -> tuple[int, int]:
-        return self.source.size(index)
-
-    def find(self, key: str) -> str:
-        return self.source.find(key)
-
-    def rows(self, indices: np.ndarray) -> np.ndarray | None:
-        return self.source.rows(indices)
-
-    def fingerprint(self) -> str:
-        return checksum(self.source.fingerprint(), self.labels, repr(self.classes))
 
 
 def labels_from_csv(source: Source, path: str | Path) -> Source:

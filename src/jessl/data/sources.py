@@ -162,14 +162,29 @@ class Subset(Source):
         return checksum(self.source.fingerprint(), self.indices)
 
 
-class Unlabelled(Source):
-    """A source without its labels: what a pretraining may see."""
+class Relabelled(Source):
+    """A source with other labels.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        source: the images.
+        labels: int64 [n], -1 where missing, or None.
+        classes: names of the labels 0, 1, ..., or None.
+        notes: lines to add to those of the source.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        labels: np.ndarray | None,
+        classes: tuple[str, ...] | None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.name = source.name
         self.source = source
         self.ids = source.ids
-        self.notes = source.notes
+        self.labels = labels
+        self.classes = classes
+        self.notes = (*source.notes, *notes)
 
     def read(self, index: int) -> np.ndarray:
         return self.source.read(index)
@@ -190,7 +205,12 @@ class Unlabelled(Source):
         return self.source.rows(indices)
 
     def fingerprint(self) -> str:
-        return checksum(self.source.fingerprint(), "unlabelled")
+        return checksum(self.source.fingerprint(), self.labels, repr(self.classes))
+
+
+def unlabelled(source: Source) -> Source:
+    """A source without its labels: what a pretraining may see."""
+    return Relabelled(source, None, None)
 
 
 def split(source: Source, share: float, seed: int) -> tuple[Subset, Subset]:

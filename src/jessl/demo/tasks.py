@@ -16,7 +16,7 @@ import numpy as np
 
 from jessl import records
 from jessl.config import Pretrain
-from jessl.data import Source, Unlabelled, open_source, split
+from jessl.data import Source, open_source, split, unlabelled
 from jessl.embeddings import Embeddings
 from jessl.records import Record
 from jessl.runs import Run
@@ -96,7 +96,7 @@ def pretrain_one(data: Data, config: Pretrain) -> str:
     assert config.out is not None
     train, _ = open_divided(data)
     if not Path(config.out).exists() or not Run(Path(config.out)).finished():
-        pretrain(config, source=Unlabelled(train), quiet=True, stop=stopping)
+        pretrain(config, source=unlabelled(train), quiet=True, stop=stopping)
     return config.out
 
 

@@ -25,20 +25,14 @@ def _on_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-class Bar:
-    """Progress of a training on standard error: loss, images/s, time left, RankMe."""
+class _Shown:
+    """A bar of rich that is on the terminal while a block lasts; nothing where there is none."""
 
-    def __init__(self, total_steps: int, *, start: int, quiet: bool) -> None:
-        self._total = total_steps
-        self._start = start
-        self._quiet = quiet
-        self._rankme: float | None = None
-        self._told = start / total_steps
-        self._since = time.perf_counter()
+    def __init__(self, what: str, total: int | None, *, done: int = 0, quiet: bool = False) -> None:
         self._bar = None
         if not quiet and _on_terminal():
             self._bar = _rich_bar()
-            self._task = self._bar.add_task("training", total=total_steps, completed=start, text="")
+            self._task = self._bar.add_task(what, total=total, completed=done, text="")
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -53,6 +47,19 @@ class Bar:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+class Bar(_Shown):
+    """Progress of a training on standard error: loss, images/s, time left, RankMe."""
+
+    def __init__(self, total_steps: int, *, start: int, quiet: bool) -> None:
+        super().__init__("training", total_steps, done=start, quiet=quiet)
+        self._total = total_steps
+        self._start = start
+        self._quiet = quiet
+        self._rankme: float | None = None
+        self._told = start / total_steps
+        self._since = time.perf_counter()
 
     def judged(self, numbers: dict[str, float]) -> None:
         """Show a new RankMe from now on."""
@@ -106,27 +113,11 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-class Count:
+class Count(_Shown):
     """How many of a number of things are done, on standard error."""
 
     def __init__(self, what: str) -> None:
-        self._what = what
-        self._bar = _rich_bar() if _on_terminal() else None
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-            self._task = self._bar.add_task(self._what, total=None, text="")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        super().__init__(what, None)
 
     def update(self, done: int, total: int) -> None:
         """Show that `done` of `total` are done."""
