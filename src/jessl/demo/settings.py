@@ -42,6 +42,8 @@ QUICK = (
 # images and epochs that two cores train on in the time the command promises
 IMAGES = {False: 6_000, True: 2_000}
 VIEWS_SEEN = {False: 60_000, True: 12_000}
+# an image above 16 pixels a side costs half as much again
+_LARGE_PX, _LARGE_SHARE = 16, 2 / 3
 
 
 def configs(
@@ -67,6 +69,7 @@ def configs(
     heights, _ = train.sizes()
     # digits and letters are not what they are when flipped
     views: dict[str, int | float] = {"flip": 0} if np.median(heights) < 16 else {}
+    seen = round(seen * (_LARGE_SHARE if size > _LARGE_PX else 1.0))
     epochs = epochs or int(np.clip(seen // len(train), 1, _MOST_EPOCHS))
     return {
         name: Pretrain(

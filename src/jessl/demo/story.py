@@ -61,7 +61,8 @@ def demo(
         out: study folder; an interrupted study of the same settings goes on.
         labels: CSV file with columns path,label.
         quick: fewer configurations and epochs.
-        epochs: of each run; None: 60,000 images seen a run (quick: 12,000), two views of each.
+        epochs: of each run; None: 60,000 images seen a run (quick: 12,000), a third less above 16
+            pixels a side; two views of each.
         images: how many images at most; None: 6,000 (quick: 2,000).
         workers: runs at a time; None: one a core, at most 8.
         x_key, y_key: names of the arrays in an .npz file.
