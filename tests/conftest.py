@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from jessl import Run, pretrain
+from run_samples import small_config
+
 # the same examples everywhere, and no failure for a slow machine
 settings.register_profile("jessl", deadline=None, derandomize=True)
 settings.load_profile("jessl")
@@ -45,3 +48,22 @@ def images() -> np.ndarray:
     """Colour images uint8 [48, 20, 16, 3] of smooth noise: no two pixels of a row agree."""
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (48, 20, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """96 labelled images of two kinds: stripes across and stripes down, with noise."""
+    rng = np.random.default_rng(0)
+    y = np.arange(96) % 2
+    stripes = np.tile(np.array([0, 160], np.uint8), (8, 4))
+    x = np.stack([stripes if k else stripes.T for k in y]) + rng.integers(
+        0, 96, (96, 8, 8), dtype=np.uint8
+    )
+    path = tmp_path_factory.mktemp("data") / "stripes.npz"
+    np.savez(path, x=x, y=y)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return pretrain(small_config(stripes, tmp_path_factory.mktemp("runs") / "whole"), quiet=True)

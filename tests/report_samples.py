@@ -20,14 +20,13 @@ from jessl import records
 from jessl.config import Pretrain
 from jessl.files import write_json
 from jessl.records import HELD_OUT, SEEN_SAMPLE, Record
+from report_records import TEST, VERSIONS, D, N, judged_record, probe_record, risk_records
 
 VALUES = {"vicreg": [0.5, 1.0, 4.0, 16.0], "simclr": [0.05, 0.1, 0.2, 0.5]}
 PARAMETERS = {"vicreg": "cov", "simclr": "temperature"}
 # RankMe and accuracy at each value; simclr's largest temperature loses rank
 RANKS = {"vicreg": [21.4, 30.2, 41.7, 44.9], "simclr": [35.1, 38.9, 36.0, 24.3]}
 ACCURACIES = {"vicreg": [0.921, 0.948, 0.967, 0.963], "simclr": [0.941, 0.958, 0.951, 0.917]}
-N, D, TEST = 1437, 64, 360
-VERSIONS = "jessl 0.1.0, torch 2.15.0"
 
 
 def write_study(folder: Path, *, labels: bool = True, risk: bool = True) -> Path:
@@ -59,7 +58,9 @@ def write_study(folder: Path, *, labels: bool = True, risk: bool = True) -> Path
         if labels and risk:
             # as in a demo, only the error of the chosen runs is taken apart
             error = 1 - (_last(folder, picked, "accuracy/logistic") or 0.0)
-            records.append(folder / "runs" / picked, _risk(picked, error, random.Random(picked)))
+            records.append(
+                folder / "runs" / picked, risk_records(picked, error, random.Random(picked))
+            )
         groups.append(
             {
                 "method": method,
@@ -186,11 +187,15 @@ def write_run(
     if labels:
         accuracy = ACCURACIES[method][place] + noise.gauss(0, 0.003)
         found += [
-            _judged(folder.name, "accuracy/logistic", accuracy, 0.018, **_probe("logistic")),
-            _judged(folder.name, "accuracy/knn", accuracy - 0.012, 0.021, **_probe("knn")),
+            judged_record(
+                folder.name, "accuracy/logistic", accuracy, 0.018, **probe_record("logistic")
+            ),
+            judged_record(
+                folder.name, "accuracy/knn", accuracy - 0.012, 0.021, **probe_record("knn")
+            ),
         ]
         if risk:
-            found += _risk(folder.name, 1 - accuracy, noise, merged)
+            found += risk_records(folder.name, 1 - accuracy, noise, merged)
     records.append(folder, found)
     return folder
 
@@ -335,69 +340,6 @@ def _training(
             for k, v in told.items()
         ]
     return found
-
-
-def _judged(name: str, what: str, value: float, room: float, **extra: Any) -> Record:
-    return Record(
-        run=name,
-        name=what,
-        value=value,
-        low=value - room,
-        high=value + room * 0.8,
-        split="test",
-        extra=extra,
-        versions=VERSIONS,
-    )
-
-
-def _probe(kind: str) -> dict[str, Any]:
-    """What is told of the probe behind an accuracy."""
-    params = {
-        "kind": kind,
-        **({"C": 1.0} if kind == "logistic" else {"k": 20, "temperature": 0.07}),
-        "tuned_on": "3-fold cross-validation of train" if kind == "logistic" else None,
-        "converged": True,
-        "standardised": "mean and standard deviation of the training rows"
-        if kind == "logistic"
-        else "rows to length 1",
-        "interval": "Wilson, over test rows",
-        "train_rows": N,
-        "test_rows": TEST,
-        "classes": 10,
-        "seed": 0,
-    }
-    return {"n": TEST, "layer": "backbone", "params": params}
-
-
-def _risk(name: str, total: float, noise: random.Random, merged: bool = True) -> list[Record]:
-    parts = {
-        "approximation": 0.0 if merged else 0.004,
-        "usability": 0.3 * total,
-        "probe_generalization": 0.9 * total + noise.gauss(0, 0.002),
-    }
-    # the rest is negative: the components sum exactly to the total
-    parts["encoder_generalization"] = total - sum(parts.values())
-    told = {
-        "merged": merged,
-        "order": "published",
-        "params": {
-            "probe": "logistic",
-            "C": 1.0,
-            "regularisation": "chosen once on train by cross-validation, used in every risk",
-            "tuning_curve": {"C": [0.1, 1.0, 10.0], "error": [0.05, 0.04, 0.045]},
-            "standardised": "mean and standard deviation of the training rows",
-            "converged": True,
-            "estimator": "crossfit",
-            "folds": 5,
-            "n_sub": None,
-            "seed": 0,
-            "interval": "percentiles of 2000 paired resamples of items, probes fixed",
-            "train_rows": N,
-            "test_rows": TEST,
-        },
-    }
-    found = [_judged(name, f"risk/{k}", v, 0.25 * abs(v) + 0.004, **told) for k, v in parts.items()]
-    return [*found, _judged(name, "risk/total", total, 0.018, **told)]
 
 
 if __name__ == "__main__":

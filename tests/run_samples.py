@@ -1,0 +1,39 @@
+"""Tiny runs for the tests of pretrain, and how to compare two of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from jessl import Pretrain, Run
+from jessl.training import checkpoint
+
+SMALL = {
+    "encoder": "smallconv:4",
+    "size": 8,
+    "epochs": 3,
+    "batch_size": 16,
+    "log_steps": 1,
+    "view_options": {"flip": 0.0},
+    "workers": 1,
+}
+
+
+def small_config(data: Path | str, out: Path, **changes: object) -> Pretrain:
+    return Pretrain(**{"data": str(data), "out": str(out), **SMALL, **changes})  # type: ignore[arg-type]
+
+
+def losses(run: Run) -> list[tuple[int | None, object]]:
+    return [(r.step, r.value) for r in run.records() if r.name == "loss"]
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(checkpoint.steps(run.checkpoints)[-1][1] / checkpoint.MODEL)
+
+
+def same_weights(a: Run, b: Run) -> None:
+    one, two = weights(a), weights(b)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[k], two[k]) for k in one)
