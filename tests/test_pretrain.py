@@ -71,6 +71,30 @@ def test_dropout_draws_from_the_seed_and_leaves_the_caller_alone(
     same_weights(*runs)
 
 
+def test_held_out_images_are_not_trained_on() -> None:
+    source = open_source("digits")
+    cpu = torch.device("cpu")
+    parts = build(choose(Pretrain(data="digits"), source, cpu), source, cpu)
+    train, sample = set(parts.train.ids.tolist()), set(parts.sample.ids.tolist())
+    assert parts.held_out
+    assert (len(train), len(sample)) == (1618, 179)
+    assert not train & sample
+    few = choose(Pretrain(data="digits", holdout=0), source, cpu)
+    assert set(build(few, source, cpu).train.ids.tolist()) == train | sample
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_embedding_leaves_an_encoder_as_it_was(stripes: Path, training: bool) -> None:
+    encoder = build_encoder("smallconv:4", size=8).train(training)
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    one, two = embed(encoder, stripes), embed(encoder, stripes, batch_size=7)
+    assert isinstance(one, Embeddings)
+    assert isinstance(two, Embeddings)
+    assert encoder.training is training
+    assert all(torch.equal(v, before[k]) for k, v in encoder.state_dict().items())
+    np.testing.assert_allclose(one.features, two.features, rtol=1e-5, atol=1e-6)
+
+
 def test_photographs_without_labels(photos: Path, tmp_path: Path) -> None:
     config = small_config(photos, tmp_path / "run", size=32, epochs=1, batch_size=32)
     run = pretrain(config, quiet=True)

@@ -19,6 +19,21 @@ from jessl.training import checkpoint
 from run_samples import losses, same_weights, small_config
 
 
+def test_a_mean_over_steps_before_and_after_a_stop_is_the_same(
+    stripes: Path, tmp_path: Path
+) -> None:
+    whole = pretrain(small_config(stripes, tmp_path / "whole", log_steps=5), quiet=True)
+    calls = iter([False, False, True])
+    with pytest.raises(Stopped):  # after three of the five steps of a record
+        pretrain(
+            small_config(stripes, tmp_path / "parts", log_steps=5),
+            quiet=True,
+            stop=lambda: next(calls),
+        )
+    resumed = Pretrain(data=str(stripes), out=str(tmp_path / "parts"), resume=True)
+    assert losses(pretrain(resumed, quiet=True)) == losses(whole)
+
+
 @pytest.mark.parametrize("objective", ["vicreg", "byol"])
 def test_stopped_and_resumed_is_bit_for_bit_the_same(
     stripes: Path, tmp_path: Path, objective: str

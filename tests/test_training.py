@@ -143,6 +143,27 @@ def test_training_lowers_the_loss(method: str) -> None:
     assert [p.step for p in logged[:4]] == [2, 3, 4, 6]
 
 
+def test_encoder_and_heads_of_the_teacher_both_follow() -> None:
+    trainer = _trainer("byol")
+    first = {k: v.clone() for k, v in trainer.objective.state_dict().items()}
+    encoder = next(trainer.encoder.parameters()).detach().clone()
+    _train(trainer, _Batches(), 1)
+    assert trainer.teacher is not None
+    moved = [
+        (encoder, next(trainer.teacher.parameters()), next(trainer.encoder.parameters())),
+        *(
+            (first[f"teacher_projector.{k}"], slow, fast)
+            for (k, slow), fast in zip(
+                trainer.objective.teacher_projector.named_parameters(),
+                trainer.objective.projector.parameters(),
+                strict=True,
+            )
+        ),
+    ]
+    for start, slow, fast in moved:
+        assert 0 < (slow - start).norm() < (fast - start).norm()
+
+
 def test_byol_by_its_teacher_does_not_collapse() -> None:
     trainer = _trainer("byol", lr=3e-3)
     trainer.total_steps = 90
