@@ -12,7 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from jessl import Embeddings, Run, embed, pretrain, rankme
+from jessl import Embeddings, Pretrain, Run, build_encoder, embed, open_source, pretrain, rankme
+from jessl.pretraining.parts import build
+from jessl.pretraining.plan import choose
 from run_samples import losses, same_weights, small_config, weights
 
 
