@@ -264,3 +264,17 @@ def test_embeddings_that_no_probe_can_be_carried_over_to_are_refused() -> None:
         test = Embeddings(x, y, meta={**meta, what: other})
         with pytest.raises(ValueError, match=f"test: its {what} is"):
             probe(train, test)
+
+
+def test_standardisation_in_chunks_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jessl.probes import logistic
+
+    x = np.random.default_rng(0).normal(3, 2, size=(103, 4)).astype(np.float32)
+    x[:, 2] = 0.1
+    monkeypatch.setattr(logistic, "CHUNK", 10)
+    mean, scale = logistic.standardisation(x)
+    np.testing.assert_allclose(mean, x.mean(axis=0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(scale[[0, 1, 3]], x.std(axis=0, dtype=np.float64)[[0, 1, 3]])
+    assert scale[2] == 1.0
+    z = logistic.standardised(x, mean, scale)
+    np.testing.assert_allclose(z[:, [0, 1, 3]].std(axis=0), 1, rtol=1e-5)

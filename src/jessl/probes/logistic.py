@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from jessl.probes.split import folds
 
+# rows that are standardised at a time, in float64
+CHUNK = 16_384
 # strong to weak: each fit starts from the one before, and the path ends where the error rises
 PATH = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 UNTUNED = 1.0
@@ -77,9 +79,15 @@ def choose(
 
 
 def standardisation(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of the columns in float64, 1 for constant columns."""
+    """Mean and standard deviation of the columns in float64, 1 for constant columns.
+
+    Memory is that of `CHUNK` rows in float64, whatever the number of rows.
+    """
     mean = x.mean(axis=0, dtype=np.float64)
-    scale = x.std(axis=0, dtype=np.float64)
+    squares = np.zeros(x.shape[1])
+    for start in range(0, len(x), CHUNK):
+        squares += ((x[start : start + CHUNK] - mean) ** 2).sum(axis=0)
+    scale = np.sqrt(squares / max(1, len(x)))
     # float32 rounding of the values gives a constant column a tiny spread of its own
     return mean, np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)
 
@@ -88,7 +96,10 @@ def standardised(
     x: NDArray[Any], mean: NDArray[np.float64], scale: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """float32: L-BFGS takes half the time of float64 and as many iterations."""
-    return ((x - mean) / scale).astype(np.float32)
+    z = np.empty(x.shape, np.float32)
+    for start in range(0, len(x), CHUNK):
+        z[start : start + CHUNK] = (x[start : start + CHUNK] - mean) / scale
+    return z
 
 
 def _model() -> Any:
