@@ -8,6 +8,9 @@ from pathlib import Path
 from jessl.files import read_json
 from jessl.report import write_report
 
+# of a study with labels, in the order of the page
+SECTIONS = ["ranking", "scatter", "training", "spectra", "risk", "views", "neighbours"]
+SECTIONS += ["what", "table"]
 VOID = {"meta", "img", "br", "line", "circle", "rect", "path", "polygon"}
 
 

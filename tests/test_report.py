@@ -13,7 +13,7 @@ from jessl import records
 from jessl.files import write_json
 from jessl.records import Record
 from jessl.report import as_markdown, summary_rows, write_report
-from report_page import Page, page
+from report_page import SECTIONS, Page, page
 from report_samples import picture, write_run, write_study
 
 EVIL = "<script>alert(1)</script>"
@@ -28,17 +28,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_study_has_every_section_and_figure(study: Path) -> None:
     found = page(study)
-    assert found.sections() == [
-        "ranking",
-        "scatter",
-        "training",
-        "spectra",
-        "risk",
-        "views",
-        "neighbours",
-        "what",
-        "table",
-    ]
+    assert found.sections() == SECTIONS
     # three figures in two widths, 2 methods x (loss, RankMe) and x (projector, backbone)
     assert found.count("svg") == 3 * 2 + 4 + 4
     assert found.count("img") == 2

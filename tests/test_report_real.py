@@ -13,8 +13,8 @@ from jessl.demo import demo
 from jessl.files import read_json
 from jessl.records import SEEN_SAMPLE
 from jessl.report import summary_rows
+from report_page import SECTIONS, page
 from report_samples import write_study
-from test_report import page
 
 
 @pytest.fixture(scope="module")
@@ -26,17 +26,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_real_study_has_every_section(real: Path) -> None:
     found = page(real)
-    assert found.sections() == [
-        "ranking",
-        "scatter",
-        "training",
-        "spectra",
-        "risk",
-        "views",
-        "neighbours",
-        "what",
-        "table",
-    ]
+    assert found.sections() == SECTIONS
     assert "None" not in found.text
     # the sample that RankMe was taken from during training was trained on
     assert "held-out" not in found.text
