@@ -24,7 +24,7 @@ import numpy as np
 import jessl
 from jessl.data import Loader, Source, split, unlabelled
 from jessl.records import versions
-from jessl.views import CentralView
+from jessl.views import central_view
 
 
 def main() -> None:
@@ -106,7 +106,7 @@ def _probed(train: Any, test: Any) -> float:
 def _pixels(source: Source) -> jessl.Embeddings:
     """Pixels of the images as they are, in [0, 1], one row an image."""
     size = source.size(0)[0]
-    view = CentralView(size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    view = central_view(size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     grey = source.read(0).shape[2] == 1
     rows, labels = [], []
     for batch in Loader(source, view, 512, shuffle=False):

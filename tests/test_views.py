@@ -15,7 +15,7 @@ import torchvision.transforms.v2.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jessl.views import CentralView, View, Views, presets
+from jessl.views import central_view, View, Views, presets
 from jessl.views.sample import uniforms
 
 ALL = View(
@@ -49,7 +49,7 @@ def _by_torchvision(image: np.ndarray, view: View, p: dict, k: int, views: Views
     if p["grayed"][k]:
         x = F.rgb_to_grayscale(x, 3)
     if p["blur_sigma_px"][k] > 0:
-        x = F.gaussian_blur(x, [view.blur_kernel_px] * 2, [float(p["blur_sigma_px"][k])] * 2)
+        x = F.gaussian_blur(x, [view.kernel_px] * 2, [float(p["blur_sigma_px"][k])] * 2)
     if p["solarized"][k]:
         x = F.solarize(x, 0.5)
     if x.shape[0] == 1:
@@ -179,7 +179,7 @@ def test_flip_probability_is_honoured() -> None:
 
 
 def test_central_view_is_the_resized_centre(images: np.ndarray) -> None:
-    view = CentralView(16, crop_share=1.0)
+    view = central_view(16, crop_share=1.0)
     params = view.sample(np.arange(48), 0, 0, np.full(48, 20), np.full(48, 16))
     x = view.apply(images, params)[0]
     middle = torch.from_numpy(images[:, 2:18]).permute(0, 3, 1, 2).float() / 255

@@ -19,7 +19,7 @@ from jessl.names import one_of
 from jessl.objectives import Objective, build_objective
 from jessl.training import checkpoint
 from jessl.training.devices import pick_device
-from jessl.views import CentralView
+from jessl.views import central_view
 
 LAYERS = ("backbone", "projector")
 
@@ -180,7 +180,7 @@ def extract(
     """Embeddings of all readable images at each layer; modes of the modules are put back."""
     device = next(encoder.parameters()).device
     p = encoder.preprocess
-    view = CentralView(p.size, p.mean, p.std, p.crop_share)
+    view = central_view(p.size, p.mean, p.std, p.crop_share)
     loader = Loader(
         source, view, batch_size, shuffle=False, workers=workers, unreadable="drop", device=device
     )

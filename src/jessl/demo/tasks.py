@@ -155,10 +155,10 @@ def accuracy_of_pixels(data: Data, size: int) -> float:
     """Logistic-probe accuracy of the pixels of the central view, flattened."""
     from jessl.data import Loader
     from jessl.probes import probe
-    from jessl.views import CentralView
+    from jessl.views import central_view
 
     def pixels(part: Source) -> Embeddings:
-        view = CentralView(size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        view = central_view(size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
         loader = Loader(part, view, 256, shuffle=False, workers=1, unreadable="drop")
         rows, labels = [], []
         for batch in loader:

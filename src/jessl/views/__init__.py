@@ -1,8 +1,8 @@
 """What an encoder sees: k random views of an image, as recipes, parameters and pixels."""
 
 from jessl.views import presets as presets
-from jessl.views.central import CentralView as CentralView
+from jessl.views.central import central_view as central_view
 from jessl.views.recipe import View as View
 from jessl.views.recipe import Views as Views
 
-__all__ = ["CentralView", "View", "Views", "presets"]
+__all__ = ["View", "Views", "central_view", "presets"]

@@ -1,201 +1,167 @@
-"""Pixels of views on the CPU: batched torch operations in torchvision's float semantics.
+"""Pixels of views on the CPU: the compiled kernels on batches and on single images.
 
-The antialiased crop and the blur are products with small matrices, one pair an image; so a batch
-of equally sized images is a handful of matrix products, and the flip is free.
+The order and the meaning of the operations are those of `View`, equal to torchvision's float
+results on the same parameters (mean error below 1e-5, no pixel beyond 1/255: tests/test_views.py).
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from jessl.views.recipe import View
-from jessl.views.sample import Params
+from jessl.views.noise import normal_table
+from jessl.views.recipe import View, Views
 
-# torchvision's weights of red, green and blue in grey
-_GRAY = (0.2989, 0.587, 0.114)
+if TYPE_CHECKING:
+    import torch
+
+_NO_FLOATS = np.empty((0, 0, 0, 0), np.float32)
+_NO_OCTETS = np.empty((0, 0, 0, 0), np.uint8)
+# scratch that a thread keeps, bytes; what a huge image needs beyond is given back
+_KEPT_FLOATS = 16 << 20
+_local = threading.local()
 
 
-def apply_view(
-    view: View,
-    images: np.ndarray | Sequence[np.ndarray],
-    params: Params,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-) -> torch.Tensor:
-    """One view of n images: float32 [n, 3, size, size], normalised.
+def apply_views(
+    views: Views, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray
+) -> list[torch.Tensor]:
+    """k tensors float32 [n, 3, size, size], normalised ([n, c, ...] for c = 2 or 4 channels).
 
     Args:
-        view: the recipe; only its sizes are read, all that is random comes from `params`.
-        images: uint8 [n, h, w, c] or n arrays uint8 [h, w, c], c 1 or 3.
-        params: arrays of length n as `sample_view` returns them.
-        mean, std: per channel, in units of the pixel range [0, 1].
+        images: uint8 [n, h, w, c] or n arrays uint8 [h, w, c], c 1..4.
+        table: float64 [k, n, columns], see `jessl.views.params`.
+
+    Raises:
+        ValueError: for boxes that leave their image, or images of unlike channels.
     """
+    import torch
+
+    n = len(images)
+    if table.shape[:2] != (len(views), n):
+        raise ValueError(
+            f"params: {len(views)} views of {n} images, but those of {table.shape[0]} views of "
+            f"{table.shape[1]} images came"
+        )
+    channels = channels_made(images)
+    check_boxes(views, images, table)
+    out = [np.empty((n, channels, v.size, v.size), np.float32) for v in views.recipes]
     if isinstance(images, np.ndarray):
-        x = _crop_batch(view.size, torch.from_numpy(images), params)
+        render(views, images, 0, table, out)
     else:
-        x = _crop_each(view.size, images, params)
-    x = _jitter(x, params)
-    if x.shape[1] == 3 and params["grayed"].any():
-        rows = _rows(params["grayed"])
-        x[rows] = _luma(x[rows]).expand(-1, 3, -1, -1)
-    x = _blur(x, params["blur_sigma_px"], view.blur_kernel_px)
-    if params["solarized"].any():
-        rows = _rows(params["solarized"])
-        x[rows] = torch.where(x[rows] >= 0.5, 1 - x[rows], x[rows])
-    shape = (1, 3, 1, 1)
-    return (x - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+        for k, image in enumerate(images):
+            render(views, image[None], k, table, out)
+    return [torch.from_numpy(x) for x in out]
 
 
-def _rows(mask: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.flatnonzero(mask))
-
-
-def resize_weights(
-    start: torch.Tensor, length: torch.Tensor, extent: int, size: int, flipped: torch.Tensor
-) -> torch.Tensor:
-    """Matrices [n, size, extent] that crop [start, start + length) and resize it to `size`.
-
-    Antialiased bilinear: a triangle as wide as the larger of an input and an output pixel, cut
-    at the crop and normalised (Pillow and torchvision with antialias=True).
-    """
-    scale = length.double() / size
-    reach = scale.clamp(min=1.0)[:, None, None]
-    out = torch.arange(size, dtype=torch.float64)
-    centre = (out[None, :] + 0.5) * scale[:, None]
-    place = torch.arange(extent, dtype=torch.float64)[None, :] - start[:, None]
-    inside = (place >= 0) & (place < length[:, None])
-    w = (1 - (place[:, None, :] + 0.5 - centre[:, :, None]).abs() / reach).clamp(min=0)
-    w = w * inside[:, None, :]
-    w = w / w.sum(dim=2, keepdim=True)
-    if flipped.any():
-        w = torch.where(flipped[:, None, None], w.flip(1), w)
-    return w.float()
-
-
-def _crop_batch(size: int, images: torch.Tensor, params: Params) -> torch.Tensor:
-    """Crop and resize equally sized images uint8 [n, h, w, c] to float32 [n, c, size, size]."""
-    h, w = images.shape[1:3]
-    box = {k: torch.from_numpy(v) for k, v in params.items() if k.startswith("crop_")}
-    flipped = torch.from_numpy(params["flipped"])
-    down = resize_weights(
-        box["crop_top_px"], box["crop_height_px"], h, size, torch.zeros_like(flipped)
+def channels_made(images: np.ndarray | Sequence[np.ndarray]) -> int:
+    """Channels of the views of these images: 3 for grey and colour, else those of the images."""
+    if isinstance(images, np.ndarray):
+        found = {images.shape[3]}
+    else:
+        found = {image.shape[2] for image in images}
+    if found <= {1, 3}:
+        return 3
+    if len(found) == 1 and found <= {2, 4}:
+        return found.pop()
+    raise ValueError(
+        f"images of {' and '.join(map(str, sorted(found)))} channels cannot be in one batch; "
+        "1 and 3 can, or all 2, or all 4"
     )
-    across = resize_weights(box["crop_left_px"], box["crop_width_px"], w, size, flipped)
-    x = images.permute(0, 3, 1, 2).float().div_(255)
-    return down[:, None] @ x @ across.transpose(1, 2)[:, None]
 
 
-def _crop_each(size: int, images: Sequence[np.ndarray], params: Params) -> torch.Tensor:
-    """The same for images of any sizes, grey and colour mixed; only the crop is read."""
-    channels = max((image.shape[2] for image in images), default=3)
-    x = torch.empty(len(images), channels, size, size)
-    for k, image in enumerate(images):
-        top, left = int(params["crop_top_px"][k]), int(params["crop_left_px"][k])
-        height, width = int(params["crop_height_px"][k]), int(params["crop_width_px"][k])
-        part = np.ascontiguousarray(image[top : top + height, left : left + width])
-        own = {
-            "crop_top_px": np.zeros(1, np.int64),
-            "crop_left_px": np.zeros(1, np.int64),
-            "crop_height_px": np.array([height]),
-            "crop_width_px": np.array([width]),
-            "flipped": params["flipped"][k : k + 1],
-        }
-        x[k] = _crop_batch(size, torch.from_numpy(part)[None], own)[0]
-    return x
+def check_boxes(
+    views: Views, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray
+) -> None:
+    """Refuse parameters that would read outside an image or write outside a view."""
+    shapes = np.array([image.shape[:2] for image in images], dtype=np.float64).reshape(-1, 2)
+    for view, p in zip(views.recipes, table, strict=True):
+        top, left, height, width = p[:, :4].T
+        inside = (top >= 0) & (left >= 0) & (height >= 1) & (width >= 1)
+        inside &= (top + height <= shapes[:, 0]) & (left + width <= shapes[:, 1])
+        for first in (4, len(p.T) - 4):  # where the crop is placed, and what is erased
+            top, left, height, width = p[:, first : first + 4].T
+            inside &= (top >= 0) & (left >= 0) & (height >= 0) & (width >= 0)
+            inside &= (top + height <= view.size) & (left + width <= view.size)
+        if not inside.all():
+            row = int(np.argmin(inside))
+            raise ValueError(
+                f"params: the box of image {row} ({shapes[row, 0]:.0f}x{shapes[row, 1]:.0f} "
+                f"pixels) leaves the image or its view of {view.size} pixels"
+            )
 
 
-def _luma(x: torch.Tensor) -> torch.Tensor:
-    """Grey [n, 1, h, w] of colour [n, 3, h, w]; a grey image is its own."""
-    if x.shape[1] == 1:
-        return x
-    r, g, b = _GRAY
-    return r * x[:, 0:1] + g * x[:, 1:2] + b * x[:, 2:3]
+def render(
+    views: Views,
+    images: np.ndarray,
+    first: int,
+    table: np.ndarray,
+    out: Sequence[np.ndarray],
+    *,
+    crops_only: bool = False,
+) -> None:
+    """Write the views of images into rows first, first + 1, ... of `out`; releases Python's lock.
 
-
-def _jitter(x: torch.Tensor, params: Params) -> torch.Tensor:
-    """Brightness, contrast, saturation and hue, each image in its own order, clamped after each."""
-    factors = [
-        params["brightness_factor"],
-        params["contrast_factor"],
-        params["saturation_factor"],
-        params["hue_shift"],
-    ]
-    neutral = (1.0, 1.0, 1.0, 0.0)
-    # a grey image has neither saturation nor hue
-    kinds = range(2) if x.shape[1] == 1 else range(4)
-    for place in range(4):
-        for kind in kinds:
-            here = (params["jitter_order"][:, place] == kind) & (factors[kind] != neutral[kind])
-            if not here.any():
-                continue
-            rows = _rows(here)
-            f = torch.from_numpy(factors[kind][here]).float().view(-1, 1, 1, 1)
-            part = x[rows]
-            if kind == 0:
-                part = part * f
-            elif kind == 1:
-                part = f * part + (1 - f) * _luma(part).mean(dim=(1, 2, 3), keepdim=True)
-            elif kind == 2:
-                part = f * part + (1 - f) * _luma(part)
-            else:
-                part = shift_hue(part, f[:, 0])
-            x[rows] = part.clamp_(0, 1)
-    return x
-
-
-def shift_hue(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """Turn the hue of float colour images [n, 3, h, w] in [0, 1] by `shift` [n, 1, 1] turns.
-
-    The exact HSV turn: value and chroma stay, the hue circle is linear in its six sextants.
+    Args:
+        images: uint8 [m, h, w, c].
+        first: row of `table` and `out` that belongs to the first image.
+        table: float64 [k, n, columns]; boxes must lie inside the images (`check_boxes`).
+        out: an array [n, channels, size, size] for each view: float32 for normalised views, or
+            uint8, which is not normalised.
+        crops_only: uint8: leave all that follows the flips to a GPU (`jessl.views.gpu`).
     """
-    r, g, b = x.unbind(1)
-    top, _ = x.max(dim=1)
-    low, _ = x.min(dim=1)
-    chroma = top - low
-    grey = chroma == 0
-    safe = torch.where(grey, torch.ones_like(chroma), chroma)
-    red = top == r
-    green = (top == g) & ~red
-    hue = torch.where(
-        red, (g - b) / safe, torch.where(green, 2 + (b - r) / safe, 4 + (r - g) / safe)
-    )
-    hue = torch.where(grey, torch.zeros_like(hue), hue / 6)
-    hue = torch.remainder(hue + shift, 1.0)
-    # channel k of a colour: v - v s max(0, min(q, 4 - q, 1)), q = (k + 6 h) mod 6, k = 5, 3, 1
-    parts = []
-    for k in (5.0, 3.0, 1.0):
-        q = torch.remainder(k + 6 * hue, 6.0)
-        parts.append(top - chroma * torch.minimum(q, 4 - q).clamp(0, 1))
-    return torch.stack(parts, dim=1)
+    from jessl.views.kernels import compiled
+    from jessl.views.kernels.render import BYTES, CROPS, NORMALISED
+
+    kernel = compiled().render
+    if not images.flags.c_contiguous or not images.flags.writeable:
+        images = images.copy()
+    for k, view in enumerate(views.recipes):
+        floats = out[k].dtype == np.float32
+        kernel(
+            images,
+            first,
+            table[k],
+            view.fill,
+            view.kernel_px,
+            *_normalisation(views, out[k].shape[1]),
+            NORMALISED if floats else (CROPS if crops_only else BYTES),
+            *_scratch(view, images.shape),
+            _normals(),
+            out[k] if floats else _NO_FLOATS,
+            _NO_OCTETS if floats else out[k],
+        )
 
 
-def _blur(x: torch.Tensor, sigma_px: np.ndarray, kernel_px: int) -> torch.Tensor:
-    """Gaussian blur with reflected borders, a sigma an image; sigma 0 leaves an image alone."""
-    here = sigma_px > 0
-    if not here.any():
-        return x
-    rows = _rows(here)
-    m = blur_matrices(torch.from_numpy(sigma_px[here]), x.shape[-1], kernel_px)[:, None]
-    x[rows] = m @ x[rows] @ m.transpose(2, 3)
-    return x
+@lru_cache(maxsize=16)
+def _normalisation(views: Views, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    if len(views.mean) != channels:
+        raise ValueError(
+            f"mean and std need {channels} numbers for images of {channels} channels, "
+            f"got {len(views.mean)}"
+        )
+    return np.array(views.mean, np.float32), np.array(views.std, np.float32)
 
 
-def blur_matrices(sigma_px: torch.Tensor, size: int, kernel_px: int) -> torch.Tensor:
-    """Matrices [n, size, size] of a Gaussian of `kernel_px` taps with reflected borders.
+@lru_cache(maxsize=1)
+def _normals() -> np.ndarray:
+    return normal_table().copy()  # the kernels take arrays that may be written into
 
-    The kernel is cut to the widest that reflection allows, 2 size - 1 taps.
-    """
-    half = min(kernel_px // 2, size - 1)
-    taps = torch.arange(-half, half + 1, dtype=torch.float64)
-    weight = torch.exp(-0.5 * (taps[None, :] / sigma_px.double()[:, None]) ** 2)
-    weight = weight / weight.sum(dim=1, keepdim=True)
-    place = torch.arange(size)[:, None] + taps.long()[None, :]
-    place = place.abs()
-    place = torch.where(place >= size, 2 * (size - 1) - place, place)
-    m = torch.zeros(len(sigma_px), size, size, dtype=torch.float64)
-    index = place[None].expand(len(sigma_px), -1, -1)
-    m.scatter_add_(2, index, weight[:, None, :].expand(-1, size, -1).contiguous())
-    return m.float()
+
+def _scratch(view: View, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Scratch of this thread that is large enough: float32 and int32."""
+    from jessl.views.kernels.render import scratch_floats
+
+    needed = scratch_floats(shape[1], shape[2], shape[3], view.size)
+    if needed > _KEPT_FLOATS:
+        return np.empty(needed, np.float32), np.empty(2 * view.size + 8, np.int32)
+    floats: np.ndarray | None = getattr(_local, "floats", None)
+    if floats is None or len(floats) < needed:
+        floats = _local.floats = np.empty(needed, np.float32)
+    places: np.ndarray | None = getattr(_local, "places", None)
+    if places is None or len(places) < 2 * view.size + 8:
+        places = _local.places = np.empty(2 * view.size + 8, np.int32)
+    return floats, places

@@ -5,44 +5,91 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from jessl.names import one_of, unknown
 
 if TYPE_CHECKING:
     import torch
 
-    from jessl.views.sample import Params
+    from jessl.views.params import Params
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+CROPS = ("random", "center", "corner", "pad")
+_PROBABILITIES = (
+    "flip",
+    "vflip",
+    "rotate",
+    "translate",
+    "jitter",
+    "gray",
+    "blur",
+    "solarize",
+    "noise",
+    "erase",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The recipe of one view: a random resized crop, then colour, in torchvision's semantics.
+    """The recipe of one view. What it does, in this order, in torchvision's float semantics:
 
-    Probabilities are in [0, 1]; an operation with probability 0 is not in the recipe.
+    crop and resize (antialiased bilinear), flips, rotation, translation, colour jitter, grayscale,
+    Gaussian blur, solarize, Gaussian noise, normalisation, random erasing.
+
+    Probabilities are in [0, 1]; an operation with probability 0 is not in the recipe. Pixels are
+    in [0, 1] before normalisation. Saturation, hue and grayscale need three channels and leave
+    images of 1, 2 or 4 alone.
 
     Attributes:
         size: side of the square view, pixels.
-        min_scale, max_scale: share of the image's area in the crop.
-        min_ratio, max_ratio: width / height of the crop.
-        flip: probability of a horizontal flip.
+        crop: "random" (torchvision's RandomResizedCrop); "center" or "corner": a square of
+            `crop_share` of the short side, in the middle or in one of the four corners; "pad":
+            the whole image, its aspect kept, the rest filled.
+        min_scale, max_scale: share of the image's area in a random crop.
+        min_ratio, max_ratio: width / height of a random crop.
+        crop_share: side of a centre or corner crop in shares of the image's short side.
+        apart_from: number of an earlier view (0, 1, ...) whose crop this random crop does not
+            overlap, as long as there is room beside it; None: free.
+        flip, vflip: probability of a horizontal and of a vertical flip.
+        rotate: probability of a rotation about the centre, bilinear, by an angle drawn from
+            [-rotate_degrees, rotate_degrees].
+        translate: probability of a shift by whole pixels, down and right each drawn from
+            [-translate_share, translate_share] of the size.
+        fill: value in [0, 1] of what lies outside the image.
         jitter: probability that the colours are jittered, in a random order of the four.
-        brightness, contrast, saturation: reach of the factor, drawn from [1 - x, 1 + x].
+        brightness, contrast, saturation: reach of the factor, drawn from [1 - x, 1 + x], at
+            least 0.
         hue: reach of the shift in turns of the hue circle, at most 0.5.
         gray: probability of losing the colour.
         blur: probability of a Gaussian blur with a sigma drawn from `blur_sigma_px`.
+        blur_kernel_px: side of the blur kernel, odd; None: a tenth of the view, at least 3.
         solarize: probability that pixels at or above one half are inverted.
+        noise: probability that independent Gaussian noise with a standard deviation drawn from
+            `noise_sigma` is added to each pixel and channel; the result is clamped to [0, 1].
+        erase: probability that a rectangle becomes the mean colour (0 after normalisation).
+        erase_scale, erase_ratio: its share of the area, and its height / width.
     """
 
     size: int
+    crop: str = "random"
     min_scale: float = 0.08
     max_scale: float = 1.0
     min_ratio: float = 3 / 4
     max_ratio: float = 4 / 3
+    crop_share: float = 1.0
+    apart_from: int | None = None
     flip: float = 0.5
+    vflip: float = 0.0
+    rotate: float = 0.0
+    rotate_degrees: float = 0.0
+    translate: float = 0.0
+    translate_share: float = 0.0
+    fill: float = 0.0
     jitter: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
@@ -51,12 +98,19 @@ class View:
     gray: float = 0.0
     blur: float = 0.0
     blur_sigma_px: tuple[float, float] = (0.1, 2.0)
+    blur_kernel_px: int | None = None
     solarize: float = 0.0
+    noise: float = 0.0
+    noise_sigma: tuple[float, float] = (0.0, 0.0)
+    erase: float = 0.0
+    erase_scale: tuple[float, float] = (0.02, 0.33)
+    erase_ratio: tuple[float, float] = (0.3, 3.3)
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ValueError(f"size must be at least 1 pixel, got {self.size}")
-        for name in ("flip", "jitter", "gray", "blur", "solarize"):
+        one_of("crop", self.crop, CROPS)
+        for name in _PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability in [0, 1], got {getattr(self, name)}")
         if not 0 < self.min_scale <= self.max_scale <= 1:
@@ -64,24 +118,60 @@ class View:
                 "crop scales must satisfy 0 < min_scale <= max_scale <= 1, "
                 f"got {self.min_scale} and {self.max_scale}"
             )
-        if not 0 < self.min_ratio <= self.max_ratio:
+        if not 0 < self.min_ratio <= self.max_ratio < np.inf:
             raise ValueError(
                 f"crop ratios must satisfy 0 < min_ratio <= max_ratio, "
                 f"got {self.min_ratio} and {self.max_ratio}"
             )
-        for name in ("brightness", "contrast", "saturation"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0 <= self.hue <= 0.5:
-            raise ValueError(f"hue must be in [0, 0.5], got {self.hue}")
-        if not 0 < self.blur_sigma_px[0] <= self.blur_sigma_px[1]:
+        if not 0 < self.crop_share <= 1:
+            raise ValueError(f"crop_share must be in (0, 1], got {self.crop_share}")
+        if self.apart_from is not None and (self.apart_from < 0 or self.crop != "random"):
             raise ValueError(
-                f"blur_sigma_px must be two rising positive numbers, got {self.blur_sigma_px}"
+                "apart_from names an earlier view (0, 1, ...) of a random crop, "
+                f"got {self.apart_from} with crop {self.crop!r}"
             )
+        for name, most in (
+            ("rotate_degrees", 180),
+            ("translate_share", 1),
+            ("fill", 1),
+            ("hue", 0.5),
+            ("brightness", np.inf),
+            ("contrast", np.inf),
+            ("saturation", np.inf),
+        ):
+            value = getattr(self, name)
+            if value < 0:
+                raise ValueError(f"{name} must not be negative, got {value}")
+            if not value <= most or value == np.inf:
+                raise ValueError(f"{name} must be in [0, {most}], got {value}")
+        self._check_ranges()
+
+    def _check_ranges(self) -> None:
+        for name, most in (
+            ("blur_sigma_px", np.inf),
+            ("erase_scale", 1),
+            ("erase_ratio", np.inf),
+        ):
+            low, high = getattr(self, name)
+            if not 0 < low <= high <= most or high == np.inf:
+                raise ValueError(
+                    f"{name} must be two rising positive numbers"
+                    f"{' up to 1' if most == 1 else ''}, got {getattr(self, name)}"
+                )
+        low, high = self.noise_sigma
+        if not 0 <= low <= high < np.inf:
+            raise ValueError(
+                f"noise_sigma must be two rising numbers from 0 on, got {self.noise_sigma}"
+            )
+        kernel = self.blur_kernel_px
+        if kernel is not None and (kernel < 1 or kernel % 2 == 0):
+            raise ValueError(f"blur_kernel_px must be odd and positive, got {kernel}")
 
     @property
-    def blur_kernel_px(self) -> int:
+    def kernel_px(self) -> int:
         """Side of the blur kernel: a tenth of the view (SimCLR, appendix A), odd, at least 3."""
+        if self.blur_kernel_px is not None:
+            return self.blur_kernel_px
         return max(3, int(0.1 * self.size) | 1)
 
 
@@ -90,26 +180,52 @@ class Views:
     """The recipe of k views of an image and the normalisation that the encoder expects.
 
     `sample` draws the parameters, `apply` uses them; nothing else is random.
+
+    Attributes:
+        recipes: k recipes.
+        mean, std: of the normalisation, per channel, in units of the pixel range [0, 1].
+        n_global: the first n_global views are global, what follows are local crops; None: all.
     """
 
     recipes: tuple[View, ...]
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    n_global: int | None = None
 
     def __post_init__(self) -> None:
         if not self.recipes:
             raise ValueError("views need at least one recipe, got none")
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, got {self.std}")
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"mean and std need a number for each channel, got {self.mean} and {self.std}"
+            )
+        if self.n_global is not None and not 1 <= self.n_global <= len(self.recipes):
+            raise ValueError(f"n_global must be in 1..{len(self.recipes)}, got {self.n_global}")
+        for k, view in enumerate(self.recipes):
+            if view.apart_from is not None and view.apart_from >= k:
+                raise ValueError(
+                    f"view {k}: apart_from must name an earlier view, got {view.apart_from}"
+                )
 
     def __len__(self) -> int:
         return len(self.recipes)
 
-    def normalised(
-        self, mean: tuple[float, float, float], std: tuple[float, float, float]
-    ) -> Views:
+    def normalised(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Views:
         """The same recipe with another normalisation."""
         return dataclasses.replace(self, mean=mean, std=std)
+
+    def resized(self, size: int) -> Views:
+        """The same recipe with its largest views at `size` pixels, smaller ones in proportion."""
+        largest = max(view.size for view in self.recipes)
+        return dataclasses.replace(
+            self,
+            recipes=tuple(
+                dataclasses.replace(view, size=max(1, round(view.size * size / largest)))
+                for view in self.recipes
+            ),
+        )
 
     def sample(
         self,
@@ -119,32 +235,91 @@ class Views:
         heights: np.ndarray,
         widths: np.ndarray,
     ) -> list[Params]:
-        """Parameters of all views of n images: see `jessl.views.sample.sample_view`.
+        """Parameters of all views of n images, named and documented in `jessl.views.params`.
 
         Args:
             ids: int64 [n], stable ids.
             epoch, seed: what the draw depends on besides the ids.
             heights, widths: int [n], sizes of the images, pixels.
         """
-        from jessl.views.sample import sample_view
+        from jessl.views.params import as_params
+        from jessl.views.sample import sample_table
 
-        return [
-            sample_view(view, ids, heights, widths, seed=seed, epoch=epoch, position=k)
-            for k, view in enumerate(self.recipes)
-        ]
+        return as_params(sample_table(self, ids, epoch, seed, heights, widths))
 
     def apply(
         self, images: np.ndarray | Sequence[np.ndarray], params: Sequence[Params]
     ) -> list[torch.Tensor]:
-        """k tensors float32 [n, 3, size, size], normalised.
+        """k tensors float32 [n, 3, size, size], normalised ([n, c, ...] for c = 2 or 4 channels).
 
         Args:
-            images: uint8 [n, h, w, c] or n arrays uint8 [h, w, c], c 1 or 3.
-            params: what `sample` gave for these images.
+            images: uint8 [n, h, w, c] or n arrays uint8 [h, w, c], c 1..4.
+            params: what `sample` gave for these images; a parameter left out is neutral.
         """
-        from jessl.views.cpu import apply_view
+        from jessl.views.cpu import apply_views
+        from jessl.views.params import as_table
 
-        return [
-            apply_view(view, images, p, self.mean, self.std)
-            for view, p in zip(self.recipes, params, strict=True)
-        ]
+        return apply_views(self, images, as_table(params))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as data, for TOML or JSON: only what differs from the defaults."""
+        out: dict[str, Any] = {"views": [_differing(view) for view in self.recipes]}
+        if (self.mean, self.std) != (IMAGENET_MEAN, IMAGENET_STD):
+            out |= {"mean": list(self.mean), "std": list(self.std)}
+        if self.n_global is not None:
+            out["n_global"] = self.n_global
+        return out
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Views:
+        """A recipe from `as_dict`, TOML or JSON.
+
+        Raises:
+            ValueError: for an unknown or missing name, or a value that a view cannot have.
+        """
+        known = ("views", "mean", "std", "n_global")
+        for name in data:
+            if name not in known:
+                raise ValueError(unknown("entry of views", name, known))
+        views = data.get("views")
+        if not isinstance(views, list) or not all(isinstance(v, dict) for v in views):
+            raise ValueError("views: a list of tables wanted, one for each view ([[views]] in TOML)")
+        rest = {k: tuple(data[k]) for k in ("mean", "std") if k in data}
+        return cls(tuple(_view(v) for v in views), **rest, n_global=data.get("n_global"))
+
+
+def _differing(view: View) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for field in dataclasses.fields(View):
+        value = getattr(view, field.name)
+        if field.default is dataclasses.MISSING or value != field.default:
+            out[field.name] = list(value) if isinstance(value, tuple) else value
+    return out
+
+
+def _view(data: dict[str, Any]) -> View:
+    types = {field.name: str(field.type) for field in dataclasses.fields(View)}
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in types:
+            raise ValueError(unknown("entry of a view", name, list(types)))
+        values[name] = _checked(name, value, types[name])
+    if "size" not in values:
+        raise ValueError("a view needs its size in pixels")
+    return View(**values)
+
+
+def _checked(name: str, value: Any, wanted: str) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted.startswith("tuple"):
+        if isinstance(value, list | tuple) and len(value) == 2:
+            return tuple(float(_checked(name, v, "float")) for v in value)
+    elif wanted == "str":
+        if isinstance(value, str):
+            return value
+    elif wanted == "float":
+        if number:
+            return float(value)
+    elif isinstance(value, int) and number:
+        return value
+    raise ValueError(f"{name}: {wanted.replace(' | None', '')} wanted, {value!r} came")

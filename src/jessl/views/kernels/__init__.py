@@ -1,0 +1,73 @@
+"""The compiled code of views: numba, no compiler on the machine, one compilation for each machine.
+
+`draw` makes parameters, `render` makes pixels of them; both release Python's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# a load from the cache takes a fifth of this; a compilation about twenty seconds
+_PATIENCE_SECONDS = 2.0
+_lock = threading.Lock()
+_ready: list[Kernels] = []
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The two entry points, see `jessl.views.kernels.draw` and `.render`."""
+
+    draw: Callable[..., None]
+    render: Callable[..., None]
+
+
+def compiled() -> Kernels:
+    """The kernels, compiled on first use and kept on disk by numba's cache.
+
+    A compilation is announced on standard error, since it takes a while and happens once.
+    """
+    if not _ready:
+        with _lock:
+            if not _ready:
+                _ready.append(_compile())
+    return _ready[0]
+
+
+def _compile() -> Kernels:
+    timer = threading.Timer(_PATIENCE_SECONDS, _announce)
+    timer.daemon = True
+    timer.start()
+    try:
+        from jessl.views.kernels import draw, render
+
+        key = _fingerprint()
+        return Kernels(draw=draw.build(key), render=render.build(key))
+    finally:
+        timer.cancel()
+
+
+def _announce() -> None:
+    print(
+        "jessl: compiling the image kernels for this machine; this happens once and takes about "
+        "half a minute",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _fingerprint() -> int:
+    """A hash of the kernels' sources and of the columns they read."""
+    here = Path(__file__).parent
+    digest = hashlib.blake2b(digest_size=7)
+    for path in (*sorted(here.glob("*.py")), here.parent / "params.py"):
+        digest.update(path.read_bytes())
+    return int.from_bytes(digest.digest(), "little") | 1
+
+
+__all__: list[Any] = ["Kernels", "compiled"]

@@ -1,0 +1,148 @@
+"""Colours of a row of pixels, in torchvision's float semantics, compiled.
+
+A row is one float32 [n] array for each channel, values in [0, 1], changed in place. Everything is
+written without branches on pixels, so that the compiler makes vector code of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_FAST = {"contract", "reassoc", "nsz", "arcp"}
+
+BRIGHTNESS, CONTRAST, SATURATION, HUE = 0, 1, 2, 3
+
+# torchvision's weights of red, green and blue in grey
+_RED, _GREEN, _BLUE = np.float32(0.2989), np.float32(0.587), np.float32(0.114)
+_ZERO, _HALF, _ONE, _TWO, _FOUR = (np.float32(v) for v in (0.0, 0.5, 1.0, 2.0, 4.0))
+_SIX, _SIXTH = np.float32(6.0), np.float32(1.0 / 6.0)
+_THREE, _FIVE = np.float32(3.0), np.float32(5.0)
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _brighten(v: np.ndarray, factor: np.float32) -> None:
+    for i in range(len(v)):
+        v[i] = min(max(v[i] * factor, _ZERO), _ONE)
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _contrast(v: np.ndarray, factor: np.float32, mean: np.float32) -> None:
+    rest = (_ONE - factor) * mean
+    for i in range(len(v)):
+        v[i] = min(max(v[i] * factor + rest, _ZERO), _ONE)
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _saturate(r: np.ndarray, g: np.ndarray, b: np.ndarray, factor: np.float32) -> None:
+    other = _ONE - factor
+    for i in range(len(r)):
+        rest = other * (_RED * r[i] + _GREEN * g[i] + _BLUE * b[i])
+        r[i] = min(max(r[i] * factor + rest, _ZERO), _ONE)
+        g[i] = min(max(g[i] * factor + rest, _ZERO), _ONE)
+        b[i] = min(max(b[i] * factor + rest, _ZERO), _ONE)
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _turn_hue(r: np.ndarray, g: np.ndarray, b: np.ndarray, shift: np.float32) -> None:
+    """The exact HSV turn: value and chroma stay, the hue circle is linear in its six sextants."""
+    # in sextants, and never negative after it is added
+    turn = shift * _SIX + _SIX
+    for i in range(len(r)):
+        red, green, blue = r[i], g[i], b[i]
+        top = max(red, max(green, blue))
+        chroma = top - min(red, min(green, blue))
+        share = _ONE / (chroma if chroma > _ZERO else _ONE)
+        hue = _FOUR + (red - green) * share
+        hue = _TWO + (blue - red) * share if green == top else hue
+        hue = (green - blue) * share if red == top else hue
+        hue += turn
+        # channel k of a colour: top - chroma max(0, min(q, 4 - q, 1)), q = (k + hue) mod 6
+        q = hue + _FIVE
+        q -= _SIX * np.floor(q * _SIXTH)
+        r[i] = top - chroma * min(max(min(q, _FOUR - q), _ZERO), _ONE)
+        q = hue + _THREE
+        q -= _SIX * np.floor(q * _SIXTH)
+        g[i] = top - chroma * min(max(min(q, _FOUR - q), _ZERO), _ONE)
+        q = hue + _ONE
+        q -= _SIX * np.floor(q * _SIXTH)
+        b[i] = top - chroma * min(max(min(q, _FOUR - q), _ZERO), _ONE)
+
+
+@njit(nogil=True, fastmath=_FAST)
+def lose_colour(r: np.ndarray, g: np.ndarray, b: np.ndarray) -> None:
+    """Grey in all three channels."""
+    for i in range(len(r)):
+        v = _RED * r[i] + _GREEN * g[i] + _BLUE * b[i]
+        r[i] = v
+        g[i] = v
+        b[i] = v
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _sum(v: np.ndarray) -> float:
+    total = _ZERO
+    for i in range(len(v)):
+        total += v[i]
+    return total
+
+
+@njit(nogil=True)
+def grey_sum(plane: np.ndarray, y: int, n: int, channels: int) -> float:
+    """Sum of the grey of row y of a view [c, s, stride]; of other than 3 channels, of their mean."""
+    if channels == 3:
+        return (
+            0.2989 * _sum(plane[0, y, :n])
+            + 0.587 * _sum(plane[1, y, :n])
+            + 0.114 * _sum(plane[2, y, :n])
+        )
+    total = 0.0
+    for c in range(channels):
+        total += _sum(plane[c, y, :n])
+    return total / channels
+
+
+@njit(nogil=True)
+def jitter_row(
+    plane: np.ndarray,
+    y: int,
+    n: int,
+    channels: int,
+    kinds: np.ndarray,
+    factors: np.ndarray,
+    mean: np.float32,
+) -> None:
+    """Apply `kinds` of jitter, in their order, to row y; `mean` is the grey that contrast needs."""
+    for kind in kinds:
+        factor = np.float32(factors[kind])
+        if kind == BRIGHTNESS:
+            for c in range(channels):
+                _brighten(plane[c, y, :n], factor)
+        elif kind == CONTRAST:
+            for c in range(channels):
+                _contrast(plane[c, y, :n], factor, mean)
+        elif channels == 3 and kind == SATURATION:
+            _saturate(plane[0, y, :n], plane[1, y, :n], plane[2, y, :n], factor)
+        elif channels == 3:
+            _turn_hue(plane[0, y, :n], plane[1, y, :n], plane[2, y, :n], factor)
+
+
+@njit(nogil=True, fastmath=_FAST)
+def solarize_row(v: np.ndarray) -> None:
+    """Invert what is at or above one half."""
+    for i in range(len(v)):
+        v[i] = _ONE - v[i] if v[i] >= _HALF else v[i]
+
+
+@njit(nogil=True, fastmath=_FAST)
+def normalise_row(v: np.ndarray, scale: np.float32, offset: np.float32, out: np.ndarray) -> None:
+    """out = scale v + offset."""
+    for i in range(len(v)):
+        out[i] = v[i] * scale + offset
+
+
+@njit(nogil=True, fastmath=_FAST)
+def round_row(v: np.ndarray, out: np.ndarray) -> None:
+    """Values in [0, 1] to the nearest of 0..255: uint8."""
+    for i in range(len(v)):
+        out[i] = np.uint8(min(max(v[i], _ZERO), _ONE) * np.float32(255.0) + _HALF)

@@ -1,0 +1,205 @@
+"""Crop and resize: antialiased bilinear, compiled."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from jessl.views.kernels.simd import resample_block, spread_pixels
+
+_FAST = {"contract", "reassoc", "nsz", "arcp"}
+
+
+@njit(nogil=True, inline="never")
+def taps_of(length: int, size: int) -> int:
+    """Taps that every output pixel gets when `length` pixels become `size`."""
+    reach = max(length / size, 1.0)
+    return min(length, int(math.ceil(reach)) * 2 + 1)
+
+
+@njit(nogil=True)
+def weigh(
+    length: int,
+    size: int,
+    taps: int,
+    mirrored: bool,
+    total_weight: float,
+    starts: np.ndarray,
+    weights: np.ndarray,
+) -> None:
+    """Where each output pixel begins to read, and its weights: starts [size], [size, taps].
+
+    A triangle as wide as the larger of an input and an output pixel, cut at the crop and
+    normalised to `total_weight`, as Pillow and torchvision with antialias=True have it. All pixels
+    get equally many taps; those too many weigh nothing. `mirrored` turns the output around.
+    """
+    scale = length / size
+    reach = max(scale, 1.0)
+    for i in range(size):
+        centre = (i + 0.5) * scale
+        begin = max(0, int(centre - reach + 0.5))
+        begin = min(begin, length - taps)
+        o = size - 1 - i if mirrored else i
+        starts[o] = begin
+        total = 0.0
+        for k in range(taps):
+            w = 1.0 - abs(begin + k + 0.5 - centre) / reach
+            w = max(w, 0.0)
+            weights[o * taps + k] = w
+            total += w
+        total = total_weight / total
+        for k in range(taps):
+            weights[o * taps + k] *= total
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _sum4(
+    w: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, out: np.ndarray
+) -> None:
+    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+    for i in range(len(a)):
+        out[i] = (
+            w0 * np.float32(a[i])
+            + w1 * np.float32(b[i])
+            + w2 * np.float32(c[i])
+            + w3 * np.float32(d[i])
+        )
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _sum2(w: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    w0, w1 = w[0], w[1]
+    for i in range(len(a)):
+        out[i] = w0 * np.float32(a[i]) + w1 * np.float32(b[i])
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _sum3(w: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, out: np.ndarray) -> None:
+    w0, w1, w2 = w[0], w[1], w[2]
+    for i in range(len(a)):
+        out[i] = w0 * np.float32(a[i]) + w1 * np.float32(b[i]) + w2 * np.float32(c[i])
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _sum1(w: np.ndarray, a: np.ndarray, out: np.ndarray) -> None:
+    w0 = w[0]
+    for i in range(len(a)):
+        out[i] = w0 * np.float32(a[i])
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _add2(w: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    w0, w1 = w[0], w[1]
+    for i in range(len(a)):
+        out[i] += w0 * np.float32(a[i]) + w1 * np.float32(b[i])
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _add1(w: np.ndarray, a: np.ndarray, out: np.ndarray) -> None:
+    w0 = w[0]
+    for i in range(len(a)):
+        out[i] += w0 * np.float32(a[i])
+
+
+@njit(nogil=True)
+def sum_rows(rows: np.ndarray, top: int, at: int, end: int, w: np.ndarray, out: np.ndarray) -> None:
+    """out = sum of w[k] rows[top + k, at:end] over the taps that weigh anything."""
+    first, last = 0, len(w)
+    while last > 1 and w[last - 1] == 0:
+        last -= 1
+    while first < last - 1 and w[first] == 0:
+        first += 1
+    n = last - first
+    k = top + first
+    v = w[first:last]
+    if n == 1:
+        _sum1(v, rows[k, at:end], out)
+        return
+    if n == 2:
+        _sum2(v, rows[k, at:end], rows[k + 1, at:end], out)
+        return
+    if n == 3:
+        _sum3(v, rows[k, at:end], rows[k + 1, at:end], rows[k + 2, at:end], out)
+        return
+    _sum4(v, rows[k, at:end], rows[k + 1, at:end], rows[k + 2, at:end], rows[k + 3, at:end], out)
+    done = 4
+    while done + 2 <= n:
+        _add2(v[done:], rows[k + done, at:end], rows[k + done + 1, at:end], out)
+        done += 2
+    if done < n:
+        _add1(v[done:], rows[k + done, at:end], out)
+
+
+@njit(nogil=True)
+def crop_resize(
+    rows: np.ndarray,
+    channels: int,
+    box: tuple[int, int, int, int],
+    size: tuple[int, int],
+    mirrored: tuple[bool, bool],
+    scratch: np.ndarray,
+    places: np.ndarray,
+    out: np.ndarray,
+    first: int,
+    stride: int,
+    plane: int,
+) -> None:
+    """Crop `box` (top, left, height, width) of an image and resize it to `size` (height, width).
+
+    Args:
+        rows: uint8 [h, w channels], the image.
+        mirrored: up and down, left and right.
+        scratch: float32, `crop_floats` of them; places: int32, height and width of the result
+            rounded up to four.
+        out: float32, flat; channel c of pixel (y, x) goes to first + c plane + y stride + x, from 0..255 to
+            [0, 1]. Rows and columns up to the next multiple of four are written, too.
+    """
+    top, left, height, width = box
+    tall, wide = size
+    across = -(-wide // 4) * 4
+    taps_y, taps_x = taps_of(height, tall), taps_of(width, wide)
+    n = width * channels
+    row = scratch[: n + 4]
+    o = n + 4
+    block = scratch[o : o + 16 * width]
+    o += 16 * width
+    weights_y = scratch[o : o + tall * taps_y]
+    o += tall * taps_y
+    weights_x = scratch[o : o + across * taps_x]
+    starts_y, starts_x = places[:tall], places[tall : tall + across]
+    weigh(height, tall, taps_y, mirrored[0], 1.0 / 255.0, starts_y, weights_y)
+    weigh(width, wide, taps_x, mirrored[1], 1.0, starts_x, weights_x)
+    starts_x[wide:] = 0
+    weights_x[wide * taps_x :] = 0
+    for y in range(0, tall, 4):
+        for r in range(min(4, tall - y)):
+            w = weights_y[(y + r) * taps_y : (y + r + 1) * taps_y]
+            sum_rows(
+                rows,
+                top + starts_y[y + r],
+                left * channels,
+                (left + width) * channels,
+                w,
+                row,
+            )
+            spread_pixels(row, channels, width, block, r)
+        resample_block(
+            block,
+            starts_x,
+            weights_x,
+            taps_x,
+            across,
+            out,
+            first + y * stride,
+            stride,
+            plane,
+            channels,
+        )
+
+
+def crop_floats(height: int, width: int, channels: int, size: int) -> int:
+    """Floats of scratch that a crop of at most height x width to at most size x size needs."""
+    taps = 2 * (height // size + 2) + 1 + 2 * (width // size + 2) + 1
+    return width * (channels + 16) + 8 + (size + 4) * taps

@@ -1,0 +1,244 @@
+"""One view of images, all operations of `View` in their order, compiled; see jessl.views.cpu."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, uint64
+
+from jessl.views.kernels import draw as d
+from jessl.views.kernels.blur import blur_row, blur_weights
+from jessl.views.kernels.colour import (
+    BRIGHTNESS,
+    CONTRAST,
+    HUE,
+    SATURATION,
+    grey_sum,
+    jitter_row,
+    lose_colour,
+    normalise_row,
+    round_row,
+    solarize_row,
+)
+from jessl.views.kernels.crop import crop_floats, crop_resize
+from jessl.views.kernels.warp import lay_into, rotate, translate
+
+# what is written: finished float32 views; finished uint8 ones, not normalised; uint8 crops, where
+# all that follows the flips is left to a GPU
+NORMALISED, BYTES, CROPS = range(3)
+
+_LANE_MASK, _LANE_BITS = np.uint64(0xFFFF), np.uint64(16)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def planes_of(size: int) -> tuple[int, int]:
+    """Rows and stride of a scratch plane of a view: room for vectors behind the edges."""
+    return -(-size // 4) * 4, -(-size // 16) * 16
+
+
+def scratch_floats(height: int, width: int, channels: int, size: int) -> int:
+    """Float32 scratch that `render_views` needs for images up to height x width x channels."""
+    rows, stride = planes_of(size)
+    return 8 * rows * stride + 5 * size + 64 + crop_floats(height, width, channels, size)
+
+
+@njit(nogil=True)
+def _crop(
+    image: np.ndarray,
+    p: np.ndarray,
+    size: int,
+    fill: float,
+    planes: np.ndarray,
+    spare: np.ndarray,
+    scratch: np.ndarray,
+    places: np.ndarray,
+) -> None:
+    """Crop, resize, place and flip into `planes` [4, rows, stride], values in [0, 1]."""
+    h, w, channels = image.shape
+    box = (int(p[d.C_TOP]), int(p[d.C_LEFT]), int(p[d.C_HEIGHT]), int(p[d.C_WIDTH]))
+    mirrored = (p[d.C_VFLIP] != 0, p[d.C_FLIP] != 0)
+    placed = p[d.C_PLACE + 2] > 0
+    height = int(p[d.C_PLACE + 2]) if placed else size
+    width = int(p[d.C_PLACE + 3]) if placed else size
+    target = spare if placed else planes
+    crop_resize(
+        image.reshape((h, w * channels)),
+        channels,
+        box,
+        (height, width),
+        mirrored,
+        scratch,
+        places,
+        target.ravel(),
+        0,
+        target.shape[2],
+        target.shape[1] * target.shape[2],
+    )
+    if placed:
+        top, left = int(p[d.C_PLACE]), int(p[d.C_PLACE + 1])
+        if mirrored[0]:
+            top = size - top - height
+        if mirrored[1]:
+            left = size - left - width
+        lay_into(spare, channels, size, (top, left, height, width), fill, planes)
+
+
+@njit(nogil=True)
+def _jitter(
+    planes: np.ndarray, size: int, channels: int, p: np.ndarray, kinds: np.ndarray
+) -> None:
+    """Colour jitter and grayscale; `kinds`: int64 [4], scratch."""
+    factors = p[d.C_FACTORS : d.C_FACTORS + 4]
+    n, contrast_at = 0, -1
+    for k in range(4):
+        kind = int(p[d.C_ORDER + k])
+        active = factors[kind] != (0.0 if kind == HUE else 1.0)
+        if active and (channels == 3 or kind in (BRIGHTNESS, CONTRAST)):
+            if kind == CONTRAST:
+                contrast_at = n
+            kinds[n] = kind
+            n += 1
+    first = max(contrast_at, 0)
+    mean = np.float32(0.0)
+    if contrast_at >= 0:
+        total = 0.0
+        for y in range(size):
+            jitter_row(planes, y, size, channels, kinds[:first], factors, mean)
+            total += grey_sum(planes, y, size, channels)
+        mean = np.float32(total / (size * size))
+    grayed = channels == 3 and p[d.C_GRAY] != 0
+    if n == first and not grayed:
+        return
+    for y in range(size):
+        jitter_row(planes, y, size, channels, kinds[first:n], factors, mean)
+        if grayed:
+            lose_colour(planes[0, y, :size], planes[1, y, :size], planes[2, y, :size])
+
+
+@njit(nogil=True)
+def _add_noise(
+    v: np.ndarray, first: int, sigma: float, seed: np.uint64, normals: np.ndarray
+) -> None:
+    """Noise of elements first, first + 1, ...: see jessl.views.noise."""
+    bits = uint64(0)
+    for i in range(len(v)):
+        e = first + i
+        if i == 0 or e % 4 == 0:
+            bits = d.mix(seed + uint64(e // 4 + 1) * _GOLDEN)
+        lane = (bits >> (_LANE_BITS * uint64(e % 4))) & _LANE_MASK
+        v[i] = min(max(v[i] + np.float32(sigma) * normals[lane], np.float32(0)), np.float32(1))
+
+
+@njit(nogil=True)
+def _finish(
+    planes: np.ndarray,
+    size: int,
+    channels: int,
+    p: np.ndarray,
+    kernel_px: int,
+    mean: np.ndarray,
+    std: np.ndarray,
+    mode: int,
+    line: np.ndarray,
+    normals: np.ndarray,
+    floats: np.ndarray,
+    octets: np.ndarray,
+) -> None:
+    """Blur, solarize, noise, normalise and erase, into floats or octets [c, size, size]."""
+    reach = -1
+    weights = line[4 * size :]
+    if p[d.C_SIGMA] > 0:
+        reach = blur_weights(p[d.C_SIGMA], kernel_px, size, weights)
+    top, left = int(p[d.C_ERASE]), int(p[d.C_ERASE + 1])
+    bottom, right = top + int(p[d.C_ERASE + 2]), left + int(p[d.C_ERASE + 3])
+    seed = uint64(p[d.C_SEED])
+    made = len(floats) if mode == NORMALISED else len(octets)
+    for c in range(channels):
+        for y in range(size):
+            v = planes[c, y, :size]
+            if reach > 0:
+                v = line[:size]
+                blur_row(planes[c], y, size, weights, reach, line[size:], v)
+            if p[d.C_SOLARIZE] != 0:
+                solarize_row(v)
+            if p[d.C_NOISE] > 0:
+                _add_noise(v, (c * size + y) * size, p[d.C_NOISE], seed, normals)
+            # a grey image becomes three equal channels
+            for o in range(c, made if channels == 1 else c + 1):
+                if mode == NORMALISED:
+                    scale = np.float32(1.0) / std[o]
+                    normalise_row(v, scale, -mean[o] * scale, floats[o, y])
+                    if top <= y < bottom:
+                        floats[o, y, left:right] = np.float32(0.0)
+                else:
+                    round_row(v, octets[o, y])
+                    if top <= y < bottom and mode == BYTES:
+                        octets[o, y, left:right] = np.uint8(mean[o] * 255.0 + 0.5)
+
+
+def build(fingerprint: int) -> Any:
+    """Compile `render_views`, or take it from the cache.
+
+    Args:
+        fingerprint: hash of the kernels' sources. numba's cache looks at this file only; what the
+            function closes over counts as well, so that a change elsewhere compiles anew.
+    """
+
+    @njit(
+        "void(u1[:,:,:,::1], i8, f8[:,::1], f8, i8, f4[::1], f4[::1], i8, f4[::1], i4[::1],"
+        "f4[::1], f4[:,:,:,::1], u1[:,:,:,::1])",
+        nogil=True,
+        cache=True,
+    )
+    def render_views(
+        images: np.ndarray,
+        first: int,
+        table: np.ndarray,
+        fill: float,
+        kernel_px: int,
+        mean: np.ndarray,
+        std: np.ndarray,
+        mode: int,
+        scratch: np.ndarray,
+        places: np.ndarray,
+        normals: np.ndarray,
+        floats: np.ndarray,
+        octets: np.ndarray,
+    ) -> None:
+        if fingerprint == 0:
+            return
+        channels = images.shape[3]
+        size = octets.shape[3] if mode != NORMALISED else floats.shape[3]
+        rows, stride = -(-size // 4) * 4, -(-size // 16) * 16
+        area = 4 * rows * stride
+        planes = scratch[:area].reshape((4, rows, stride))
+        spare = scratch[area : 2 * area].reshape((4, rows, stride))
+        line = scratch[2 * area : 2 * area + 5 * size + 64]
+        rest = scratch[2 * area + 5 * size + 64 :]
+        kinds = np.empty(4, np.int64)
+        for j in range(len(images)):
+            p = table[first + j]
+            _crop(images[j], p, size, fill, planes, spare, rest, places)
+            now, other = planes, spare
+            if mode != CROPS:
+                if p[d.C_ANGLE] != 0:
+                    rotate(now, channels, size, p[d.C_ANGLE], fill, other)
+                    now, other = other, now
+                if p[d.C_DOWN] != 0 or p[d.C_RIGHT] != 0:
+                    down, right = int(p[d.C_DOWN]), int(p[d.C_RIGHT])
+                    translate(now, channels, size, down, right, fill, other)
+                    now, other = other, now
+                _jitter(now, size, channels, p, kinds)
+                _finish(
+                    now, size, channels, p, kernel_px, mean, std, mode, line, normals,
+                    floats[first + j], octets[first + j],
+                )  # fmt: skip
+            else:
+                made = octets.shape[1]
+                for c in range(channels):
+                    for y in range(size):
+                        for o in range(c, made if channels == 1 else c + 1):
+                            round_row(now[c, y, :size], octets[first + j, o, y])
+
+    return render_views

@@ -1,0 +1,78 @@
+"""What moves a finished crop: rotation, translation, and laying it into a larger view; compiled."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True)
+def lay_into(
+    source: np.ndarray,
+    channels: int,
+    size: int,
+    place: tuple[int, int, int, int],
+    fill: float,
+    out: np.ndarray,
+) -> None:
+    """Copy the crop into rectangle `place` (top, left, height, width); the rest is `fill`."""
+    top, left, height, width = place
+    for c in range(channels):
+        for y in range(size):
+            out[c, y, :size] = fill
+        for y in range(height):
+            out[c, top + y, left : left + width] = source[c, y, :width]
+
+
+@njit(nogil=True)
+def rotate(
+    source: np.ndarray, channels: int, size: int, degrees: float, fill: float, out: np.ndarray
+) -> None:
+    """Turn counter-clockwise about the centre, bilinear; what lies outside counts as `fill`."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    middle = (size - 1) / 2.0
+    fill32 = np.float32(fill)
+    for y in range(size):
+        for x in range(size):
+            dx, dy = x - middle, y - middle
+            from_x, from_y = cos * dx - sin * dy + middle, sin * dx + cos * dy + middle
+            x0, y0 = math.floor(from_x), math.floor(from_y)
+            ax, ay = np.float32(from_x - x0), np.float32(from_y - y0)
+            x0, y0 = int(x0), int(y0)
+            for c in range(channels):
+                total = np.float32(0.0)
+                for v in range(2):
+                    wy = ay if v else np.float32(1.0) - ay
+                    for u in range(2):
+                        wx = ax if u else np.float32(1.0) - ax
+                        xx, yy = x0 + u, y0 + v
+                        if 0 <= xx < size and 0 <= yy < size:
+                            total += wy * wx * source[c, yy, xx]
+                        else:
+                            total += wy * wx * fill32
+                out[c, y, x] = total
+
+
+@njit(nogil=True)
+def translate(
+    source: np.ndarray,
+    channels: int,
+    size: int,
+    down: int,
+    right: int,
+    fill: float,
+    out: np.ndarray,
+) -> None:
+    """Shift by whole pixels; what comes in from outside is `fill`."""
+    for c in range(channels):
+        for y in range(size):
+            from_y = y - down
+            if 0 <= from_y < size:
+                for x in range(size):
+                    from_x = x - right
+                    inside = 0 <= from_x < size
+                    out[c, y, x] = source[c, from_y, from_x] if inside else fill
+            else:
+                out[c, y, :size] = fill

@@ -1,0 +1,25 @@
+"""Gaussian noise that a seed and a place determine: the same on every path and machine.
+
+Element e of a view [c, s, s] (flattened) gets normal[(h >> 16 (e mod 4)) mod 2^16], with
+h = mix64(seed + (e div 4 + 1) GOLDEN) and `normal` the table below.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+
+@cache
+def normal_table() -> np.ndarray:
+    """Float32 [65536], not to be written into: the quantiles (i + 1/2) / 65536 of N(0, 1).
+
+    A number drawn from it differs from a normal one by less than 1e-5 in distribution
+    (Kolmogorov's distance); its largest is 4.17.
+    """
+    from scipy.special import ndtri
+
+    table: np.ndarray = ndtri((np.arange(65536) + 0.5) / 65536).astype(np.float32)
+    table.flags.writeable = False
+    return table

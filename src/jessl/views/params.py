@@ -1,0 +1,123 @@
+"""Parameters of views: their names, their units, and the table that the kernels read.
+
+Inside, the parameters of k views of n images are one table float64 [k, n, len(COLUMNS)]; outside,
+a dictionary of arrays for each view. Both say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jessl.names import unknown
+
+Params = dict[str, np.ndarray]
+
+# name in the dictionary -> (type, neutral value); the order is that of the columns.
+#   crop_*_px        the box of the image that is cropped; place_*_px: where in the view it lies,
+#                    after resizing (a height of 0 stands for the whole view)
+#   apart            whether the crop kept clear of the view it was to be apart from
+#   flipped, vflipped  horizontally and vertically
+#   rotation_degrees counter-clockwise, about the centre
+#   shift_*_px       translation
+#   *_factor         1 = unchanged
+#   hue_shift        in turns of the hue circle
+#   jitter_order     int64 [n, 4]: which of brightness 0, contrast 1, saturation 2, hue 3 comes
+#                    first, second, ...
+#   blur_sigma_px    0 = no blur
+#   noise_sigma      in units of the pixel range [0, 1]; noise_seed: of its pixels
+#   erase_*_px       the rectangle that is erased; a height of 0: none
+NAMES: dict[str, tuple[type, float]] = {
+    "crop_top_px": (int, 0),
+    "crop_left_px": (int, 0),
+    "crop_height_px": (int, 0),
+    "crop_width_px": (int, 0),
+    "place_top_px": (int, 0),
+    "place_left_px": (int, 0),
+    "place_height_px": (int, 0),
+    "place_width_px": (int, 0),
+    "apart": (bool, 0),
+    "flipped": (bool, 0),
+    "vflipped": (bool, 0),
+    "rotation_degrees": (float, 0),
+    "shift_down_px": (int, 0),
+    "shift_right_px": (int, 0),
+    "brightness_factor": (float, 1),
+    "contrast_factor": (float, 1),
+    "saturation_factor": (float, 1),
+    "hue_shift": (float, 0),
+    "jitter_order": (int, 0),
+    "grayed": (bool, 0),
+    "blur_sigma_px": (float, 0),
+    "solarized": (bool, 0),
+    "noise_sigma": (float, 0),
+    "noise_seed": (int, 0),
+    "erase_top_px": (int, 0),
+    "erase_left_px": (int, 0),
+    "erase_height_px": (int, 0),
+    "erase_width_px": (int, 0),
+}
+_ORDER = "jitter_order"
+COLUMNS: tuple[str, ...] = tuple(
+    column
+    for name in NAMES
+    for column in ([f"{name}_{k}" for k in range(4)] if name == _ORDER else [name])
+)
+COLUMN = {name: k for k, name in enumerate(COLUMNS)}
+_NEUTRAL = np.array(
+    [
+        float(column[-1]) if column.startswith(_ORDER) else NAMES[column][1] for column in COLUMNS
+    ]
+)
+_BOX = ("crop_top_px", "crop_left_px", "crop_height_px", "crop_width_px")
+
+
+def neutral_table(k: int, n: int) -> np.ndarray:
+    """Float64 [k, n, columns]: nothing done, and no box yet."""
+    table = np.empty((k, n, len(COLUMNS)))
+    table[:] = _NEUTRAL
+    return table
+
+
+def as_params(table: np.ndarray) -> list[Params]:
+    """A dictionary for each view of a table [k, n, columns]; units stand in the names."""
+    out: list[Params] = []
+    for rows in table:
+        params: Params = {}
+        for name, (kind, _) in NAMES.items():
+            if name == _ORDER:
+                at = COLUMN[f"{_ORDER}_0"]
+                params[name] = rows[:, at : at + 4].astype(np.int64)
+            else:
+                column = rows[:, COLUMN[name]]
+                params[name] = column.astype(np.int64 if kind is int else kind)
+        out.append(params)
+    return out
+
+
+def as_table(params: Sequence[Params]) -> np.ndarray:
+    """The table [k, n, columns] of dictionaries; a parameter that is not named is neutral.
+
+    Raises:
+        ValueError: for an unknown name, a missing box, or arrays of unlike length.
+    """
+    if not params:
+        raise ValueError("params: a dictionary for each view wanted, none came")
+    n = len(next(iter(params[0].values()), ()))
+    table = neutral_table(len(params), n)
+    for rows, named in zip(table, params, strict=True):
+        for name in _BOX:
+            if name not in named:
+                raise ValueError(f"params: {name} is missing")
+        for name, values in named.items():
+            if name not in NAMES:
+                raise ValueError(unknown("parameter of a view", name, list(NAMES)))
+            if len(values) != n:
+                raise ValueError(f"params: {name} has {len(values)} values for {n} images")
+            if name == _ORDER:
+                at = COLUMN[f"{_ORDER}_0"]
+                rows[:, at : at + 4] = values
+            else:
+                rows[:, COLUMN[name]] = values
+    return table
