@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import os
-import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from jessl.data.sources import Source, UnreadableImage, open_source
+from jessl.data.filling import Filler, Filling, Painter, chunks
+from jessl.data.order import epoch_order
+from jessl.data.ring import Ring
+from jessl.data.sources import Source, open_source
 from jessl.names import one_of
 
 if TYPE_CHECKING:
     import torch
 
-# batches that are being made ahead of the one in use
-_PREFETCH = 2
+# share of a GPU's free memory that the images of an array may take
+_RESIDENT_SHARE = 0.25
 
 
 class _Views(Protocol):
     """What the loader asks of a recipe of views."""
 
-    def sample(
-        self, ids: np.ndarray, epoch: int, seed: int, heights: np.ndarray, widths: np.ndarray
-    ) -> list[dict[str, np.ndarray]]: ...
+    def __len__(self) -> int: ...
 
-    def apply(
-        self, images: np.ndarray | Sequence[np.ndarray], params: Sequence[dict[str, np.ndarray]]
-    ) -> list[torch.Tensor]: ...
+    def painter(
+        self, channels: int = 3, *, octets: bool = False, crops_only: bool = False
+    ) -> Painter: ...
+
+    def blank(self, n: int) -> np.ndarray: ...
+
+    def named(self, table: np.ndarray) -> list[dict[str, np.ndarray]]: ...
+
+    def finish(self, crops: Sequence[torch.Tensor], table: np.ndarray) -> list[torch.Tensor]: ...
+
+    def apply_on_device(self, images: torch.Tensor, table: np.ndarray) -> list[torch.Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -39,10 +48,12 @@ class Batch:
     """Views of a batch of images.
 
     Attributes:
-        views: k tensors float32 [batch, 3, size, size], normalised.
+        views: k tensors float32 [batch, 3, size, size], normalised; uint8 ones, not normalised,
+            where the loader was asked for them.
         ids: int64 [batch], stable ids of the images.
         labels: int64 [batch], -1 where missing; None when the source has none.
-        params: per view the parameters of its operations, None unless asked for.
+        params: per view the parameters of its operations (`jessl.views.params`), None unless
+            asked for.
     """
 
     views: list[torch.Tensor]
@@ -63,12 +74,15 @@ class Loader:
 
     An image that cannot be read is replaced by the next readable one of the order (or left out,
     see `unreadable`) and noted in `skipped`.
+
+    Memory: `prefetch` + 2 batches of views at most while no older batch is kept. The memory of a
+    batch is used again only when its tensors are gone.
     """
 
     def __init__(
         self,
         source: Source | Any,
-        views: _Views,
+        views: _Views | Callable[[int], _Views],
         batch_size: int,
         *,
         seed: int = 0,
@@ -77,39 +91,57 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         shuffle: bool = True,
+        window: int | None = None,
         drop_last: bool = False,
         unreadable: str = "replace",
         return_params: bool = False,
+        prefetch: int = 2,
+        dtype: str = "float32",
+        augment: str | None = None,
     ) -> None:
         """
         Args:
             source: a Source or anything `open_source` accepts.
-            views: what is made of each image (`jessl.views.presets`).
+            views: what is made of each image (`jessl.views.presets`); or a function of the epoch
+                that says so, for a resolution that grows: `lambda e: views.resized(128 + 2 * e)`.
             batch_size: images a batch and rank.
             seed: of order and views.
             workers: threads; None: the cores of the machine, at most 8.
             device: where the views are put.
             rank, world: which share of the images this process sees.
             shuffle: a new order each epoch; False: the order of the source.
+            window: of tar shards larger than memory: permute the shards, and the images inside
+                of windows of so many, instead of all images; None: all images.
             drop_last: leave out what does not fill a batch.
             unreadable: "replace" keeps the batch full, "drop" leaves the image out.
             return_params: put the parameters of the views into `Batch.params`.
+            prefetch: batches made ahead of the one in use.
+            dtype: "float32" for normalised views, "uint8" for views that are not normalised.
+            augment: "cpu" makes views in threads; "device" crops in threads, sends uint8 and
+                leaves the rest to the device (or all of it, where the images are one array that
+                fits into a quarter of its free memory). None: "device" on a GPU, else "cpu".
 
         Raises:
-            ValueError: for a batch size below 1, a rank outside 0..world-1, or a source with
-                fewer images than one batch on every rank when `drop_last`.
+            ValueError: for a batch size below 1, a rank outside 0..world-1, a window without
+                shards, or a source with fewer images than one batch on every rank when `drop_last`.
         """
         self.source = open_source(source)
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        for name, value in (("batch_size", batch_size), ("workers", workers), ("window", window)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if prefetch < 0:
+            raise ValueError(f"prefetch must not be negative, got {prefetch}")
         if not 0 <= rank < world:
             raise ValueError(f"rank must be in 0..{world - 1}, got {rank}")
-        if workers is not None and workers < 1:
-            raise ValueError(f"workers must be at least 1, got {workers}")
         if drop_last and len(self.source) < batch_size * world:
             raise ValueError(
                 f"batch_size {batch_size} on {world} processes needs {batch_size * world} images; "
                 f"{self.source.name} has {len(self.source)}"
+            )
+        if window is not None and self.source.segments is None:
+            raise ValueError(
+                f"window: only tar shards are read in windows; {self.source.name} is none, "
+                "leave window out"
             )
         self.views = views
         self.batch_size = batch_size
@@ -119,13 +151,27 @@ class Loader:
         self.rank = rank
         self.world = world
         self.shuffle = shuffle
+        self.window = window
         self.drop_last = drop_last
         self.unreadable = one_of("unreadable", unreadable, ("replace", "drop"))
         self.return_params = return_params
-        self._epoch = 0
+        self.prefetch = prefetch
+        self.dtype = one_of("dtype", dtype, ("float32", "uint8"))
+        on_gpu = str(device).split(":")[0] == "cuda"
+        self.augment = one_of(
+            "augment", augment or ("device" if on_gpu and dtype == "float32" else "cpu"),
+            ("cpu", "device"),
+        )  # fmt: skip
+        if self.augment == "device" and dtype == "uint8":
+            raise ValueError("dtype: views that a device makes are float32, uint8 came")
         self.skipped: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._pinned = on_gpu
+        self._epoch = 0
         self._next = 0
+        self._rings: dict[tuple[int, ...], Ring] = {}
+        self._resident: torch.Tensor | None = None
+        self._waited_seconds = 0.0
+        self._seconds = 0.0
 
     @property
     def epoch(self) -> int:
@@ -135,6 +181,15 @@ class Loader:
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._epoch, self._next = epoch, 0
+
+    @property
+    def stalled(self) -> float:
+        """Share of the time since the iteration began that its consumer waited for batches.
+
+        Near 0 the loader keeps up; near 1 it is what the training waits for. The wait for the
+        first batch of an epoch is part of it.
+        """
+        return self._waited_seconds / self._seconds if self._seconds else 0.0
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
@@ -155,108 +210,149 @@ class Loader:
 
     def order(self, epoch: int) -> np.ndarray:
         """Indices of this rank in an epoch, in order: int64."""
-        n = len(self.source)
-        if self.shuffle:
-            generator = np.random.Generator(np.random.Philox(key=[self.seed % 2**64, epoch]))
-            order = generator.permutation(n)
-        else:
-            order = np.arange(n)
+        order = epoch_order(
+            len(self.source),
+            seed=self.seed,
+            epoch=epoch,
+            shuffle=self.shuffle,
+            window=self.window,
+            segments=self.source.segments,
+        )
         if self.drop_last:
             step = self.batch_size * self.world
-            order = order[: n // step * step]
+            order = order[: len(order) // step * step]
         return order[self.rank :: self.world]
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, start = self.epoch, self._next
-        order = self.order(epoch)
+        views = self.views(epoch) if callable(self.views) else self.views
+        filler, together = self._filler(views, epoch)
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="jessl-loader")
-        waiting: deque[Future[Batch | None]] = deque()
+        making: deque[tuple[Filling, list[Future[None]]]] = deque()
+        flying: deque[tuple[Any, list[torch.Tensor]]] = deque()
+        todo = deque(range(start, len(self)))
+        self._waited_seconds = self._seconds = 0.0
+        since = time.perf_counter()
         try:
-            ahead = max(_PREFETCH, self.workers)
-            todo = iter(range(start, len(self)))
-            for k in todo:
-                waiting.append(pool.submit(self._batch, order, k, epoch))
-                if len(waiting) >= ahead:
-                    break
-            k = start
-            while waiting:
-                batch = waiting.popleft().result()
-                for following in todo:
-                    waiting.append(pool.submit(self._batch, order, following, epoch))
-                    break
-                k += 1
-                self._next = k
-                if batch is not None:
-                    yield self._on_device(batch)
+            for k in range(start, len(self)):
+                while todo and len(making) <= self.prefetch:
+                    batch = self._blank(views, filler, todo.popleft())
+                    shares = chunks(len(batch), self.workers, together=together)
+                    making.append((batch, [pool.submit(filler.fill, batch, *s) for s in shares]))
+                asked = time.perf_counter()
+                batch, parts = making.popleft()
+                for part in parts:
+                    part.result()
+                done = self._done(views, batch, flying)
+                del batch, parts  # the caller alone decides how long the memory is held
+                now = time.perf_counter()
+                self._waited_seconds += now - asked
+                self._seconds = now - since
+                self._next = k + 1
+                if done is not None:
+                    yield done
+                    done = None
+                self._seconds = time.perf_counter() - since
             self.epoch = epoch + 1
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _batch(self, order: np.ndarray, k: int, epoch: int) -> Batch | None:
-        """Batch k of an epoch; None when none of its images can be read."""
+    def _filler(self, views: _Views, epoch: int) -> tuple[Filler, bool]:
+        """What fills the batches of an epoch, and whether the images are rows of one array."""
+        rows = self.source.rows(np.arange(min(1, len(self.source))))
+        channels = 3 if rows is None or rows.shape[3] in (1, 3) else rows.shape[3]
+        on_device = self.augment == "device"
+        if on_device and rows is not None and self._resident is None:
+            self._resident = self._moved_whole(rows.nbytes * len(self.source))
+        painter = views.painter(channels, octets=self.dtype == "uint8", crops_only=on_device)
+        self._rings = {
+            shape: ring for shape, ring in self._rings.items() if ring.dtype == painter.dtype
+        }
+        filler = Filler(
+            self.source,
+            painter,
+            self.order(epoch),
+            seed=self.seed,
+            epoch=epoch,
+            replace=self.unreadable == "replace",
+            skipped=self.skipped,
+            painted=self._resident is None,
+        )
+        return filler, rows is not None
+
+    def _blank(self, views: _Views, filler: Filler, k: int) -> Filling:
+        """Batch k of an epoch, nothing in it yet."""
+        place = k * self.batch_size
+        n = min(self.batch_size, len(filler.order) - place)
+        out = []
+        for shape in filler.painter.shapes if filler.painted else ():
+            whole = (self.batch_size, *shape)
+            if whole not in self._rings:
+                self._rings[whole] = Ring(whole, filler.painter.dtype, pinned=self._pinned)
+            out.append(self._rings[whole].lend()[:n])
+        return Filling(
+            place=place,
+            indices=np.full(n, -1, np.int64),
+            ids=np.zeros(n, np.int64),
+            sizes=np.zeros((2, n), np.int64),
+            table=views.blank(n),
+            out=out,
+        )
+
+    def _done(
+        self,
+        views: _Views,
+        batch: Filling,
+        flying: deque[tuple[Any, list[torch.Tensor]]],
+    ) -> Batch | None:
+        """A filled batch as the caller gets it; None when none of its images could be read."""
         import torch
 
-        indices = order[k * self.batch_size : (k + 1) * self.batch_size]
-        images, indices = self._read(order, indices, k * self.batch_size)
-        if not len(indices):
+        read = batch.indices >= 0
+        if not read.any():
             return None
-        ids = self.source.ids[indices]
-        if isinstance(images, np.ndarray):
-            heights = np.full(len(ids), images.shape[1])
-            widths = np.full(len(ids), images.shape[2])
+        out, table = batch.out, batch.table
+        if not read.all():
+            kept = torch.from_numpy(np.flatnonzero(read))
+            out, table = [x[kept] for x in out], table[:, read]
+        indices = batch.indices[read]
+        if self._resident is not None:
+            at = torch.from_numpy(indices).to(self._resident.device)
+            out = views.apply_on_device(self._resident[at], table)
         else:
-            heights = np.array([image.shape[0] for image in images])
-            widths = np.array([image.shape[1] for image in images])
-        params = self.views.sample(ids, epoch, self.seed, heights, widths)
+            out = self._on_device(out, flying)
+            if self.augment == "device":
+                out = views.finish(out, table)
         labels = self.source.labels
         return Batch(
-            views=self.views.apply(images, params),
-            ids=torch.from_numpy(np.array(ids)),
+            views=out,
+            ids=torch.from_numpy(batch.ids[read]),
             labels=None if labels is None else torch.from_numpy(labels[indices]),
-            params=params if self.return_params else None,
+            params=views.named(table) if self.return_params else None,
         )
 
-    def _read(
-        self, order: np.ndarray, indices: np.ndarray, place: int
-    ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray]:
-        """Images of a batch and the indices that they have in the end."""
-        together = self.source.rows(indices)
-        if together is not None:
-            return together, indices
-        images, kept = [], []
-        for offset in range(len(indices)):
-            # replacements come from behind the batch, so that none is in it twice
-            found = self._first_readable(order, place + offset, place + len(indices) + offset)
-            if found is not None:
-                kept.append(found[0])
-                images.append(found[1])
-        return images, np.array(kept, dtype=np.int64)
-
-    def _first_readable(
-        self, order: np.ndarray, place: int, spare: int
-    ) -> tuple[int, np.ndarray] | None:
-        """The image at a place of the order or, when replacing, the first readable from `spare`."""
-        spares = range(spare, spare + len(order)) if self.unreadable == "replace" else range(0)
-        for at in (place, *spares):
-            index = int(order[at % len(order)])
-            try:
-                return index, self.source.read(index)
-            except UnreadableImage as error:
-                with self._lock:
-                    self.skipped[error.where] = error.reason
-        if self.unreadable == "replace":
-            where, reason = next(iter(self.skipped.items()))
-            raise ValueError(
-                f"not one image of {self.source.name} can be read; the first: {where}: {reason}"
-            )
-        return None
-
-    def _on_device(self, batch: Batch) -> Batch:
+    def _on_device(
+        self, out: list[torch.Tensor], flying: deque[tuple[Any, list[torch.Tensor]]]
+    ) -> list[torch.Tensor]:
+        """Copies on the device; page-locked ones stay in `flying` until they have been copied."""
         if str(self.device) == "cpu":
-            return batch
-        return Batch(
-            views=[v.to(self.device, non_blocking=True) for v in batch.views],
-            ids=batch.ids,
-            labels=batch.labels,
-            params=batch.params,
-        )
+            return out
+        moved = [x.to(self.device, non_blocking=True) for x in out]
+        if self._pinned:
+            import torch
+
+            event = torch.cuda.Event()
+            event.record()
+            flying.append((event, out))
+            while flying and flying[0][0].query():
+                flying.popleft()
+        return moved
+
+    def _moved_whole(self, size_bytes: int) -> torch.Tensor | None:
+        """All images of an array on the device, where they fit."""
+        import torch
+
+        if self._pinned and size_bytes > _RESIDENT_SHARE * torch.cuda.mem_get_info(self.device)[0]:
+            return None
+        rows = self.source.rows(np.arange(len(self.source)))
+        return torch.from_numpy(rows).to(self.device)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jessl.views.noise import normal_table
-from jessl.views.recipe import View, Views
+from jessl.views.recipe import Views
+from jessl.views.sample import recipe_rows, states
 
 if TYPE_CHECKING:
     import torch
@@ -48,12 +48,13 @@ def apply_views(
         )
     channels = channels_made(images)
     check_boxes(views, images, table)
+    painter = Painter(views, channels)
     out = [np.empty((n, channels, v.size, v.size), np.float32) for v in views.recipes]
     if isinstance(images, np.ndarray):
-        render(views, images, 0, table, out)
+        painter.paint(images, 0, table, out)
     else:
         for k, image in enumerate(images):
-            render(views, image[None], k, table, out)
+            painter.paint(image[None], k, table, out)
     return [torch.from_numpy(x) for x in out]
 
 
@@ -73,9 +74,7 @@ def channels_made(images: np.ndarray | Sequence[np.ndarray]) -> int:
     )
 
 
-def check_boxes(
-    views: Views, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray
-) -> None:
+def check_boxes(views: Views, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray) -> None:
     """Refuse parameters that would read outside an image or write outside a view."""
     shapes = np.array([image.shape[:2] for image in images], dtype=np.float64).reshape(-1, 2)
     for view, p in zip(views.recipes, table, strict=True):
@@ -94,74 +93,105 @@ def check_boxes(
             )
 
 
-def render(
-    views: Views,
-    images: np.ndarray,
-    first: int,
-    table: np.ndarray,
-    out: Sequence[np.ndarray],
-    *,
-    crops_only: bool = False,
-) -> None:
-    """Write the views of images into rows first, first + 1, ... of `out`; releases Python's lock.
+class Painter:
+    """A recipe made ready for the kernels: draws parameters and paints views, from many threads.
 
     Args:
-        images: uint8 [m, h, w, c].
-        first: row of `table` and `out` that belongs to the first image.
-        table: float64 [k, n, columns]; boxes must lie inside the images (`check_boxes`).
-        out: an array [n, channels, size, size] for each view: float32 for normalised views, or
-            uint8, which is not normalised.
-        crops_only: uint8: leave all that follows the flips to a GPU (`jessl.views.gpu`).
+        views: the recipe.
+        channels: of the views; 3 for images of one channel, which become three equal ones.
+        octets: uint8 views that are not normalised, instead of float32 ones that are.
+        crops_only: uint8 crops; all that follows the flips is left to `jessl.views.gpu`.
     """
-    from jessl.views.kernels import compiled
-    from jessl.views.kernels.render import BYTES, CROPS, NORMALISED
 
-    kernel = compiled().render
-    if not images.flags.c_contiguous or not images.flags.writeable:
-        images = images.copy()
-    for k, view in enumerate(views.recipes):
-        floats = out[k].dtype == np.float32
-        kernel(
-            images,
-            first,
-            table[k],
-            view.fill,
-            view.kernel_px,
-            *_normalisation(views, out[k].shape[1]),
-            NORMALISED if floats else (CROPS if crops_only else BYTES),
-            *_scratch(view, images.shape),
-            _normals(),
-            out[k] if floats else _NO_FLOATS,
-            _NO_OCTETS if floats else out[k],
-        )
+    def __init__(
+        self, views: Views, channels: int = 3, *, octets: bool = False, crops_only: bool = False
+    ) -> None:
+        from jessl.views.kernels import compiled
+        from jessl.views.kernels.render import BYTES, CROPS, NORMALISED
+
+        if len(views.mean) != channels:
+            raise ValueError(
+                f"mean and std need {channels} numbers for images of {channels} channels, "
+                f"got {len(views.mean)}"
+            )
+        self.views = views
+        self.shapes = tuple((channels, v.size, v.size) for v in views.recipes)
+        self.dtype = np.uint8 if octets or crops_only else np.float32
+        self._floats = self.dtype == np.float32
+        self._mode = CROPS if crops_only else (BYTES if octets else NORMALISED)
+        self._kernels = compiled()
+        self._recipes = recipe_rows(views)
+        self._mean = np.array(views.mean, np.float32)
+        self._std = np.array(views.std, np.float32)
+        self._normals = normal_table().copy()  # the kernels take what may be written into
+
+    def draw(
+        self,
+        table: np.ndarray,
+        ids: np.ndarray,
+        epoch: int,
+        seed: int,
+        sizes: np.ndarray,
+        start: int,
+        stop: int,
+    ) -> None:
+        """Draw rows start..stop-1 of a neutral table [k, n, columns].
+
+        Args:
+            ids: int64 [n]; sizes: int64 [2, n], heights and widths of the images in pixels.
+        """
+        states_ = states(seed, epoch, len(self.shapes))
+        self._kernels.draw(table, self._recipes, states_, ids, sizes[0], sizes[1], start, stop)
+
+    def paint(
+        self, images: np.ndarray, first: int, table: np.ndarray, out: Sequence[np.ndarray]
+    ) -> None:
+        """Write the views of images into rows first, first + 1, ... of `out`.
+
+        Args:
+            images: uint8 [m, h, w, c].
+            first: row of `table` and `out` that belongs to the first image.
+            table: float64 [k, n, columns]; boxes must lie inside the images (`check_boxes`).
+            out: an array [n, *shape] of `dtype` for each view.
+        """
+        made = self.shapes[0][0]
+        if images.shape[3] not in (made, 1 if made == 3 else made) or 0 in images.shape:
+            raise ValueError(
+                f"images of {images.shape[1]}x{images.shape[2]} pixels and {images.shape[3]} "
+                f"channels cannot become views of {made} channels"
+            )
+        if not images.flags.c_contiguous or not images.flags.writeable:
+            images = images.copy()
+        for k, view in enumerate(self.views.recipes):
+            floats, places = _scratch(view.size, images.shape)
+            self._kernels.render(
+                images,
+                first,
+                table[k],
+                view.fill,
+                view.kernel_px,
+                self._mean,
+                self._std,
+                self._mode,
+                floats,
+                places,
+                self._normals,
+                out[k] if self._floats else _NO_FLOATS,
+                _NO_OCTETS if self._floats else out[k],
+            )
 
 
-@lru_cache(maxsize=16)
-def _normalisation(views: Views, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    if len(views.mean) != channels:
-        raise ValueError(
-            f"mean and std need {channels} numbers for images of {channels} channels, "
-            f"got {len(views.mean)}"
-        )
-    return np.array(views.mean, np.float32), np.array(views.std, np.float32)
-
-
-@lru_cache(maxsize=1)
-def _normals() -> np.ndarray:
-    return normal_table().copy()  # the kernels take arrays that may be written into
-
-
-def _scratch(view: View, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _scratch(size: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Scratch of this thread that is large enough: float32 and int32."""
     from jessl.views.kernels.render import scratch_floats
 
-    needed = scratch_floats(shape[1], shape[2], shape[3], view.size)
+    needed = scratch_floats(shape[1], shape[2], shape[3], size)
     if needed > _KEPT_FLOATS:
-        return np.empty(needed, np.float32), np.empty(2 * view.size + 8, np.int32)
+        return np.empty(needed, np.float32), np.empty(2 * size + 8, np.int32)
     floats: np.ndarray | None = getattr(_local, "floats", None)
     if floats is None or len(floats) < needed:
         floats = _local.floats = np.empty(needed, np.float32)
     places: np.ndarray | None = getattr(_local, "places", None)
-    if places is None or len(places) < 2 * view.size + 8:
-        places = _local.places = np.empty(2 * view.size + 8, np.int32)
+    if places is None or len(places) < 2 * size + 8:
+        places = _local.places = np.empty(2 * size + 8, np.int32)
     return floats, places

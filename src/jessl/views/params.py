@@ -66,9 +66,7 @@ COLUMNS: tuple[str, ...] = tuple(
 )
 COLUMN = {name: k for k, name in enumerate(COLUMNS)}
 _NEUTRAL = np.array(
-    [
-        float(column[-1]) if column.startswith(_ORDER) else NAMES[column][1] for column in COLUMNS
-    ]
+    [float(column[-1]) if column.startswith(_ORDER) else NAMES[column][1] for column in COLUMNS]
 )
 _BOX = ("crop_top_px", "crop_left_px", "crop_height_px", "crop_width_px")
 

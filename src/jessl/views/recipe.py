@@ -14,6 +14,7 @@ from jessl.names import one_of, unknown
 if TYPE_CHECKING:
     import torch
 
+    from jessl.views.cpu import Painter
     from jessl.views.params import Params
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -261,6 +262,44 @@ class Views:
 
         return apply_views(self, images, as_table(params))
 
+    def painter(
+        self, channels: int = 3, *, octets: bool = False, crops_only: bool = False
+    ) -> Painter:
+        """This recipe made ready for the kernels, for loops that fill buffers of their own."""
+        from jessl.views.cpu import Painter
+
+        return Painter(self, channels, octets=octets, crops_only=crops_only)
+
+    def blank(self, n: int) -> np.ndarray:
+        """A table for n images in which nothing is drawn yet: float64 [k, n, columns]."""
+        from jessl.views.params import neutral_table
+
+        return neutral_table(len(self), n)
+
+    def named(self, table: np.ndarray) -> list[Params]:
+        """A table as a dictionary for each view."""
+        from jessl.views.params import as_params
+
+        return as_params(table)
+
+    def finish(self, crops: Sequence[torch.Tensor], table: np.ndarray) -> list[torch.Tensor]:
+        """Views on a device from the crops of `painter(crops_only=True)`; see `views.gpu`."""
+        from jessl.views.gpu import finish_view
+
+        return [
+            finish_view(view, x, rows, self.mean, self.std)
+            for view, x, rows in zip(self.recipes, crops, table, strict=True)
+        ]
+
+    def apply_on_device(self, images: torch.Tensor, table: np.ndarray) -> list[torch.Tensor]:
+        """Views of images uint8 [n, h, w, c] that lie on a device; see `views.gpu`."""
+        from jessl.views.gpu import apply_view
+
+        return [
+            apply_view(view, images, rows, self.mean, self.std)
+            for view, rows in zip(self.recipes, table, strict=True)
+        ]
+
     def as_dict(self) -> dict[str, Any]:
         """The recipe as data, for TOML or JSON: only what differs from the defaults."""
         out: dict[str, Any] = {"views": [_differing(view) for view in self.recipes]}
@@ -283,7 +322,9 @@ class Views:
                 raise ValueError(unknown("entry of views", name, known))
         views = data.get("views")
         if not isinstance(views, list) or not all(isinstance(v, dict) for v in views):
-            raise ValueError("views: a list of tables wanted, one for each view ([[views]] in TOML)")
+            raise ValueError(
+                "views: a list of tables wanted, one for each view ([[views]] in TOML)"
+            )
         rest = {k: tuple(data[k]) for k in ("mean", "std") if k in data}
         return cls(tuple(_view(v) for v in views), **rest, n_global=data.get("n_global"))
 

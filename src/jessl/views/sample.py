@@ -77,7 +77,6 @@ def recipe_row(view: View) -> list[float]:
     ]
 
 
-@lru_cache(maxsize=64)
 def recipe_rows(views: Views) -> np.ndarray:
     """Float64 [k, numbers of a recipe]."""
     return np.array([recipe_row(view) for view in views.recipes], dtype=np.float64)
@@ -98,25 +97,9 @@ def sample_table(
         epoch, seed: what the draw depends on besides the ids.
         heights, widths: int [n], sizes of the images, pixels, at least 1.
     """
-    table = neutral_table(len(views), len(ids))
-    draw_into(table, views, ids, epoch, seed, heights, widths, 0, len(ids))
-    return table
-
-
-def draw_into(
-    table: np.ndarray,
-    views: Views,
-    ids: np.ndarray,
-    epoch: int,
-    seed: int,
-    heights: np.ndarray,
-    widths: np.ndarray,
-    start: int,
-    stop: int,
-) -> None:
-    """Draw rows start..stop-1 of a table whose rows are neutral; the lock of Python is released."""
     from jessl.views.kernels import compiled
 
+    table = neutral_table(len(views), len(ids))
     compiled().draw(
         table,
         recipe_rows(views),
@@ -124,6 +107,7 @@ def draw_into(
         np.ascontiguousarray(ids, np.int64),
         np.ascontiguousarray(heights, np.int64),
         np.ascontiguousarray(widths, np.int64),
-        start,
-        stop,
+        0,
+        len(ids),
     )
+    return table

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numba import njit
 
-_FAST = {"contract", "reassoc", "nsz", "arcp"}
+from jessl.views.kernels.simd import symmetric_sum
 
-# what lies further out than this many sigmas weighs less than 1e-5 in all (3e-6 of a pixel)
-_REACH_SIGMAS = 4.5
+# what lies further out than this many sigmas weighs 6e-5 of a pixel's neighbourhood
+_REACH_SIGMAS = 4.0
 
 
 @njit(nogil=True)
@@ -18,51 +18,16 @@ def blur_weights(sigma: float, kernel_px: int, size: int, weights: np.ndarray) -
     """Fill weights[0], [1], ... of the middle tap and its neighbours; the number of neighbours.
 
     The kernel is cut to the widest that reflection allows, 2 size - 1 taps, and where its taps
-    weigh nothing; the taps are those of the whole kernel.
+    weigh nothing, and normalised.
     """
     half = min(kernel_px // 2, size - 1)
-    total = 0.0
-    for k in range(half, 0, -1):
+    reach = min(half, math.ceil(_REACH_SIGMAS * sigma))
+    total = 1.0
+    for k in range(1, reach + 1):
         total += 2.0 * math.exp(-0.5 * (k / sigma) ** 2)
-    total += 1.0
-    reach = min(half, int(math.ceil(_REACH_SIGMAS * sigma)))
     for k in range(reach + 1):
         weights[k] = math.exp(-0.5 * (k / sigma) ** 2) / total
     return reach
-
-
-@njit(nogil=True, fastmath=_FAST)
-def _begin(w: np.float32, a: np.ndarray, out: np.ndarray) -> None:
-    for i in range(len(a)):
-        out[i] = w * a[i]
-
-
-@njit(nogil=True, fastmath=_FAST)
-def _begin3(
-    w: np.float32, a: np.ndarray, w1: np.float32, b: np.ndarray, c: np.ndarray, out: np.ndarray
-) -> None:
-    for i in range(len(a)):
-        out[i] = w * a[i] + w1 * (b[i] + c[i])
-
-
-@njit(nogil=True, fastmath=_FAST)
-def _add_pair(w: np.float32, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    for i in range(len(a)):
-        out[i] += w * (a[i] + b[i])
-
-
-@njit(nogil=True, fastmath=_FAST)
-def _add_pairs(
-    w: np.float32,
-    a: np.ndarray,
-    b: np.ndarray,
-    w1: np.float32,
-    c: np.ndarray,
-    d: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    for i in range(len(a)):
-        out[i] += w * (a[i] + b[i]) + w1 * (c[i] + d[i])
 
 
 @njit(nogil=True)
@@ -73,57 +38,34 @@ def _reflected(place: int, size: int) -> int:
 
 @njit(nogil=True)
 def blur_row(
-    plane: np.ndarray, y: int, size: int, w: np.ndarray, reach: int, row: np.ndarray, out: np.ndarray
+    planes: np.ndarray,
+    first: int,
+    stride: int,
+    y: int,
+    size: int,
+    weights: np.ndarray,
+    reach: int,
+    offsets: np.ndarray,
+    line: np.ndarray,
 ) -> None:
-    """Row y of the blurred channel plane [size, stride] into out [size].
+    """Row y of a blurred channel into line[:size].
 
     Args:
-        w, reach: from `blur_weights`.
-        row: float32 [size + 2 reach], scratch.
+        planes: float32, flat; pixel (y, x) of the channel is planes[first + y stride + x].
+        weights, reach: from `blur_weights`.
+        offsets: int32 [2 size], scratch; line: float32 [4 size + 64], scratch.
     """
-    middle = row[reach : reach + size]
-    if reach == 0:
-        _begin(w[0], plane[y, :size], middle)
-    else:
-        above, below = _reflected(y - 1, size), _reflected(y + 1, size)
-        _begin3(w[0], plane[y, :size], w[1], plane[above, :size], plane[below, :size], middle)
-    k = 2
-    while k + 1 <= reach:
-        _add_pairs(
-            w[k],
-            plane[_reflected(y - k, size), :size],
-            plane[_reflected(y + k, size), :size],
-            w[k + 1],
-            plane[_reflected(y - k - 1, size), :size],
-            plane[_reflected(y + k + 1, size), :size],
-            middle,
-        )
-        k += 2
-    if k <= reach:
-        _add_pair(
-            w[k],
-            plane[_reflected(y - k, size), :size],
-            plane[_reflected(y + k, size), :size],
-            middle,
-        )
+    before, behind = offsets[:size], offsets[size : 2 * size]
+    for k in range(reach + 1):
+        before[k] = first + _reflected(y - k, size) * stride
+        behind[k] = first + _reflected(y + k, size) * stride
+    # the row, blurred along y, with its reflected borders on both sides
+    middle = size + 32 + reach
+    symmetric_sum(planes, before, behind, weights, reach, line, middle, size)
     for k in range(1, reach + 1):
-        row[reach - k] = middle[_reflected(-k, size)]
-        row[reach + size - 1 + k] = middle[_reflected(size - 1 + k, size)]
-    if reach == 0:
-        _begin(w[0], middle, out)
-        return
-    _begin3(w[0], middle, w[1], row[reach - 1 : reach - 1 + size], row[reach + 1 :], out)
-    k = 2
-    while k + 1 <= reach:
-        _add_pairs(
-            w[k],
-            row[reach - k : reach - k + size],
-            row[reach + k :],
-            w[k + 1],
-            row[reach - k - 1 : reach - k - 1 + size],
-            row[reach + k + 1 :],
-            out,
-        )
-        k += 2
-    if k <= reach:
-        _add_pair(w[k], row[reach - k : reach - k + size], row[reach + k :], out)
+        line[middle - k] = line[middle + _reflected(-k, size)]
+        line[middle + size - 1 + k] = line[middle + _reflected(size - 1 + k, size)]
+    for k in range(reach + 1):
+        before[k] = middle - k
+        behind[k] = middle + k
+    symmetric_sum(line, before, behind, weights, reach, line, 0, size)

@@ -1,6 +1,6 @@
-"""Colours of a row of pixels, in torchvision's float semantics, compiled.
+"""Colours of a line of pixels, in torchvision's float semantics, compiled.
 
-A row is one float32 [n] array for each channel, values in [0, 1], changed in place. Everything is
+A line is one float32 [n] array for each channel, values in [0, 1], changed in place. Everything is
 written without branches on pixels, so that the compiler makes vector code of it.
 """
 
@@ -80,7 +80,7 @@ def lose_colour(r: np.ndarray, g: np.ndarray, b: np.ndarray) -> None:
 
 
 @njit(nogil=True, fastmath=_FAST)
-def _sum(v: np.ndarray) -> float:
+def _sum(v: np.ndarray) -> np.float32:
     total = _ZERO
     for i in range(len(v)):
         total += v[i]
@@ -88,23 +88,23 @@ def _sum(v: np.ndarray) -> float:
 
 
 @njit(nogil=True)
-def grey_sum(plane: np.ndarray, y: int, n: int, channels: int) -> float:
-    """Sum of the grey of row y of a view [c, s, stride]; of other than 3 channels, of their mean."""
+def grey_sum(lines: np.ndarray, y: int, n: int, channels: int) -> float:
+    """Sum of the grey of line y of a view [c, lines, ...]; not of 3 channels: of their mean."""
     if channels == 3:
-        return (
-            0.2989 * _sum(plane[0, y, :n])
-            + 0.587 * _sum(plane[1, y, :n])
-            + 0.114 * _sum(plane[2, y, :n])
+        return float(
+            0.2989 * _sum(lines[0, y, :n])
+            + 0.587 * _sum(lines[1, y, :n])
+            + 0.114 * _sum(lines[2, y, :n])
         )
     total = 0.0
     for c in range(channels):
-        total += _sum(plane[c, y, :n])
+        total += float(_sum(lines[c, y, :n]))
     return total / channels
 
 
 @njit(nogil=True)
-def jitter_row(
-    plane: np.ndarray,
+def jitter_line(
+    lines: np.ndarray,
     y: int,
     n: int,
     channels: int,
@@ -112,37 +112,37 @@ def jitter_row(
     factors: np.ndarray,
     mean: np.float32,
 ) -> None:
-    """Apply `kinds` of jitter, in their order, to row y; `mean` is the grey that contrast needs."""
+    """Apply `kinds` of jitter, in their order, to line y; `mean`: the grey that contrast needs."""
     for kind in kinds:
         factor = np.float32(factors[kind])
         if kind == BRIGHTNESS:
             for c in range(channels):
-                _brighten(plane[c, y, :n], factor)
+                _brighten(lines[c, y, :n], factor)
         elif kind == CONTRAST:
             for c in range(channels):
-                _contrast(plane[c, y, :n], factor, mean)
+                _contrast(lines[c, y, :n], factor, mean)
         elif channels == 3 and kind == SATURATION:
-            _saturate(plane[0, y, :n], plane[1, y, :n], plane[2, y, :n], factor)
+            _saturate(lines[0, y, :n], lines[1, y, :n], lines[2, y, :n], factor)
         elif channels == 3:
-            _turn_hue(plane[0, y, :n], plane[1, y, :n], plane[2, y, :n], factor)
+            _turn_hue(lines[0, y, :n], lines[1, y, :n], lines[2, y, :n], factor)
 
 
 @njit(nogil=True, fastmath=_FAST)
-def solarize_row(v: np.ndarray) -> None:
+def solarize_line(v: np.ndarray) -> None:
     """Invert what is at or above one half."""
     for i in range(len(v)):
         v[i] = _ONE - v[i] if v[i] >= _HALF else v[i]
 
 
 @njit(nogil=True, fastmath=_FAST)
-def normalise_row(v: np.ndarray, scale: np.float32, offset: np.float32, out: np.ndarray) -> None:
+def normalise_line(v: np.ndarray, scale: np.float32, offset: np.float32, out: np.ndarray) -> None:
     """out = scale v + offset."""
     for i in range(len(v)):
         out[i] = v[i] * scale + offset
 
 
 @njit(nogil=True, fastmath=_FAST)
-def round_row(v: np.ndarray, out: np.ndarray) -> None:
+def round_line(v: np.ndarray, out: np.ndarray) -> None:
     """Values in [0, 1] to the nearest of 0..255: uint8."""
     for i in range(len(v)):
         out[i] = np.uint8(min(max(v[i], _ZERO), _ONE) * np.float32(255.0) + _HALF)

@@ -15,8 +15,7 @@ _FAST = {"contract", "reassoc", "nsz", "arcp"}
 @njit(nogil=True, inline="never")
 def taps_of(length: int, size: int) -> int:
     """Taps that every output pixel gets when `length` pixels become `size`."""
-    reach = max(length / size, 1.0)
-    return min(length, int(math.ceil(reach)) * 2 + 1)
+    return min(length, math.ceil(2.0 * max(length / size, 1.0)))
 
 
 @njit(nogil=True)
@@ -153,8 +152,8 @@ def crop_resize(
         mirrored: up and down, left and right.
         scratch: float32, `crop_floats` of them; places: int32, height and width of the result
             rounded up to four.
-        out: float32, flat; channel c of pixel (y, x) goes to first + c plane + y stride + x, from 0..255 to
-            [0, 1]. Rows and columns up to the next multiple of four are written, too.
+        out: float32, flat, in [0, 1]; channel c of pixel (y, x) goes to first + c plane + y stride
+            + x. Rows and columns up to the next multiple of four are written, too.
     """
     top, left, height, width = box
     tall, wide = size
@@ -201,5 +200,5 @@ def crop_resize(
 
 def crop_floats(height: int, width: int, channels: int, size: int) -> int:
     """Floats of scratch that a crop of at most height x width to at most size x size needs."""
-    taps = 2 * (height // size + 2) + 1 + 2 * (width // size + 2) + 1
+    taps = 2 * (height // size + 2) + 2 * (width // size + 2)
     return width * (channels + 16) + 8 + (size + 4) * taps

@@ -51,7 +51,17 @@ RANDOM, CENTER, CORNER, PAD = range(4)
 # torchvision's RandomResizedCrop and RandomErasing try ten boxes
 _TRIES = 10
 # places of the draws in the stream of a view; a place once given is never given to another draw
-_AREA, _RATIO, _TOP, _LEFT, _FLIP, _JITTER, _FACTORS, _HUE, _ORDER = 0, 10, 20, 21, 22, 23, 24, 27, 28
+_AREA, _RATIO, _TOP, _LEFT, _FLIP, _JITTER, _FACTORS, _HUE, _ORDER = (
+    0,
+    10,
+    20,
+    21,
+    22,
+    23,
+    24,
+    27,
+    28,
+)
 _GRAY, _BLUR, _SIGMA, _SOLARIZE, _VFLIP, _ROTATE, _ANGLE = 32, 33, 34, 35, 36, 37, 38
 _TRANSLATE, _DOWN, _RIGHT, _NOISE, _NOISE_SIGMA, _NOISE_SEED = 39, 40, 41, 42, 43, 44
 _ERASE, _ERASE_AREA, _ERASE_RATIO, _ERASE_TOP, _ERASE_LEFT, _CORNER = 45, 46, 56, 66, 67, 68
@@ -226,9 +236,7 @@ def _draw_erasing(p: np.ndarray, r: np.ndarray, row: np.uint64) -> None:
     size = r[R_SIZE]
     for k in range(_TRIES):
         area = size * size * _between(row, _ERASE_AREA + k, r[R_ERASE_LOW], r[R_ERASE_HIGH])
-        ratio = math.exp(
-            _between(row, _ERASE_RATIO + k, r[R_ERASE_LOG_LOW], r[R_ERASE_LOG_HIGH])
-        )
+        ratio = math.exp(_between(row, _ERASE_RATIO + k, r[R_ERASE_LOG_LOW], r[R_ERASE_LOG_HIGH]))
         height = float(np.rint(math.sqrt(area * ratio)))
         width = float(np.rint(math.sqrt(area / ratio)))
         if 0 < height < size and 0 < width < size:

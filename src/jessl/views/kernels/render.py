@@ -13,13 +13,12 @@ from jessl.views.kernels.colour import (
     BRIGHTNESS,
     CONTRAST,
     HUE,
-    SATURATION,
     grey_sum,
-    jitter_row,
+    jitter_line,
     lose_colour,
-    normalise_row,
-    round_row,
-    solarize_row,
+    normalise_line,
+    round_line,
+    solarize_line,
 )
 from jessl.views.kernels.crop import crop_floats, crop_resize
 from jessl.views.kernels.warp import lay_into, rotate, translate
@@ -30,6 +29,8 @@ NORMALISED, BYTES, CROPS = range(3)
 
 _LANE_MASK, _LANE_BITS = np.uint64(0xFFFF), np.uint64(16)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+# pixels of a line: three channels of this many stay in the nearest cache
+_LINE = 1024
 
 
 def planes_of(size: int) -> tuple[int, int]:
@@ -40,7 +41,7 @@ def planes_of(size: int) -> tuple[int, int]:
 def scratch_floats(height: int, width: int, channels: int, size: int) -> int:
     """Float32 scratch that `render_views` needs for images up to height x width x channels."""
     rows, stride = planes_of(size)
-    return 8 * rows * stride + 5 * size + 64 + crop_floats(height, width, channels, size)
+    return 8 * rows * stride + 5 * size + 128 + crop_floats(height, width, channels, size)
 
 
 @njit(nogil=True)
@@ -86,34 +87,34 @@ def _crop(
 
 @njit(nogil=True)
 def _jitter(
-    planes: np.ndarray, size: int, channels: int, p: np.ndarray, kinds: np.ndarray
+    lines: np.ndarray, count: int, n: int, channels: int, p: np.ndarray, kinds: np.ndarray
 ) -> None:
-    """Colour jitter and grayscale; `kinds`: int64 [4], scratch."""
+    """Colour jitter and grayscale of `count` lines of n pixels; `kinds`: int64 [4], scratch."""
     factors = p[d.C_FACTORS : d.C_FACTORS + 4]
-    n, contrast_at = 0, -1
+    many, contrast_at = 0, -1
     for k in range(4):
         kind = int(p[d.C_ORDER + k])
         active = factors[kind] != (0.0 if kind == HUE else 1.0)
         if active and (channels == 3 or kind in (BRIGHTNESS, CONTRAST)):
             if kind == CONTRAST:
-                contrast_at = n
-            kinds[n] = kind
-            n += 1
+                contrast_at = many
+            kinds[many] = kind
+            many += 1
     first = max(contrast_at, 0)
     mean = np.float32(0.0)
     if contrast_at >= 0:
         total = 0.0
-        for y in range(size):
-            jitter_row(planes, y, size, channels, kinds[:first], factors, mean)
-            total += grey_sum(planes, y, size, channels)
-        mean = np.float32(total / (size * size))
+        for y in range(count):
+            jitter_line(lines, y, n, channels, kinds[:first], factors, mean)
+            total += grey_sum(lines, y, n, channels)
+        mean = np.float32(total / (count * n))
     grayed = channels == 3 and p[d.C_GRAY] != 0
-    if n == first and not grayed:
+    if many == first and not grayed:
         return
-    for y in range(size):
-        jitter_row(planes, y, size, channels, kinds[first:n], factors, mean)
+    for y in range(count):
+        jitter_line(lines, y, n, channels, kinds[first:many], factors, mean)
         if grayed:
-            lose_colour(planes[0, y, :size], planes[1, y, :size], planes[2, y, :size])
+            lose_colour(lines[0, y, :n], lines[1, y, :n], lines[2, y, :n])
 
 
 @njit(nogil=True)
@@ -132,7 +133,9 @@ def _add_noise(
 
 @njit(nogil=True)
 def _finish(
-    planes: np.ndarray,
+    lines: np.ndarray,
+    count: int,
+    n: int,
     size: int,
     channels: int,
     p: np.ndarray,
@@ -141,40 +144,51 @@ def _finish(
     std: np.ndarray,
     mode: int,
     line: np.ndarray,
+    offsets: np.ndarray,
     normals: np.ndarray,
     floats: np.ndarray,
     octets: np.ndarray,
 ) -> None:
-    """Blur, solarize, noise, normalise and erase, into floats or octets [c, size, size]."""
-    reach = -1
-    weights = line[4 * size :]
+    """Blur, solarize, noise and normalise lines into floats or octets [c, size * size]."""
+    weights = line[4 * size + 64 :]
+    reach = 0
     if p[d.C_SIGMA] > 0:
         reach = blur_weights(p[d.C_SIGMA], kernel_px, size, weights)
-    top, left = int(p[d.C_ERASE]), int(p[d.C_ERASE + 1])
-    bottom, right = top + int(p[d.C_ERASE + 2]), left + int(p[d.C_ERASE + 3])
     seed = uint64(p[d.C_SEED])
     made = len(floats) if mode == NORMALISED else len(octets)
+    flat = lines.ravel()
+    stride = lines.shape[2]
+    plane = lines.shape[1] * stride
     for c in range(channels):
-        for y in range(size):
-            v = planes[c, y, :size]
+        for y in range(count):
+            v = lines[c, y, :n]
+            at = y * n
             if reach > 0:
+                blur_row(flat, c * plane, stride, y, size, weights, reach, offsets, line)
                 v = line[:size]
-                blur_row(planes[c], y, size, weights, reach, line[size:], v)
             if p[d.C_SOLARIZE] != 0:
-                solarize_row(v)
+                solarize_line(v)
             if p[d.C_NOISE] > 0:
-                _add_noise(v, (c * size + y) * size, p[d.C_NOISE], seed, normals)
+                _add_noise(v, c * size * size + at, p[d.C_NOISE], seed, normals)
             # a grey image becomes three equal channels
             for o in range(c, made if channels == 1 else c + 1):
                 if mode == NORMALISED:
                     scale = np.float32(1.0) / std[o]
-                    normalise_row(v, scale, -mean[o] * scale, floats[o, y])
-                    if top <= y < bottom:
-                        floats[o, y, left:right] = np.float32(0.0)
+                    normalise_line(v, scale, -mean[o] * scale, floats[o, at : at + n])
                 else:
-                    round_row(v, octets[o, y])
-                    if top <= y < bottom and mode == BYTES:
-                        octets[o, y, left:right] = np.uint8(mean[o] * 255.0 + 0.5)
+                    round_line(v, octets[o, at : at + n])
+
+
+@njit(nogil=True)
+def _erase(p: np.ndarray, mean: np.ndarray, floats: np.ndarray, octets: np.ndarray) -> None:
+    """The mean colour in a rectangle of a view [c, size, size], normalised or not."""
+    top, left = int(p[d.C_ERASE]), int(p[d.C_ERASE + 1])
+    bottom, right = top + int(p[d.C_ERASE + 2]), left + int(p[d.C_ERASE + 3])
+    for y in range(top, bottom):
+        for o in range(len(floats)):
+            floats[o, y, left:right] = np.float32(0.0)
+        for o in range(len(octets)):
+            octets[o, y, left:right] = np.uint8(mean[o] * 255.0 + 0.5)
 
 
 def build(fingerprint: int) -> Any:
@@ -209,14 +223,21 @@ def build(fingerprint: int) -> Any:
         if fingerprint == 0:
             return
         channels = images.shape[3]
-        size = octets.shape[3] if mode != NORMALISED else floats.shape[3]
+        size = floats.shape[3] if mode == NORMALISED else octets.shape[3]
         rows, stride = -(-size // 4) * 4, -(-size // 16) * 16
         area = 4 * rows * stride
         planes = scratch[:area].reshape((4, rows, stride))
         spare = scratch[area : 2 * area].reshape((4, rows, stride))
-        line = scratch[2 * area : 2 * area + 5 * size + 64]
-        rest = scratch[2 * area + 5 * size + 64 :]
+        line = scratch[2 * area : 2 * area + 5 * size + 128]
+        rest = scratch[2 * area + 5 * size + 128 :]
         kinds = np.empty(4, np.int64)
+        # colours do not look at neighbours, so several rows can be one line where nothing lies
+        # between them
+        together = 1
+        if stride == size:
+            while together * size < _LINE and size % (2 * together) == 0:
+                together *= 2
+        count, n = size // together, size * together
         for j in range(len(images)):
             p = table[first + j]
             _crop(images[j], p, size, fill, planes, spare, rest, places)
@@ -229,16 +250,26 @@ def build(fingerprint: int) -> Any:
                     down, right = int(p[d.C_DOWN]), int(p[d.C_RIGHT])
                     translate(now, channels, size, down, right, fill, other)
                     now, other = other, now
-                _jitter(now, size, channels, p, kinds)
+            view_floats = floats[first + j : first + j + 1].reshape((-1, size * size))
+            view_octets = octets[first + j : first + j + 1].reshape((-1, size * size))
+            lines = now.reshape((4, rows // together, stride * together))
+            if mode != CROPS:
+                _jitter(lines, count, n, channels, p, kinds)
+                if p[d.C_SIGMA] > 0:  # a blur looks at neighbours
+                    lines = now
                 _finish(
-                    now, size, channels, p, kernel_px, mean, std, mode, line, normals,
-                    floats[first + j], octets[first + j],
+                    lines, size if p[d.C_SIGMA] > 0 else count, size if p[d.C_SIGMA] > 0 else n,
+                    size, channels, p, kernel_px, mean, std, mode, line, places, normals,
+                    view_floats, view_octets,
                 )  # fmt: skip
+                if p[d.C_ERASE + 2] > 0 and mode == NORMALISED:
+                    _erase(p, mean, floats[first + j], octets[0])
+                elif p[d.C_ERASE + 2] > 0:
+                    _erase(p, mean, floats[0], octets[first + j])
             else:
-                made = octets.shape[1]
                 for c in range(channels):
-                    for y in range(size):
-                        for o in range(c, made if channels == 1 else c + 1):
-                            round_row(now[c, y, :size], octets[first + j, o, y])
+                    for y in range(count):
+                        for o in range(c, len(view_octets) if channels == 1 else c + 1):
+                            round_line(lines[c, y, :n], view_octets[o, y * n : (y + 1) * n])
 
     return render_views

@@ -1,8 +1,8 @@
-"""Two loops of the resize in explicit vectors: the compiler does not find them by itself.
+"""The inner loops of resize and blur in explicit vectors: the compiler does not find them itself.
 
 They are written in LLVM's own vector types, so they run on every processor that numba knows.
-Four rows of the view are made together: pixel x of the four lies in 16 floats, row by row, four
-channels each, and one vector instruction serves them all.
+For the resize four rows of the view are made together: pixel x of the four lies in 16 floats, row
+by row, four channels each, and one vector instruction serves them all.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
+from numba import extending
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+
+# numba's own annotation takes the typing context for an argument of the caller
+intrinsic: Any = extending.intrinsic
 
 _FLOAT = ir.FloatType()
 _FOUR = ir.VectorType(_FLOAT, 4)
@@ -25,7 +28,7 @@ _LOW_PAIRS = [4 * r + k for r in range(4) for k in (0, 1, 16, 17)]
 _HIGH_PAIRS = [4 * r + k for r in range(4) for k in (2, 3, 18, 19)]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def spread_pixels(
     typingctx: Any, row: Any, channels: Any, count: Any, block: Any, lane: Any
 ) -> Any:
@@ -51,7 +54,7 @@ def spread_pixels(
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def resample_block(
     typingctx: Any,
     block: Any,
@@ -70,9 +73,7 @@ def resample_block(
     Pixel x is the sum over k < taps of weights[x taps + k] block[16 (starts[x] + k) ...]. Channel c
     of row r goes to out[first + c plane + r stride + x].
     """
-    signature = types.void(
-        block, starts, weights, taps, count, out, first, stride, plane, channels
-    )
+    signature = types.void(block, starts, weights, taps, count, out, first, stride, plane, channels)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         def data(k: int) -> Any:
@@ -80,9 +81,7 @@ def resample_block(
 
         source, begins, factors, target = data(0), data(1), data(2), data(5)
         taps_, count_, first_, stride_, plane_, channels_ = (args[k] for k in (3, 4, 6, 7, 8, 9))
-        muladd = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_SIXTEEN, [_SIXTEEN] * 3), "llvm.fmuladd.v16f32"
-        )
+        muladd = _muladd(builder)
         four, sixteen = ir.Constant(_INT, 4), ir.Constant(_INT, 16)
         sums = [cgutils.alloca_once(builder, _SIXTEEN) for _ in range(4)]
         quads = builder.sdiv(count_, four)
@@ -117,6 +116,67 @@ def resample_block(
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def symmetric_sum(
+    typingctx: Any,
+    source: Any,
+    before: Any,
+    behind: Any,
+    weights: Any,
+    reach: Any,
+    out: Any,
+    first: Any,
+    count: Any,
+) -> Any:
+    """out[first + i] = sum over k <= reach of weights[k] (s[before[k] + i] + s[behind[k] + i]).
+
+    Tap 0 counts once, from before[0]. `count` is rounded up to 32; `out` and `source` need room.
+    """
+    signature = types.void(source, before, behind, weights, reach, out, first, count)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        def data(k: int) -> Any:
+            return context.make_array(sig.args[k])(context, builder, args[k]).data
+
+        start, minus, plus, factors, target = (data(k) for k in (0, 1, 2, 3, 5))
+        reach_, first_, count_ = args[4], args[6], args[7]
+        muladd = _muladd(builder)
+        one = ir.Constant(_INT, 1)
+        sums = [cgutils.alloca_once(builder, _SIXTEEN) for _ in range(2)]
+        steps = builder.sdiv(builder.add(count_, ir.Constant(_INT, 31)), ir.Constant(_INT, 32))
+
+        def taken(offsets: Any, k: Any, place: Any) -> Any:
+            offset = builder.sext(builder.load(builder.gep(offsets, [k])), _INT)
+            return _load(builder, builder.gep(start, [builder.add(offset, place)]), _SIXTEEN)
+
+        with cgutils.for_range(builder, steps) as step:
+            begin = builder.mul(step.index, ir.Constant(_INT, 32))
+            places = [builder.add(begin, ir.Constant(_INT, 16 * j)) for j in range(2)]
+            factor = _splat(builder, builder.load(factors))
+            for place, total in zip(places, sums, strict=True):
+                got = taken(minus, ir.Constant(_INT, 0), place)
+                builder.store(builder.fmul(factor, got), total)
+            with cgutils.for_range(builder, reach_) as tap:
+                k = builder.add(tap.index, one)
+                factor = _splat(builder, builder.load(builder.gep(factors, [k])))
+                for place, total in zip(places, sums, strict=True):
+                    pair = builder.fadd(taken(minus, k, place), taken(plus, k, place))
+                    builder.store(builder.call(muladd, [factor, pair, builder.load(total)]), total)
+            for place, total in zip(places, sums, strict=True):
+                at = builder.gep(target, [builder.add(first_, place)])
+                _store(builder, builder.load(total), at, _SIXTEEN)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _muladd(builder: Any) -> Any:
+    """a b + c, fused where the processor can."""
+    return cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(_SIXTEEN, [_SIXTEEN] * 3), "llvm.fmuladd.v16f32"
+    )
 
 
 def _transposed(builder: Any, pixels: list[Any]) -> list[Any]:

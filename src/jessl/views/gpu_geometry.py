@@ -1,0 +1,205 @@
+"""Where the pixels of a view come from: batched crop, rotation, shift and blur in torch.
+
+No product here depends on the precision of matrix products (TF32, autocast): crop and rotation
+are gathers and elementwise sums, and the blur's matrices are multiplied in halves (`_product`).
+Nothing here uses float64, which some devices lack.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+# bytes that the crop's intermediate image and its indices may take at a time
+_CROP_BYTES = 2**28
+
+
+def resize_weights(
+    length: torch.Tensor,
+    place: torch.Tensor,
+    place_length: torch.Tensor,
+    flipped: torch.Tensor,
+    size: int,
+    taps: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Along one axis: what each pixel of a view is the weighted mean of.
+
+    Antialiased bilinear: a triangle as wide as the larger of an input and an output pixel, cut
+    at the crop and normalised (Pillow, and torchvision with antialias=True).
+
+    Args:
+        length: [n] of the crops, pixels of the image.
+        place, place_length: [n] where in the view they lie, pixels of the view.
+        flipped: bool [n]; the view is reversed after the crop was placed.
+        size: of the view, pixels.
+        taps: at least twice the largest length / place_length, and at least 2.
+
+    Returns:
+        int64 [n, size, taps], positions in the crop; float32 [n, size, taps], their weights, of
+        sum 1; bool [n, size], whether a pixel of the view lies in the crop's place.
+    """
+    out = torch.arange(size, device=length.device)[None, :]
+    out = torch.where(flipped[:, None], size - 1 - out, out) - place[:, None]
+    inside = (out >= 0) & (out < place_length[:, None])
+    out = torch.minimum(out.clamp(min=0), place_length[:, None] - 1)
+    # float32 as in torchvision: its rounding is then ours
+    scale = (length.float() / place_length.float())[:, None]
+    reach = scale.clamp(min=1.0)[..., None]
+    centre = (scale * (out + 0.5))[..., None]
+    first = (centre - reach + 0.5).long().clamp(min=0)
+    at = first + torch.arange(taps, device=length.device)
+    weight = (1 - ((at - centre + 0.5) / reach).abs()).clamp(min=0)
+    weight = weight * (at < length[:, None, None])
+    weight = weight / weight.sum(dim=2, keepdim=True)
+    return torch.minimum(at, length[:, None, None] - 1), weight, inside
+
+
+def crop(
+    pixels: torch.Tensor,
+    offset: torch.Tensor,
+    width: torch.Tensor,
+    box: torch.Tensor,
+    place: torch.Tensor,
+    flips: torch.Tensor,
+    *,
+    size: int,
+    fill: float,
+    rows: int,
+    taps: tuple[int, int],
+) -> torch.Tensor:
+    """Crop, resize, place and flip: float32 [n, c, size, size] in [0, 1].
+
+    Memory: besides the result one image of crop height x size pixels in float32 and indices for
+    as many images at a time as 256 MiB hold (at least one).
+
+    Args:
+        pixels: uint8 [all pixels, c] of all images, one image behind the other.
+        offset, width: int64 [n], where an image begins in `pixels`, and its width.
+        box: int64 [n, 4], top, left, height, width of the crop, inside its image.
+        place: int64 [n, 4], the same in the view.
+        flips: bool [n, 2], horizontal and vertical.
+        size: of the view.
+        fill: value outside the place.
+        rows: the largest height of the boxes.
+        taps: down and across, as in `resize_weights`.
+    """
+    n, channels = len(box), pixels.shape[1]
+    down, w_down, in_rows = resize_weights(
+        box[:, 2], place[:, 0], place[:, 2], flips[:, 1], size, taps[0]
+    )
+    across, w_across, in_columns = resize_weights(
+        box[:, 3], place[:, 1], place[:, 3], flips[:, 0], size, taps[1]
+    )
+    row = torch.arange(rows, device=pixels.device)[None, :]
+    row = box[:, :1] + torch.minimum(row, box[:, 2:3] - 1)
+    # below the crop the last row is read again: it gets no weight
+    start = offset[:, None] + row * width[:, None] + box[:, 1:2]
+    out = torch.empty((n, channels, size, size), device=pixels.device)
+    step = max(1, _CROP_BYTES // (rows * size * (8 * channels + 8)))
+    for k in range(0, n, step):
+        part = slice(k, k + step)
+        lines = _weighted(
+            pixels, start[part, :, None, None] + across[part, None], w_across[part, None]
+        )
+        m = len(lines)
+        base = rows * torch.arange(m, device=pixels.device)[:, None, None]
+        view = _weighted(lines.flatten(0, 1), base + down[part], w_down[part] / 255)
+        out[part] = view.permute(0, 3, 1, 2)
+    return torch.where(in_rows[:, None, :, None] & in_columns[:, None, None, :], out, fill)
+
+
+def _weighted(values: torch.Tensor, at: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Sum over the last dimension of `at` of weight x values[at]: a tap at a time, in float32."""
+    shape = at.shape[:-1]
+    out = torch.zeros((*shape, *values.shape[1:]), device=values.device)
+    spread = weight[(..., *(None,) * (values.dim() - 1))]
+    for k in range(at.shape[-1]):
+        taken = values.index_select(0, at[..., k].reshape(-1)).reshape(out.shape)
+        out.addcmul_(taken.float(), spread.select(at.dim() - 1, k))
+    return out
+
+
+def rotate(x: torch.Tensor, degrees: torch.Tensor, fill: float) -> torch.Tensor:
+    """Images [n, c, s, s] turned counter-clockwise about their centres, bilinear.
+
+    As torchvision's `rotate` with `fill` given: where a pixel takes a share m from inside the
+    image, it becomes m x (what lies inside, zero outside) + (1 - m) fill.
+
+    Args:
+        x: float32 [n, c, s, s].
+        degrees: float32 [n].
+        fill: value outside.
+    """
+    size = x.shape[-1]
+    turn = torch.deg2rad(degrees)[:, None, None]
+    d = torch.arange(size, device=x.device) - (size - 1) / 2
+    across, down = d[None, None, :], d[None, :, None]
+    # affine_grid is a matrix product and would lose digits to TF32
+    grid = torch.stack(
+        (
+            turn.cos() * across - turn.sin() * down,
+            turn.sin() * across + turn.cos() * down,
+        ),
+        dim=3,
+    )
+    share = x.new_ones((len(x), 1, size, size))
+    out = functional.grid_sample(
+        torch.cat((x, share), dim=1), grid * (2 / size), padding_mode="zeros", align_corners=False
+    )
+    return (out[:, :-1] - fill) * out[:, -1:] + fill
+
+
+def shift(x: torch.Tensor, by: torch.Tensor, fill: float) -> torch.Tensor:
+    """Images [n, c, s, s] moved by int64 [n, 2] whole pixels down and right; `fill` comes in."""
+    n, _, size, _ = x.shape
+    place = torch.arange(size, device=x.device)[None, :]
+    i, j = place - by[:, :1], place - by[:, 1:]
+    inside = ((i >= 0) & (i < size))[:, :, None] & ((j >= 0) & (j < size))[:, None, :]
+    i, j = i.clamp(0, size - 1), j.clamp(0, size - 1)
+    image = torch.arange(n, device=x.device)[:, None, None]
+    moved = x[image, :, i[:, :, None], j[:, None, :]].permute(0, 3, 1, 2)
+    return torch.where(inside[:, None], moved, fill)
+
+
+def blur(x: torch.Tensor, sigma_px: torch.Tensor, kernel_px: int) -> torch.Tensor:
+    """Gaussian blur of images [n, c, s, s] with reflected borders, a sigma [n] > 0 an image."""
+    m = blur_matrices(sigma_px, x.shape[-1], kernel_px)[:, None]
+    return _product(_product(m, x), m.transpose(2, 3))
+
+
+def blur_matrices(sigma_px: torch.Tensor, size: int, kernel_px: int) -> torch.Tensor:
+    """Matrices float32 [n, size, size] of a Gaussian of `kernel_px` taps with reflected borders.
+
+    The kernel is cut to the widest that reflection allows, 2 size - 1 taps.
+    """
+    half = min(kernel_px // 2, size - 1)
+    taps = torch.arange(-half, half + 1, device=sigma_px.device)
+    sigma = sigma_px.float()[:, None, None]
+    whole = torch.exp(-0.5 * (taps / sigma) ** 2).sum(dim=2, keepdim=True)
+    i = torch.arange(size, device=sigma_px.device)
+    here = i[None, :] - i[:, None]
+    above = torch.where(i[None, :] > 0, i[None, :] + i[:, None], size)
+    below = torch.where(i[None, :] < size - 1, 2 * (size - 1) - i[None, :] - i[:, None], size)
+    # each pixel, its mirror image above the border and that below; not scatter_add, whose order
+    # of summation on a GPU is left to chance
+    out = torch.zeros((), device=sigma_px.device)
+    for distance in (here, above, below):
+        weight = torch.exp(-0.5 * (distance / sigma) ** 2)
+        out = out + torch.where(distance.abs() <= half, weight, 0.0)
+    return out / whole
+
+
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Matrix product a @ b to 2^-20 also where the device rounds factors to TF32's 11 bits.
+
+    A global switch would also change the products of a training in another thread; so each
+    factor is cut in two halves that TF32 holds, and only low x low is left out.
+    """
+    a_high, b_high = _high(a), _high(b)
+    a_low, b_low = a - a_high, b - b_high
+    return a_high @ b_high + (a_high @ b_low + a_low @ b_high)
+
+
+def _high(x: torch.Tensor) -> torch.Tensor:
+    """The first 11 bits of the mantissa: what TF32 holds, without its rounding."""
+    return (x.contiguous().view(torch.int32) & ~0x1FFF).view(torch.float32)
