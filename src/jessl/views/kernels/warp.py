@@ -30,10 +30,10 @@ def lay_into(
 def rotate(
     source: np.ndarray, channels: int, size: int, degrees: float, fill: float, out: np.ndarray
 ) -> None:
-    """Turn counter-clockwise about the centre, bilinear; what lies outside counts as `fill`."""
+    """Turn counter-clockwise about the centre, bilinear; what lies outside is `fill`."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     middle = (size - 1) / 2.0
-    fill32 = np.float32(fill)
+    fill32, one = np.float32(fill), np.float32(1.0)
     for y in range(size):
         for x in range(size):
             dx, dy = x - middle, y - middle
@@ -41,18 +41,20 @@ def rotate(
             x0, y0 = math.floor(from_x), math.floor(from_y)
             ax, ay = np.float32(from_x - x0), np.float32(from_y - y0)
             x0, y0 = int(x0), int(y0)
+            # how much of the four pixels lies inside; torchvision weighs their sum by it once more
+            inside = np.float32(0.0)
+            for v in range(2):
+                for u in range(2):
+                    if 0 <= x0 + u < size and 0 <= y0 + v < size:
+                        inside += (ay if v else one - ay) * (ax if u else one - ax)
             for c in range(channels):
                 total = np.float32(0.0)
                 for v in range(2):
-                    wy = ay if v else np.float32(1.0) - ay
                     for u in range(2):
-                        wx = ax if u else np.float32(1.0) - ax
-                        xx, yy = x0 + u, y0 + v
-                        if 0 <= xx < size and 0 <= yy < size:
-                            total += wy * wx * source[c, yy, xx]
-                        else:
-                            total += wy * wx * fill32
-                out[c, y, x] = total
+                        if 0 <= x0 + u < size and 0 <= y0 + v < size:
+                            weight = (ay if v else one - ay) * (ax if u else one - ax)
+                            total += weight * source[c, y0 + v, x0 + u]
+                out[c, y, x] = total * inside + (one - inside) * fill32
 
 
 @njit(nogil=True)
