@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import torch
 from PIL import Image
 
 from jessl.data import Loader
-from jessl.views import presets
+from jessl.views import View, Views, presets
 
 VIEWS = presets.simclr(12)
 
@@ -144,9 +147,173 @@ def test_a_source_without_one_readable_image_is_refused(tmp_path: Path) -> None:
         ({"batch_size": 49, "drop_last": True}, "needs 49 images"),
         ({"batch_size": 4, "rank": 2, "world": 2}, "rank must be in 0..1"),
         ({"batch_size": 4, "workers": 0}, "workers must be at least 1"),
+        ({"batch_size": 4, "prefetch": -1}, "prefetch must not be negative"),
+        ({"batch_size": 4, "window": 10}, "window: only tar shards are read in windows"),
+        ({"batch_size": 4, "dtype": "float16"}, "unknown dtype 'float16'"),
+        ({"batch_size": 4, "dtype": "uint8", "augment": "device"}, "are float32, uint8 came"),
         ({"batch_size": 4, "unreadable": "ignore"}, "unknown unreadable 'ignore'"),
     ],
 )
 def test_mistakes_are_named(images: np.ndarray, options: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Loader(images, VIEWS, **options)
+
+
+@pytest.fixture
+def jpegs(tmp_path: Path) -> Path:
+    """Twelve JPEG files of different sizes, two of them grey."""
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        pixels = rng.integers(0, 256, (20 + 3 * k, 60 - 2 * k, 3), dtype=np.uint8)
+        image = Image.fromarray(pixels).resize((90 - k, 70 + k))
+        (image.convert("L") if k % 6 == 0 else image).save(tmp_path / f"{k}.jpg")
+    return tmp_path
+
+
+_DIGEST = """
+import hashlib, sys
+from jessl.data import Loader
+from jessl.views import presets
+digest = hashlib.sha256()
+for batch in Loader(sys.argv[1], presets.simclr(64, blur=0.5), 5, seed=1, workers=int(sys.argv[2])):
+    for part in (batch.ids, *batch.views):
+        digest.update(part.numpy().tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_threads_and_restarts_give_the_same_bytes(jpegs: Path) -> None:
+    """One, two and eight threads, each in a process of its own, twice with two."""
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", _DIGEST, str(jpegs), str(workers)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for workers in (1, 2, 8, 2)
+    ]
+    assert len(set(runs)) == 1
+
+
+def test_eight_ranks_see_every_image_once(images: np.ndarray) -> None:
+    for epoch in range(3):
+        seen = []
+        for rank in range(8):
+            loader = Loader(images[:43], VIEWS, 4, rank=rank, world=8, seed=9)
+            loader.epoch = epoch
+            seen += [i for batch in loader for i in batch.ids.tolist()]
+        assert sorted(seen) == list(range(43))
+
+
+def test_batches_that_are_kept_are_never_written_over(images: np.ndarray) -> None:
+    loader = Loader(images, VIEWS, 4, prefetch=1)
+    kept = [b.views[0] for b in loader]
+    parts = [x[1:3, :1] for x in kept]
+    before = [x.clone() for x in kept]
+    for _ in loader:
+        pass
+    for x, part, want in zip(kept, parts, before, strict=True):
+        torch.testing.assert_close(x, want, rtol=0, atol=0)
+        torch.testing.assert_close(part, want[1:3, :1], rtol=0, atol=0)
+
+
+def test_memory_of_batches_is_used_again(images: np.ndarray) -> None:
+    loader = Loader(images, VIEWS, 4, prefetch=2)
+    for _ in range(3):
+        for _ in loader:
+            pass
+    (ring,) = loader._rings.values()
+    assert ring.made <= 2 * (2 + 2)  # two views; the batches ahead, the one in use, the next
+
+
+@pytest.mark.parametrize("k", [1, 10])
+def test_any_number_of_views(images: np.ndarray, k: int) -> None:
+    views = Views(tuple(View(size=8 + j) for j in range(k)))
+    for batch in Loader(images, views, 16):
+        assert [tuple(v.shape) for v in batch.views] == [(16, 3, 8 + j, 8 + j) for j in range(k)]
+
+
+def test_more_threads_than_cores_or_images(images: np.ndarray) -> None:
+    _same(_epoch(Loader(images[:3], VIEWS, 2, workers=64)), _epoch(Loader(images[:3], VIEWS, 2)))
+
+
+def test_size_may_change_between_epochs(images: np.ndarray) -> None:
+    loader = Loader(images, lambda epoch: VIEWS.resized(12 + 4 * epoch), 16)
+    sizes = [{v.shape[-1] for batch in loader for v in batch.views} for _ in range(3)]
+    assert sizes == [{12}, {16}, {20}]
+    fresh = Loader(images, lambda epoch: VIEWS.resized(12 + 4 * epoch), 16)
+    fresh.load_state_dict({"epoch": 2, "batch": 1})
+    assert next(iter(fresh)).views[0].shape[-1] == 20
+
+
+def test_bytes_are_views_that_are_not_normalised(images: np.ndarray) -> None:
+    plain = VIEWS.normalised((0.0,) * 3, (1.0,) * 3)
+    for a, b in zip(
+        Loader(images, VIEWS, 16, dtype="uint8"), Loader(images, plain, 16), strict=True
+    ):
+        for x, y in zip(a.views, b.views, strict=True):
+            assert x.dtype == torch.uint8
+            assert (x - 255 * y).abs().max() <= 0.5 + 1e-3
+
+
+def test_a_device_that_holds_the_images_makes_the_same_views(images: np.ndarray) -> None:
+    views = presets.simclr(12, strength=1.0, blur=0.5).normalised((0.0,) * 3, (1.0,) * 3)
+    there = Loader(images, views, 16, augment="device")
+    for a, b in zip(there, Loader(images, views, 16), strict=True):
+        assert a.ids.tolist() == b.ids.tolist()
+        for x, y in zip(a.views, b.views, strict=True):
+            assert (x - y).abs().max() < 1 / 255
+    assert there._resident is not None
+
+
+def test_a_device_that_gets_crops_differs_by_their_rounding(jpegs: Path) -> None:
+    views = presets.simclr(24, strength=0.5, blur=0.5).normalised((0.0,) * 3, (1.0,) * 3)
+    there = Loader(jpegs, views, 4, augment="device", return_params=True)
+    for a, b in zip(there, Loader(jpegs, views, 4, return_params=True), strict=True):
+        assert a.params is not None
+        assert b.params is not None
+        for x, y, p, q in zip(a.views, b.views, a.params, b.params, strict=True):
+            # half a level of rounding, which colours stretch (most the hue of nearly grey pixels)
+            assert (x - y).abs().mean() < 0.4 / 255
+            assert ((x - y).abs() < 1 / 255).float().mean() > 0.9
+            assert (x - y).abs().max() < 4 / 255
+            for name in p:
+                np.testing.assert_array_equal(p[name], q[name])
+
+
+def test_the_share_of_waiting_is_told(images: np.ndarray) -> None:
+    slow = Loader(images, VIEWS, 4)
+    for _ in slow:
+        time.sleep(0.02)
+    assert 0 < slow.stalled < 0.9
+    eager = Loader(images, presets.simclr(96), 4, prefetch=0)
+    for _ in eager:
+        pass
+    assert slow.stalled < eager.stalled <= 1
+
+
+def test_images_of_four_channels(images: np.ndarray) -> None:
+    four = np.concatenate([images, images[..., :1]], axis=3)
+    views = VIEWS.normalised((0.5,) * 4, (0.5,) * 4)
+    for batch in Loader(four, views, 16):
+        assert batch.views[0].shape == (16, 4, 12, 12)
+        assert batch.views[0].isfinite().all()
+    with pytest.raises(ValueError, match="mean and std need 4 numbers"):
+        next(iter(Loader(four, VIEWS, 16)))
+
+
+def test_a_mistake_inside_a_thread_reaches_the_caller(images: np.ndarray) -> None:
+    class Broken(Exception):
+        pass
+
+    loader = Loader(images, VIEWS, 4)
+
+    def rows(indices: np.ndarray) -> np.ndarray:
+        if len(indices) > 1:
+            raise Broken
+        return images[indices]
+
+    loader.source.rows = rows  # type: ignore[method-assign]
+    with pytest.raises(Broken):
+        _epoch(loader)
