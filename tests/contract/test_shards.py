@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 from PIL import Image
 from source_samples import picture, png, tar
 
-from jessl.data import UnreadableImage, open_source
+from jessl.data import Subset, UnreadableImage, open_source, unlabelled
+from jessl.data.index import read_index
+from jessl.data.pack import pack
 from jessl.data.shards import ShardSource
 
 
@@ -140,3 +143,142 @@ def test_a_folder_with_images_and_tars_is_a_folder_of_images(tmp_path: Path) -> 
     assert len(open_source(tmp_path)) == 2
     (tmp_path / "c.png").write_bytes(png(2))
     assert len(open_source(tmp_path)) == 1
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    """12 images with classes in 3 shards with an index, packed from a folder."""
+    for i in range(12):
+        (tmp_path / "in" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / "ab"[i % 2] / f"{i:02d}.v.png").write_bytes(png(i, 20, 30))
+    pack(tmp_path / "in", tmp_path / "out", shard_mb=0.016)
+    assert len([*(tmp_path / "out").glob("*.tar")]) == 3
+    return tmp_path / "out"
+
+
+def test_an_index_gives_back_ids_keys_and_classes(packed: Path) -> None:
+    source, before = open_source(packed), open_source(packed.parent / "in")
+    np.testing.assert_array_equal(source.ids, before.ids)
+    assert source.classes == ("a", "b")
+    assert source.key(0) == "a/00.v.png"
+    assert source.where(0) == f"a/00.v.png in {packed / 'shard-000000.tar'}"
+    (packed / "index.npz").unlink()
+    scanned = open_source(packed)
+    assert scanned.notes == ()
+    assert scanned.key(0) == "a/00%2Ev"
+    assert scanned.classes is None
+    np.testing.assert_array_equal(scanned.labels, before.labels)
+    np.testing.assert_array_equal(scanned.segments, source.segments)
+    assert scanned.sizes(3)[1].tolist() == source.sizes(3)[1].tolist() == [30] * 3
+    for i in range(12):
+        np.testing.assert_array_equal(source.read(i), scanned.read(i))
+    assert source.fingerprint() != scanned.fingerprint()
+
+
+def test_opening_by_index_reads_no_header(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jessl.data.shards.scan", None)
+    monkeypatch.setattr("jessl.data.shards.header_size", None)
+    source = open_source(packed)
+    assert source.size(11) == (20, 30)
+    assert source.sizes(5)[0].tolist() == [20] * 5
+
+
+def test_some_shards_of_an_index(packed: Path) -> None:
+    source = open_source(packed)
+    assert source.segments is not None
+    assert sorted(set(source.segments)) == [0, 1, 2]
+    turned = open_source(packed / "shard-{000002,000000}.tar")
+    rows = np.concatenate([np.flatnonzero(source.segments == k) for k in (2, 0)])
+    np.testing.assert_array_equal(turned.ids, source.ids[rows])
+    assert turned.segments is not None
+    assert (np.diff(turned.segments) >= 0).all()
+    assert turned.notes == ()
+    for i, row in enumerate(rows):
+        assert turned.key(i) == source.key(row)
+        np.testing.assert_array_equal(turned.read(i), source.read(row))
+    (packed / "shard-000001.tar").unlink()
+    fewer = open_source(packed)
+    np.testing.assert_array_equal(np.sort(fewer.ids), np.sort(turned.ids))
+    assert "1 of 3 shards" in fewer.notes[0]
+    assert "the first is shard-000001.tar" in fewer.notes[0]
+    alone = Subset(source, [11, 0]), unlabelled(source)
+    assert [s.segments.tolist() for s in alone if s.segments is not None] == [
+        [2, 0],
+        source.segments.tolist(),
+    ]
+
+
+def test_an_index_that_is_not_of_these_shards(packed: Path) -> None:
+    scanned = "the headers were read instead"
+    shard = packed / "shard-000001.tar"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole + bytes(512))
+    for source in (open_source(packed), open_source(shard)):
+        assert re.search(
+            rf"shard-000001.tar has \d+ bytes now and had .*{scanned}", source.notes[0]
+        )
+        assert source.key(0)[0] in "ab"
+        assert "%2E" in source.key(0)
+    shard.write_bytes(whole)
+    assert open_source(packed).notes == ()
+    tar(packed / "more.tar", {"z.png": png(0)})
+    assert "does not name more.tar" in open_source(packed).notes[0]
+    assert len(open_source(packed)) == 13
+    (packed / "other").mkdir()
+    (packed / "other" / "more.tar").write_bytes((packed / "more.tar").read_bytes())
+    both = open_source(packed / "{other/more,shard-000000}.tar")
+    assert "several folders" in both.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"label": np.zeros(11, np.int64)}, "it has 12 images and 11 entries in label"),
+        ({"id": np.zeros(12, np.int64)}, "two images the same id"),
+        ({"id": np.arange(12.0)}, "column id is float64"),
+        ({"shard": np.full(12, 3)}, "out of range"),
+        ({"offset": np.full(12, 100)}, "out of range"),
+        ({"size": np.full(12, 2**62)}, "out of range"),
+        ({"label": np.full(12, 2)}, "out of range"),
+        ({"keys_ends": np.arange(13)}, "texts keys are damaged"),
+        ({"files_ends": np.array([0, 16])}, "texts files are damaged"),
+        ({"format": np.int64(2)}, "its format is 2, this jessl reads 1"),
+        ({"format": np.zeros(2)}, "no index of jessl"),
+        ({"header": None}, "has no column header"),
+        ({"id": np.array([{}])}, "cannot be read"),
+    ],
+)
+def test_a_damaged_index_is_refused(
+    change: dict[str, np.ndarray | None], reason: str, packed: Path
+) -> None:
+    with np.load(packed / "index.npz") as file:
+        arrays = {**file, **change}
+    np.savez(packed / "index.npz", **{k: v for k, v in arrays.items() if v is not None})
+    with pytest.raises(ValueError, match=reason):
+        read_index(packed / "index.npz")
+    source = open_source(packed)
+    assert re.search(f"index.npz is not used: .*{reason}", source.notes[0])
+    assert len(source) == 12
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", b"PK\3\4" + bytes(99), png(0)])
+def test_an_index_that_is_no_npz(data: bytes, packed: Path) -> None:
+    (packed / "index.npz").write_bytes(data)
+    assert "is not used: it cannot be read" in open_source(packed).notes[0]
+
+
+def test_a_shard_that_changes_after_it_was_indexed(packed: Path) -> None:
+    path = packed / "shard-000000.tar"
+    whole = path.read_bytes()
+    for source in (open_source(packed), ShardSource([path])):
+        path.write_bytes(bytes(512) + whole[:-512])
+        with pytest.raises(UnreadableImage, match=r"00.* in .*changed since it was indexed"):
+            source.read(0)
+        # the same written again at another time is the same
+        path.write_bytes(whole[:136] + b"00000000777" + whole[147:])
+        assert source.read(0).shape == (20, 30, 3)
+        path.write_bytes(whole.replace(b"a/00", b"a/99", 1))
+        with pytest.raises(UnreadableImage, match="changed since it was indexed"):
+            source.read(0)
+        path.write_bytes(whole)
+        np.testing.assert_array_equal(source.read(0), picture(0, 20, 30))

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import json
+import os
 import re
-import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from jessl.data.decode import EXTENSIONS, UnreadableImage, decode, header_size, printable
-from jessl.data.sources import Source, checksum, hashed_ids
+from jessl.data.decode import UnreadableImage, decode, header_size, printable
+from jessl.data.headers import is_tar, scan
+from jessl.data.index import HEADER_BYTES, beside, header_sum
+from jessl.data.sources import Source, checksum, evenly
 
-_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
-_MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")
-# WebDataset's rule: the key is the path up to the first dot of the file name
-_MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
-_JSON_LABELS = ("label", "cls", "class", "target")
-_MOST_LABEL_BYTES = 1 << 20
 _MOST_SHARDS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Image:
-    key: str
-    shard: int
-    offset: int
-    size: int
-    label: int | str | None
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
 class ShardSource(Source):
@@ -45,8 +30,14 @@ class ShardSource(Source):
     order. Texts of which more than half differ are captions and no labels, which `notes` says.
 
     Keys are the names of images; where two shards share keys, all names are shard.tar/key.
-    Headers are read once, at opening. Each read opens its shard anew, so reads from many threads
-    and processes never meet.
+
+    Where `jessl pack` has left its index (index.npz) beside the shards and their sizes in bytes
+    are still those in it, no header is read at opening, and keys, ids, labels and classes are
+    those of the source that was packed. Otherwise all headers are read once, at opening, and
+    `notes` says why an index was left aside.
+
+    Each read opens its shard anew, so reads from many threads and processes never meet, and
+    compares the tar header before the image with the one that was indexed (but for its time).
 
     Attributes:
         skipped: lines on what could not be used: torn ends of tar files, samples without image.
@@ -70,58 +61,65 @@ class ShardSource(Source):
                 f"the first is {printable(str(missing[0]))}"
             )
         skipped: list[str] = []
-        images: list[_Image] = []
-        for number, path in enumerate(self._paths):
-            images += _index(path, number, skipped)
-        if not images:
-            reason = f" ({skipped[0]})" if skipped else ""
-            raise ValueError(
-                f"data: no image in {self.name}: looked for members with the extensions "
-                f"{', '.join(EXTENSIONS)}{reason}"
-            )
-        self._images = images
-        self._keys = _names(images, self._paths)
-        self.ids = hashed_ids(self._keys, self.name)
+        index, notes = beside(self._paths)
+        if index is None:
+            index, skipped, more = scan(self._paths, self.name)
+            notes = [*notes, *skipped, *more]
+        self._index = index
+        self.ids = index.id
+        self.segments = index.shard
+        self.labels = index.labels
+        self.classes = None if self.labels is None else index.classes
         self.skipped = tuple(skipped)
-        self.labels, self.classes, notes = _labels(images)
-        self.notes = (*skipped, *notes)
+        self.notes = tuple(notes)
 
     def read(self, index: int) -> np.ndarray:
-        return decode(self._bytes(index), self.where(index))
+        return decode(self.encoded(index), self.where(index))
 
-    def size(self, index: int) -> tuple[int, int]:
-        return header_size(self._bytes(index), self.where(index))
-
-    def key(self, index: int) -> str:
-        return self._keys[index]
-
-    def where(self, index: int) -> str:
-        image = self._images[index]
-        return printable(f"{image.key} in {self._paths[image.shard]}")
-
-    def fingerprint(self) -> str:
-        sizes = np.array([image.size for image in self._images], dtype=np.int64)
-        return checksum("\n".join(printable(key) for key in self._keys), sizes, self.labels)
-
-    def _bytes(self, index: int) -> bytes:
-        image = self._images[index]
+    def encoded(self, index: int) -> bytes:
+        shard, size = int(self._index.shard[index]), int(self._index.size[index])
         try:
-            with self._paths[image.shard].open("rb", buffering=0) as file:
-                file.seek(image.offset)
-                data = file.read(image.size)
+            # half the time of Path.open
+            file = os.open(self._paths[shard], _READ)
+            try:
+                os.lseek(file, int(self._index.offset[index]) - HEADER_BYTES, os.SEEK_SET)
+                data = os.read(file, HEADER_BYTES + size)
+            finally:
+                os.close(file)
         except OSError as error:
             raise UnreadableImage(self.where(index), f"cannot be read: {error.strerror}") from error
-        if len(data) < image.size:
+        if len(data) < HEADER_BYTES + size:
+            left = max(len(data) - HEADER_BYTES, 0)
             raise UnreadableImage(
                 self.where(index),
-                f"the shard has shrunk since it was opened: {len(data)} of {image.size} bytes left",
+                f"the shard has shrunk since it was indexed: {left} of {size} bytes left",
             )
-        return data
+        if header_sum(data[:HEADER_BYTES]) != self._index.header[index]:
+            raise UnreadableImage(
+                self.where(index),
+                "the shard changed since it was indexed: another tar header is before the image",
+            )
+        return data[HEADER_BYTES:]
 
+    def size(self, index: int) -> tuple[int, int]:
+        height, width = int(self._index.height[index]), int(self._index.width[index])
+        return (height, width) if height else header_size(self.encoded(index), self.where(index))
 
-def is_tar(path: Path) -> bool:
-    """Whether the name is that of a tar file, compressed or not."""
-    return path.name.lower().endswith((".tar", *_COMPRESSED))
+    def sizes(self, sample: int = 64) -> tuple[np.ndarray, np.ndarray]:
+        if not self._index.height.all():
+            return super().sizes(sample)
+        rows = evenly(len(self), sample)
+        return self._index.height[rows].astype(np.int64), self._index.width[rows].astype(np.int64)
+
+    def key(self, index: int) -> str:
+        return self._index.keys[index]
+
+    def where(self, index: int) -> str:
+        return printable(f"{self.key(index)} in {self._paths[int(self._index.shard[index])]}")
+
+    def fingerprint(self) -> str:
+        keys = self._index.keys
+        return checksum(keys.blob, keys.ends, self._index.size, self.labels)
 
 
 def tars_in(folder: Path) -> list[Path]:
@@ -164,134 +162,3 @@ def expand(pattern: str) -> list[Path]:
         else:
             choices.append(piece.split(",") if "," in piece else [f"{{{piece}}}"])
     return [Path("".join(parts)) for parts in itertools.product(*choices)]
-
-
-def _index(path: Path, shard: int, skipped: list[str]) -> Iterator[_Image]:
-    """The images of one shard; what is torn or has no image goes to `skipped`."""
-    shown = printable(str(path))
-    with path.open("rb") as file:
-        if path.name.lower().endswith(_COMPRESSED) or file.read(6).startswith(_MAGIC):
-            raise ValueError(
-                f"data: {shown} is compressed, which rules out reading by offset; unpack it to a "
-                "plain .tar (images are compressed already)"
-            )
-        done: set[str] = set()
-        empty: list[str] = []
-        for key, group in itertools.groupby(_members(path, skipped), key=lambda member: member[0]):
-            if key in done:
-                raise ValueError(
-                    f"data: the key {printable(key)!r} comes twice in {shown}; the members of a "
-                    "sample must follow each other and keys must differ"
-                )
-            done.add(key)
-            parts: dict[str, tuple[int, int]] = {}
-            for _, kind, at, size in group:
-                parts.setdefault(kind, (at, size))
-            image = next((parts[kind] for kind in parts if kind in EXTENSIONS), None)
-            if image is None:
-                empty.append(key)
-                continue
-            texts: dict[str, bytes] = {}
-            for kind in ("cls", "json", "txt"):
-                at, size = parts.get(kind, (0, 0))
-                if 0 < size <= _MOST_LABEL_BYTES:
-                    file.seek(at)
-                    texts[kind] = file.read(size)
-            yield _Image(key, shard, *image, _label(texts, f"{printable(key)} in {shown}"))
-    if empty:
-        skipped.append(
-            f"{shown}: {len(empty)} samples without an image, the first is {printable(empty[0])}"
-        )
-
-
-def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, str, int, int]]:
-    """Key, extension, offset and size of the whole files of a tar, in their order."""
-    shown = printable(str(path))
-    total = path.stat().st_size
-    end = 0
-    try:
-        with tarfile.open(path, "r:", errors="surrogateescape") as tar:
-            for member in tar:
-                end = tar.offset
-                if not member.isreg() or member.issparse():
-                    continue
-                if member.offset_data + member.size > total:
-                    skipped.append(
-                        f"{shown}: torn: {printable(member.name)} has "
-                        f"{max(total - member.offset_data, 0)} of {member.size} bytes and is left "
-                        "out, with whatever followed"
-                    )
-                    return
-                match = _MEMBER.match(member.name)
-                if match:
-                    yield match[1], match[2].lower(), member.offset_data, member.size
-    except tarfile.TarError as error:
-        if not end:
-            raise ValueError(f"data: {shown} is not a tar file: {error}") from None
-        skipped.append(f"{shown}: torn after byte {end} of {total}: {error}")
-        return
-    with path.open("rb") as file:
-        file.seek(end)
-        block = file.read(512)
-    # tarfile takes a damaged header for the end of the archive; a true end is a block of zeros
-    if not block:
-        skipped.append(f"{shown}: no end mark at byte {end}; the file may be torn there")
-    elif len(block) < 512:
-        skipped.append(f"{shown}: torn after byte {end} of {total}, inside a header")
-    elif block.strip(b"\0"):
-        skipped.append(f"{shown}: damaged at byte {end} of {total}; what follows is left out")
-
-
-def _label(texts: dict[str, bytes], where: str) -> int | str | None:
-    """The label of one sample; see ShardSource."""
-    for kind, data in texts.items():
-        try:
-            text = data.decode("utf-8-sig").strip()
-        except UnicodeDecodeError:
-            raise ValueError(f"labels: {where}.{kind} is not UTF-8 text") from None
-        value: object = text
-        if kind == "json":
-            try:
-                value = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"labels: {where}.json is not JSON: {error}") from None
-            if isinstance(value, dict):
-                value = next((value[key] for key in _JSON_LABELS if key in value), None)
-        if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value):
-            return _checked(int(value), where)
-        if isinstance(value, int):
-            return _checked(int(value), where)
-        if isinstance(value, str) and value:
-            return value
-    return None
-
-
-def _checked(label: int, where: str) -> int | None:
-    if not -1 <= label < 2**63:
-        raise ValueError(f"labels: {where}: 0, 1, ... or -1 (missing) wanted, {label} came")
-    return None if label == -1 else label
-
-
-def _labels(
-    images: list[_Image],
-) -> tuple[np.ndarray | None, tuple[str, ...] | None, list[str]]:
-    known = [image.label for image in images if image.label is not None]
-    if not known:
-        return None, None, []
-    if all(isinstance(label, int) for label in known):
-        plain = [-1 if image.label is None else image.label for image in images]
-        return np.array(plain, dtype=np.int64), None, []
-    names = sorted({str(label) for label in known})
-    if 2 * len(names) > len(known) > 2:
-        note = f"{len(known)} texts, {len(names)} of them different, are captions and no labels"
-        return None, None, [note]
-    number = {name: label for label, name in enumerate(names)}
-    labels = [-1 if image.label is None else number[str(image.label)] for image in images]
-    return np.array(labels, dtype=np.int64), tuple(names), []
-
-
-def _names(images: list[_Image], paths: list[Path]) -> list[str]:
-    keys = [image.key for image in images]
-    if len(set(keys)) == len(keys):
-        return keys
-    return [f"{paths[image.shard].name}/{image.key}" for image in images]
