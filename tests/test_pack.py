@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
 from jessl.data import Source, Subset, open_source
-from jessl.data.pack import pack
 from jessl.data.packed import Recipe
+from jessl.data.packing import pack
 from jessl.data.shardfile import member_keys
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jessl.data import Loader as Loader
     from jessl.data import Source as Source
     from jessl.data import open_source as open_source
+    from jessl.data.packing import pack as pack
     from jessl.embeddings import Embeddings as Embeddings
     from jessl.encoders import Encoder as Encoder
     from jessl.encoders import build_encoder as build_encoder
@@ -54,6 +55,7 @@ _HOMES = {
     "embed": "extract",
     "objectives": "objectives",
     "open_source": "data",
+    "pack": "data.packing",
     "pretrain": "pretraining",
     "probe": "probes",
     "rankme": "scores",

@@ -19,12 +19,14 @@ COMMANDS = {
     "demo": ("the whole story on real images, in minutes", "Demo"),
     "pretrain": ("train an encoder on images without labels", "PretrainRun"),
     "views": ("a picture of what the encoder will see", "ViewsPicture"),
+    "pack": ("any images to resized tar shards with an index", "Pack"),
     "embed": ("images to representations, by a run or any encoder", "Embed"),
     "score": ("judge representations without labels, with error bars", "Score"),
     "probe": ("judge representations with labels", "Probe"),
     "decompose": ("say where the error of representations comes from", "Decompose"),
     "select": ("choose among runs without labels", "Select"),
     "report": ("a page to look at, of a run or a study", "Report"),
+    "bench": ("measure the loader on your images and machine", "Bench"),
 }
 
 EXIT_OK, EXIT_MISTAKE, EXIT_SAVED, EXIT_INTERRUPTED = 0, 2, 75, 130

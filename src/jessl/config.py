@@ -25,9 +25,10 @@ class Pretrain:
         stem: "small" (3x3 stride 1, no max-pool), "standard", or None: by image size (ResNets).
         init: weights to start from: a run folder, a .safetensors or a weights-only .pt/.th file,
             or "pretrained" for the weights published with a timm or torchvision encoder.
-        views: recipe of the views: simclr or byol.
+        views: recipe of the views: byol, coarse, gaussian_noise, simclr or vicreg (multicrop,
+            swav and dino train once objectives take local crops), or a .toml or .json file.
         view_options: arguments of the preset; on the command line: flip 0 min_scale 0.3.
-        size: side of the views, pixels.
+        size: side of the views, pixels; None: by the file of the views, or the images.
         epochs: passes over the training images.
         batch_size: images per optimizer step.
         optimizer: "adamw", "sgd" or "lars".

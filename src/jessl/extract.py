@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from jessl import runs
-from jessl.data import Loader, Source, open_source
+from jessl.data import Loader, Source, UnreadableImage, open_source
+from jessl.data.sources import evenly
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
 from jessl.names import one_of
@@ -22,6 +23,8 @@ from jessl.training.devices import pick_device
 from jessl.views import central_view
 
 LAYERS = ("backbone", "projector")
+# images of which one has to be readable for the number of channels to be known beforehand
+_TRIED = 4
 
 
 def embed(
@@ -62,15 +65,15 @@ def embed(
         read have no row; meta["unreadable"] names them with the reasons.
 
     Raises:
-        ValueError: for an unknown encoder or layer, weights that do not fit, or a source of which
-            no image can be read.
+        ValueError: for an unknown encoder or layer, weights that do not fit, a source of which no
+            image can be read, or whose images have 2 or 4 channels.
     """
     layers = list(dict.fromkeys(layers))
     for layer in layers:
         one_of("layer", layer, LAYERS)
     if not layers:
         raise ValueError(f"layers must name at least one of {', '.join(LAYERS)}")
-    opened = open_source(source, labels=labels)
+    opened = grey_or_rgb(open_source(source, labels=labels))
     net, objective, provenance = open_encoder(encoder, init=init, stem=stem, size=size, seed=seed)
     if "projector" in layers and objective is None:
         raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
@@ -90,6 +93,28 @@ def embed(
         for layer, embeddings in found.items():
             embeddings.save(Path(out) if len(found) == 1 else Path(out) / layer)
     return found if len(found) > 1 else found[layers[0]]
+
+
+def grey_or_rgb(source: Source) -> Source:
+    """The source itself, where its images have the 1 or 3 channels that encoders take.
+
+    Files always do; of an array or a data set a readable image is looked at.
+
+    Raises:
+        ValueError: for 2 or 4 channels.
+    """
+    for index in evenly(len(source), _TRIED).tolist():
+        try:
+            channels = source.read(index).shape[2]
+        except UnreadableImage:
+            continue  # whoever reads them all will say so
+        if channels not in (1, 3):
+            raise ValueError(
+                f"data: the images of {source.name} have {channels} channels; encoders take 1 "
+                "(grey) or 3 (RGB)"
+            )
+        break
+    return source
 
 
 def open_encoder(

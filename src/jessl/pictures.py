@@ -26,8 +26,9 @@ def write_grid(
 
     Args:
         path: file to write, whole or not at all.
-        rows: images uint8 [h, w, c], c 1 or 3, of any sizes; each is fitted into its cell, small
-            ones enlarged without smoothing.
+        rows: images uint8 [h, w, c] of any sizes, of which the first three channels are drawn in
+            colour, of two the first in grey; each is fitted into its cell, small ones enlarged
+            without smoothing.
         columns: captions over the columns; none: no header.
         cell_px: side of a cell, pixels.
     """
@@ -51,7 +52,8 @@ def write_grid(
 
 
 def _fitted(image: np.ndarray, cell_px: int) -> Image.Image:
-    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).convert("RGB")
+    seen = image[:, :, 0] if image.shape[2] < 3 else np.ascontiguousarray(image[:, :, :3])
+    picture = Image.fromarray(seen).convert("RGB")
     scale = cell_px / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST

@@ -4,6 +4,7 @@ config.json      what the user asked for, and under "chosen" what came of it
 records.jsonl    what was measured (jessl.records)
 checkpoints/     step-000000120/model.safetensors and state.pt
 embeddings/      backbone/ and projector/ of the training images, for judging without labels
+views.json       the recipe of the views, which `--views` reads
 views.png        what the encoder saw
 neighbours.png   which images it finds alike
 report.html      all of it to look at
@@ -54,6 +55,11 @@ class Run:
     def checkpoints(self) -> Path:
         """Where the checkpoints are."""
         return self.path / "checkpoints"
+
+    @property
+    def views(self) -> Path:
+        """Where the recipe of the views is."""
+        return self.path / "views.json"
 
     def embeddings(self, layer: str) -> Path:
         """Where the embeddings of the training images at "backbone" or "projector" are."""

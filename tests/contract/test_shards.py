@@ -15,7 +15,7 @@ from source_samples import picture, png, tar
 
 from jessl.data import Subset, UnreadableImage, open_source, unlabelled
 from jessl.data.index import read_index
-from jessl.data.pack import pack
+from jessl.data.packing import pack
 from jessl.data.shards import ShardSource
 
 

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 from source_samples import mnist, picture, png
 
+from jessl.cli import main
 from jessl.data import UnreadableImage, open_source
+from jessl.pictures import write_grid
 
 GOOD = np.zeros((3, 4, 5), dtype=np.uint8)
 
@@ -24,7 +26,7 @@ GOOD = np.zeros((3, 4, 5), dtype=np.uint8)
         (GOOD.astype(np.int64), r"int64 .*astype\('uint8'\)"),
         (GOOD[0], r"\[4, 5\] came"),
         (np.zeros((2, 3, 8, 8), np.uint8), r"transpose\(0, 2, 3, 1\)"),
-        (np.zeros((2, 8, 8, 4), np.uint8), r"\[2, 8, 8, 4\] came"),
+        (np.zeros((2, 8, 8, 5), np.uint8), r"c 1\.\.4, \[2, 8, 8, 5\] came"),
         (GOOD[:0], r"no image in an array \[0, 4, 5\]"),
         ((GOOD, [1, 2]), "3 images but 2 labels"),
         ((GOOD, [0.5, 1, 2]), "float64 came"),
@@ -111,6 +113,33 @@ def test_digits_are_the_scaled_originals() -> None:
     assert images is not None
     assert (images.min(), images.max()) == (0, 255)
     np.testing.assert_allclose(images[..., 0] * (16 / 255), load_digits().images, atol=0.5 / 15)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_other_channels_are_read_and_drawn_but_not_encoded(
+    channels: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, channels), dtype=np.uint8)
+    np.savez(tmp_path / "set.npz", x=images)
+    source = open_source(tmp_path / "set.npz")
+    np.testing.assert_array_equal(source.read(3), images[3])
+    assert source.rows(np.array([3, 1])).shape == (2, 8, 8, channels)
+    write_grid(tmp_path / "grid.png", [[images[0]]], cell_px=8)
+    with Image.open(tmp_path / "grid.png") as drawn:
+        cell = np.asarray(drawn)[4:12, 4:12]
+    np.testing.assert_array_equal(cell, images[0, :, :, [0, 0, 0] if channels == 2 else [0, 1, 2]]
+                                  .transpose(1, 2, 0))  # fmt: skip
+
+    data = str(tmp_path / "set.npz")
+    said = f"data: the images of {data} have {channels} channels; encoders take 1"
+    for command in (
+        ["pretrain", "--encoder", "smallconv", "--out", str(tmp_path / "run"), "--data", data],
+        ["embed", "smallconv", "--init", "random", "--out", str(tmp_path / "z"), "--data", data],
+    ):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert "Traceback" not in error
 
 
 def test_folder_rules(tmp_path: Path) -> None:

@@ -59,9 +59,7 @@ def shards(folder: Path) -> Source:
 def items(_: Path) -> Source:
     from torchvision.datasets import FakeData
 
-    from jessl.data.hubs import TorchvisionSource
-
-    return TorchvisionSource(FakeData(size=N, image_size=(3, 6, 9), num_classes=3), "fake")
+    return open_source(FakeData(size=N, image_size=(3, 6, 9), num_classes=3))
 
 
 def relabelled(folder: Path) -> Source:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from jessl.cli import main
 from jessl.data import open_source
-from jessl.data.pack import Stopped, pack
+from jessl.data.packing import Stopped, pack
 from jessl.data.shardfile import ShardFile
 from jessl.files import locked
 from jessl.pretraining.progress import Count
@@ -53,7 +53,7 @@ def whole(data: Path) -> dict[str, bytes]:
 def test_killed_in_the_middle_of_a_shard(data: Path, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
-        "from jessl.data.pack import pack\n"
+        "from jessl.data.packing import pack\n"
         "def die(done, total):\n"
         "    if done == 16:\n        os.kill(os.getpid(), signal.SIGKILL)\n"
         "pack(sys.argv[1], sys.argv[2], shard_mb=0.02, workers=2, on_progress=die)\n"

@@ -1,6 +1,7 @@
 """The commands of the command line, a dataclass each."""
 
 from jessl.commands.base import Interrupted as Interrupted
+from jessl.commands.benching import Bench as Bench
 from jessl.commands.judging import Decompose as Decompose
 from jessl.commands.judging import Probe as Probe
 from jessl.commands.judging import Score as Score
@@ -10,3 +11,4 @@ from jessl.commands.making import Embed as Embed
 from jessl.commands.making import PretrainRun as PretrainRun
 from jessl.commands.making import Report as Report
 from jessl.commands.making import ViewsPicture as ViewsPicture
+from jessl.commands.packing import Pack as Pack

@@ -219,7 +219,7 @@ class Embed:
         """Embed and save."""
         from jessl.data import open_source
         from jessl.extract import embed
-        from jessl.pretraining.progress import Count
+        from jessl.progress import Count
 
         if Path(self.out).exists() and any(Path(self.out).iterdir()):
             raise ValueError(f"out {self.out} is not empty; give a new folder")

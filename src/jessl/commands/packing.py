@@ -55,8 +55,8 @@ class Pack:
     def run(self) -> dict[str, Any]:
         """Pack."""
         from jessl.data import open_source
-        from jessl.data.pack import Stopped, pack
-        from jessl.pretraining.progress import Count, say
+        from jessl.data.packing import Stopped, pack
+        from jessl.progress import Count, say
 
         source = open_source(self.source, labels=self.labels, x_key=self.x_key, y_key=self.y_key)
         for note in source.notes:

@@ -21,7 +21,7 @@ class ArraySource(Source):
     """Images of one size in one array; ids are row numbers.
 
     Args:
-        images: uint8 [n, h, w] or [n, h, w, c], c 1 or 3, n at least 1. A memory-mapped array stays
+        images: uint8 [n, h, w] or [n, h, w, c], c 1..4, n at least 1. A memory-mapped array stays
             on disk.
         labels: integers [n] or [n, 1], -1 where missing; or strings [n], "" where missing, which
             become classes in sorted order.
@@ -136,12 +136,12 @@ def _checked_images(images: Any, name: str) -> np.ndarray:
         raise ValueError(f"data: {name}: images must be uint8, {array.dtype} {shape} came{advice}")
     if array.ndim == 3:
         array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3):
+    if array.ndim != 4 or array.shape[3] not in (1, 2, 3, 4):
         advice = ""
-        if array.ndim == 4 and array.shape[1] in (1, 3):
+        if array.ndim == 4 and array.shape[1] in (1, 2, 3, 4):
             advice = "; channels come last: x.transpose(0, 2, 3, 1)"
         raise ValueError(
-            f"data: {name}: images must be [n, h, w] or [n, h, w, c] with c 1 or 3, "
+            f"data: {name}: images must be [n, h, w] or [n, h, w, c] with c 1..4, "
             f"{shape} came{advice}"
         )
     if 0 in array.shape:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jessl.data.decode import EXTENSIONS, decode, header_size, printable
+from jessl.data.decode import EXTENSIONS, UnreadableImage, decode, header_size, printable
 from jessl.data.sources import Source, checksum, hashed_ids
 
 
@@ -53,6 +53,13 @@ class FolderSource(Source):
 
     def size(self, index: int) -> tuple[int, int]:
         return header_size(self.root / self._keys[index], self.where(index))
+
+    def encoded(self, index: int) -> bytes:
+        try:
+            return (self.root / self._keys[index]).read_bytes()
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+            raise UnreadableImage(self.where(index), reason) from error
 
     def key(self, index: int) -> str:
         return self._keys[index]

@@ -6,91 +6,20 @@ import contextlib
 import inspect
 import os
 import sys
-import threading
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from jessl.data.arrays import ArraySource
-from jessl.data.decode import UnreadableImage, decode, header_size, pixels
+from jessl.data.dataset import DatasetSource, class_names, probed
+from jessl.data.decode import UnreadableImage, decode, header_size
 from jessl.data.sources import Source, checksum
 from jessl.names import one_of, unknown
 
 # torchvision's readers of a user's own folder: here a folder is given as a folder
 _FOLDERS = ("VisionDataset", "DatasetFolder", "ImageFolder")
-# attributes in which torchvision's data sets keep labels, or pairs of a path and a label
-_LABELS = ("targets", "_labels", "labels", "y")
-_PAIRS = ("_samples", "samples", "index")
-# data sets with one of these open a file anew for each image, which threads may do at once
-_FILES = ("_samples", "samples", "_images", "images", "_image_files", "imgs", "_files")
-_PROBED_IMAGES = 16
-
-
-class TorchvisionSource(Source):
-    """A torchvision data set read item by item; ids are row numbers.
-
-    Labels are those that the data set lists; where it lists none, all items are gone through once.
-    Data sets that do not read one file an image are read by one thread at a time.
-
-    Args:
-        dataset: items are (Pillow image, label, ...); labels that are no integers are left out.
-        name: what messages call it.
-
-    Raises:
-        ValueError: when it is empty or its items do not begin with a Pillow image.
-    """
-
-    def __init__(self, dataset: Any, name: str) -> None:
-        self.name = name
-        self._dataset = dataset
-        self._lock = None if any(hasattr(dataset, a) for a in _FILES) else threading.Lock()
-        n = len(dataset)
-        if n == 0:
-            raise ValueError(f"data: no image in {name}")
-        self.ids = np.arange(n, dtype=np.int64)
-        first = self._item(0)
-        if not (isinstance(first, tuple) and first and isinstance(first[0], Image.Image)):
-            kind = type(first[0] if isinstance(first, tuple) and first else first).__name__
-            raise ValueError(
-                f"data: {name} is no set of single images: its items begin with {kind}"
-            )
-        if len(first) > 1 and _is_integer(first[1]):
-            listed = _listed_labels(dataset, n, int(first[1]))
-            every = listed if listed is not None else [self._item(i)[1] for i in range(n)]
-            labels = np.array([int(label) for label in every], dtype=np.int64)
-            self.labels = labels if (labels >= 0).any() else None
-            self.classes = None if self.labels is None else _classes(dataset)
-
-    def read(self, index: int) -> np.ndarray:
-        return pixels(self._item(index)[0], self.where(index))
-
-    def key(self, index: int) -> str:
-        return str(range(len(self))[index])
-
-    def where(self, index: int) -> str:
-        return f"item {self.key(index)} of {self.name}"
-
-    def fingerprint(self) -> str:
-        return checksum(self.name, str(len(self)), self.labels, *_probed(self))
-
-    def _item(self, index: int) -> Any:
-        try:
-            with self._lock or contextlib.nullcontext():
-                return self._dataset[index]
-        except MemoryError:
-            raise
-        except Exception as error:  # a data set of torchvision raises what its reader raises
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise UnreadableImage(self.where(index), reason) from error
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": self._lock is not None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock() if state["_lock"] else None)
 
 
 class HuggingFaceSource(Source):
@@ -140,6 +69,10 @@ class HuggingFaceSource(Source):
     def size(self, index: int) -> tuple[int, int]:
         return header_size(self._encoded(index), self.where(index))
 
+    def encoded(self, index: int) -> bytes | None:
+        data = self._encoded(index)
+        return data if isinstance(data, bytes) else None
+
     def key(self, index: int) -> str:
         return str(range(len(self))[index])
 
@@ -147,7 +80,7 @@ class HuggingFaceSource(Source):
         return f"row {self.key(index)} of {self.name}"
 
     def fingerprint(self) -> str:
-        return checksum(self.name, str(len(self)), self.labels, *_probed(self))
+        return checksum(self.name, str(len(self)), self.labels, *probed(self))
 
     def _encoded(self, index: int) -> bytes | Path:
         cell = self._rows[range(len(self))[index]][self._column]
@@ -184,7 +117,7 @@ def open_torchvision(spec: str, split: str | None = None) -> Source:
     dataset = _constructed(usable[name], part, shown)
     images = getattr(dataset, "data", None)
     if not hasattr(images, "__array__"):
-        return TorchvisionSource(dataset, shown)
+        return DatasetSource(dataset, shown)
     array = np.asarray(images)
     if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
         array = array.transpose(0, 2, 3, 1)  # STL10 and SVHN keep channels first
@@ -193,7 +126,7 @@ def open_torchvision(spec: str, split: str | None = None) -> Source:
         labels = np.asarray(labels)
         # QMNIST keeps more columns about each digit behind its class
         labels = labels[:, 0] if labels.ndim == 2 else labels
-    return ArraySource(array, labels, name=shown, classes=_classes(dataset))
+    return ArraySource(array, labels, name=shown, classes=class_names(dataset))
 
 
 def open_hugging_face(spec: str, split: str | None = None) -> Source:
@@ -216,17 +149,6 @@ def open_hugging_face(spec: str, split: str | None = None) -> Source:
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"data: {shown} cannot be loaded: {_line(error)}") from error
     return HuggingFaceSource(dataset, shown)
-
-
-def _probed(source: Source) -> list[np.ndarray | str]:
-    """Evenly spaced images, or the reason why one cannot be read, for a fingerprint."""
-    found: list[np.ndarray | str] = []
-    for index in range(0, len(source), -(-len(source) // _PROBED_IMAGES)):
-        try:
-            found.append(source.read(index))
-        except UnreadableImage as error:
-            found.append(error.reason)
-    return found
 
 
 def _name_and_split(spec: str, split: str | None, kind: str) -> tuple[str, str | None]:
@@ -285,37 +207,6 @@ def _constructed(kind: Any, part: str | None, shown: str) -> Any:
                 f"data: {shown} is not in {root} (set by JESSL_DATA) and cannot be downloaded: "
                 f"{_line(error)}"
             ) from error
-
-
-def _listed_labels(dataset: Any, n: int, first: int) -> list[Any] | None:
-    """Labels that a data set of torchvision lists, when the first is that of its first item."""
-    for name in _LABELS:
-        listed = getattr(dataset, name, None)
-        if listed is not None and len(listed) == n and _is_integer(listed[0]):
-            found = list(listed)
-            return found if int(found[0]) == first else None
-    for name in _PAIRS:
-        listed = getattr(dataset, name, None)
-        if not isinstance(listed, list) or len(listed) != n or not isinstance(listed[0], tuple):
-            continue
-        for place in range(len(listed[0])):
-            if _is_integer(listed[0][place]) and int(listed[0][place]) == first:
-                return [row[place] for row in listed]
-    return None
-
-
-def _is_integer(value: Any) -> bool:
-    if isinstance(value, int | np.integer):
-        return True
-    return getattr(value, "ndim", None) == 0 and "int" in str(getattr(value, "dtype", ""))
-
-
-def _classes(dataset: Any) -> tuple[str, ...] | None:
-    names = getattr(dataset, "classes", None)
-    if not isinstance(names, list | tuple) or not names:
-        return None
-    # ImageNet keeps several names for each class
-    return tuple(name if isinstance(name, str) else ", ".join(map(str, name)) for name in names)
 
 
 def _line(error: Exception) -> str:

@@ -89,7 +89,7 @@ class Packed:
 
 
 def packed(source: Source, index: int, recipe: Recipe) -> Packed:
-    """Encode one image by the rule that `jessl.data.pack.pack` states.
+    """Encode one image by the rule that `jessl.data.packing.pack` states.
 
     Every image is decoded, also one whose bytes are kept, so that none is packed unreadable.
 

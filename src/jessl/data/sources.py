@@ -16,7 +16,7 @@ from jessl.hashing import splitmix64
 _ALLOWED = (
     "a folder of images, a .npz or .npy file, tar shards (a .tar, a folder of .tar, or a pattern "
     "like shard-{000..012}.tar), digits, torchvision:NAME[:split], hf:NAME[:split], an array "
-    "[n, h, w] or [n, h, w, c], a pair (images, labels), or a Source"
+    "[n, h, w] or [n, h, w, c], a pair (images, labels), a map-style torch Dataset, or a Source"
 )
 
 
@@ -30,6 +30,8 @@ class Source(ABC):
         labels: int64 [n], -1 where missing; None when there are none at all.
         classes: names of the labels 0, 1, ...; None when they have no names.
         notes: lines that a user should be told about what was left out or assumed.
+        segments: int64 [n], the number of the shard in which an image lies, so that what is larger
+            than memory can be read shard by shard; None where all images are equally near.
     """
 
     name: str
@@ -37,13 +39,16 @@ class Source(ABC):
     labels: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    segments: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @abstractmethod
     def read(self, index: int) -> np.ndarray:
-        """Image `index` (0..n-1): uint8 [h, w, c], c 1 or 3, contiguous; not to be written into.
+        """Image `index` (0..n-1): uint8 [h, w, c], contiguous; not to be written into.
+
+        c is 1..4 in arrays and data sets; files give 1 or 3.
 
         Raises:
             UnreadableImage: when it cannot be decoded.
@@ -85,7 +90,7 @@ class Source(ABC):
         """
         found: list[tuple[int, int]] = []
         first: UnreadableImage | None = None
-        for index in _evenly(len(self), sample):
+        for index in evenly(len(self), sample):
             try:
                 found.append(self.size(int(index)))
             except UnreadableImage as error:
@@ -103,6 +108,14 @@ class Source(ABC):
         """
         height, width = self.read(index).shape[:2]
         return height, width
+
+    def encoded(self, index: int) -> bytes | None:
+        """The file in which image `index` is encoded, as it is; None where there is none at hand.
+
+        Raises:
+            UnreadableImage: when it cannot be read.
+        """
+        return None
 
     def find(self, key: str) -> str:
         """The form in which `key` answers a name that a user wrote for an image of this source."""
@@ -139,6 +152,7 @@ class Subset(Source):
         self.labels = None if source.labels is None else _none_if_missing(source.labels[rows])
         self.classes = None if self.labels is None else source.classes
         self.notes = source.notes
+        self.segments = None if source.segments is None else source.segments[rows]
 
     def read(self, index: int) -> np.ndarray:
         return self.source.read(int(self.indices[index]))
@@ -151,6 +165,9 @@ class Subset(Source):
 
     def size(self, index: int) -> tuple[int, int]:
         return self.source.size(int(self.indices[index]))
+
+    def encoded(self, index: int) -> bytes | None:
+        return self.source.encoded(int(self.indices[index]))
 
     def find(self, key: str) -> str:
         return self.source.find(key)
@@ -185,6 +202,7 @@ class Relabelled(Source):
         self.labels = labels
         self.classes = classes
         self.notes = (*source.notes, *notes)
+        self.segments = source.segments
 
     def read(self, index: int) -> np.ndarray:
         return self.source.read(index)
@@ -197,6 +215,9 @@ class Relabelled(Source):
 
     def size(self, index: int) -> tuple[int, int]:
         return self.source.size(index)
+
+    def encoded(self, index: int) -> bytes | None:
+        return self.source.encoded(index)
 
     def find(self, key: str) -> str:
         return self.source.find(key)
@@ -248,10 +269,12 @@ def open_source(
     """Open whatever holds images.
 
     Args:
-        spec: a Source (returned as it is), an array uint8 [n, h, w] or [n, h, w, c] with c 1 or 3,
-            a pair (images, labels), or the path or name of a folder of images, a .npz or .npy
-            file, tar shards in the WebDataset layout (one .tar, a folder of them, or a pattern
-            like shard-{000..012}.tar), `digits`, `torchvision:NAME[:split]`, `hf:NAME[:split]`.
+        spec: a Source (returned as it is), an array uint8 [n, h, w] or [n, h, w, c] with c 1..4,
+            a pair (images, labels), a map-style torch.utils.data.Dataset (see
+            `jessl.data.dataset.DatasetSource`), or the path or name of a folder of images, a .npz
+            or .npy file, tar shards in the WebDataset layout (one .tar, a folder of them, or a
+            pattern like shard-{000..012}.tar), `digits`, `torchvision:NAME[:split]`,
+            `hf:NAME[:split]`.
         labels: CSV file with columns path,label that replaces the labels; see `labels_from_csv`.
         split: part of a torchvision or Hugging Face data set, where `spec` does not name it.
         x_key, y_key: names of the arrays in an .npz file, by default the first that exists of
@@ -270,6 +293,7 @@ def open_source(
 
 def _open(spec: Any, part: str | None, x_key: str | None, y_key: str | None) -> Source:
     from jessl.data import arrays
+    from jessl.data.dataset import DatasetSource, is_dataset
 
     text = str(spec) if isinstance(spec, str | Path) else ""
     kind, _, rest = text.partition(":")
@@ -284,6 +308,8 @@ def _open(spec: Any, part: str | None, x_key: str | None, y_key: str | None) -> 
         return arrays.ArraySource(spec[0], spec[1])
     if hasattr(spec, "__array__"):
         return arrays.ArraySource(spec)
+    if not text and is_dataset(spec):
+        return DatasetSource(spec)
     if not text:
         raise ValueError(f"data: {type(spec).__name__} came; allowed: {_ALLOWED}")
     if kind == "torchvision" and rest:
@@ -358,5 +384,6 @@ def _none_if_missing(labels: np.ndarray) -> np.ndarray | None:
     return labels if (labels >= 0).any() else None
 
 
-def _evenly(n: int, sample: int) -> np.ndarray:
+def evenly(n: int, sample: int) -> np.ndarray:
+    """Up to `sample` evenly spaced numbers of 0..n-1: int64, ascending, the ends among them."""
     return np.unique(np.linspace(0, n - 1, min(n, max(sample, 1))).round().astype(np.int64))

@@ -31,7 +31,7 @@ from jessl.demo.settings import (
     run_name,
 )
 from jessl.files import locked, write_json
-from jessl.pretraining.progress import duration, say
+from jessl.progress import duration, say
 from jessl.runs import Run
 from jessl.study import final_record
 

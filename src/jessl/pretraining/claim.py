@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from jessl import files
 from jessl.config import Pretrain
 from jessl.data import Source
 from jessl.runs import Run, is_run
+from jessl.views import Views
+from jessl.views.presets import is_file, save
 
 # fields that a resumed run may change: on one kind of device they do not change what is computed;
 # data and labels may lie elsewhere now, their checksum says whether they are the same
@@ -36,7 +39,11 @@ def claim(run: Run, config: Pretrain, tell: Callable[[str], None]) -> tuple[Pret
     _refuse_changes(path, stored, config)
     # an option left out keeps the stored value: resuming must not prune what was asked to stay
     default = Pretrain(data="")
-    changed = {n: getattr(config, n) for n in _FREE if getattr(config, n) != getattr(default, n)}
+    changed: dict[str, Any] = {
+        n: getattr(config, n) for n in _FREE if getattr(config, n) != getattr(default, n)
+    }
+    if is_file(config.views):
+        changed |= {"views": config.views, "view_options": {}}
     return dataclasses.replace(run.chosen(), **changed), False
 
 
@@ -76,9 +83,22 @@ def _refuse_changes(path: Path, stored: Pretrain, config: Pretrain) -> None:
             continue
         if now == getattr(defaults, field.name):
             continue
+        if field.name == "views" and is_file(config.views):
+            continue  # what it holds counts, not where it lies: see same_views
         raise ValueError(
             f"cannot resume {path} with {field.name} {now!r}: the run has {then!r}; leave it "
             f"out, or start a new run with --init {path}"
+        )
+
+
+def same_views(run: Run, views: Views, name: str) -> None:
+    """Keep the views of a new run; refuse to resume one with others, by a file or a new release."""
+    if not run.views.exists():
+        save(views, run.views)
+    elif files.read_json(run.views) != views.as_dict():
+        raise ValueError(
+            f"cannot resume {run.path}: the views by {name} are not those that the run began "
+            f"with; go on with --views {run.views}, or start a new run with --init {run.path}"
         )
 
 

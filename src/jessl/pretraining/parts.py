@@ -14,7 +14,7 @@ import torch
 from jessl.config import Pretrain
 from jessl.data import Loader, Source, Subset, open_source, split
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
-from jessl.extract import weights_file
+from jessl.extract import grey_or_rgb, weights_file
 from jessl.objectives import Objective, build_objective
 from jessl.pictures import unnormalised
 from jessl.training.devices import pick_precision
@@ -67,7 +67,11 @@ def build(
         source: the images.
         device: where the modules go.
         with_init: load the weights of config.init; needless where a checkpoint follows.
+
+    Raises:
+        ValueError: where the images have 2 or 4 channels, or config.init does not fit.
     """
+    grey_or_rgb(source)
     assert config.encoder is not None
     assert config.size is not None
     assert config.batch_size is not None
@@ -93,6 +97,7 @@ def build(
     views = preset(config.views, config.size, config.view_options).normalised(
         encoder.preprocess.mean, encoder.preprocess.std
     )
+    _trainable(views, config.views)
     loader = Loader(
         train,
         views,
@@ -130,6 +135,21 @@ def build(
         trainer=trainer,
         notes=tuple(notes),
     )
+
+
+def _trainable(views: Views, name: str) -> None:
+    """Refuse views that no objective tells apart: all are compared with all, at one size."""
+    local = len(views) - (views.n_global or len(views))
+    if local:
+        raise ValueError(
+            f"views {name} have {local} local crops, and no objective takes them yet; "
+            "leave them out (view_options num_local 0) or choose simclr, byol or vicreg"
+        )
+    if len(views) < 2:
+        raise ValueError(f"views {name} are {len(views)} an image; an objective needs at least 2")
+    sizes = sorted({view.size for view in views.recipes})
+    if len(sizes) > 1:
+        raise ValueError(f"views {name} must be of one size to train on, got sides {sizes}")
 
 
 def _divided(source: Source, holdout: int, seed: int) -> tuple[Source, Source]:

@@ -11,6 +11,7 @@ from jessl.config import Pretrain
 from jessl.data import Source
 from jessl.names import one_of
 from jessl.training.optimizers import DEFAULTS
+from jessl.views.presets import is_file, load
 
 # steps of a run whose epochs the user left open
 _STEPS = {"cpu": 2_000, "cuda": 20_000}
@@ -32,7 +33,7 @@ def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
     """
     _check(asked)
     one_of("optimizer", asked.optimizer, DEFAULTS)
-    size = asked.size or default_size(source, device)
+    size = asked.size or _size_in_file(asked.views) or default_size(source, device)
     encoder = asked.encoder or _encoder(size, device)
     holdout = asked.holdout if asked.holdout is not None else default_holdout(len(source))
     n_train = len(source) - holdout
@@ -69,6 +70,16 @@ def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
         checkpoint_epochs=asked.checkpoint_epochs or -(-epochs // 10),
         log_steps=asked.log_steps or max(1, epochs * per_epoch // 500),
     )
+
+
+def _size_in_file(views: str) -> int | None:
+    """Side of the largest views that a file describes; None for a preset."""
+    if not is_file(views):
+        return None
+    size = max(view.size for view in load(views).recipes)
+    if size < 8:
+        raise ValueError(f"size must be at least 8 pixels, got {size} in {views}")
+    return size
 
 
 def default_size(source: Source, device: torch.device) -> int:

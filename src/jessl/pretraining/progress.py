@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
+from jessl.progress import Shown, duration, say
 from jessl.training.loop import Progress
 
 # share of the run between two lines where there is no terminal
 _LINE_SHARE = 0.1
 
 
-def say(text: str) -> None:
-    """One line on standard error; where nobody reads it any more the work goes on."""
-    with suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            print(text, file=sys.stderr, flush=True)
-
-
-def _on_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
-
-
-class _Shown:
-    """A bar of rich that is on the terminal while a block lasts; nothing where there is none."""
-
-    def __init__(self, what: str, total: int | None, *, done: int = 0, quiet: bool = False) -> None:
-        self._bar = None
-        if not quiet and _on_terminal():
-            self._bar = _rich_bar()
-            self._task = self._bar.add_task(what, total=total, completed=done, text="")
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-class Bar(_Shown):
+class Bar(Shown):
     """Progress of a training on standard error: loss, images/s, time left, RankMe."""
 
     def __init__(self, total_steps: int, *, start: int, quiet: bool) -> None:
@@ -81,45 +43,3 @@ class Bar(_Shown):
             spent = time.perf_counter() - self._since
             left = spent / max(1, progress.step - self._start) * (self._total - progress.step)
             say(f"  epoch {progress.epoch:6.1f}  {share:4.0%}  {text}  {duration(left)} left")
-
-
-def _rich_bar():  # type: ignore[no-untyped-def]  # rich is imported where it is used
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: 42 s, 3 min 10 s, 2 h 05 min."""
-    seconds = max(0, round(seconds))
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
-
-
-class Count(_Shown):
-    """How many of a number of things are done, on standard error."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what, None)
-
-    def update(self, done: int, total: int) -> None:
-        """Show that `done` of `total` are done."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total, text=f"{done:,}/{total:,}")

@@ -14,10 +14,11 @@ from jessl import files, records
 from jessl.config import Pretrain
 from jessl.data import Source
 from jessl.pretraining import judge, plan
-from jessl.pretraining.claim import claim, out_folder, same_data
+from jessl.pretraining.claim import claim, out_folder, same_data, same_views
 from jessl.pretraining.finish import Stopped, draw_views, finish
 from jessl.pretraining.parts import Parts, build, open_data, seconds_per_step
-from jessl.pretraining.progress import Bar, duration, say
+from jessl.pretraining.progress import Bar
+from jessl.progress import duration, say
 from jessl.records import Record
 from jessl.runs import Run
 from jessl.training import checkpoint
@@ -68,6 +69,7 @@ def pretrain(
         parts = build(chosen, opened, device, with_init=latest is None)
         if fresh:
             run.write_config(config, _with_stem(chosen, parts), _facts(parts))
+        same_views(run, parts.views, chosen.views)
         for note in (*opened.notes, *parts.notes):
             tell(f"note: {note}")
         # dropout and its like draw from the global generators: they are ours from here to the end

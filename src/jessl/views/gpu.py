@@ -24,8 +24,10 @@ from jessl.views.recipe import View
 
 Table = np.ndarray | torch.Tensor
 
-# images that are rotated, shifted or blurred at a time: their temporaries stay small
-_ROWS = 64
+# bytes that the temporaries of the images in work may take; more images take turns
+_BYTES = 2**29
+# the most that is held at a time, in float32 copies of a view (measured: 7.4)
+_COPIES = 8
 
 
 @torch.no_grad()
@@ -38,9 +40,8 @@ def apply_view(
 ) -> torch.Tensor:
     """One view of n images: float32 [n, c, size, size], normalised, on the images' device.
 
-    Memory on the device at its peak, besides the images: about four times the result and 256 MiB
-    of the crop (more where one image alone needs more: crop height x size x c floats). Images of
-    unlike sizes are joined first, which doubles them.
+    Memory on the device at its peak, besides images and result: 512 MiB, or what one image alone
+    takes, 32 c size^2 or (8 c + 8) size x crop height bytes.
 
     Args:
         view: the recipe; its sizes and fill are read, all that is random comes from `table`.
@@ -86,11 +87,14 @@ def finish_view(
     rows = _checked_table(table, len(crops))
     if crops.dim() != 4 or crops.shape[2:] != (view.size, view.size):
         raise ValueError(f"crops must be [n, c, {view.size}, {view.size}], got {list(crops.shape)}")
-    if crops.dtype == torch.uint8:
-        x = crops.float().div_(255)
-    else:
-        x = crops.to(torch.float32, copy=True)
-    return _finish(view, x, rows, mean, std)
+    channels = crops.shape[1]
+    mean_std = _normalisation(channels, mean, std, crops.device)
+
+    def make(part: slice) -> torch.Tensor:
+        x = crops[part].to(torch.float32, copy=True)
+        return _finish(view, x / 255 if crops.dtype == torch.uint8 else x, rows[part], *mean_std)
+
+    return _in_parts(view.size, channels, len(crops), 0, crops.device, make)
 
 
 def _checked_table(table: Table, n: int) -> np.ndarray:
@@ -109,23 +113,60 @@ def _apply(
 ) -> torch.Tensor:
     """`apply_view` of images that agree in their channels."""
     if not len(images):
-        channels = int(images.shape[-1]) if isinstance(images, torch.Tensor) else 3
-        return torch.empty((0, 3 if channels == 1 else channels, view.size, view.size))
+        return torch.empty((0, 3, view.size, view.size))
     if isinstance(images, torch.Tensor):
         sizes = np.tile(images.shape[1:3], (len(images), 1))
-        pixels = images.reshape(-1, images.shape[3])
     else:
         sizes = np.array([image.shape[:2] for image in images])
-        pixels = torch.cat([image.reshape(-1, image.shape[2]) for image in images])
-    box = _integers(table, [f"crop_{side}_px" for side in ("top", "left", "height", "width")])
-    place = _integers(table, [f"place_{side}_px" for side in ("top", "left", "height", "width")])
+    box = _integers(table, _sides("crop"))
+    place = _integers(table, _sides("place"))
     place[place[:, 2] == 0] = (0, 0, view.size, view.size)
     _inside("crop", box, sizes)
     _inside("place", place, np.full_like(sizes, view.size))
+    device, channels = images[0].device, int(images[0].shape[-1])
+    mean_std = _normalisation(channels, mean, std, device)
+
+    def make(part: slice) -> torch.Tensor:
+        x = _crop(view, images[part], sizes[part], box[part], place[part], table[part])
+        return _finish(view, x, table[part], *mean_std)
+
+    line = (8 * channels + 8) * view.size * int(box[:, 2].max())
+    return _in_parts(view.size, channels, len(images), line, device, make)
+
+
+def _in_parts(
+    size: int,
+    channels: int,
+    n: int,
+    least: int,
+    device: torch.device,
+    make: Callable[[slice], torch.Tensor],
+) -> torch.Tensor:
+    """The views of n images, made of as many at a time as `_BYTES` hold, at `least` an image."""
+    out = torch.empty((n, 3 if channels == 1 else channels, size, size), device=device)
+    step = max(1, _BYTES // max(least, 4 * _COPIES * channels * size**2))
+    for k in range(0, n, step):
+        out[k : k + step] = make(slice(k, k + step))
+    return out
+
+
+def _crop(
+    view: View,
+    images: torch.Tensor | list[torch.Tensor],
+    sizes: np.ndarray,
+    box: np.ndarray,
+    place: np.ndarray,
+    table: np.ndarray,
+) -> torch.Tensor:
+    """float32 [n, c, size, size] in [0, 1]; images of any sizes are put one behind the other."""
+    if isinstance(images, torch.Tensor):
+        pixels = images.reshape(-1, images.shape[3])
+    else:
+        pixels = torch.cat([image.reshape(-1, image.shape[2]) for image in images])
     area = sizes.prod(axis=1)
-    taps = np.ceil(2 * np.maximum(1, box[:, 2:] / place[:, 2:])).astype(int).max(axis=0)
     flips = _column(table, "flipped", "vflipped") > 0
-    x = geometry.crop(
+    taps = np.ceil(2 * np.maximum(1, box[:, 2:] / place[:, 2:])).astype(int).max(axis=0)
+    return geometry.crop(
         pixels,
         *_moved(pixels.device, np.cumsum(area) - area, sizes[:, 1], box, place, flips),
         size=view.size,
@@ -133,17 +174,13 @@ def _apply(
         rows=int(box[:, 2].max()),
         taps=(int(taps[0]), int(taps[1])),
     )
-    return _finish(view, x, table, mean, std)
 
 
 def _finish(
-    view: View, x: torch.Tensor, table: np.ndarray, mean: Sequence[float], std: Sequence[float]
+    view: View, x: torch.Tensor, table: np.ndarray, mean: torch.Tensor, std: torch.Tensor
 ) -> torch.Tensor:
     """All that follows the flips; x is overwritten."""
     device = x.device
-    scale = [
-        _per_channel(name, v, x.shape[1], device) for name, v in (("mean", mean), ("std", std))
-    ]
     with torch.autocast(device.type, enabled=False):
         degrees, sigma, spread = (
             table[:, COLUMN[name]] for name in ("rotation_degrees", "blur_sigma_px", "noise_sigma")
@@ -154,14 +191,12 @@ def _finish(
         _some(x, moves[:, 0] | moves[:, 1], lambda p, k: geometry.shift(p, by[k], view.fill))
         x = colour(x, *_jitter(table, x.shape[1], device), _flag(table, "grayed", x))
         _some(x, sigma > 0, lambda p, k: geometry.blur(p, soft[k], view.kernel_px))
-        erase = _integers(
-            table, [f"erase_{side}_px" for side in ("top", "left", "height", "width")]
-        )
+        erase = _integers(table, _sides("erase"))
         drawn = spread > 0
         return tone(
             x,
-            scale[0],
-            scale[1],
+            mean,
+            std,
             _flag(table, "solarized", x),
             _moved(device, spread)[0] if drawn.any() else None,
             _moved(device, _integers(table, ["noise_seed"])[:, 0])[0],
@@ -175,8 +210,9 @@ def _some(
     mask: np.ndarray,
     change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> None:
-    """Change in place the images of x that the mask names, a few at a time."""
-    for rows in torch.from_numpy(np.flatnonzero(mask)).to(x.device).split(_ROWS):
+    """Change in place the images of x that the mask names."""
+    if mask.any():
+        (rows,) = _moved(x.device, np.flatnonzero(mask))
         x.index_copy_(0, rows, change(x[rows], rows))
 
 
@@ -215,6 +251,10 @@ def _flag(table: np.ndarray, name: str, x: torch.Tensor) -> torch.Tensor | None:
     return _moved(x.device, mask)[0]
 
 
+def _sides(box: str) -> list[str]:
+    return [f"{box}_{side}_px" for side in ("top", "left", "height", "width")]
+
+
 def _column(table: np.ndarray, *names: str) -> np.ndarray:
     return table[:, [COLUMN[name] for name in names]]
 
@@ -240,14 +280,20 @@ def _inside(name: str, box: np.ndarray, sizes: np.ndarray) -> None:
         )
 
 
-def _per_channel(
-    name: str, values: Sequence[float], channels: int, device: torch.device
-) -> torch.Tensor:
-    """float32 [channels of the result]."""
+def _normalisation(
+    channels: int, mean: Sequence[float], std: Sequence[float], device: torch.device
+) -> list[torch.Tensor]:
+    """float32 [channels of the result], twice."""
     wanted = 3 if channels == 1 else channels
-    if len(values) not in (1, wanted):
-        raise ValueError(f"{name} must have {wanted} numbers for {wanted} channels, got {values}")
-    return torch.tensor(values, dtype=torch.float32, device=device).expand(wanted)
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, wanted):
+            raise ValueError(
+                f"{name} must have {wanted} numbers for {wanted} channels, got {tuple(values)}"
+            )
+    return [
+        torch.tensor(values, dtype=torch.float32, device=device).expand(wanted)
+        for values in (mean, std)
+    ]
 
 
 @cache

@@ -10,9 +10,6 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-# bytes that the crop's intermediate image and its indices may take at a time
-_CROP_BYTES = 2**28
-
 
 def resize_weights(
     length: torch.Tensor,
@@ -69,8 +66,7 @@ def crop(
 ) -> torch.Tensor:
     """Crop, resize, place and flip: float32 [n, c, size, size] in [0, 1].
 
-    Memory: besides the result one image of crop height x size pixels in float32 and indices for
-    as many images at a time as 256 MiB hold (at least one).
+    Memory: besides the result (8 c + 8) x rows x size bytes an image.
 
     Args:
         pixels: uint8 [all pixels, c] of all images, one image behind the other.
@@ -83,7 +79,6 @@ def crop(
         rows: the largest height of the boxes.
         taps: down and across, as in `resize_weights`.
     """
-    n, channels = len(box), pixels.shape[1]
     down, w_down, in_rows = resize_weights(
         box[:, 2], place[:, 0], place[:, 2], flips[:, 1], size, taps[0]
     )
@@ -94,18 +89,11 @@ def crop(
     row = box[:, :1] + torch.minimum(row, box[:, 2:3] - 1)
     # below the crop the last row is read again: it gets no weight
     start = offset[:, None] + row * width[:, None] + box[:, 1:2]
-    out = torch.empty((n, channels, size, size), device=pixels.device)
-    step = max(1, _CROP_BYTES // (rows * size * (8 * channels + 8)))
-    for k in range(0, n, step):
-        part = slice(k, k + step)
-        lines = _weighted(
-            pixels, start[part, :, None, None] + across[part, None], w_across[part, None]
-        )
-        m = len(lines)
-        base = rows * torch.arange(m, device=pixels.device)[:, None, None]
-        view = _weighted(lines.flatten(0, 1), base + down[part], w_down[part] / 255)
-        out[part] = view.permute(0, 3, 1, 2)
-    return torch.where(in_rows[:, None, :, None] & in_columns[:, None, None, :], out, fill)
+    lines = _weighted(pixels, start[:, :, None, None] + across[:, None], w_across[:, None])
+    base = rows * torch.arange(len(box), device=pixels.device)[:, None, None]
+    out = _weighted(lines.flatten(0, 1), base + down, w_down / 255).permute(0, 3, 1, 2)
+    out = torch.where(in_rows[:, None, :, None] & in_columns[:, None, None, :], out, fill)
+    return out.contiguous()
 
 
 def _weighted(values: torch.Tensor, at: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

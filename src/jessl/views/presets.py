@@ -1,19 +1,29 @@
-"""Recipes of views by name: a public function here is a preset that `--views` accepts."""
+"""Recipes of views by name: a public function here is a preset that `--views` accepts.
+
+`preset` also takes the path of a .toml or .json file that holds a recipe of the user's own, and
+`save` writes one.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from jessl.files import read_json, write_json
 from jessl.names import one_of, unknown
 from jessl.views.recipe import View, Views
 
-__all__ = ["byol", "simclr"]
+__all__ = ["byol", "coarse", "dino", "gaussian_noise", "multicrop", "simclr", "swav", "vicreg"]
 
+FILES = (".toml", ".json")
 # up to this side the published recipes for small images hold: half the colours, no blur
 _SMALL_PX = 64
+# local crops are 96 pixels beside global ones of 224 (SwAV, DINO): other sizes keep that share
+_LOCAL_SHARE = 96 / 224
 
 
 def simclr(
@@ -60,7 +70,172 @@ def byol(size: int, *, min_scale: float = 0.08, flip: float = 0.5) -> Views:
 
     The first is always blurred (p = 1), the second rarely (.1) and sometimes solarized (.2).
     """
-    first = View(
+    first = _byol_view(size, min_scale=min_scale, flip=flip, blur=1.0)
+    return Views((first, dataclasses.replace(first, blur=0.1, solarize=0.2)))
+
+
+def vicreg(
+    size: int, *, symmetric: bool = False, min_scale: float = 0.08, flip: float = 0.5
+) -> Views:
+    """Two views by VICReg (Bardes et al. 2022), whose code and paper differ.
+
+    The authors' code (facebookresearch/vicreg, augmentations.py) draws BYOL's two unlike views,
+    blur 1 and .1, solarize 0 and .2. The paper's appendix C.1 describes BYOL's views
+    "symmetrised": both blur .5 and solarize .1, the same on average.
+
+    Args:
+        size: side of the views, pixels.
+        symmetric: the paper's like views instead of the code's unlike ones (1 or 0).
+        min_scale: smallest share of the image's area in a crop.
+        flip: probability of a horizontal flip.
+    """
+    if symmetric not in (False, True):
+        raise ValueError(f"symmetric is 0 or 1, got {symmetric}")
+    if not symmetric:
+        return byol(size, min_scale=min_scale, flip=flip)
+    view = _byol_view(size, min_scale=min_scale, flip=flip, blur=0.5, solarize=0.1)
+    return Views((view, view))
+
+
+def multicrop(
+    global_size: int,
+    local_size: int | None = None,
+    num_local: int = 6,
+    *,
+    num_global: int = 2,
+    global_min_scale: float = 0.14,
+    local_min_scale: float = 0.05,
+    local_max_scale: float = 0.14,
+    flip: float = 0.5,
+) -> Views:
+    """Large crops and many small ones of an image, with SimCLR's colours (SwAV, Caron et al. 2020).
+
+    A local crop costs (local / global size)^2 of a global one: six of 96 beside two of 224 pixels
+    add half of the computation.
+
+    Args:
+        global_size: side of the global views, pixels.
+        local_size: side of the local views. None: 96/224 of the global side, to the nearest
+            multiple of 8 and at least 8: 96 of 224, 40 of 96, 16 of 32 pixels.
+        num_local, num_global: how many of each.
+        global_min_scale: smallest share of the area in a global crop; the largest is 1.
+        local_min_scale, local_max_scale: share of the area in a local crop.
+        flip: probability of a horizontal flip.
+    """
+    large = simclr(global_size, min_scale=global_min_scale, flip=flip).recipes[0]
+    small = dataclasses.replace(
+        large,
+        size=_local_size(global_size, local_size),
+        min_scale=local_min_scale,
+        max_scale=local_max_scale,
+    )
+    return _global_and_local([large] * _count("num_global", num_global, 1), small, num_local)
+
+
+def swav(
+    size: int, *, local_size: int | None = None, num_local: int = 6, flip: float = 0.5
+) -> Views:
+    """Two global views of (.14, 1) and six local ones of (.05, .14) by SwAV (Caron et al. 2020).
+
+    Their section 4.1 and the code's defaults (facebookresearch/swav, main_swav.py): 224 and 96
+    pixels, SimCLR's colours at full strength, blur .5. Up to 64 pixels the colours are those of
+    `simclr`, half as strong and without blur; sizes of local views as in `multicrop`.
+    """
+    return multicrop(size, local_size, num_local, flip=flip)
+
+
+def dino(
+    size: int,
+    *,
+    local_size: int | None = None,
+    num_local: int = 8,
+    split_scale: float = 0.4,
+    flip: float = 0.5,
+) -> Views:
+    """Two global views of (.4, 1) and eight local ones of (.05, .4) by DINO (Caron et al. 2021).
+
+    The code's defaults (facebookresearch/dino, main_dino.py): BYOL's colours; blur 1 in the first
+    global view, .1 in the second, which is solarized with .2, and .5 in the local ones.
+
+    Args:
+        size: side of the global views, pixels.
+        local_size: side of the local views; None: as in `multicrop`.
+        num_local: how many local views.
+        split_scale: share of the area up to which local crops reach and from which global ones
+            begin: .4 for transformers; the authors took .14 for ResNet-50.
+        flip: probability of a horizontal flip.
+    """
+    first = _byol_view(size, min_scale=split_scale, flip=flip, blur=1.0)
+    second = dataclasses.replace(first, blur=0.1, solarize=0.2)
+    small = dataclasses.replace(
+        first,
+        size=_local_size(size, local_size),
+        min_scale=0.05,
+        max_scale=split_scale,
+        blur=0.5,
+    )
+    return _global_and_local([first, second], small, num_local)
+
+
+def gaussian_noise(size: int, *, sigma: float = 0.1) -> Views:
+    """Two noisy copies of the whole image: nothing else differs between them.
+
+    That noise alone can teach a representation is a finding of Bordes et al. (2023,
+    arXiv 2303.01986); its strength there is not known here, so `sigma` is ours to choose.
+
+    Args:
+        size: side of the views, pixels: the central square is resized to it.
+        sigma: standard deviation of the noise in units of the pixel range [0, 1].
+    """
+    if sigma <= 0:
+        raise ValueError(f"sigma must be positive, got {sigma}")
+    view = View(size=size, crop="center", flip=0.0, noise=1.0, noise_sigma=(sigma, sigma))
+    return Views((view, view))
+
+
+def coarse(
+    size: int, *, strength: float = 2.0, blur: float | None = None, flip: float = 0.5
+) -> Views:
+    """Two like views whose strength is one number (Dubois et al. 2022, arXiv 2209.06235).
+
+    Stronger views that keep what matters merge more images into one class of equivalence, and
+    fewer classes need fewer labels; the authors count about 24,000 classes at strength .25,
+    20,000 at .5, 16,384 at 1 on Tiny ImageNet. Colours, crops and gray of strength 1 follow their
+    code (YannDubs/Invariant-Self-Supervised-Learning, simclr.py): jitter .2, .2, .2, .05 and crop
+    .2 up to 32 pixels (CIFAR); .4, .4, .4, .1 and .2 up to 96 (Tiny ImageNet, STL-10); .8, .8, .8,
+    .2 and .08 above (ImageNet).
+
+    Args:
+        size: side of the views, pixels.
+        strength: multiplies the jitter and the probability of gray, divides the smallest crop;
+            2 is their "coarse".
+        blur: probability. None: .5 above strength 1 and above 96 pixels, else 0.
+        flip: probability of a horizontal flip.
+    """
+    if strength <= 0:
+        raise ValueError(f"strength must be positive, got {strength}")
+    colour, crop, gray = (
+        (0.2, 0.2, 0.1) if size <= 32 else (0.4, 0.2, 0.1) if size <= 96 else (0.8, 0.08, 0.2)
+    )
+    view = View(
+        size=size,
+        min_scale=min(1.0, crop / strength),
+        flip=flip,
+        jitter=0.8,
+        brightness=colour * strength,
+        contrast=colour * strength,
+        saturation=colour * strength,
+        hue=min(0.5, colour / 4 * strength),
+        gray=min(1.0, gray * strength),
+        blur=blur if blur is not None else (0.5 if strength > 1 or size > 96 else 0.0),
+    )
+    return Views((view, view))
+
+
+def _byol_view(
+    size: int, *, min_scale: float, flip: float, blur: float, solarize: float = 0.0
+) -> View:
+    return View(
         size=size,
         min_scale=min_scale,
         flip=flip,
@@ -70,20 +245,102 @@ def byol(size: int, *, min_scale: float = 0.08, flip: float = 0.5) -> Views:
         saturation=0.2,
         hue=0.1,
         gray=0.2,
-        blur=1.0,
+        blur=blur,
+        solarize=solarize,
     )
-    return Views((first, dataclasses.replace(first, blur=0.1, solarize=0.2)))
 
 
-def preset(name: str, size: int, options: dict[str, Any] | None = None) -> Views:
+def _local_size(size: int, asked: int | None) -> int:
+    """What was asked, or a multiple of 8 near 96 / 224 of the size, at least 8."""
+    if asked is not None:
+        return _count("local_size", asked, 1)
+    return max(8, 8 * round(size * _LOCAL_SHARE / 8))
+
+
+def _global_and_local(large: list[View], small: View, num_local: int) -> Views:
+    local = [small] * _count("num_local", num_local, 0)
+    return Views((*large, *local), n_global=len(large))
+
+
+def _count(name: str, value: float, least: int) -> int:
+    if value != int(value) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least} on, got {value}")
+    return int(value)
+
+
+def is_file(name: str) -> bool:
+    """Whether the name of views means a file: it ends in .toml or .json."""
+    return Path(name).suffix.lower() in FILES
+
+
+def preset(name: str, size: int | None, options: dict[str, Any] | None = None) -> Views:
     """The preset `name` for views of `size` pixels with `options` of its function.
 
+    Args:
+        name: of a preset, or a .toml or .json file as `Views.as_dict` describes it:
+            `[[views]]` tables with the fields of `View`, and mean, std, n_global.
+        size: of the largest views, pixels; None: that of the file.
+        options: of the preset; a file has none.
+
     Raises:
-        ValueError: for an unknown preset or option, with the nearest names.
+        ValueError: for an unknown preset or option, with the nearest names; for a file that is
+            missing, cannot be read or holds no recipe, with its name and the reason.
     """
-    make: Callable[..., Views] = globals()[one_of("views", name, __all__)]
-    allowed = [p for p in inspect.signature(make).parameters if p != "size"]
-    for option in options or {}:
+    options = options or {}
+    if is_file(name):
+        if options:
+            raise ValueError(f"views {name} is a file: it takes no options, got {list(options)}")
+        views = load(name)
+        return views if size is None else views.resized(size)
+    if size is None:
+        raise ValueError(f"views {name} need a size in pixels, got None")
+    try:
+        make: Callable[..., Views] = globals()[one_of("views", name, __all__)]
+    except ValueError as error:
+        raise ValueError(f"{error}; or the path of a .toml or .json file") from None
+    first, *allowed = inspect.signature(make).parameters
+    for option in options:
         if option not in allowed:
             raise ValueError(unknown(f"option of views {name}", option, allowed))
-    return make(size, **(options or {}))
+    return make(**{first: size}, **options)
+
+
+def load(path: str | Path) -> Views:
+    """The recipe in a .toml or .json file.
+
+    Raises:
+        ValueError: naming the file and what is wrong with it.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".json":
+            data = read_json(path)
+        else:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"no file {path}") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: a table with views wanted, got {type(data).__name__}")
+    try:
+        return Views.from_dict(data)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except TypeError:
+        raise ValueError(
+            f"{path}: mean and std are lists of numbers, n_global is a whole number"
+        ) from None
+
+
+def save(views: Views, path: str | Path) -> None:
+    """Write a recipe as JSON, whole or not at all; `load` and `--views` read it.
+
+    Raises:
+        ValueError: where the name does not end in .json.
+    """
+    if Path(path).suffix.lower() != ".json":
+        raise ValueError(f"views are saved as .json, got {path}")
+    write_json(path, views.as_dict())
