@@ -115,6 +115,17 @@ def test_every_way_of_writing(options: dict[str, object], channels: int) -> None
     assert_same(written(scene(37, 53)[:, :, :channels], **options))
 
 
+def test_fill_bytes_before_a_marker() -> None:
+    assert_same(PLAIN[:2] + b"\xff\xff" + PLAIN[2:])
+
+
+def test_an_orientation_without_meaning_turns_no_png() -> None:
+    file = io.BytesIO()
+    Image.fromarray(scene(21, 34)).save(file, "PNG", exif=exif([turned(9)]))
+    np.testing.assert_array_equal(decode(file.getvalue()), scene(21, 34))
+    assert header_size(file.getvalue()) == (21, 34)
+
+
 def test_four_channels_are_pillows() -> None:
     cmyk = io.BytesIO()
     Image.fromarray(scene(12, 20)).convert("CMYK").save(cmyk, "JPEG", quality=95)
@@ -240,12 +251,15 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
             read(tmp_path / "gone.jpg")
 
 
-def test_a_file_of_many_bytes_is_refused_unread(tmp_path: Path) -> None:
+def test_a_file_of_too_many_bytes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x.jpg"
-    with path.open("wb") as file:
-        file.truncate(1 << 32)
-    with pytest.raises(UnreadableImage, match="too large: 4294967296 bytes, allowed are"):
+    path.write_bytes(PLAIN)
+    monkeypatch.setattr("jessl.data.decode._MOST_BYTES", len(PLAIN) - 1)
+    with pytest.raises(UnreadableImage, match=f"too large: {len(PLAIN)} bytes, allowed are"):
         decode(path)
+    assert header_size(path) == (21, 34)
 
 
 def test_coarse_decoding_is_near() -> None:

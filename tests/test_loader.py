@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jessl.data import Loader
+from jessl.data import Loader, UnreadableImage
 from jessl.views import View, Views, presets
 
 VIEWS = presets.simclr(12)
@@ -134,6 +134,13 @@ def test_unreadable_images_can_be_dropped(folder: Path) -> None:
     assert len(loader.skipped) == 2
 
 
+def test_unreadable_images_can_be_raised(folder: Path) -> None:
+    loader = Loader(folder, VIEWS, 1, shuffle=False, unreadable="raise")
+    with pytest.raises(UnreadableImage, match=r"3\.png: (truncated|corrupt) PNG"):
+        _epoch(loader)
+    assert loader.state_dict() == {"epoch": 0, "batch": 3}
+
+
 def test_a_source_without_one_readable_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"not an image")
     with pytest.raises(ValueError, match=r"not one image of .* can be read; the first: .*a\.png"):
@@ -172,7 +179,7 @@ def jpegs(tmp_path: Path) -> Path:
 
 _DIGEST = """
 import hashlib, sys
-from jessl.data import Loader
+from jessl.data import Loader, UnreadableImage
 from jessl.views import presets
 digest = hashlib.sha256()
 for batch in Loader(sys.argv[1], presets.simclr(64, blur=0.5), 5, seed=1, workers=int(sys.argv[2])):

@@ -188,8 +188,9 @@ def test_missing_and_other_labels() -> None:
     assert any("labels are left out: integers wanted, str came" in note for note in names.notes)
     odd = [(image, 0) for image in PICTURES]
     odd[1] = (PICTURES[1], -7)
-    with pytest.raises(ValueError, match=r"labels: item 1 of Items: 0, 1, .* -7 came"):
-        _ = open_source(Items(odd)).labels
+    for dataset in (Items(odd), Listed(odd, [label for _, label in odd])):
+        with pytest.raises(ValueError, match=r"labels: item 1 of .*: 0, 1, .* -7 came"):
+            _ = open_source(dataset).labels
 
 
 def test_items_that_raise_are_unreadable_and_the_loader_goes_on() -> None:
@@ -202,9 +203,7 @@ def test_items_that_raise_are_unreadable_and_the_loader_goes_on() -> None:
         source.read(0)
     with pytest.raises(UnreadableImage, match="item 3 of Items: None in the place"):
         source.read(3)
-    with pytest.raises(
-        UnreadableImage, match=r"item 5 of Items: floats \d+\.\.2\d\d came"
-    ):
+    with pytest.raises(UnreadableImage, match=r"item 5 of Items: floats \d+\.\.2\d\d came"):
         source.read(5)
     assert labels_of(source) == [-1, 1, 2, -1, *LABELS[4:].tolist()]
     loader = Loader(source, presets.simclr(8), 4, shuffle=False, unreadable="drop", workers=2)
@@ -282,6 +281,8 @@ def test_threads(tmp_path: Path) -> None:
     assert any("one thread at a time" in note for note in source.notes)
     free = DatasetSource(together, "mine", threads=True)
     assert met(free, together)
+    again = pickle.loads(pickle.dumps(source))
+    assert not met(again, again._dataset)
     assert not any("thread" in note for note in free.notes)
     assert free.where(0) == "item 0 of mine"
 

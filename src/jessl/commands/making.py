@@ -16,6 +16,9 @@ import tyro
 from jessl.commands.base import Interrupted, stoppable, table
 from jessl.config import Pretrain
 
+# side of an image in the picture of views: wide enough for its caption
+_CELL_PX = 144
+
 
 @dataclass(kw_only=True)
 class Demo:
@@ -126,14 +129,15 @@ class PretrainRun:
 
 @dataclass(kw_only=True)
 class ViewsPicture:
-    """Draw a few images and the views that an encoder will see of them.
+    """Draw a few images and the views that an encoder will see of them, with what was done.
 
     Attributes:
         data: SRC, the images.
-        preset: recipe of the views: simclr or byol.
-        options: of the recipe, such as flip 0 min_scale 0.3.
+        preset: recipe of the views: byol, coarse, dino, gaussian_noise, multicrop, simclr, swav or
+            vicreg; or a .toml or .json file.
+        options: of the preset, such as flip 0 min_scale 0.3.
         out: PNG file to write.
-        size: side of the views, pixels; None: chosen from the data.
+        size: side of the largest views, pixels; None: by the file, or chosen from the data.
         count: how many images.
         seed: of the views.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
@@ -162,15 +166,22 @@ class ViewsPicture:
         from jessl.pictures import write_grid
         from jessl.pretraining.parts import view_rows
         from jessl.pretraining.plan import default_size
-        from jessl.views.presets import preset
+        from jessl.views.presets import is_file, preset
 
         source = open_source(self.data, x_key=self.x_key)
-        size = self.size or default_size(source, torch.device("cpu"))
+        size = self.size
+        if size is None and not is_file(self.preset):
+            size = default_size(source, torch.device("cpu"))
         views = preset(self.preset, size, self.options)
-        rows = view_rows(source, views, seed=self.seed, count=self.count)
-        columns = ("image", *(f"view {k}" for k in range(1, len(rows[0]))))
-        write_grid(self.out, rows, columns=columns, cell_px=96)
-        return {"out": self.out, "size": size, "views": [str(v) for v in views.recipes]}
+        grid = view_rows(source, views, seed=self.seed, count=self.count)
+        write_grid(
+            self.out, grid.rows, columns=grid.columns, captions=grid.captions, cell_px=_CELL_PX
+        )
+        return {
+            "out": self.out,
+            "size": max(view.size for view in views.recipes),
+            "views": [str(v) for v in views.recipes],
+        }
 
     def show(self, answer: dict[str, Any]) -> None:
         """Where to look."""

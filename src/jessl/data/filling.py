@@ -71,7 +71,7 @@ class Filler:
         painter: makes their views.
         order: int64, indices of the epoch as this rank sees it.
         seed, epoch: of the parameters.
-        replace: whether an image that cannot be read is replaced, or left out.
+        unreadable: what becomes of an image that cannot be read: "replace", "drop" or "raise".
         skipped: gets the place of each image that cannot be read, and the reason.
         painted: whether views are painted here; a GPU that holds the images paints them itself.
     """
@@ -84,7 +84,7 @@ class Filler:
         *,
         seed: int,
         epoch: int,
-        replace: bool,
+        unreadable: str,
         skipped: dict[str, str],
         painted: bool = True,
     ) -> None:
@@ -93,7 +93,7 @@ class Filler:
         self.order = order
         self.seed = seed
         self.epoch = epoch
-        self.replace = replace
+        self.unreadable = unreadable
         self.skipped = skipped
         self.painted = painted
         self._lock = threading.Lock()
@@ -128,14 +128,17 @@ class Filler:
     def _first_readable(self, place: int, spare: int) -> tuple[int, np.ndarray] | None:
         """The image at a place of the order or, when replacing, the first readable from `spare`."""
         n = len(self.order)
-        for at in (place, *(range(spare, spare + n) if self.replace else ())):
+        spares = range(spare, spare + n) if self.unreadable == "replace" else ()
+        for at in (place, *spares):
             index = int(self.order[at % n])
             try:
                 return index, self.source.read(index)
             except UnreadableImage as error:
+                if self.unreadable == "raise":
+                    raise
                 with self._lock:
                     self.skipped[error.where] = error.reason
-        if self.replace:
+        if self.unreadable == "replace":
             where, reason = next(iter(self.skipped.items()))
             raise ValueError(
                 f"not one image of {self.source.name} can be read; the first: {where}: {reason}"

@@ -72,8 +72,8 @@ class Loader:
     image is seen once an epoch by one rank; with `drop_last` the order is first cut to a
     multiple of batch_size x world, else the last batches of the ranks may differ by one image.
 
-    An image that cannot be read is replaced by the next readable one of the order (or left out,
-    see `unreadable`) and noted in `skipped`.
+    An image that cannot be read is replaced by the next readable one of the order (see
+    `unreadable`) and noted in `skipped`.
 
     Memory: `prefetch` + 2 batches of views at most while no older batch is kept. The memory of a
     batch is used again only when its tensors are gone.
@@ -113,7 +113,8 @@ class Loader:
             window: of tar shards larger than memory: permute the shards, and the images inside
                 of windows of so many, instead of all images; None: all images.
             drop_last: leave out what does not fill a batch.
-            unreadable: "replace" keeps the batch full, "drop" leaves the image out.
+            unreadable: what becomes of an image that cannot be read: "replace" takes the next
+                readable one of the order, "drop" leaves it out, "raise" raises UnreadableImage.
             return_params: put the parameters of the views into `Batch.params`.
             prefetch: batches made ahead of the one in use.
             dtype: "float32" for normalised views, "uint8" for views that are not normalised.
@@ -153,7 +154,7 @@ class Loader:
         self.shuffle = shuffle
         self.window = window
         self.drop_last = drop_last
-        self.unreadable = one_of("unreadable", unreadable, ("replace", "drop"))
+        self.unreadable = one_of("unreadable", unreadable, ("replace", "drop", "raise"))
         self.return_params = return_params
         self.prefetch = prefetch
         self.dtype = one_of("dtype", dtype, ("float32", "uint8"))
@@ -274,7 +275,7 @@ class Loader:
             self.order(epoch),
             seed=self.seed,
             epoch=epoch,
-            replace=self.unreadable == "replace",
+            unreadable=self.unreadable,
             skipped=self.skipped,
             painted=self._resident is None,
         )

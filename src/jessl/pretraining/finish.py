@@ -83,9 +83,8 @@ def draw_views(run: Run, parts: Parts) -> None:
     """A picture of a few images and what the encoder sees of them; drawn once."""
     path = run.path / "views.png"
     if not path.exists():
-        rows = view_rows(parts.train, parts.views, seed=parts.config.seed)
-        columns = ("image", *(f"view {k}" for k in range(1, len(rows[0]))))
-        write_grid(path, rows, columns=columns)
+        grid = view_rows(parts.train, parts.views, seed=parts.config.seed)
+        write_grid(path, grid.rows, columns=grid.columns)
 
 
 def _draw_neighbours(run: Run, embeddings: Embeddings, images: Source, count: int = 6) -> None:

@@ -21,6 +21,7 @@ from jessl.training.devices import pick_precision
 from jessl.training.loop import Trainer
 from jessl.training.optimizers import build_optimizer
 from jessl.views import Views
+from jessl.views.captions import caption
 from jessl.views.presets import preset
 
 # images of the fixed sample that is judged while training
@@ -196,22 +197,51 @@ def judged_images(source: Source, most: int, seed: int) -> Source:
     return part
 
 
-def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> list[list[np.ndarray]]:
-    """For evenly spaced images: the image, then its views in two epochs, as uint8 pictures."""
+@dataclass(frozen=True)
+class Grid:
+    """Images and their views, as `write_grid` takes them: rows, columns and captions."""
+
+    columns: list[str]
+    rows: list[list[np.ndarray]]
+    captions: list[list[list[str]]]
+
+
+def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> Grid:
+    """For evenly spaced images: the image and its views; of one or two views, drawn twice.
+
+    Raises:
+        ValueError: when none of the images can be read.
+    """
     chosen = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
     some = Subset(source, chosen.astype(np.int64))
-    loader = Loader(some, views, count, seed=seed, shuffle=False, unreadable="drop")
+    loader = Loader(
+        some, views, count, seed=seed, shuffle=False, unreadable="drop", return_params=True
+    )
     at = {int(i): k for k, i in enumerate(some.ids)}
-    rows: list[list[np.ndarray]] = []
-    for _epoch in range(2):
+    names = _column_names(views)
+    grid = Grid(["image"], [], [])
+    for epoch in range(2 if len(views) <= 2 else 1):
+        grid.columns.extend(f"{name}{', again' * epoch}" for name in names)
         for batch in loader:
+            assert batch.params is not None
             seen = [unnormalised(v.cpu().numpy(), views.mean, views.std) for v in batch.views]
-            rows = rows or [[some.read(at[int(i)])] for i in batch.ids]
-            for k, row in enumerate(rows):
+            if not grid.rows:
+                originals = [some.read(at[int(i)]) for i in batch.ids]
+                grid.rows.extend([image] for image in originals)
+                grid.captions.extend([[f"{i.shape[1]}x{i.shape[0]}"]] for i in originals)
+            for k, (row, captions) in enumerate(zip(grid.rows, grid.captions, strict=True)):
                 row.extend(v[k] for v in seen)
-    if not rows:
+                captions.extend(caption(p, k, *row[0].shape[:2]) for p in batch.params)
+    if not grid.rows:
         where, reason = next(iter(loader.skipped.items()))
         raise ValueError(
             f"none of {len(some)} images of {source.name} can be read: {where}: {reason}"
         )
-    return rows
+    return grid
+
+
+def _column_names(views: Views) -> list[str]:
+    n_global = views.n_global or len(views)
+    return [
+        f"view {k + 1}" if k < n_global else f"local {k - n_global + 1}" for k in range(len(views))
+    ]
