@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jessl.data import UnreadableImage, jpeg
+from jessl.data import UnreadableImage, jpeg, open_source
 from jessl.data.decode import decode, header_size
 
 
@@ -312,3 +312,16 @@ def test_importing_decodes_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_open_source_threads_the_faster_decoding_through(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((64, 48))
+    smooth.save(tmp_path / "a.jpg", quality=80)
+    exact = open_source(tmp_path).read(0)
+    rough = open_source(tmp_path, fast_decode=True).read(0)
+    assert (exact != rough).any()
+    assert np.abs(exact.astype(int) - rough).mean() < 4
+    np.testing.assert_array_equal(rough, decode(tmp_path / "a.jpg", fast=True))
+    with pytest.raises(ValueError, match="fast_decode: digits holds no files"):
+        open_source("digits", fast_decode=True)

@@ -319,7 +319,7 @@ def test_a_user_labels_them_by_a_file(tmp_path: Path) -> None:
 def test_torch_is_not_imported_for_a_data_set_without_it() -> None:
     code = (
         "import sys, numpy as np\n"
-        "from jessl.data.sources import open_source\n"
+        "from jessl.data import open_source\n"
         "class D:\n"
         "    def __len__(self): return 2\n"
         "    def __getitem__(self, i): return {'x': np.full((4, 5), i, np.uint8), 'y': i}\n"

@@ -19,7 +19,7 @@ from jessl.data import open_source
 from jessl.data.packing import Stopped, pack
 from jessl.data.shardfile import ShardFile
 from jessl.files import locked
-from jessl.pretraining.progress import Count
+from jessl.progress import Count
 
 N = 30
 OPTIONS = {"shard_mb": 0.02, "workers": 2}

@@ -32,6 +32,8 @@ class FolderSource(Source):
         ValueError: when there is no such folder, or no image in it.
     """
 
+    fast_decode = False
+
     def __init__(self, path: str | Path, *, name: str | None = None) -> None:
         self.root = Path(path)
         self.name = printable(name if name is not None else str(path))
@@ -49,7 +51,7 @@ class FolderSource(Source):
             self.classes = tuple(printable(name) for name in names)
 
     def read(self, index: int) -> np.ndarray:
-        return decode(self.root / self._keys[index], self.where(index))
+        return decode(self.root / self._keys[index], self.where(index), fast=bool(self.fast_decode))
 
     def size(self, index: int) -> tuple[int, int]:
         return header_size(self.root / self._keys[index], self.where(index))

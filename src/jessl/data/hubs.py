@@ -36,6 +36,8 @@ class HuggingFaceSource(Source):
         ValueError: when it is empty or has no column of images.
     """
 
+    fast_decode = False
+
     def __init__(self, dataset: Any, name: str) -> None:
         datasets: Any = import_module("datasets")
         self.name = name
@@ -64,7 +66,7 @@ class HuggingFaceSource(Source):
             self.notes = (f"{name}: labels are the column {named[0]} of {', '.join(named)}",)
 
     def read(self, index: int) -> np.ndarray:
-        return decode(self._encoded(index), self.where(index))
+        return decode(self._encoded(index), self.where(index), fast=bool(self.fast_decode))
 
     def size(self, index: int) -> tuple[int, int]:
         return header_size(self._encoded(index), self.where(index))

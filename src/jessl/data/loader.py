@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from jessl.data.filling import Filler, Filling, Painter, chunks
+from jessl.data.opening import open_source
 from jessl.data.order import epoch_order
 from jessl.data.ring import Ring
-from jessl.data.sources import Source, open_source
+from jessl.data.sources import Source
 from jessl.names import one_of
 
 if TYPE_CHECKING:

@@ -20,9 +20,10 @@ from PIL import features
 
 from jessl.data.decode import UnreadableImage, printable
 from jessl.data.index import INDEX, MANIFEST, UNFINISHED, Index, joined, read_index, write_index
+from jessl.data.opening import open_source
 from jessl.data.packed import Packed, Recipe, packed
 from jessl.data.shardfile import ShardFile, member_keys
-from jessl.data.sources import Source, open_source
+from jessl.data.sources import Source
 from jessl.files import LOCK, locked, read_json, whole_file, write_json
 from jessl.hashing import splitmix64
 

@@ -51,6 +51,8 @@ class ShardSource(Source):
             one shard, or when there is no image at all.
     """
 
+    fast_decode = False
+
     def __init__(self, paths: list[Path], *, name: str | None = None) -> None:
         self.name = printable(name if name is not None else str(paths[0]))
         self._paths = list(paths)
@@ -74,7 +76,7 @@ class ShardSource(Source):
         self.notes = tuple(notes)
 
     def read(self, index: int) -> np.ndarray:
-        return decode(self.encoded(index), self.where(index))
+        return decode(self.encoded(index), self.where(index), fast=bool(self.fast_decode))
 
     def encoded(self, index: int) -> bytes:
         shard, size = int(self._index.shard[index]), int(self._index.size[index])
