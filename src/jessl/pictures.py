@@ -69,7 +69,7 @@ def _lines(
     """Pieces in lines of at most `width_px` where a piece alone is not wider."""
     lines: list[str] = []
     for piece in pieces:
-        longer = f"{lines[-1]} · {piece}" if lines else piece
+        longer = f"{lines[-1]}, {piece}" if lines else piece
         if lines and font.getlength(longer) <= width_px:
             lines[-1] = longer
         else:

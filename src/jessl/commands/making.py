@@ -149,7 +149,7 @@ class ViewsPicture:
     options: dict[str, float] = field(default_factory=dict)
     out: str = "views.png"
     size: int | None = None
-    count: int = 8
+    count: int = 6
     seed: int = 0
     x_key: str | None = None
     json: bool = False

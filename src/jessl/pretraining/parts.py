@@ -242,6 +242,10 @@ def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> Gri
 
 def _column_names(views: Views) -> list[str]:
     n_global = views.n_global or len(views)
-    return [
+    names = [
         f"view {k + 1}" if k < n_global else f"local {k - n_global + 1}" for k in range(len(views))
     ]
+    sizes = [view.size for view in views.recipes]
+    if len(set(sizes)) == 1:
+        return names
+    return [f"{name}, {size} px" for name, size in zip(names, sizes, strict=True)]
