@@ -34,6 +34,7 @@ from jessl.files import locked, write_json
 from jessl.progress import duration, say
 from jessl.runs import Run
 from jessl.study import final_record
+from jessl.views.kernels import compiled
 
 STUDY = "study.json"
 CRITERION = "rankme/projector"
@@ -130,6 +131,7 @@ def _study(
         + "; ".join(f"{s.method} with {len(s.values)} values of {s.parameter}" for s in sweeps)
         + f"; {len(SEEDS)} seeds each"
     )
+    compiled()  # once here, not in each worker at the same time
     with worker_pool(workers, stop) as pool:
         _train_all(pool, which, planned, tell)
         groups = _groups(sweeps, folder, {})
