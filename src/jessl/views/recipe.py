@@ -325,8 +325,17 @@ class Views:
             raise ValueError(
                 "views: a list of tables wanted, one for each view ([[views]] in TOML)"
             )
-        rest = {k: tuple(data[k]) for k in ("mean", "std") if k in data}
-        return cls(tuple(_view(v) for v in views), **rest, n_global=data.get("n_global"))
+        rest = {k: _numbers(k, data[k]) for k in ("mean", "std") if k in data}
+        n_global = data.get("n_global")
+        if n_global is not None:
+            n_global = _checked("n_global", n_global, "int")
+        return cls(tuple(_view(v) for v in views), **rest, n_global=n_global)
+
+
+def _numbers(name: str, value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"{name}: a number for each channel wanted, {value!r} came")
+    return tuple(float(_checked(name, v, "float")) for v in value)
 
 
 def _differing(view: View) -> dict[str, Any]:
