@@ -167,7 +167,8 @@ def test_a_file_holds_a_recipe(tmp_path: Path) -> None:
         ("a.toml", "[[views]]\nblurr = 1", "did you mean 'blur'"),
         ("a.toml", "[[views]]\nblur = 1", "a view needs its size in pixels"),
         ("a.toml", "[[views]]\nsize = 8\nblur = 3", "blur is a probability in [0, 1], got 3"),
-        ("a.toml", "mean = 3\n[[views]]\nsize = 8", "mean and std are lists of numbers"),
+        ("a.toml", "n_global = 1.5\n[[views]]\nsize = 8", "n_global: int wanted, 1.5 came"),
+        ("a.toml", "mean = 3\n[[views]]\nsize = 8", "mean: a number for each channel"),
     ],
 )
 def test_a_bad_file_is_one_line_with_its_name(

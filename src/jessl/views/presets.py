@@ -329,10 +329,6 @@ def load(path: str | Path) -> Views:
         return Views.from_dict(data)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    except TypeError:
-        raise ValueError(
-            f"{path}: mean and std are lists of numbers, n_global is a whole number"
-        ) from None
 
 
 def save(views: Views, path: str | Path) -> None:
