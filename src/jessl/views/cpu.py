@@ -187,11 +187,18 @@ def _scratch(size: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]
 
     needed = scratch_floats(shape[1], shape[2], shape[3], size)
     if needed > _KEPT_FLOATS:
-        return np.empty(needed, np.float32), np.empty(2 * size + 8, np.int32)
+        return _aligned(needed), np.empty(2 * size + 8, np.int32)
     floats: np.ndarray | None = getattr(_local, "floats", None)
     if floats is None or len(floats) < needed:
-        floats = _local.floats = np.empty(needed, np.float32)
+        floats = _local.floats = _aligned(needed)
     places: np.ndarray | None = getattr(_local, "places", None)
     if places is None or len(places) < 2 * size + 8:
         places = _local.places = np.empty(2 * size + 8, np.int32)
     return floats, places
+
+
+def _aligned(count: int) -> np.ndarray:
+    """Float32 [count] that begins with a cache line, as the vectors of the kernels like it."""
+    room = np.empty(count + 16, np.float32)
+    first = -room.ctypes.data // 4 % 16
+    return room[first : first + count]

@@ -53,14 +53,14 @@ def blur_row(
     Args:
         planes: float32, flat; pixel (y, x) of the channel is planes[first + y stride + x].
         weights, reach: from `blur_weights`.
-        offsets: int32 [2 size], scratch; line: float32 [4 size + 64], scratch.
+        offsets: int32 [2 size], scratch; line: float32 [4 size + 96], scratch.
     """
     before, behind = offsets[:size], offsets[size : 2 * size]
     for k in range(reach + 1):
         before[k] = first + _reflected(y - k, size) * stride
         behind[k] = first + _reflected(y + k, size) * stride
     # the row, blurred along y, with its reflected borders on both sides
-    middle = size + 32 + reach
+    middle = (size + 47 + reach) // 16 * 16
     symmetric_sum(planes, before, behind, weights, reach, line, middle, size)
     for k in range(1, reach + 1):
         line[middle - k] = line[middle + _reflected(-k, size)]

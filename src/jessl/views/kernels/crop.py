@@ -160,10 +160,11 @@ def crop_resize(
     across = -(-wide // 4) * 4
     taps_y, taps_x = taps_of(height, tall), taps_of(width, wide)
     n = width * channels
-    row = scratch[: n + 4]
-    o = n + 4
-    block = scratch[o : o + 16 * width]
-    o += 16 * width
+    # the block first: its vectors are cache lines where the scratch begins with one
+    block = scratch[: 16 * width]
+    o = 16 * width
+    row = scratch[o : o + n + 4]
+    o += n + 4
     weights_y = scratch[o : o + tall * taps_y]
     o += tall * taps_y
     weights_x = scratch[o : o + across * taps_x]

@@ -38,10 +38,16 @@ def planes_of(size: int) -> tuple[int, int]:
     return -(-size // 4) * 4, -(-size // 16) * 16
 
 
+@njit(nogil=True)
+def line_floats(size: int) -> int:
+    """Scratch of a blur: whole cache lines."""
+    return (5 * size + 160) // 16 * 16
+
+
 def scratch_floats(height: int, width: int, channels: int, size: int) -> int:
     """Float32 scratch that `render_views` needs for images up to height x width x channels."""
     rows, stride = planes_of(size)
-    return 8 * rows * stride + 5 * size + 128 + crop_floats(height, width, channels, size)
+    return 8 * rows * stride + line_floats(size) + crop_floats(height, width, channels, size)
 
 
 @njit(nogil=True)
@@ -150,7 +156,7 @@ def _finish(
     octets: np.ndarray,
 ) -> None:
     """Blur, solarize, noise and normalise lines into floats or octets [c, size * size]."""
-    weights = line[4 * size + 64 :]
+    weights = line[4 * size + 96 :]
     reach = 0
     if p[d.C_SIGMA] > 0:
         reach = blur_weights(p[d.C_SIGMA], kernel_px, size, weights)
@@ -228,8 +234,8 @@ def build(fingerprint: int) -> Any:
         area = 4 * rows * stride
         planes = scratch[:area].reshape((4, rows, stride))
         spare = scratch[area : 2 * area].reshape((4, rows, stride))
-        line = scratch[2 * area : 2 * area + 5 * size + 128]
-        rest = scratch[2 * area + 5 * size + 128 :]
+        line_end = 2 * area + line_floats(size)
+        line, rest = scratch[2 * area : line_end], scratch[line_end:]
         kinds = np.empty(4, np.int64)
         # colours do not look at neighbours, so several rows can be one line where nothing lies
         # between them
