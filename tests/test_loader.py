@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -30,9 +31,11 @@ def _same(a: list, b: list) -> None:
         torch.testing.assert_close(x, y, rtol=0, atol=0)
 
 
-def test_workers_change_nothing(images: np.ndarray) -> None:
-    one = Loader(images, VIEWS, 7, seed=3, workers=1)
-    many = Loader(images, VIEWS, 7, seed=3, workers=5)
+@pytest.mark.parametrize("batch", [7, 100])  # one share, and shares for three threads
+def test_workers_change_nothing(images: np.ndarray, batch: int) -> None:
+    images = np.concatenate([images] * 5)
+    one = Loader(images, VIEWS, batch, seed=3, workers=1)
+    many = Loader(images, VIEWS, batch, seed=3, workers=5)
     for _ in range(2):
         _same(_epoch(one), _epoch(many))
 
@@ -128,6 +131,20 @@ def test_unreadable_images_are_replaced_and_named(folder: Path) -> None:
     _same(batches, _epoch(Loader(folder, VIEWS, 5, workers=1)))
 
 
+@pytest.mark.parametrize("broken", [(0, 1), (1,), (0, 1, 2, 3), (9,)])
+@pytest.mark.parametrize("batch", [4, 5])
+def test_no_two_rows_of_a_batch_are_replaced_by_one_image(
+    tmp_path: Path, images: np.ndarray, broken: tuple[int, ...], batch: int
+) -> None:
+    for k in range(10):
+        Image.fromarray(images[k]).save(tmp_path / f"{k}.png")
+    for k in broken:
+        (tmp_path / f"{k}.png").write_bytes(b"broken")
+    for shuffle in (False, True):
+        for ids, _ in _epoch(Loader(tmp_path, VIEWS, batch, drop_last=True, shuffle=shuffle)):
+            assert len(set(ids)) == batch
+
+
 def test_unreadable_images_can_be_dropped(folder: Path) -> None:
     loader = Loader(folder, VIEWS, 1, shuffle=False, unreadable="drop")
     assert len(_epoch(loader)) == 8
@@ -155,6 +172,7 @@ def test_a_source_without_one_readable_image_is_refused(tmp_path: Path) -> None:
         ({"batch_size": 4, "rank": 2, "world": 2}, "rank must be in 0..1"),
         ({"batch_size": 4, "workers": 0}, "workers must be at least 1"),
         ({"batch_size": 4, "prefetch": -1}, "prefetch must not be negative"),
+        ({"batch_size": 4, "window": 10, "shuffle": False}, "is not shuffled has none"),
         ({"batch_size": 4, "window": 10}, "window: only tar shards are read in windows"),
         ({"batch_size": 4, "dtype": "float16"}, "unknown dtype 'float16'"),
         ({"batch_size": 4, "dtype": "uint8", "augment": "device"}, "are float32, uint8 came"),
@@ -249,6 +267,7 @@ def test_size_may_change_between_epochs(images: np.ndarray) -> None:
     loader = Loader(images, lambda epoch: VIEWS.resized(12 + 4 * epoch), 16)
     sizes = [{v.shape[-1] for batch in loader for v in batch.views} for _ in range(3)]
     assert sizes == [{12}, {16}, {20}]
+    assert len(loader._rings) == 1  # memory of other sizes is given back
     fresh = Loader(images, lambda epoch: VIEWS.resized(12 + 4 * epoch), 16)
     fresh.load_state_dict({"epoch": 2, "batch": 1})
     assert next(iter(fresh)).views[0].shape[-1] == 20
@@ -276,6 +295,8 @@ def test_a_device_that_holds_the_images_makes_the_same_views(images: np.ndarray)
 
 def test_a_device_that_gets_crops_differs_by_their_rounding(jpegs: Path) -> None:
     views = presets.simclr(24, strength=0.5, blur=0.5).normalised((0.0,) * 3, (1.0,) * 3)
+    noisy = dataclasses.replace(views.recipes[0], noise=1.0, noise_sigma=(0.1, 0.1), jitter=0.0)
+    views = dataclasses.replace(views, recipes=(*views.recipes, noisy))
     there = Loader(jpegs, views, 4, augment="device", return_params=True)
     for a, b in zip(there, Loader(jpegs, views, 4, return_params=True), strict=True):
         assert a.params is not None
@@ -287,6 +308,18 @@ def test_a_device_that_gets_crops_differs_by_their_rounding(jpegs: Path) -> None
             assert (x - y).abs().max() < 4 / 255
             for name in p:
                 np.testing.assert_array_equal(p[name], q[name])
+
+
+def test_a_state_of_another_loader_is_refused(images: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="batch 99 of a saved state is none of the 3"):
+        Loader(images, VIEWS, 16).load_state_dict({"epoch": 0, "batch": 99})
+
+
+def test_a_batch_moves_as_a_whole(images: np.ndarray) -> None:
+    batch = next(iter(Loader((images, np.arange(48)), VIEWS, 16)))
+    moved = batch.to("meta")
+    assert moved.labels is not None
+    assert {x.device.type for x in (*moved.views, moved.ids, moved.labels)} == {"meta"}
 
 
 def test_the_share_of_waiting_is_told(images: np.ndarray) -> None:
@@ -306,7 +339,7 @@ def test_images_of_four_channels(images: np.ndarray) -> None:
     for batch in Loader(four, views, 16):
         assert batch.views[0].shape == (16, 4, 12, 12)
         assert batch.views[0].isfinite().all()
-    with pytest.raises(ValueError, match="mean and std need 4 numbers"):
+    with pytest.raises(ValueError, match="4 channels cannot become views of 3 channels"):
         next(iter(Loader(four, VIEWS, 16)))
 
 

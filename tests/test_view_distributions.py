@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torchvision.transforms.v2 as v2
 from scipy import stats
 from torchvision import transforms as v1
 
-from jessl.views import View, Views, presets
+from jessl.views import View, Views
 
 N = 100_000
 # of the two-sample Kolmogorov-Smirnov distance at the level .001
@@ -118,14 +117,6 @@ def test_probabilities_are_honoured() -> None:
         for option, name in p.items():
             found = (drawn[name] != 0).mean()
             assert abs(found - share) <= 4 * np.sqrt(share * (1 - share) / N), option
-
-
-def test_torchvisions_own_simclr_has_our_parameters() -> None:
-    """The whole preset, as torchvision's transforms would draw it."""
-    view = presets.simclr(224).recipes[0]
-    apply = v2.RandomApply([v2.GaussianBlur(23, (0.1, 2.0))], p=0.5)
-    assert (apply.p, apply.transforms[0].sigma) == (view.blur, list(view.blur_sigma_px))
-    assert apply.transforms[0].kernel_size[0] == view.kernel_px
 
 
 @pytest.mark.parametrize(("h", "w"), [(60, 80), (1, 200), (3, 3), (1, 1)])

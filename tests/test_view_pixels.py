@@ -240,6 +240,39 @@ def test_bytes_are_the_rounded_views(images: np.ndarray) -> None:
     assert (np.abs(out - want * 255)[~erased] <= 0.501).all()
 
 
+def test_a_narrow_place_in_a_wide_image() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 4000, 3), dtype=np.uint8)
+    box = {"top": 0, "left": 0, "height": 32, "width": 4000}
+    params = {f"crop_{k}_px": np.array([v]) for k, v in box.items()}
+    params |= {"place_height_px": np.array([8]), "place_width_px": np.array([1])}
+    views = Views((View(size=8),), (0.0,) * 3, (1.0,) * 3)
+    x = views.apply([image], [params])[0][0]
+    assert (x[:, :, 1:] == 0).all()
+    want = image.reshape(8, 4, 4000, 3).mean(axis=(1, 2)).T / 255
+    np.testing.assert_allclose(x[:, :, 0], want, atol=0.02)
+
+
+def test_floats_are_no_images() -> None:
+    views = Views((View(size=8),))
+    params = views.sample(np.arange(1), 0, 0, 8, 8)
+    with pytest.raises(ValueError, match="images: uint8 wanted, float32 came"):
+        views.apply([np.zeros((8, 8, 3), np.float32)], params)
+
+
+def test_grey_images_have_grey_noise() -> None:
+    views = Views((View(size=8, noise=1.0, noise_sigma=(0.2, 0.2)),), (0.0,) * 3, (1.0,) * 3)
+    params = views.sample(np.arange(2), 0, 0, 8, 8)
+    grey, colour = np.full((8, 8, 1), 90, np.uint8), np.full((8, 8, 3), 90, np.uint8)
+    x, y = views.apply([grey, colour], params)[0]
+    assert (x[0] == x[1]).all()
+    assert (x[0] == x[2]).all()
+    assert (y[0] != y[1]).any()
+    again = views.apply([np.repeat(grey, 3, axis=2)], [{
+        **{k: v[:1] for k, v in params[0].items()}, "noise_shared": np.array([True])
+    }])[0][0]  # fmt: skip
+    torch.testing.assert_close(x, again, atol=1e-6, rtol=0)
+
+
 def test_parameters_make_the_round_trip(images: np.ndarray) -> None:
     views = Views((EVERYTHING, dataclasses.replace(EVERYTHING, crop="pad", noise=1.0,
                                                    noise_sigma=(0.1, 0.2))))  # fmt: skip
@@ -267,6 +300,13 @@ def test_left_out_parameters_are_neutral(images: np.ndarray) -> None:
         ({"crop_left_px": np.array([-1])}, "leaves the image"),
         ({"crop_height_px": np.array([0])}, "leaves the image"),
         ({"erase_top_px": np.array([9]), "erase_height_px": np.array([9])}, "its view of 16"),
+        ({"place_height_px": np.array([8])}, "its view of 16"),
+        ({"place_height_px": np.array([0.5]), "place_width_px": np.array([8])}, "its view of 16"),
+        ({"jitter_order": np.array([[1, 1, 1, 1]])}, "must hold 0, 1, 2 and 3 in some order"),
+        ({"jitter_order": np.array([[10**12, 0, 0, 0]])}, "must hold 0, 1, 2 and 3"),
+        ({"jitter_order": np.array([3])}, "must hold 0, 1, 2 and 3"),
+        ({"rotation_degrees": np.array([np.nan])}, "rotation_degrees must be finite"),
+        ({"blur_sigma_px": np.array([np.inf])}, "blur_sigma_px must be finite"),
         ({"hue": np.array([0.1])}, "unknown parameter of a view 'hue'"),
         ({"hue_shift": np.array([0.1, 0.2])}, "hue_shift has 2 values for 1 images"),
     ],
@@ -289,6 +329,8 @@ def test_channels_that_no_batch_holds_are_refused(kinds: tuple[int, ...]) -> Non
     with pytest.raises(ValueError, match="channels"):
         views.apply(images, params)
     painter = Painter(views)
+    with pytest.raises(ValueError, match="1 to 4 channels, mean and std have 6"):
+        Painter(Views((View(size=8),), (0.5,) * 6, (0.5,) * 6))
     with pytest.raises(ValueError, match="cannot become views of 3 channels"):
         painter.paint(np.zeros((1, 8, 8, 4), np.uint8), 0, neutral_table(1, 1), [])
 

@@ -14,8 +14,9 @@ import torchvision.transforms.v2.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jessl.hashing import GOLDEN, mix64
 from jessl.views import View, Views, central_view, presets
-from jessl.views.sample import uniforms
+from jessl.views.sample import states
 
 ALL = View(
     size=24,
@@ -146,6 +147,19 @@ def test_a_view_depends_on_seed_epoch_and_id_alone(seed: int, epoch: int, h: int
     assert (p["crop_left_px"] + p["crop_width_px"] <= w).all()
 
 
+GOLDEN_BOXES = [[101, 239, 181, 194], [127, 47, 245, 224], [2, 56, 333, 253]]
+GOLDEN_ORDERS = [[3, 0, 1, 2], [3, 2, 0, 1], [1, 2, 3, 0]]
+
+
+def uniforms(ids: np.ndarray, draws: int, seed: int, epoch: int, position: int) -> np.ndarray:
+    """What the kernels draw from, written down once more: float64 [n, draws] in [0, 1)."""
+    state = states(seed, epoch, position + 1)[position]
+    with np.errstate(over="ignore"):
+        rows = mix64((ids.astype(np.uint64) ^ state) + GOLDEN)
+        bits = mix64(rows[:, None] + np.arange(1, draws + 1, dtype=np.uint64)[None, :] * GOLDEN)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
 def test_views_epochs_and_seeds_differ() -> None:
     u = uniforms(np.arange(1000), 8, 0, 0, 0)
     for other in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
@@ -159,13 +173,48 @@ def test_views_epochs_and_seeds_differ() -> None:
 
 def test_the_hash_is_fixed() -> None:
     """A published view must stay what it is: these numbers may never change."""
-    u = uniforms(np.array([0, 1, 2**40]), 2, 7, 3, 1)
+    ids = np.array([0, 1, 2**40])
+    u = uniforms(ids, 2, 7, 3, 1)
     golden = [
         [0.11740795987746289, 0.6510326027761119],
         [0.23073523559503362, 0.37053527410982945],
         [0.4018503449502052, 0.44897717842501417],
     ]
     np.testing.assert_array_equal(u, golden)
+    view = View(size=64, jitter=1.0, brightness=0.5, hue=0.5, blur=1.0, vflip=0.5, erase=1.0)
+    p = Views((view, view)).sample(ids, 3, 7, 375, 500)[1]
+    boxes = np.stack([p[f"crop_{n}_px"] for n in ("top", "left", "height", "width")], axis=1)
+    np.testing.assert_array_equal(boxes, GOLDEN_BOXES)
+    np.testing.assert_array_equal(p["jitter_order"], GOLDEN_ORDERS)
+
+
+def test_every_draw_has_its_place_in_the_stream() -> None:
+    ids = np.arange(500) * 7919
+    view = View(
+        size=64, vflip=0.5, rotate=1.0, rotate_degrees=30, jitter=1.0, brightness=0.5, contrast=0.5,
+        saturation=0.5, hue=0.5, gray=0.5, blur=1.0, solarize=0.5, noise=1.0, noise_sigma=(0, 1),
+    )  # fmt: skip
+    u = uniforms(ids, 90, 5, 2, 0)
+    p = Views((view,)).sample(ids, 2, 5, 375, 500)[0]
+    np.testing.assert_array_equal(p["flipped"], u[:, 22] < 0.5)
+    for k, name in enumerate(("brightness", "contrast", "saturation")):
+        np.testing.assert_allclose(p[f"{name}_factor"], 0.5 + u[:, 24 + k], rtol=1e-15)
+    np.testing.assert_allclose(p["hue_shift"], u[:, 27] - 0.5, atol=1e-15)
+    np.testing.assert_array_equal(p["jitter_order"], np.argsort(u[:, 28:32], axis=1))
+    np.testing.assert_array_equal(p["grayed"], u[:, 32] < 0.5)
+    np.testing.assert_allclose(p["blur_sigma_px"], 0.1 + 1.9 * u[:, 34], rtol=1e-14)
+    np.testing.assert_array_equal(p["solarized"], u[:, 35] < 0.5)
+    np.testing.assert_array_equal(p["vflipped"], u[:, 36] < 0.5)
+    np.testing.assert_allclose(p["rotation_degrees"], 60 * u[:, 38] - 30, atol=1e-12)
+    np.testing.assert_allclose(p["noise_sigma"], u[:, 43], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("heights", "widths"), [([5, 5], 6), (5, [6, 6, 6, 6]), (0, 6), ([5, 5, 0], 6), ([[5]], 6)]
+)
+def test_sizes_that_do_not_belong_to_the_images_are_refused(heights: list, widths: list) -> None:
+    with pytest.raises(ValueError, match="3 numbers of pixels wanted, at least 1 each"):
+        Views((ALL,)).sample(np.arange(3), 0, 0, heights, widths)
 
 
 def test_flip_probability_is_honoured() -> None:

@@ -263,6 +263,7 @@ def test_what_happens_to_a_pixel_compiles_whole() -> None:
         torch.linspace(0, 0.3, 8),
         torch.arange(8),
         torch.tensor(normal_table()),
+        flags,
         torch.arange(32).reshape(8, 4) % 5,
     )
     for function, arguments in ((gpu_colour.colour, first), (gpu_colour.tone, last)):

@@ -47,7 +47,10 @@ class Pretrain:
         checkpoint_seconds: wall time after which a checkpoint is written inside an epoch as well.
         keep_checkpoints: how many of the latest checkpoints stay on disk; 0: all.
         log_steps: steps over which a loss record is averaged; None: about 500 records a run.
-        workers: threads that read and decode images; None: the cores of the machine, at most 8.
+        window: of tar shards on slow disks: permute the shards, and the images inside of windows of
+            so many, so that they are read one after the other; None: permute all images.
+        workers: threads that read and decode images; None: the cores that this process may use, at
+            most 16.
     """
 
     data: str
@@ -80,6 +83,7 @@ class Pretrain:
     checkpoint_seconds: float = 600.0
     keep_checkpoints: int = 2
     log_steps: int | None = None
+    window: int | None = None
     workers: int | None = None
 
     def as_json(self) -> dict[str, Any]:

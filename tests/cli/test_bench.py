@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from jessl.cli import main
-from jessl.data.measure import Stages, thread_counts
+from jessl.data import UnreadableImage, open_source
+from jessl.data.measure import Stages, measure_stages, thread_counts
 from jessl.data.verdict import verdict
+from jessl.views import View, Views, presets
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,34 @@ def test_bench_of_arrays_is_told_for_people(
     ]
     assert "pack" not in out
     assert "1 thread feeds this training" in out
+
+
+def test_images_may_be_broken_where_the_measurement_begins(folder: Path, tmp_path: Path) -> None:
+    torn, whole = (folder / "torn.jpg").read_bytes(), (folder / "0.jpg").read_bytes()
+    for k in range(16):
+        (tmp_path / f"{k:02d}.jpg").write_bytes(torn)
+    views = presets.simclr(16)
+    with pytest.raises(UnreadableImage, match=r"00\.jpg"):
+        measure_stages(open_source(tmp_path), views)
+    (tmp_path / "16.jpg").write_bytes(whole)
+    gray = np.zeros((48, 64), np.uint8)
+    Image.fromarray(gray).save(tmp_path / "17.png")
+    stages = measure_stages(open_source(tmp_path), views)
+    assert (stages.images, stages.unreadable) == (2, 16)
+    assert stages.views_ms > 0
+
+
+def test_views_of_a_file_keep_their_sizes(
+    stripes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.json"
+    presets.save(Views((View(size=24), View(size=16))), path)
+    args = ["bench", "loader", "--data", str(stripes), "--views", str(path), "--images", "8"]
+    args += ["--seconds", "0.02", "--threads", "1", "--json"]
+    for size, found in (([], 24), (["--size", "12"], 12)):
+        assert main([*args, *size]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert (answer["size"], answer["views"]) == (found, 2)
 
 
 def test_bench_says_in_one_line_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,9 +17,9 @@ class Bench:
     Attributes:
         subject: what is measured: loader.
         data: SRC, the images.
-        views: recipe of the views: simclr or byol.
+        views: recipe of the views, by name or a .toml or .json file.
         options: of the recipe, such as flip 0 min_scale 0.3.
-        size: side of the views, pixels; None: chosen from the data.
+        size: side of the largest views, pixels; None: by the file, or chosen from the data.
         needs: images a second that the training takes; None: measured where --encoder is given.
         encoder: smallconv[:WIDTH], timm:NAME or torchvision:NAME, timed on --device.
         objective: loss and heads that are timed with the encoder.
@@ -60,14 +60,17 @@ class Bench:
         from jessl.pretraining.plan import default_size
         from jessl.progress import say
         from jessl.training.devices import pick_device
-        from jessl.views.presets import preset
+        from jessl.views.presets import is_file, preset
 
         device = pick_device(self.device)
         source = open_source(self.data, x_key=self.x_key)
         for note in source.notes:
             say(f"note: {note}")
-        size = self.size or default_size(source, device)
-        views = preset(self.views, size, self.options)
+        wanted = self.size
+        if wanted is None and not is_file(self.views):
+            wanted = default_size(source, device)
+        views = preset(self.views, wanted, self.options)
+        size = max(view.size for view in views.recipes)
         batch_size = self.batch_size or (256 if device.type == "cuda" else 32)
         say("measuring reading, decoding and views")
         on_gpu = device.type == "cuda"

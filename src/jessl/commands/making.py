@@ -204,7 +204,7 @@ class Embed:
         x_key: name of the images in an .npz file.
         y_key: name of the labels in an .npz file.
         batch_size: images at a time.
-        workers: threads that decode; None: the cores of the machine, at most 8.
+        workers: threads that decode; None: the cores that this process may use, at most 16.
         seed: of random weights.
         device: auto, cpu, cuda or cuda:N.
         json: print the answer as JSON on standard output.

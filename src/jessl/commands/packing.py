@@ -34,7 +34,7 @@ class Pack:
         labels: CSV file with columns path,label.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
         y_key: name of the labels in an .npz file; None: y, labels or targets.
-        workers: threads; None: the cores of the machine, at most 8.
+        workers: threads; None: the cores that this process may use, at most 16.
         json: print the answer as JSON on standard output.
     """
 

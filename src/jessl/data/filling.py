@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -111,8 +112,7 @@ class Filler:
                 self.painter.paint(together, start, batch.table, batch.arrays)
             return
         for row in range(start, stop):
-            # replacements come from behind the batch, so that none is in it twice
-            found = self._first_readable(batch.place + row, batch.place + len(batch) + row)
+            found = self._first_readable(batch.place + row, len(batch))
             if found is None:
                 continue
             index, image = found
@@ -125,11 +125,17 @@ class Filler:
     def _draw(self, batch: Filling, start: int, stop: int) -> None:
         self.painter.draw(batch.table, batch.ids, self.epoch, self.seed, batch.sizes, start, stop)
 
-    def _first_readable(self, place: int, spare: int) -> tuple[int, np.ndarray] | None:
-        """The image at a place of the order or, when replacing, the first readable from `spare`."""
+    def _first_readable(self, place: int, batch: int) -> tuple[int, np.ndarray] | None:
+        """The image at a place of the order or, when replacing, the first readable behind it.
+
+        The same row of the following batches is tried first, so that no two rows of a batch are
+        replaced by one image while one of those can be read; then all others.
+        """
         n = len(self.order)
-        spares = range(spare, spare + n) if self.unreadable == "replace" else ()
-        for at in (place, *spares):
+        tried: Iterable[int] = (place,)
+        if self.unreadable == "replace":
+            tried = chain(range(place, place + n, batch), range(place + 1, place + n))
+        for at in tried:
             index = int(self.order[at % n])
             try:
                 return index, self.source.read(index)

@@ -51,14 +51,14 @@ class FolderSource(Source):
             self.classes = tuple(printable(name) for name in names)
 
     def read(self, index: int) -> np.ndarray:
-        return decode(self.root / self._keys[index], self.where(index), fast=bool(self.fast_decode))
+        return decode(self._path(index), fast=bool(self.fast_decode))
 
     def size(self, index: int) -> tuple[int, int]:
-        return header_size(self.root / self._keys[index], self.where(index))
+        return header_size(self._path(index))
 
     def encoded(self, index: int) -> bytes:
         try:
-            return (self.root / self._keys[index]).read_bytes()
+            return Path(self._path(index)).read_bytes()
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
             raise UnreadableImage(self.where(index), reason) from error
@@ -67,7 +67,11 @@ class FolderSource(Source):
         return self._keys[index]
 
     def where(self, index: int) -> str:
-        return printable(str(self.root / self._keys[index]))
+        return printable(self._path(index))
+
+    def _path(self, index: int) -> str:
+        # a sixth of the time of joining Paths, which every read would pay
+        return os.path.join(self.root, self._keys[index])
 
     def find(self, key: str) -> str:
         """The path relative to the folder of a relative or absolute path, with / and no ./."""

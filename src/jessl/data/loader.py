@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from jessl.cores import usable_cores
 from jessl.data.filling import Filler, Filling, Painter, chunks
 from jessl.data.opening import open_source
 from jessl.data.order import epoch_order
@@ -22,7 +22,7 @@ from jessl.names import one_of
 if TYPE_CHECKING:
     import torch
 
-# share of a GPU's free memory that the images of an array may take
+# share of a GPU's memory that the images of an array may take
 _RESIDENT_SHARE = 0.25
 
 
@@ -31,9 +31,7 @@ class _Views(Protocol):
 
     def __len__(self) -> int: ...
 
-    def painter(
-        self, channels: int = 3, *, octets: bool = False, crops_only: bool = False
-    ) -> Painter: ...
+    def painter(self, *, octets: bool = False, crops_only: bool = False) -> Painter: ...
 
     def blank(self, n: int) -> np.ndarray: ...
 
@@ -51,8 +49,8 @@ class Batch:
     Attributes:
         views: k tensors float32 [batch, 3, size, size], normalised; uint8 ones, not normalised,
             where the loader was asked for them.
-        ids: int64 [batch], stable ids of the images.
-        labels: int64 [batch], -1 where missing; None when the source has none.
+        ids: int64 [batch], stable ids of the images, on the CPU.
+        labels: int64 [batch], -1 where missing, on the CPU; None when the source has none.
         params: per view the parameters of its operations (`jessl.views.params`), None unless
             asked for.
     """
@@ -61,6 +59,15 @@ class Batch:
     ids: torch.Tensor
     labels: torch.Tensor | None
     params: list[dict[str, np.ndarray]] | None = None
+
+    def to(self, device: str | torch.device) -> Batch:
+        """The same with its tensors on a device; Lightning calls this."""
+        return replace(
+            self,
+            views=[x.to(device) for x in self.views],
+            ids=self.ids.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
+        )
 
 
 class Loader:
@@ -107,7 +114,7 @@ class Loader:
                 that says so, for a resolution that grows: `lambda e: views.resized(128 + 2 * e)`.
             batch_size: images a batch and rank.
             seed: of order and views.
-            workers: threads; None: the cores of the machine, at most 8.
+            workers: threads; None: the cores that this process may use, at most 16.
             device: where the views are put.
             rank, world: which share of the images this process sees.
             shuffle: a new order each epoch; False: the order of the source.
@@ -121,7 +128,7 @@ class Loader:
             dtype: "float32" for normalised views, "uint8" for views that are not normalised.
             augment: "cpu" makes views in threads; "device" crops in threads, sends uint8 and
                 leaves the rest to the device (or all of it, where the images are one array that
-                fits into a quarter of its free memory). None: "device" on a GPU, else "cpu".
+                fits into a quarter of its memory). None: "device" on a GPU, else "cpu".
 
         Raises:
             ValueError: for a batch size below 1, a rank outside 0..world-1, a window without
@@ -140,6 +147,8 @@ class Loader:
                 f"batch_size {batch_size} on {world} processes needs {batch_size * world} images; "
                 f"{self.source.name} has {len(self.source)}"
             )
+        if window is not None and not shuffle:
+            raise ValueError("window: an order that is not shuffled has none, leave window out")
         if window is not None and self.source.segments is None:
             raise ValueError(
                 f"window: only tar shards are read in windows; {self.source.name} is none, "
@@ -148,7 +157,7 @@ class Loader:
         self.views = views
         self.batch_size = batch_size
         self.seed = seed
-        self.workers = workers or min(8, os.cpu_count() or 1)
+        self.workers = workers or min(16, usable_cores())
         self.device = device
         self.rank = rank
         self.world = world
@@ -207,6 +216,11 @@ class Loader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a `state_dict`: the next iteration begins at its batch."""
+        if not 0 <= state["batch"] <= len(self):
+            raise ValueError(
+                f"batch {state['batch']} of a saved state is none of the {len(self)} of an epoch: "
+                "were source, batch_size or world others?"
+            )
         self.epoch = state["epoch"]
         self._next = state["batch"]
 
@@ -258,17 +272,20 @@ class Loader:
             self.epoch = epoch + 1
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            for event, _ in flying:  # before their memory is used again
+                event.synchronize()
 
     def _filler(self, views: _Views, epoch: int) -> tuple[Filler, bool]:
         """What fills the batches of an epoch, and whether the images are rows of one array."""
         rows = self.source.rows(np.arange(min(1, len(self.source))))
-        channels = 3 if rows is None or rows.shape[3] in (1, 3) else rows.shape[3]
         on_device = self.augment == "device"
         if on_device and rows is not None and self._resident is None:
             self._resident = self._moved_whole(rows.nbytes * len(self.source))
-        painter = views.painter(channels, octets=self.dtype == "uint8", crops_only=on_device)
+        painter = views.painter(octets=self.dtype == "uint8", crops_only=on_device)
         self._rings = {
-            shape: ring for shape, ring in self._rings.items() if ring.dtype == painter.dtype
+            shape: ring
+            for shape, ring in self._rings.items()
+            if shape[1:] in painter.shapes and ring.dtype == painter.dtype
         }
         filler = Filler(
             self.source,
@@ -339,13 +356,11 @@ class Loader:
         """Copies on the device; page-locked ones stay in `flying` until they have been copied."""
         if str(self.device) == "cpu":
             return out
-        moved = [x.to(self.device, non_blocking=True) for x in out]
+        moved = [x.to(self.device, non_blocking=self._pinned) for x in out]
         if self._pinned:
             import torch
 
-            event = torch.cuda.Event()
-            event.record()
-            flying.append((event, out))
+            flying.append((torch.cuda.current_stream(self.device).record_event(), out))
             while flying and flying[0][0].query():
                 flying.popleft()
         return moved
@@ -354,7 +369,10 @@ class Loader:
         """All images of an array on the device, where they fit."""
         import torch
 
-        if self._pinned and size_bytes > _RESIDENT_SHARE * torch.cuda.mem_get_info(self.device)[0]:
-            return None
+        if self._pinned:
+            # of all memory, not of what is free now: a restart must go the same way
+            memory = torch.cuda.get_device_properties(self.device).total_memory
+            if size_bytes > _RESIDENT_SHARE * memory:
+                return None
         rows = self.source.rows(np.arange(len(self.source)))
         return torch.from_numpy(rows).to(self.device)

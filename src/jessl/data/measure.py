@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Sequence
@@ -61,7 +62,8 @@ def measure_stages(
 ) -> Stages:
     """Measure reading, decoding and views on evenly spaced images, one after the other.
 
-    The first images are done once beforehand: what compiles or is imported is not counted.
+    The first images that can be read are done once beforehand: what compiles or is imported is not
+    counted.
 
     Args:
         source: the images.
@@ -74,7 +76,10 @@ def measure_stages(
     """
     chosen = evenly(len(source), images)
     canvas = _Canvas(views, crops_only)
-    _timed(source, canvas, chosen[:_TOGETHER])
+    for start in range(0, len(chosen), _TOGETHER):
+        with contextlib.suppress(UnreadableImage):
+            _timed(source, canvas, chosen[start : start + _TOGETHER])
+            break
     return _timed(source, canvas, chosen)
 
 
@@ -163,18 +168,13 @@ class _Canvas:
 
     def __init__(self, views: Any, crops_only: bool) -> None:
         self._views = views
-        self._crops_only = crops_only
-        self._painters: dict[int, tuple[Painter, list[np.ndarray]]] = {}
+        self._painter: Painter = views.painter(crops_only=crops_only)
+        shapes, dtype = self._painter.shapes, self._painter.dtype
+        self._out = [np.ones((_TOGETHER, *shape), dtype) for shape in shapes]
 
     def seconds(self, ids: Sequence[int], images: Sequence[np.ndarray]) -> float:
-        """Time to draw and paint all views of images [h, w, c] of as many channels."""
-        channels = images[0].shape[2]
-        if channels not in self._painters:
-            made = 3 if channels == 1 else channels
-            painter = self._views.painter(made, crops_only=self._crops_only)
-            out = [np.ones((_TOGETHER, *shape), painter.dtype) for shape in painter.shapes]
-            self._painters[channels] = (painter, out)
-        painter, out = self._painters[channels]
+        """Time to draw and paint all views of images [h, w, c]; of an array, all at once."""
+        painter, out = self._painter, self._out
         n = len(images)
         sizes = np.array([image.shape[:2] for image in images], dtype=np.int64).T.copy()
         numbers = np.array(ids, dtype=np.int64)
@@ -197,17 +197,16 @@ class _Tally:
         self._canvas = canvas
         self._shapes: list[tuple[int, ...]] = []
         self._file_bytes: list[int] = []
-        self._waiting: dict[int, list[tuple[int, np.ndarray]]] = {}
+        self._waiting: list[tuple[int, np.ndarray]] = []
 
     def add(self, id_: int, image: np.ndarray, file_bytes: int | None = None) -> None:
         """Count one image that was read and decoded."""
         self._shapes.append(image.shape)
         if file_bytes is not None:
             self._file_bytes.append(file_bytes)
-        waiting = self._waiting.setdefault(image.shape[2], [])
-        waiting.append((id_, image))
-        if len(waiting) == _TOGETHER:
-            self._paint(image.shape[2])
+        self._waiting.append((id_, image))
+        if len(self._waiting) == _TOGETHER:
+            self._paint()
 
     def add_rows(self, ids: np.ndarray, images: np.ndarray) -> None:
         """Count images that are one array [n, h, w, c]."""
@@ -216,8 +215,8 @@ class _Tally:
 
     def stages(self, unreadable: int) -> Stages:
         """Means over the images."""
-        for channels in list(self._waiting):
-            self._paint(channels)
+        if self._waiting:
+            self._paint()
         n = len(self._shapes)
         return Stages(
             read_ms=1000 * self.reading / n,
@@ -230,9 +229,9 @@ class _Tally:
             width_px=int(np.median([shape[1] for shape in self._shapes])),
         )
 
-    def _paint(self, channels: int) -> None:
-        waiting = self._waiting.pop(channels)
-        self.painting += self._canvas.seconds(*zip(*waiting, strict=True))
+    def _paint(self) -> None:
+        self.painting += self._canvas.seconds(*zip(*self._waiting, strict=True))
+        self._waiting = []
 
 
 def _timed(source: Source, canvas: _Canvas, chosen: np.ndarray) -> Stages:

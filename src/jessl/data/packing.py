@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Generator
@@ -18,6 +17,7 @@ import numpy as np
 import PIL
 from PIL import features
 
+from jessl.cores import usable_cores
 from jessl.data.decode import UnreadableImage, printable
 from jessl.data.index import INDEX, MANIFEST, UNFINISHED, Index, joined, read_index, write_index
 from jessl.data.opening import open_source
@@ -88,7 +88,7 @@ def pack(
         - JPEG, with `quality`; and without it at quality 90 what is a JPEG file already but must
           be resized, turned upright or brought to RGB. Huffman tables are optimised.
         - PNG otherwise, so that without `quality` nothing but resizing changes what was lossless.
-          Sources that have no files (arrays, torchvision, Hugging Face) count as lossless.
+          Sources that have no files (arrays, torchvision) count as lossless.
         Resizing is Pillow's antialiased Lanczos filter, keeps the aspect, and never enlarges.
         Grey stays grey; what is encoded anew has no metadata, and pixels as `Source.read` gives
         them.
@@ -115,7 +115,7 @@ def pack(
         shard_mb: megabytes (10^6 bytes) at which a shard is full.
         shuffle: seed by which the images are shuffled over the shards; None: the order of the
             source. Advised where the source is sorted by class and will be read shard by shard.
-        workers: threads; None: the cores of the machine, at most 8.
+        workers: threads; None: the cores that this process may use, at most 16.
         on_progress: called with the number of images that are done, and of all.
         stop: asked before each image whether to stop.
 
@@ -148,7 +148,7 @@ def pack(
             return finished
         work = _Work(out, plan, source, recipe)
         try:
-            work.run(workers or min(8, os.cpu_count() or 1), on_progress, stop)
+            work.run(workers or min(16, usable_cores()), on_progress, stop)
         except BaseException:
             if not work.entries:
                 shutil.rmtree(out / UNFINISHED, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import time
@@ -14,6 +13,7 @@ import numpy as np
 
 from jessl import records
 from jessl.config import Pretrain
+from jessl.cores import usable_cores
 from jessl.data import Source, UnreadableImage
 from jessl.demo import tasks
 from jessl.demo.findings import Trial, judged
@@ -94,13 +94,13 @@ def demo(
     planned = configs(folder, which, sweeps, train, epochs, VIEWS_SEEN[quick])
     if folder.is_file():
         raise ValueError(f"out {folder} is a file; give a new folder")
-    workers = workers or min(8, os.cpu_count() or 1)
+    workers = workers or min(8, usable_cores())
     with locked(folder):
         claim(folder, which, planned)
         study = _study(folder, which, sweeps, planned, workers, tell, stop)
         study |= {
             "seconds": round(time.monotonic() - began, 1),
-            "hardware": f"{workers} workers, {os.cpu_count()} cores, {platform.machine()}",
+            "hardware": f"{workers} workers, {usable_cores()} cores, {platform.machine()}",
             "versions": records.versions(),
             "command": command(which, quick, epochs, folder),
         }

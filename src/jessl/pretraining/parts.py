@@ -106,6 +106,7 @@ def build(
         seed=config.seed,
         workers=config.workers,
         device=device,
+        window=config.window,
         drop_last=True,
     )
     encoder.to(device)

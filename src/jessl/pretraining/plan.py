@@ -116,6 +116,7 @@ def _check(asked: Pretrain) -> None:
         "checkpoint_epochs": 1,
         "keep_checkpoints": 0,
         "log_steps": 1,
+        "window": 1,
         "workers": 1,
         "lr": 0,
         "weight_decay": 0,

@@ -1,27 +1,32 @@
 """Pixels of views on the CPU: the compiled kernels on batches and on single images.
 
 The order and the meaning of the operations are those of `View`, equal to torchvision's float
-results on the same parameters (mean error below 1e-5, no pixel beyond 1/255: tests/test_views.py).
+results on the same parameters: below 1e-5 in the mean, no pixel beyond 1/255
+(tests/test_view_pixels.py).
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jessl.views.noise import normal_table
+from jessl.views.params import COLUMN
 from jessl.views.recipe import Views
 from jessl.views.sample import recipe_rows, states
 
 if TYPE_CHECKING:
     import torch
 
+_PLACE, _ERASE = COLUMN["place_top_px"], COLUMN["erase_top_px"]
+_SHARED = COLUMN["noise_shared"]
 _NO_FLOATS = np.empty((0, 0, 0, 0), np.float32)
 _NO_OCTETS = np.empty((0, 0, 0, 0), np.uint8)
-# scratch that a thread keeps, bytes; what a huge image needs beyond is given back
+# scratch that a thread keeps, 64 MiB; what a huge image needs beyond is given back
 _KEPT_FLOATS = 16 << 20
 _local = threading.local()
 
@@ -46,9 +51,10 @@ def apply_views(
             f"params: {len(views)} views of {n} images, but those of {table.shape[0]} views of "
             f"{table.shape[1]} images came"
         )
-    channels = channels_made(images)
+    check_images(images, len(views.mean))
     check_boxes(views, images, table)
-    painter = Painter(views, channels)
+    painter = Painter(views)
+    channels = len(views.mean)
     out = [np.empty((n, channels, v.size, v.size), np.float32) for v in views.recipes]
     if isinstance(images, np.ndarray):
         painter.paint(images, 0, table, out)
@@ -58,20 +64,17 @@ def apply_views(
     return [torch.from_numpy(x) for x in out]
 
 
-def channels_made(images: np.ndarray | Sequence[np.ndarray]) -> int:
-    """Channels of the views of these images: 3 for grey and colour, else those of the images."""
-    if isinstance(images, np.ndarray):
-        found = {images.shape[3]}
-    else:
-        found = {image.shape[2] for image in images}
-    if found <= {1, 3}:
-        return 3
-    if len(found) == 1 and found <= {2, 4}:
-        return found.pop()
-    raise ValueError(
-        f"images of {' and '.join(map(str, sorted(found)))} channels cannot be in one batch; "
-        "1 and 3 can, or all 2, or all 4"
-    )
+def check_images(images: np.ndarray | Sequence[np.ndarray], made: int) -> None:
+    """Refuse images that are no uint8, or that cannot become views of `made` channels."""
+    each = [images] if isinstance(images, np.ndarray) else images
+    for image in each:
+        if image.dtype != np.uint8:
+            raise ValueError(f"images: uint8 wanted, {image.dtype} came")
+        if image.shape[-1] not in (made, 1 if made == 3 else made):
+            raise ValueError(
+                f"images of {image.shape[-1]} channels cannot become views of {made} channels; "
+                f"mean and std have {made} numbers"
+            )
 
 
 def check_boxes(views: Views, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray) -> None:
@@ -81,9 +84,10 @@ def check_boxes(views: Views, images: np.ndarray | Sequence[np.ndarray], table: 
         top, left, height, width = p[:, :4].T
         inside = (top >= 0) & (left >= 0) & (height >= 1) & (width >= 1)
         inside &= (top + height <= shapes[:, 0]) & (left + width <= shapes[:, 1])
-        for first in (4, len(p.T) - 4):  # where the crop is placed, and what is erased
+        for first in (_PLACE, _ERASE):  # none, or a rectangle of at least a pixel
             top, left, height, width = p[:, first : first + 4].T
-            inside &= (top >= 0) & (left >= 0) & (height >= 0) & (width >= 0)
+            inside &= (top >= 0) & (left >= 0)
+            inside &= ((height == 0) & (width == 0)) | ((height >= 1) & (width >= 1))
             inside &= (top + height <= view.size) & (left + width <= view.size)
         if not inside.all():
             row = int(np.argmin(inside))
@@ -98,24 +102,20 @@ class Painter:
 
     Args:
         views: the recipe.
-        channels: of the views; 3 for images of one channel, which become three equal ones.
         octets: uint8 views that are not normalised, instead of float32 ones that are.
         crops_only: uint8 crops; all that follows the flips is left to `jessl.views.gpu`.
     """
 
-    def __init__(
-        self, views: Views, channels: int = 3, *, octets: bool = False, crops_only: bool = False
-    ) -> None:
+    def __init__(self, views: Views, *, octets: bool = False, crops_only: bool = False) -> None:
         from jessl.views.kernels import compiled
         from jessl.views.kernels.render import BYTES, CROPS, NORMALISED
 
-        if len(views.mean) != channels:
-            raise ValueError(
-                f"mean and std need {channels} numbers for images of {channels} channels, "
-                f"got {len(views.mean)}"
-            )
+        channels = len(views.mean)
+        if channels > 4:
+            raise ValueError(f"views have 1 to 4 channels, mean and std have {channels} numbers")
         self.views = views
         self.shapes = tuple((channels, v.size, v.size) for v in views.recipes)
+        self._sizes = tuple(v.size for v in views.recipes)
         self.dtype = np.uint8 if octets or crops_only else np.float32
         self._floats = self.dtype == np.float32
         self._mode = CROPS if crops_only else (BYTES if octets else NORMALISED)
@@ -158,12 +158,14 @@ class Painter:
         if images.shape[3] not in (made, 1 if made == 3 else made) or 0 in images.shape:
             raise ValueError(
                 f"images of {images.shape[1]}x{images.shape[2]} pixels and {images.shape[3]} "
-                f"channels cannot become views of {made} channels"
+                f"channels cannot become views of {made} channels; mean and std have {made} numbers"
             )
         if not images.flags.c_contiguous or not images.flags.writeable:
             images = images.copy()
+        if images.shape[3] == 1 and made > 1:
+            table[:, first : first + len(images), _SHARED] = 1
+        floats, places = _scratch(images.shape, self._sizes)
         for k, view in enumerate(self.views.recipes):
-            floats, places = _scratch(view.size, images.shape)
             self._kernels.render(
                 images,
                 first,
@@ -181,20 +183,26 @@ class Painter:
             )
 
 
-def _scratch(size: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Scratch of this thread that is large enough: float32 and int32."""
-    from jessl.views.kernels.render import scratch_floats
-
-    needed = scratch_floats(shape[1], shape[2], shape[3], size)
+def _scratch(shape: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Scratch of this thread that is large enough for views of these sizes: float32 and int32."""
+    needed, many = _needed(shape[1], shape[2], shape[3], sizes)
     if needed > _KEPT_FLOATS:
-        return _aligned(needed), np.empty(2 * size + 8, np.int32)
+        return _aligned(needed), np.empty(many, np.int32)
     floats: np.ndarray | None = getattr(_local, "floats", None)
     if floats is None or len(floats) < needed:
         floats = _local.floats = _aligned(needed)
     places: np.ndarray | None = getattr(_local, "places", None)
-    if places is None or len(places) < 2 * size + 8:
-        places = _local.places = np.empty(2 * size + 8, np.int32)
+    if places is None or len(places) < many:
+        places = _local.places = np.empty(many, np.int32)
     return floats, places
+
+
+@lru_cache(maxsize=4096)
+def _needed(height: int, width: int, channels: int, sizes: tuple[int, ...]) -> tuple[int, int]:
+    from jessl.views.kernels.render import scratch_floats
+
+    most = max(scratch_floats(height, width, channels, size) for size in sizes)
+    return most, 2 * max(sizes) + 8
 
 
 def _aligned(count: int) -> np.ndarray:

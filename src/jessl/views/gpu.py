@@ -201,6 +201,7 @@ def _finish(
             _moved(device, spread)[0] if drawn.any() else None,
             _moved(device, _integers(table, ["noise_seed"])[:, 0])[0],
             _normal(device),
+            _flag(table, "noise_shared", x),
             _moved(device, erase)[0] if erase[:, 2].any() else None,
         )
 

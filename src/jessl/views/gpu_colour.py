@@ -125,6 +125,7 @@ def tone(
     sigma: torch.Tensor | None,
     seeds: torch.Tensor,
     normal: torch.Tensor,
+    shared: torch.Tensor | None,
     erase: torch.Tensor | None,
 ) -> torch.Tensor:
     """Solarize, noise, normalisation, erasing.
@@ -135,6 +136,7 @@ def tone(
         solarized: bool [n]; None: nobody is.
         sigma: float32 [n], of the noise; 0 leaves an image as it is; None: nobody has noise.
         seeds, normal: as in `noise`.
+        shared: bool [n], whether all channels get the noise of the first; None: nobody's do.
         erase: int64 [n, 4], top, left, height, width, pixels; None: nothing is erased.
     """
     if solarized is not None:
@@ -142,7 +144,10 @@ def tone(
         x = torch.where(turn, 1 - x, x)
     if sigma is not None:
         spread = sigma[:, None, None, None]
-        noisy = (x + spread * noise(seeds, x[0].numel(), normal).view(x.shape)).clamp(0, 1)
+        drawn = noise(seeds, x[0].numel(), normal).view(x.shape)
+        if shared is not None:
+            drawn = torch.where(shared[:, None, None, None], drawn[:, :1], drawn)
+        noisy = (x + spread * drawn).clamp(0, 1)
         x = torch.where(spread > 0, noisy, x)
     x = (x - mean[:, None, None]) / std[:, None, None]
     if erase is not None:

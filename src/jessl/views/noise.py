@@ -1,7 +1,8 @@
 """Gaussian noise that a seed and a place determine: the same on every path and machine.
 
 Element e of a view [c, s, s] (flattened) gets normal[(h >> 16 (e mod 4)) mod 2^16], with
-h = mix64(seed + (e div 4 + 1) GOLDEN) and `normal` the table below.
+h = mix64(seed + (e div 4 + 1) GOLDEN) and `normal` the table below. Of an image that was grey all
+channels get the noise of the first (`noise_shared`).
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ Params = dict[str, np.ndarray]
 #   jitter_order     int64 [n, 4]: which of brightness 0, contrast 1, saturation 2, hue 3 comes
 #                    first, second, ...
 #   blur_sigma_px    0 = no blur
-#   noise_sigma      in units of the pixel range [0, 1]; noise_seed: of its pixels
+#   noise_sigma      in units of the pixel range [0, 1]; noise_seed: of its pixels;
+#                    noise_shared: one for all channels, in images that were grey
 #   erase_*_px       the rectangle that is erased; a height of 0: none
 NAMES: dict[str, tuple[type, float]] = {
     "crop_top_px": (int, 0),
@@ -53,6 +54,7 @@ NAMES: dict[str, tuple[type, float]] = {
     "solarized": (bool, 0),
     "noise_sigma": (float, 0),
     "noise_seed": (int, 0),
+    "noise_shared": (bool, 0),
     "erase_top_px": (int, 0),
     "erase_left_px": (int, 0),
     "erase_height_px": (int, 0),
@@ -98,7 +100,8 @@ def as_table(params: Sequence[Params]) -> np.ndarray:
     """The table [k, n, columns] of dictionaries; a parameter that is not named is neutral.
 
     Raises:
-        ValueError: for an unknown name, a missing box, or arrays of unlike length.
+        ValueError: for an unknown name, a missing box, arrays of unlike length, numbers that are
+            not finite, or an order of the jitter that is none.
     """
     if not params:
         raise ValueError("params: a dictionary for each view wanted, none came")
@@ -114,8 +117,15 @@ def as_table(params: Sequence[Params]) -> np.ndarray:
             if len(values) != n:
                 raise ValueError(f"params: {name} has {len(values)} values for {n} images")
             if name == _ORDER:
+                order = np.asarray(values)
+                if order.shape != (n, 4) or (np.sort(order, axis=1) != np.arange(4)).any():
+                    raise ValueError(
+                        f"params: {name} must hold 0, 1, 2 and 3 in some order for each image"
+                    )
                 at = COLUMN[f"{_ORDER}_0"]
-                rows[:, at : at + 4] = values
+                rows[:, at : at + 4] = order
             else:
                 rows[:, COLUMN[name]] = values
+                if not np.isfinite(rows[:, COLUMN[name]]).all():
+                    raise ValueError(f"params: {name} must be finite")
     return table

@@ -262,13 +262,11 @@ class Views:
 
         return apply_views(self, images, as_table(params))
 
-    def painter(
-        self, channels: int = 3, *, octets: bool = False, crops_only: bool = False
-    ) -> Painter:
+    def painter(self, *, octets: bool = False, crops_only: bool = False) -> Painter:
         """This recipe made ready for the kernels, for loops that fill buffers of their own."""
         from jessl.views.cpu import Painter
 
-        return Painter(self, channels, octets=octets, crops_only=crops_only)
+        return Painter(self, octets=octets, crops_only=crops_only)
 
     def blank(self, n: int) -> np.ndarray:
         """A table for n images in which nothing is drawn yet: float64 [k, n, columns]."""

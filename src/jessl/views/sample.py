@@ -16,24 +16,12 @@ from jessl.views.params import neutral_table
 from jessl.views.recipe import CROPS, View, Views
 
 
-def uniforms(ids: np.ndarray, draws: int, *key: int) -> np.ndarray:
-    """Uniform numbers in [0, 1): float64 [n, draws], a pure function of each id and the key.
-
-    The draws of a view are these, with the key (seed, epoch, number of the view).
-    """
-    with np.errstate(over="ignore"):  # arithmetic modulo 2**64 is what a hash wants
-        rows = mix64((ids.astype(np.int64).view(np.uint64) ^ _state(*key)) + GOLDEN)
-        steps = np.arange(1, draws + 1, dtype=np.uint64) * GOLDEN
-        bits = mix64(rows[:, None] + steps[None, :])
-    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
 def _state(*key: int) -> np.ndarray:
-    """What a key makes of the hash: uint64 [1]."""
+    """What a key (seed, epoch, number of the view) makes of the hash: uint64 [1]."""
     state = np.zeros(1, np.uint64)
     with np.errstate(over="ignore"):
         for part in key:
-            state = mix64((state ^ np.uint64(part & (2**64 - 1))) + GOLDEN)
+            state = mix64((state ^ np.uint64(int(part) & (2**64 - 1))) + GOLDEN)
     return state
 
 
@@ -95,18 +83,31 @@ def sample_table(
     Args:
         ids: int64 [n], stable ids of the images.
         epoch, seed: what the draw depends on besides the ids.
-        heights, widths: int [n], sizes of the images, pixels, at least 1.
+        heights, widths: int [n], or one for all: sizes of the images, pixels, at least 1.
+
+    Raises:
+        ValueError: for sizes below 1, or of another number than the ids.
     """
     from jessl.views.kernels import compiled
 
+    ids = np.array(ids, np.int64)  # the kernels take what may be written into
+    sizes = {}
+    for name, given in (("heights", heights), ("widths", widths)):
+        values = np.asarray(given, np.int64)
+        if values.shape not in ((), ids.shape) or (values.size and values.min() < 1):
+            raise ValueError(
+                f"{name}: {len(ids)} numbers of pixels wanted, at least 1 each, "
+                f"{values.tolist() if values.size < 5 else list(values.shape)} came"
+            )
+        sizes[name] = np.broadcast_to(values, ids.shape).copy()
     table = neutral_table(len(views), len(ids))
     compiled().draw(
         table,
         recipe_rows(views),
         states(seed, epoch, len(views)),
-        np.ascontiguousarray(ids, np.int64),
-        np.ascontiguousarray(heights, np.int64),
-        np.ascontiguousarray(widths, np.int64),
+        ids,
+        sizes["heights"],
+        sizes["widths"],
         0,
         len(ids),
     )

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# a load from the cache takes a fifth of this; a compilation about twenty seconds
+from jessl.progress import say
+
+# a load from the cache takes a fifth of this; a compilation about a quarter of a minute
 _PATIENCE_SECONDS = 2.0
 _lock = threading.Lock()
 _ready: list[Kernels] = []
@@ -53,11 +54,9 @@ def _compile() -> Kernels:
 
 
 def _announce() -> None:
-    print(
+    say(
         "jessl: compiling the image kernels for this machine; this happens once and takes about "
-        "half a minute",
-        file=sys.stderr,
-        flush=True,
+        "a quarter of a minute"
     )
 
 

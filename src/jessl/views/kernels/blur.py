@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from jessl.views.kernels.simd import symmetric_sum
+from jessl.views.kernels.simd import strided_sum, symmetric_sum
 
 # what lies further out than this many sigmas weighs 6e-5 of a pixel's neighbourhood
 _REACH_SIGMAS = 4.0
@@ -55,17 +55,17 @@ def blur_row(
         weights, reach: from `blur_weights`.
         offsets: int32 [2 size], scratch; line: float32 [4 size + 96], scratch.
     """
-    before, behind = offsets[:size], offsets[size : 2 * size]
-    for k in range(reach + 1):
-        before[k] = first + _reflected(y - k, size) * stride
-        behind[k] = first + _reflected(y + k, size) * stride
     # the row, blurred along y, with its reflected borders on both sides
     middle = (size + 47 + reach) // 16 * 16
-    symmetric_sum(planes, before, behind, weights, reach, line, middle, size)
+    if reach <= y < size - reach:
+        strided_sum(planes, first + y * stride, stride, weights, reach, line, middle, size)
+    else:
+        before, behind = offsets[:size], offsets[size : 2 * size]
+        for k in range(reach + 1):
+            before[k] = first + _reflected(y - k, size) * stride
+            behind[k] = first + _reflected(y + k, size) * stride
+        symmetric_sum(planes, before, behind, weights, reach, line, middle, size)
     for k in range(1, reach + 1):
         line[middle - k] = line[middle + _reflected(-k, size)]
         line[middle + size - 1 + k] = line[middle + _reflected(size - 1 + k, size)]
-    for k in range(reach + 1):
-        before[k] = middle - k
-        behind[k] = middle + k
-    symmetric_sum(line, before, behind, weights, reach, line, 0, size)
+    strided_sum(line, middle, 1, weights, reach, line, 0, size)

@@ -9,15 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_FAST = {"contract", "reassoc", "nsz", "arcp"}
+_FAST = {"contract", "reassoc", "nsz", "arcp", "nnan", "ninf"}
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 0, 1, 2, 3
 
 # torchvision's weights of red, green and blue in grey
 _RED, _GREEN, _BLUE = np.float32(0.2989), np.float32(0.587), np.float32(0.114)
 _ZERO, _HALF, _ONE, _TWO, _FOUR = (np.float32(v) for v in (0.0, 0.5, 1.0, 2.0, 4.0))
-_SIX, _SIXTH = np.float32(6.0), np.float32(1.0 / 6.0)
-_THREE, _FIVE = np.float32(3.0), np.float32(5.0)
+_THREE, _SIX, _SIXTH = np.float32(3.0), np.float32(6.0), np.float32(1.0 / 6.0)
 
 
 @njit(nogil=True, fastmath=_FAST)
@@ -46,27 +45,21 @@ def _saturate(r: np.ndarray, g: np.ndarray, b: np.ndarray, factor: np.float32) -
 @njit(nogil=True, fastmath=_FAST)
 def _turn_hue(r: np.ndarray, g: np.ndarray, b: np.ndarray, shift: np.float32) -> None:
     """The exact HSV turn: value and chroma stay, the hue circle is linear in its six sextants."""
-    # in sextants, and never negative after it is added
-    turn = shift * _SIX + _SIX
+    turn = shift * _SIX
     for i in range(len(r)):
         red, green, blue = r[i], g[i], b[i]
         top = max(red, max(green, blue))
-        chroma = top - min(red, min(green, blue))
+        low = min(red, min(green, blue))
+        chroma = top - low
         share = _ONE / (chroma if chroma > _ZERO else _ONE)
         hue = _FOUR + (red - green) * share
         hue = _TWO + (blue - red) * share if green == top else hue
         hue = (green - blue) * share if red == top else hue
         hue += turn
-        # channel k of a colour: top - chroma max(0, min(q, 4 - q, 1)), q = (k + hue) mod 6
-        q = hue + _FIVE
-        q -= _SIX * np.floor(q * _SIXTH)
-        r[i] = top - chroma * min(max(min(q, _FOUR - q), _ZERO), _ONE)
-        q = hue + _THREE
-        q -= _SIX * np.floor(q * _SIXTH)
-        g[i] = top - chroma * min(max(min(q, _FOUR - q), _ZERO), _ONE)
-        q = hue + _ONE
-        q -= _SIX * np.floor(q * _SIXTH)
-        b[i] = top - chroma * min(max(min(q, _FOUR - q), _ZERO), _ONE)
+        hue -= _SIX * np.floor(hue * _SIXTH)
+        r[i] = low + chroma * min(max(abs(hue - _THREE) - _ONE, _ZERO), _ONE)
+        g[i] = low + chroma * min(max(_TWO - abs(hue - _TWO), _ZERO), _ONE)
+        b[i] = low + chroma * min(max(_TWO - abs(hue - _FOUR), _ZERO), _ONE)
 
 
 @njit(nogil=True, fastmath=_FAST)

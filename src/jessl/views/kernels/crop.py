@@ -201,5 +201,6 @@ def crop_resize(
 
 def crop_floats(height: int, width: int, channels: int, size: int) -> int:
     """Floats of scratch that a crop of at most height x width to at most size x size needs."""
-    taps = 2 * (height // size + 2) + 2 * (width // size + 2)
-    return width * (channels + 16) + 8 + (size + 4) * taps
+    block = width * (channels + 16) + 4
+    # taps of all rows, and of all columns rounded up to four: of one column four times the width
+    return block + 2 * (height + size) + 8 * width + 2 * (size + 4) + 16

@@ -45,7 +45,6 @@ from jessl.views.params import COLUMN
     R_ERASE_LOG_HIGH,
     R_SIZE,
 ) = range(32)
-RECIPE_COLUMNS = 32
 RANDOM, CENTER, CORNER, PAD = range(4)
 
 # torchvision's RandomResizedCrop and RandomErasing try ten boxes
@@ -77,7 +76,7 @@ C_DOWN, C_RIGHT = COLUMN["shift_down_px"], COLUMN["shift_right_px"]
 C_FACTORS, C_HUE = COLUMN["brightness_factor"], COLUMN["hue_shift"]
 C_ORDER = COLUMN["jitter_order_0"]
 C_GRAY, C_SIGMA, C_SOLARIZE = COLUMN["grayed"], COLUMN["blur_sigma_px"], COLUMN["solarized"]
-C_NOISE, C_SEED = COLUMN["noise_sigma"], COLUMN["noise_seed"]
+C_NOISE, C_SEED, C_SHARED = (COLUMN[f"noise_{name}"] for name in ("sigma", "seed", "shared"))
 C_ERASE = COLUMN["erase_top_px"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

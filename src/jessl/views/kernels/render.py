@@ -175,7 +175,8 @@ def _finish(
             if p[d.C_SOLARIZE] != 0:
                 solarize_line(v)
             if p[d.C_NOISE] > 0:
-                _add_noise(v, c * size * size + at, p[d.C_NOISE], seed, normals)
+                drawn_at = at if p[d.C_SHARED] != 0 else c * size * size + at
+                _add_noise(v, drawn_at, p[d.C_NOISE], seed, normals)
             # a grey image becomes three equal channels
             for o in range(c, made if channels == 1 else c + 1):
                 if mode == NORMALISED:

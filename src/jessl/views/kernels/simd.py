@@ -137,39 +137,94 @@ def symmetric_sum(
     signature = types.void(source, before, behind, weights, reach, out, first, count)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        def data(k: int) -> Any:
-            return context.make_array(sig.args[k])(context, builder, args[k]).data
+        start, minus, plus, factors, target = (
+            context.make_array(sig.args[k])(context, builder, args[k]).data for k in (0, 1, 2, 3, 5)
+        )
 
-        start, minus, plus, factors, target = (data(k) for k in (0, 1, 2, 3, 5))
-        reach_, first_, count_ = args[4], args[6], args[7]
-        muladd = _muladd(builder)
-        one = ir.Constant(_INT, 1)
-        sums = [cgutils.alloca_once(builder, _SIXTEEN) for _ in range(2)]
-        steps = builder.sdiv(builder.add(count_, ir.Constant(_INT, 31)), ir.Constant(_INT, 32))
+        def places(k: Any) -> tuple[Any, Any]:
+            return tuple(
+                builder.gep(start, [builder.sext(builder.load(builder.gep(at, [k])), _INT)])
+                for at in (minus, plus)
+            )
 
-        def taken(offsets: Any, k: Any, place: Any) -> Any:
-            offset = builder.sext(builder.load(builder.gep(offsets, [k])), _INT)
-            return _load(builder, builder.gep(start, [builder.add(offset, place)]), _SIXTEEN)
-
-        with cgutils.for_range(builder, steps) as step:
-            begin = builder.mul(step.index, ir.Constant(_INT, 32))
-            places = [builder.add(begin, ir.Constant(_INT, 16 * j)) for j in range(2)]
-            factor = _splat(builder, builder.load(factors))
-            for place, total in zip(places, sums, strict=True):
-                got = taken(minus, ir.Constant(_INT, 0), place)
-                builder.store(builder.fmul(factor, got), total)
-            with cgutils.for_range(builder, reach_) as tap:
-                k = builder.add(tap.index, one)
-                factor = _splat(builder, builder.load(builder.gep(factors, [k])))
-                for place, total in zip(places, sums, strict=True):
-                    pair = builder.fadd(taken(minus, k, place), taken(plus, k, place))
-                    builder.store(builder.call(muladd, [factor, pair, builder.load(total)]), total)
-            for place, total in zip(places, sums, strict=True):
-                at = builder.gep(target, [builder.add(first_, place)])
-                _store(builder, builder.load(total), at, _SIXTEEN)
+        _sum_pairs(builder, places, factors, args[4], builder.gep(target, [args[6]]), args[7])
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def strided_sum(
+    typingctx: Any,
+    source: Any,
+    centre: Any,
+    step: Any,
+    weights: Any,
+    reach: Any,
+    out: Any,
+    first: Any,
+    count: Any,
+) -> Any:
+    """`symmetric_sum` with before[k] = centre - k step and behind[k] = centre + k step."""
+    signature = types.void(source, centre, step, weights, reach, out, first, count)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        start, factors, target = (
+            context.make_array(sig.args[k])(context, builder, args[k]).data for k in (0, 3, 5)
+        )
+        middle = builder.gep(start, [args[1]])
+
+        def places(k: Any) -> tuple[Any, Any]:
+            away = builder.mul(k, args[2])
+            return builder.gep(middle, [builder.neg(away)]), builder.gep(middle, [away])
+
+        _sum_pairs(builder, places, factors, args[4], builder.gep(target, [args[6]]), args[7])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _sum_pairs(
+    builder: Any, places: Any, factors: Any, reach: Any, target: Any, count: Any
+) -> None:
+    """The loops of a symmetric sum: 64 floats at a time, then 32.
+
+    `places(k)` gives the pointers from which tap k reads before and behind the centre.
+    """
+
+    def number(value: int) -> Any:
+        return ir.Constant(_INT, value)
+
+    muladd = _muladd(builder)
+    sums = [cgutils.alloca_once(builder, _SIXTEEN) for _ in range(4)]
+
+    def part(begin: Any, vectors: int) -> None:
+        shifts = [builder.add(begin, number(16 * j)) for j in range(vectors)]
+        factor = _splat(builder, builder.load(factors))
+        middle, _ = places(number(0))
+        for shift, total in zip(shifts, sums, strict=False):
+            got = _load(builder, builder.gep(middle, [shift]), _SIXTEEN)
+            builder.store(builder.fmul(factor, got), total)
+        with cgutils.for_range(builder, reach) as tap:
+            k = builder.add(tap.index, number(1))
+            factor = _splat(builder, builder.load(builder.gep(factors, [k])))
+            minus, plus = places(k)
+            for shift, total in zip(shifts, sums, strict=False):
+                pair = builder.fadd(
+                    _load(builder, builder.gep(minus, [shift]), _SIXTEEN),
+                    _load(builder, builder.gep(plus, [shift]), _SIXTEEN),
+                )
+                builder.store(builder.call(muladd, [factor, pair, builder.load(total)]), total)
+        for shift, total in zip(shifts, sums, strict=False):
+            _store(builder, builder.load(total), builder.gep(target, [shift]), _SIXTEEN)
+
+    whole = builder.sdiv(count, number(64))
+    with cgutils.for_range(builder, whole) as step:
+        part(builder.mul(step.index, number(64)), 4)
+    done = builder.mul(whole, number(64))
+    left = builder.sdiv(builder.add(builder.sub(count, done), number(31)), number(32))
+    with cgutils.for_range(builder, left) as step:
+        part(builder.add(done, builder.mul(step.index, number(32))), 2)
 
 
 def _muladd(builder: Any) -> Any:
