@@ -9,7 +9,6 @@ through `jessl.Loader(window=...)`, and prints resident memory beside the qualit
 from __future__ import annotations
 
 import argparse
-import inspect
 import io
 import json
 import resource
@@ -115,13 +114,13 @@ def stream(
     source = open_source(str(shards))
     place = {int(found): k for k, found in enumerate(source.ids)}
     rows.append(_memory("shards opened"))
-    options, window = {}, "full permutation"
-    if args.window and "window" in inspect.signature(Loader.__init__).parameters:
-        options, window = {"window": args.window}, f"window of {args.window:,} images"
-    elif args.window:
-        say("this Loader has no window; streaming a full permutation")
+    window = f"window of {args.window:,} images" if args.window else "full permutation"
     loader = Loader(
-        source, presets.simclr(args.size), args.batch_size, workers=args.workers, **options
+        source,
+        presets.simclr(args.size),
+        args.batch_size,
+        workers=args.workers,
+        window=args.window or None,
     )
     first: list[int] = []
     for epoch in range(args.epochs):
@@ -140,9 +139,11 @@ def stream(
 
 def _quality(order: np.ndarray) -> list[tuple[str, float, str]]:
     """How near an order of positions on disk is to a full shuffle."""
+    from jessl.data.order import shuffle_quality
+
     n = len(order)
-    moved = float(np.abs(order - np.arange(n)).mean()) / (n / 3)
-    same = float(np.corrcoef(order[:-1], order[1:])[0, 1])
+    found = shuffle_quality(order)
+    moved, same = found["displacement"], found["neighbour_correlation"]
     near = float((np.abs(np.diff(order)) == 1).mean())
     return [
         ("correlation of neighbours' positions on disk", same, "0"),

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,15 +104,15 @@ def _encoded(photos: list[Path], named: list[tuple[str, Path]], at: Path) -> Non
         (at / name).write_bytes(small[photo])
 
 
-def encoded(photo: Path, *, long_side: int = 0, short_side: int = 0) -> bytes:
-    """A photograph reduced to a long or short side of at most so many pixels, as JPEG."""
+def encoded(photo: Path, *, long_side: int) -> bytes:
+    """A photograph reduced to a long side of at most so many pixels, as JPEG."""
     from PIL import Image
 
     with Image.open(photo) as image:
         image = image.convert("RGB")
-    wanted, side = (long_side, max(image.size)) if long_side else (short_side, min(image.size))
-    if side > wanted:
-        size = tuple(max(1, round(length * wanted / side)) for length in image.size)
+    side = max(image.size)
+    if side > long_side:
+        size = tuple(max(1, round(length * long_side / side)) for length in image.size)
         image = image.resize(size, Image.Resampling.LANCZOS)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=QUALITY)
@@ -121,22 +120,9 @@ def encoded(photo: Path, *, long_side: int = 0, short_side: int = 0) -> bytes:
 
 
 def _packed(folder: Path, at: Path) -> None:
-    from jessl.cli import COMMANDS
-
-    if "pack" in COMMANDS:
-        options = ["--short-side", "256", "--quality", str(QUALITY)]
-        command = [sys.executable, "-m", "jessl.cli", "pack", str(folder), str(at), *options]
-        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0:
-            return
-        say("jessl pack failed; packing by tarfile")
-        shutil.rmtree(at)
-        at.mkdir()
-    with tarfile.open(at / "shard-000000.tar", "w") as tar:
-        for photo in sorted(folder.iterdir()):
-            data = encoded(photo, short_side=256)
-            member = tarfile.TarInfo(photo.name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
+    options = ["--short-side", "256", "--quality", str(QUALITY)]
+    command = [sys.executable, "-m", "jessl.cli", "pack", str(folder), str(at), *options]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
 
 def _beton(folder: Path, beton: Path, mode: str) -> None:

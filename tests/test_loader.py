@@ -83,6 +83,19 @@ def test_goes_on_at_any_batch(images: np.ndarray) -> None:
         _same(rest, want[stop:])
 
 
+def test_a_loop_that_never_comes_back_for_the_end_sees_every_epoch(images: np.ndarray) -> None:
+    """Lightning takes as many batches as the loader has, and lets its iterator lie."""
+    want = Loader(images, VIEWS, 9, seed=4)
+    loader = Loader(images, VIEWS, 9, seed=4)
+    for epoch in range(3):
+        iterator = iter(loader)
+        got = [next(iterator) for _ in range(len(loader))]
+        assert loader.state_dict() == {"epoch": epoch + 1, "batch": 0}
+        _same([(b.ids.tolist(), torch.stack(b.views)) for b in got], _epoch(want))
+    loader.load_state_dict({"epoch": 1, "batch": len(loader)})
+    assert loader.state_dict() == {"epoch": 2, "batch": 0}
+
+
 def test_setting_the_epoch_begins_it(images: np.ndarray) -> None:
     loader = Loader(images, VIEWS, 9)
     first = _epoch(loader)

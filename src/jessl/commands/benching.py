@@ -52,8 +52,7 @@ class Bench:
     def run(self) -> dict[str, Any]:
         """Measure."""
         self._check()
-        import os
-
+        from jessl.cores import usable_cores
         from jessl.data import open_source
         from jessl.data.measure import measure_loader, measure_packed, measure_stages, thread_counts
         from jessl.data.verdict import packing_gain, verdict
@@ -81,7 +80,7 @@ class Bench:
             say(f"measuring what packing to a short side of {short_side} would give")
             packed = measure_packed(source, views, short_side=short_side, crops_only=on_gpu)
         rates: dict[int, float] = {}
-        for n in thread_counts(self.threads or os.cpu_count() or 1):
+        for n in thread_counts(self.threads or usable_cores()):
             say(f"measuring the loader with {n} thread{'s' * (n > 1)}")
             rates[n] = measure_loader(
                 source,

@@ -222,7 +222,10 @@ class Loader:
                 "were source, batch_size or world others?"
             )
         self.epoch = state["epoch"]
-        self._next = state["batch"]
+        if state["batch"] == len(self):
+            self.epoch += 1
+        else:
+            self._next = state["batch"]
 
     def order(self, epoch: int) -> np.ndarray:
         """Indices of this rank in an epoch, in order: int64."""
@@ -264,12 +267,13 @@ class Loader:
                 now = time.perf_counter()
                 self._waited_seconds += now - asked
                 self._seconds = now - since
-                self._next = k + 1
+                # with its last batch an epoch is over: not every loop comes back for the end
+                last = k + 1 == len(self)
+                self._epoch, self._next = (epoch + 1, 0) if last else (epoch, k + 1)
                 if done is not None:
                     yield done
                     done = None
                 self._seconds = time.perf_counter() - since
-            self.epoch = epoch + 1
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             for event, _ in flying:  # before their memory is used again
