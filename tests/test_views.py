@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from jessl.hashing import GOLDEN, mix64
 from jessl.views import View, Views, central_view, presets
+from jessl.views.kernels import compiling
 from jessl.views.sample import states
 
 ALL = View(
@@ -237,3 +239,17 @@ def test_central_view_is_the_resized_centre(images: np.ndarray) -> None:
 def test_recipes_do_not_import_torch() -> None:
     code = "import sys, jessl.views as v; v.presets.simclr(32); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_kernels_compile_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refusing(signature: str, **options: object) -> Callable:
+        asked.append(options)
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function 'f': no locator available for file")
+        return lambda function: function
+
+    monkeypatch.setattr(compiling, "njit", refusing)
+    assert compiling.entry("void(i8)")(abs) is abs
+    assert [bool(options.get("cache")) for options in asked] == [True, False]

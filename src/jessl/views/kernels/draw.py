@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit, uint64
 
+from jessl.views.kernels.compiling import entry
 from jessl.views.params import COLUMN
 
 # columns of a recipe as the kernels read it: see jessl.views.sample.recipe_row
@@ -277,11 +278,7 @@ def _draw_view(
 def build(fingerprint: int) -> Any:
     """Compile `draw_views`, or take it from the cache; see `jessl.views.kernels.render.build`."""
 
-    @njit(
-        "void(f8[:,:,::1], f8[:,::1], u8[::1], i8[::1], i8[::1], i8[::1], i8, i8)",
-        nogil=True,
-        cache=True,
-    )
+    @entry("void(f8[:,:,::1], f8[:,::1], u8[::1], i8[::1], i8[::1], i8[::1], i8, i8)")
     def draw_views(
         table: np.ndarray,
         recipes: np.ndarray,

@@ -20,6 +20,7 @@ from jessl.views.kernels.colour import (
     round_line,
     solarize_line,
 )
+from jessl.views.kernels.compiling import entry
 from jessl.views.kernels.crop import crop_floats, crop_resize
 from jessl.views.kernels.warp import lay_into, rotate, translate
 
@@ -206,11 +207,9 @@ def build(fingerprint: int) -> Any:
             function closes over counts as well, so that a change elsewhere compiles anew.
     """
 
-    @njit(
+    @entry(
         "void(u1[:,:,:,::1], i8, f8[:,::1], f8, i8, f4[::1], f4[::1], i8, f4[::1], i4[::1],"
-        "f4[::1], f4[:,:,:,::1], u1[:,:,:,::1])",
-        nogil=True,
-        cache=True,
+        "f4[::1], f4[:,:,:,::1], u1[:,:,:,::1])"
     )
     def render_views(
         images: np.ndarray,
