@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 import subprocess
 import sys
 import threading
@@ -177,26 +179,6 @@ def test_a_source_without_one_readable_image_is_refused(tmp_path: Path) -> None:
         _epoch(Loader(tmp_path, VIEWS, 1))
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"batch_size": 49, "drop_last": True}, "needs 49 images"),
-        ({"batch_size": 4, "rank": 2, "world": 2}, "rank must be in 0..1"),
-        ({"batch_size": 4, "workers": 0}, "workers must be at least 1"),
-        ({"batch_size": 4, "prefetch": -1}, "prefetch must not be negative"),
-        ({"batch_size": 4, "window": 10, "shuffle": False}, "is not shuffled has none"),
-        ({"batch_size": 4, "window": 10}, "window: only tar shards are read in windows"),
-        ({"batch_size": 4, "dtype": "float16"}, "unknown dtype 'float16'"),
-        ({"batch_size": 4, "dtype": "uint8", "augment": "device"}, "are float32, uint8 came"),
-        ({"batch_size": 4, "unreadable": "ignore"}, "unknown unreadable 'ignore'"),
-    ],
-)
-def test_mistakes_are_named(images: np.ndarray, options: dict, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        Loader(images, VIEWS, **options)
-
-
 @pytest.fixture
 def jpegs(tmp_path: Path) -> Path:
     """Twelve JPEG files of different sizes, two of them grey."""
@@ -323,9 +305,25 @@ def test_a_device_that_gets_crops_differs_by_their_rounding(jpegs: Path) -> None
                 np.testing.assert_array_equal(p[name], q[name])
 
 
-def test_a_state_of_another_loader_is_refused(images: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="batch 99 of a saved state is none of the 3"):
-        Loader(images, VIEWS, 16).load_state_dict({"epoch": 0, "batch": 99})
+def test_any_whole_number_is_a_seed_of_its_own(images: np.ndarray) -> None:
+    seeds = (0, -1, -2, 2**63, 2**63 + 1, 2**64 - 3)
+    orders = {Loader(images, VIEWS, 48, seed=s).order(0).tobytes() for s in seeds}
+    assert len(orders) == len(seeds)
+    for kind in (np.int64, np.int32, np.uint64):
+        _same(
+            _epoch(Loader(images, VIEWS, 16, seed=kind(5))),
+            _epoch(Loader(images, VIEWS, 16, seed=5)),
+        )
+
+
+def test_a_loader_that_has_run_can_be_copied(images: np.ndarray) -> None:
+    loader = Loader(images, VIEWS, 16, seed=2)
+    for _ in loader:
+        break
+    copies = (copy.deepcopy(loader), pickle.loads(pickle.dumps(loader)))
+    rest = _epoch(loader)
+    for other in copies:
+        _same(_epoch(other), rest)
 
 
 def test_a_batch_moves_as_a_whole(images: np.ndarray) -> None:

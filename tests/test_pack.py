@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
+from jessl.cli import main
 from jessl.data import Source, Subset, open_source
 from jessl.data.packed import Recipe
 from jessl.data.packing import pack
@@ -375,3 +376,20 @@ def test_memory_holds_no_shard(tmp_path: Path) -> None:
     assert (result.shards, result.images) == (1, 120)
     assert result.bytes > 5_000_000
     assert peak < 1_500_000
+
+
+def test_shards_without_their_manifest_are_named(tmp_path: Path) -> None:
+    pack("digits", tmp_path / "out")
+    (tmp_path / "out" / "manifest.json").unlink()
+    with pytest.raises(ValueError, match=r"has shards and an index but no manifest\.json"):
+        pack("digits", tmp_path / "out")
+
+
+def test_commands_tell_what_is_wrong_with_shards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack("digits", tmp_path / "out")
+    (tmp_path / "out" / "index.npz").write_bytes(b"garbage")
+    command = ["views", "--data", str(tmp_path / "out"), "--out", str(tmp_path / "v.png")]
+    assert main(command) == 0
+    assert "note: " in capsys.readouterr().err

@@ -287,3 +287,29 @@ def test_the_page_names_all_presets() -> None:
     page = (Path(__file__).parents[1] / "docs" / "views.md").read_text(encoding="utf-8")
     section = page.split("## Recipes as data")[1]
     assert sorted(re.findall(r"^\| `(\w+)` ", section, re.M)) == sorted(presets.__all__)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"views": [{"size": 100000}]}', "size must be in 1..4096 pixels, got 100000"),
+        ('{"views": [{"size": 8}], "mean": [NaN, 0, 0], "std": [1, 1, 1]}', "mean must be finite"),
+        ('{"views": [{"size": 8}], "std": [NaN, 1, 1]}', "std must be positive"),
+        ('{"views": [{"size": 8, "brightness": 1e308}]}', "brightness must be in [0, 100]"),
+        ('{"views": [{"size": 8, "max_ratio": 1e300}]}', "max_ratio <= 1000"),
+    ],
+)
+def test_numbers_out_of_all_measure_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        presets.preset(str(tmp_path / "a.json"), None)
+
+
+def test_there_is_an_end_to_views() -> None:
+    with pytest.raises(ValueError, match=re.escape("1..256 views of an image are allowed")):
+        presets.multicrop(32, num_local=1000)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbf[[views]]\nsize = 8\n")
+    assert presets.preset(str(tmp_path / "a.toml"), None).recipes[0].size == 8

@@ -1,9 +1,11 @@
-"""Choosing by name: an unknown name is refused with the nearest known ones."""
+"""Arguments of users: an unknown name is refused with the nearest known ones, a number by range."""
 
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 
 def one_of(argument: str, value: str, allowed: Iterable[str]) -> str:
@@ -29,3 +31,20 @@ def unknown(argument: str, value: str, known: Iterable[str], *, most: int = 20) 
         if hint
         else (f"unknown {argument} {value!r}. Allowed: {shown}")
     )
+
+
+def whole(name: str, value: Any, least: int | None) -> int:
+    """A whole number of an argument, numpy's included.
+
+    Raises:
+        ValueError: for anything else, and for less than `least`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise ValueError(f"{name}: a whole number wanted, {value!r} came")
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return number

@@ -71,8 +71,12 @@ class Bench:
         views = preset(self.views, wanted, self.options)
         size = max(view.size for view in views.recipes)
         batch_size = self.batch_size or (256 if device.type == "cuda" else 32)
-        say("measuring reading, decoding and views")
         on_gpu = device.type == "cuda"
+        need = self.needs
+        if need is None and self.encoder is not None:
+            say(f"timing steps of {self.encoder} on {device}")
+            need = self._demand(device, [view.size for view in views.recipes], batch_size)
+        say("measuring reading, decoding and views")
         stages = measure_stages(source, views, images=self.images, crops_only=on_gpu)
         short_side = -(-size * 8 // 7 // 16) * 16  # 256 for views of 224
         packed = None
@@ -90,10 +94,6 @@ class Bench:
                 seconds=self.seconds,
                 device=str(device),
             )
-        need = self.needs
-        if need is None and self.encoder is not None:
-            say(f"timing steps of {self.encoder} on {device}")
-            need = self._demand(device, [view.size for view in views.recipes], batch_size)
         lines = verdict(
             stages,
             packed,

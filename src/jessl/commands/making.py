@@ -166,9 +166,12 @@ class ViewsPicture:
         from jessl.pictures import write_grid
         from jessl.pretraining.parts import view_rows
         from jessl.pretraining.plan import default_size
+        from jessl.progress import say
         from jessl.views.presets import is_file, preset
 
         source = open_source(self.data, x_key=self.x_key)
+        for note in source.notes:
+            say(f"note: {note}")
         size = self.size
         if size is None and not is_file(self.preset):
             size = default_size(source, torch.device("cpu"))
@@ -230,14 +233,17 @@ class Embed:
         """Embed and save."""
         from jessl.data import open_source
         from jessl.extract import embed
-        from jessl.progress import Count
+        from jessl.progress import Count, say
 
         if Path(self.out).exists() and any(Path(self.out).iterdir()):
             raise ValueError(f"out {self.out} is not empty; give a new folder")
+        source = open_source(self.data, labels=self.labels, x_key=self.x_key, y_key=self.y_key)
+        for note in source.notes:
+            say(f"note: {note}")
         with Count("embedding") as count:
             found = embed(
                 self.encoder,
-                open_source(self.data, labels=self.labels, x_key=self.x_key, y_key=self.y_key),
+                source,
                 out=self.out,
                 batch_size=self.batch_size,
                 layers=self.layers,

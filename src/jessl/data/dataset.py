@@ -77,7 +77,13 @@ class DatasetSource(Source):
         with self._labelling:
             if self._found is None:
                 every = [self._label(i) for i in range(len(self))] if self._has_labels else [-1]
-                labels = np.array(every, dtype=np.int64)
+                try:
+                    labels = np.array(every, dtype=np.int64)
+                except OverflowError:
+                    largest = max(every, key=abs)
+                    raise ValueError(
+                        f"labels: {self.name}: at most 2^63 - 1 is allowed, {largest} came"
+                    ) from None
                 self._found = (labels if (labels >= 0).any() else None,)
             return self._found[0]
 

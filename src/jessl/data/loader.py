@@ -17,7 +17,7 @@ from jessl.data.opening import open_source
 from jessl.data.order import epoch_order
 from jessl.data.ring import Ring
 from jessl.data.sources import Source
-from jessl.names import one_of
+from jessl.names import one_of, whole
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,8 @@ class Batch:
 class Loader:
     """Iterable of batches; each iteration is the next epoch.
 
-    An iteration that was left early is gone on with by the next one; set `epoch` to begin anew.
+    An iteration that was left early is gone on with by the next one; set `epoch` to begin anew. A
+    loader has one position: for two loops at a time take two loaders.
 
     A batch is a function of (source, seed, epoch, position): threads and restarts change nothing.
     Ranks share out one shuffled order, rank r taking every world-th image from r on, so each
@@ -135,12 +136,17 @@ class Loader:
                 shards, or a source with fewer images than one batch on every rank when `drop_last`.
         """
         self.source = open_source(source)
-        for name, value in (("batch_size", batch_size), ("workers", workers), ("window", window)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if prefetch < 0:
-            raise ValueError(f"prefetch must not be negative, got {prefetch}")
-        if not 0 <= rank < world:
+        batch_size = whole("batch_size", batch_size, 1)
+        workers = None if workers is None else whole("workers", workers, 1)
+        window = None if window is None else whole("window", window, 1)
+        prefetch, world = whole("prefetch", prefetch, 0), whole("world", world, 1)
+        rank, seed = whole("rank", rank, 0), whole("seed", seed, None)
+        if not (callable(views) or hasattr(views, "painter")):
+            raise ValueError(
+                f"views: a recipe (jessl.views.presets) or a function of the epoch wanted, "
+                f"{views!r} came"
+            )
+        if rank >= world:
             raise ValueError(f"rank must be in 0..{world - 1}, got {rank}")
         if drop_last and len(self.source) < batch_size * world:
             raise ValueError(
@@ -202,6 +208,10 @@ class Loader:
         """
         return self._waited_seconds / self._seconds if self._seconds else 0.0
 
+    def __getstate__(self) -> dict[str, Any]:
+        # a copy makes memory of its own
+        return {**self.__dict__, "_rings": {}, "_resident": None}
+
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
         n = len(self.source)
@@ -216,6 +226,9 @@ class Loader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a `state_dict`: the next iteration begins at its batch."""
+        if not isinstance(state, dict) or not {"epoch", "batch"} <= state.keys():
+            raise ValueError(f"a state has epoch and batch, {state!r} came")
+        state = {name: whole(name, state[name], 0) for name in ("epoch", "batch")}
         if not 0 <= state["batch"] <= len(self):
             raise ValueError(
                 f"batch {state['batch']} of a saved state is none of the {len(self)} of an epoch: "

@@ -25,7 +25,9 @@ def epoch_order(
     """
     if not shuffle:
         return np.arange(n, dtype=np.int64)
-    generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, epoch]))
+    # a list of large and small numbers would become floats
+    key = np.array([int(seed) % 2**64, int(epoch) % 2**64], dtype=np.uint64)
+    generator = np.random.Generator(np.random.Philox(key=key))
     if window is None or segments is None:
         return generator.permutation(n)
     # shards in a random order, one behind the other, their images in that of the shard

@@ -321,8 +321,13 @@ def _refuse_other(out: Path, plan: dict[str, Any], name: str) -> None:
     told = next((path for path in (whole, begun) if path.is_file()), None)
     if told is None:
         # an empty folder of notes is what a packing leaves that was killed at once
-        others = (p.name for p in (out.iterdir() if out.is_dir() else ()))
-        if any(other not in (LOCK, UNFINISHED) for other in others):
+        others = {p.name for p in (out.iterdir() if out.is_dir() else ())} - {LOCK, UNFINISHED}
+        if INDEX in others:
+            raise ValueError(
+                f"out: {printable(str(out))} has shards and an index but no {MANIFEST}, so that it "
+                "cannot be told what they are; delete it, or give a new folder"
+            )
+        if others:
             raise ValueError(
                 f"out: {printable(str(out))} is not empty, and holds no packing; give a new folder"
             )

@@ -316,7 +316,7 @@ def load(path: str | Path) -> Views:
         if path.suffix.lower() == ".json":
             data = read_json(path)
         else:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
+            data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ValueError(f"no file {path}") from None
     except OSError as error:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# what a mistyped number would ask of the memory
+_MOST_PX = 4096
+_MOST_VIEWS = 256
+
 CROPS = ("random", "center", "corner", "pad")
 _PROBABILITIES = (
     "flip",
@@ -108,8 +112,8 @@ class View:
     erase_ratio: tuple[float, float] = (0.3, 3.3)
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size must be at least 1 pixel, got {self.size}")
+        if not 1 <= self.size <= _MOST_PX:
+            raise ValueError(f"size must be in 1..{_MOST_PX} pixels, got {self.size}")
         one_of("crop", self.crop, CROPS)
         for name in _PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
@@ -119,9 +123,9 @@ class View:
                 "crop scales must satisfy 0 < min_scale <= max_scale <= 1, "
                 f"got {self.min_scale} and {self.max_scale}"
             )
-        if not 0 < self.min_ratio <= self.max_ratio < np.inf:
+        if not 1e-3 <= self.min_ratio <= self.max_ratio <= 1e3:
             raise ValueError(
-                f"crop ratios must satisfy 0 < min_ratio <= max_ratio, "
+                f"crop ratios must satisfy .001 <= min_ratio <= max_ratio <= 1000, "
                 f"got {self.min_ratio} and {self.max_ratio}"
             )
         if not 0 < self.crop_share <= 1:
@@ -136,28 +140,28 @@ class View:
             ("translate_share", 1),
             ("fill", 1),
             ("hue", 0.5),
-            ("brightness", np.inf),
-            ("contrast", np.inf),
-            ("saturation", np.inf),
+            ("brightness", 100),
+            ("contrast", 100),
+            ("saturation", 100),
         ):
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(f"{name} must not be negative, got {value}")
-            if not value <= most or value == np.inf:
+            if not value <= most:
                 raise ValueError(f"{name} must be in [0, {most}], got {value}")
         self._check_ranges()
 
     def _check_ranges(self) -> None:
         for name, most in (
-            ("blur_sigma_px", np.inf),
+            ("blur_sigma_px", _MOST_PX),
             ("erase_scale", 1),
-            ("erase_ratio", np.inf),
+            ("erase_ratio", 1000),
         ):
             low, high = getattr(self, name)
-            if not 0 < low <= high <= most or high == np.inf:
+            if not 0 < low <= high <= most:
                 raise ValueError(
-                    f"{name} must be two rising positive numbers"
-                    f"{' up to 1' if most == 1 else ''}, got {getattr(self, name)}"
+                    f"{name} must be two rising positive numbers up to {most}, "
+                    f"got {getattr(self, name)}"
                 )
         low, high = self.noise_sigma
         if not 0 <= low <= high < np.inf:
@@ -194,10 +198,12 @@ class Views:
     n_global: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.recipes:
-            raise ValueError("views need at least one recipe, got none")
-        if min(self.std) <= 0:
+        if not 1 <= len(self.recipes) <= _MOST_VIEWS:
+            raise ValueError(f"1..{_MOST_VIEWS} views of an image are allowed, got {len(self)}")
+        if not all(0 < value < np.inf for value in self.std):
             raise ValueError(f"std must be positive, got {self.std}")
+        if not all(-np.inf < value < np.inf for value in self.mean):
+            raise ValueError(f"mean must be finite, got {self.mean}")
         if len(self.mean) != len(self.std):
             raise ValueError(
                 f"mean and std need a number for each channel, got {self.mean} and {self.std}"

@@ -1,0 +1,52 @@
+"""What a loader refuses, in one line that names the argument."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jessl.data import Loader
+from jessl.views import presets
+
+VIEWS = presets.simclr(12)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 49, "drop_last": True}, "needs 49 images"),
+        ({"batch_size": 4, "rank": 2, "world": 2}, "rank must be in 0..1"),
+        ({"batch_size": 4, "workers": 0}, "workers must be at least 1"),
+        ({"batch_size": 4, "prefetch": -1}, "prefetch must be at least 0, got -1"),
+        ({"batch_size": 4, "window": 10, "shuffle": False}, "is not shuffled has none"),
+        ({"batch_size": 8.0}, "batch_size: a whole number wanted, 8.0 came"),
+        ({"batch_size": True}, "batch_size: a whole number wanted"),
+        ({"batch_size": 4, "seed": None}, "seed: a whole number wanted"),
+        ({"batch_size": 4, "world": 0}, "world must be at least 1, got 0"),
+        ({"batch_size": 4, "window": 10}, "window: only tar shards are read in windows"),
+        ({"batch_size": 4, "dtype": "float16"}, "unknown dtype 'float16'"),
+        ({"batch_size": 4, "dtype": "uint8", "augment": "device"}, "are float32, uint8 came"),
+        ({"batch_size": 4, "unreadable": "ignore"}, "unknown unreadable 'ignore'"),
+    ],
+)
+def test_mistakes_are_named(images: np.ndarray, options: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Loader(images, VIEWS, **options)
+
+
+@pytest.mark.parametrize("state", [{}, None, {"epoch": 1.5, "batch": 0}, {"epoch": -3, "batch": 0}])
+def test_a_state_that_is_none_is_refused(images: np.ndarray, state: dict) -> None:
+    with pytest.raises(ValueError, match=r"a state has|epoch"):
+        Loader(images, VIEWS, 16).load_state_dict(state)
+
+
+def test_what_is_no_recipe_is_refused(images: np.ndarray) -> None:
+    for views in (None, "simclr", 3):
+        with pytest.raises(ValueError, match="views: a recipe"):
+            Loader(images, views, 16)
+
+
+def test_a_state_of_another_loader_is_refused(images: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="batch 99 of a saved state is none of the 3"):
+        Loader(images, VIEWS, 16).load_state_dict({"epoch": 0, "batch": 99})
