@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jessl.data import UnreadableImage, jpeg, open_source
+from jessl.data import Subset, UnreadableImage, jpeg, open_source, unlabelled
 from jessl.data.decode import decode, header_size
 
 
@@ -323,5 +323,7 @@ def test_open_source_threads_the_faster_decoding_through(tmp_path: Path) -> None
     assert (exact != rough).any()
     assert np.abs(exact.astype(int) - rough).mean() < 10  # noise has the most colour there is
     np.testing.assert_array_equal(rough, decode(tmp_path / "a.jpg", fast=True))
+    part = open_source(unlabelled(Subset(open_source(tmp_path), [0])), fast_decode=True)
+    np.testing.assert_array_equal(part.read(0), rough)
     with pytest.raises(ValueError, match="fast_decode: digits holds no files"):
         open_source("digits", fast_decode=True)

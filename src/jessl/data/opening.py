@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jessl.data.decode import printable
-from jessl.data.sources import Source
+from jessl.data.sources import Relabelled, Source, Subset
 
 _ALLOWED = (
     "a folder of images, a .npz or .npy file, tar shards (a .tar, a folder of .tar, or a pattern "
@@ -45,11 +45,12 @@ def open_source(
     """
     source = _open(spec, split, x_key, y_key)
     if fast_decode:
-        if source.fast_decode is None:
-            raise ValueError(
-                f"fast_decode: {source.name} holds no files to be decoded, leave it out"
-            )
-        source.fast_decode = True
+        files = source
+        while isinstance(files, Subset | Relabelled):
+            files = files.source
+        if files.fast_decode is None:
+            raise ValueError(f"fast_decode: {source.name} holds no files, leave it out")
+        files.fast_decode = True
     if labels is None:
         return source
     from jessl.data.labels import labels_from_csv

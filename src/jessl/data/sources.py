@@ -162,14 +162,6 @@ class Subset(Source):
     def size(self, index: int) -> tuple[int, int]:
         return self.source.size(int(self.indices[index]))
 
-    @property
-    def fast_decode(self) -> bool | None:
-        return self.source.fast_decode
-
-    @fast_decode.setter
-    def fast_decode(self, fast: bool | None) -> None:
-        self.source.fast_decode = fast
-
     def encoded(self, index: int) -> bytes | None:
         return self.source.encoded(int(self.indices[index]))
 
@@ -219,14 +211,6 @@ class Relabelled(Source):
 
     def size(self, index: int) -> tuple[int, int]:
         return self.source.size(index)
-
-    @property
-    def fast_decode(self) -> bool | None:
-        return self.source.fast_decode
-
-    @fast_decode.setter
-    def fast_decode(self, fast: bool | None) -> None:
-        self.source.fast_decode = fast
 
     def encoded(self, index: int) -> bytes | None:
         return self.source.encoded(index)
