@@ -1,9 +1,9 @@
 """Objectives: one file a method; the folder is the registry.
 
-Every file here but base.py is a method. It offers, in __all__, its pure loss function, its class
-and its frozen config with `build(dim)`; they become names of this package. The files are imported
-now, not later, so that a file named like its function (vicreg.py) cannot come to stand in the
-function's place.
+Every file here but base.py and heads.py is a method. It offers, in __all__, its pure loss function,
+its class and its frozen config with `build(dim)`; they become names of this package. The files are
+imported now, not later, so that a file named like its function (vicreg.py) cannot come to stand in
+the function's place.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from jessl.names import one_of, unknown
+from jessl.objectives.base import Moment as Moment
 from jessl.objectives.base import Objective as Objective
 from jessl.objectives.base import Terms as Terms
 
 CONFIGS: dict[str, Any] = {}
 
 for _file in pkgutil.iter_modules(__path__):
-    if _file.name == "base":
+    if _file.name in ("base", "heads"):
         continue
     _module = import_module(f"{__name__}.{_file.name}")
     for _name in _module.__all__:
@@ -47,13 +48,32 @@ def build_objective(name: str, dim: int, options: dict[str, Any] | None = None) 
     for option, value in values.items():
         if option not in fields:
             raise ValueError(unknown(f"option of {name}", option, fields))
-        if str(fields[option].type) == "float":
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(f"option {option} of {name} must be a number, got {value!r}")
-            values[option] = float(value)
-        elif "int" in str(fields[option].type) and not isinstance(value, int):
-            raise ValueError(f"option {option} of {name} must be a whole number, got {value!r}")
+        values[option] = _fitting(f"option {option} of {name}", value, str(fields[option].type))
     return config(**values).build(dim)
+
+
+def _fitting(name: str, value: Any, annotation: str) -> Any:
+    """A value as a field of a config takes it.
+
+    Raises:
+        ValueError: for a value of another kind.
+    """
+    kinds = {kind.strip() for kind in annotation.split("|")}
+    if value is None and "None" in kinds:
+        return None
+    if "bool" in kinds:
+        if value not in (0, 1, True, False, "true", "false"):
+            raise ValueError(f"{name} must be true or false, got {value!r}")
+        return value in (1, True, "true")
+    if "float" in kinds:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{name} must be a number, got {value!r}")
+        return float(value)
+    if "str" in kinds:
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+    return value
 
 
 if TYPE_CHECKING:

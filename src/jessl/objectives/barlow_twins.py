@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import nn
 
 from jessl.objectives.base import (
     Objective,
     Terms,
     full_precision,
     mean_over_pairs,
-    mlp,
-    projector_widths,
     same_shape,
+    whole_batch,
 )
+from jessl.objectives.heads import apply_to_views, expander_widths, head
 
 __all__ = ["BarlowTwins", "BarlowTwinsConfig", "barlow_twins"]
 
@@ -62,12 +63,12 @@ class BarlowTwinsConfig:
     """Options of Barlow Twins.
 
     Attributes:
-        projector: widths of the projector; None: 4 dim - 4 dim - dim.
+        projector: a head (`jessl.objectives.heads.head`); None: 4 dim - 4 dim - dim.
         lambd: weight of the redundancy reduction, >= 0.
     """
 
     name: ClassVar[str] = "barlow_twins"
-    projector: str | None = None
+    projector: str | int | None = None
     lambd: float = 5e-3
 
     def build(self, dim: int) -> BarlowTwins:
@@ -76,21 +77,35 @@ class BarlowTwinsConfig:
 
 
 class BarlowTwins(Objective):
-    """Projector and Barlow Twins' loss; with k views the mean over unordered pairs of views."""
+    """Projector and Barlow Twins' loss.
+
+    With k views the mean over unordered pairs of views of which one at least is global.
+    """
 
     def __init__(self, config: BarlowTwinsConfig, dim: int) -> None:
         super().__init__()
         if config.lambd < 0:
             raise ValueError(f"lambd must not be negative, got {config.lambd}")
         self.config = config
-        self.projector = mlp(projector_widths(config.projector, dim), dim)
+        self.projector = head(config.projector, dim, expander_widths(dim))
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]."""
         return self.projector(representations)
 
-    def loss(self, student: torch.Tensor, teacher: torch.Tensor | None = None) -> Terms:
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers of the projector."""
+        return self.projector.layers("projector")
+
+    def loss(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        *,
+        n_global: int | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> Terms:
         """Barlow Twins' loss of representations [views, batch, dim]."""
-        z = self.project_views(student)
-        total = mean_over_pairs(lambda a, b: barlow_twins(a, b, self.config.lambd), z)
+        z = whole_batch(apply_to_views(self.projector, student))
+        total = mean_over_pairs(lambda a, b: barlow_twins(a, b, self.config.lambd), z, n_global)
         return Terms(total, {})

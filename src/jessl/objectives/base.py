@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 import torch
 from torch import nn
+
+from jessl.collectives import gather
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,34 @@ class Terms:
     """A loss and what it is made of.
 
     Attributes:
-        total: the scalar to differentiate.
+        total: the scalar to differentiate. On several processes the mean of their totals is the
+            loss of the whole batch (see `jessl.collectives`).
         parts: named scalars, detached; their weighted sum need not be shown again.
     """
 
     total: torch.Tensor
     parts: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a training is, for what an objective schedules.
+
+    Attributes:
+        step: updates done before this one; total_steps: of the training.
+        steps_per_epoch: > 0.
+        seed: of the training.
+    """
+
+    step: int
+    total_steps: int
+    steps_per_epoch: int
+    seed: int = 0
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done."""
+        return self.step / self.steps_per_epoch
 
 
 class Objective(nn.Module, ABC):
@@ -32,33 +55,53 @@ class Objective(nn.Module, ABC):
     Attributes:
         uses_teacher: whether `loss` needs representations of a teacher, a slow average of the
             student.
+        uses_labels: whether `loss` needs labels.
         prevents_collapse: whether the loss itself makes a collapsed representation worse than a
             spread one.
+        least_views: views of an image that `loss` needs.
     """
 
     uses_teacher: ClassVar[bool] = False
+    uses_labels: ClassVar[bool] = False
     prevents_collapse: ClassVar[bool] = True
+    least_views: ClassVar[int] = 2
 
     @abstractmethod
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """Projector outputs [n, out] of representations [n, dim]: where RankMe is taken."""
 
     @abstractmethod
-    def loss(self, student: torch.Tensor, teacher: torch.Tensor | None = None) -> Terms:
-        """Loss of representations [views, batch, dim] of the student (and of the teacher)."""
+    def loss(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        *,
+        n_global: int | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> Terms:
+        """Loss of representations.
+
+        Args:
+            student: [views, batch, dim]; on several processes each has its share of the batch.
+            teacher: [n_global, batch, dim] of the teacher, which sees the global views only.
+            n_global: the first so many views are global crops, the others local ones that are
+                compared with global ones only; None: all are global.
+            labels: int64 [batch], -1 where missing.
+        """
+
+    def layers(self) -> dict[str, nn.Module]:
+        """Modules that `project` runs through and whose outputs are layers to probe, by name."""
+        return {}
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """(student head, teacher head) pairs; the second follows the first slowly."""
         return []
 
-    def project_views(self, representations: torch.Tensor) -> torch.Tensor:
-        """[views, batch, dim] to [views, batch, out], all views in one pass of the projector.
+    def begin_step(self, moment: Moment) -> None:
+        """Told before each step; what is scheduled or drawn anew is set here."""
 
-        Batch norm therefore sees views together, as in SimCLR; codes that project each view
-        alone (VICReg, BYOL) differ in the batch statistics.
-        """
-        views, batch, dim = representations.shape
-        return self.project(representations.reshape(views * batch, dim)).reshape(views, batch, -1)
+    def after_backward(self) -> None:
+        """Told when the gradients are there, before they are used."""
 
 
 Loss = TypeVar("Loss", bound=Callable[..., torch.Tensor])
@@ -88,6 +131,13 @@ def _raised(value: object) -> object:
     return value.float() if isinstance(value, torch.Tensor) and value.dtype in half else value
 
 
+def whole_batch(z: torch.Tensor) -> torch.Tensor:
+    """[views, batch of this process, out] to [views, global batch, out], float32 at least."""
+    raised = _raised(z)
+    assert isinstance(raised, torch.Tensor)
+    return gather(raised, dim=1)
+
+
 def same_shape(**tensors: torch.Tensor) -> None:
     """Refuse tensors that are not all of one shape [batch, dim].
 
@@ -100,51 +150,49 @@ def same_shape(**tensors: torch.Tensor) -> None:
         raise ValueError(f"expected tensors of one shape [batch, dim], got {told}")
 
 
-def mlp(dims: str, dim: int, *, last_bias: bool = False) -> nn.Sequential:
-    """A multilayer perceptron: batch norm and ReLU after each layer but the last.
-
-    Args:
-        dims: widths of the layers, such as "8192-8192-2048".
-        dim: width of the input.
-        last_bias: whether the last layer has a bias (those before it have batch norm's).
+def view_stacks(student: torch.Tensor, teacher: torch.Tensor) -> None:
+    """Refuse anything but [views, batch, dim] and [n_global, batch, dim] of the same images.
 
     Raises:
-        ValueError: as `widths_of`.
+        ValueError: naming the shapes, or fewer than two views.
     """
-    widths = [dim, *widths_of(dims)]
-    layers: list[nn.Module] = []
-    for before, width in itertools.pairwise(widths[:-1]):
-        layers += [nn.Linear(before, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(True)]
-    layers.append(nn.Linear(widths[-2], widths[-1], bias=last_bias))
-    return nn.Sequential(*layers)
+    s, t = list(student.shape), list(teacher.shape)
+    if len(s) != 3 or len(t) != 3 or s[1:] != t[1:] or t[0] > s[0]:
+        raise ValueError(
+            f"expected student [views, batch, dim] and teacher [global views, batch, dim], got "
+            f"{s} and {t}"
+        )
+    enough_views(s[0])
 
 
-def widths_of(dims: str | int) -> list[int]:
-    """The widths in "8192-8192-2048", or in the one number of a single layer.
+def enough_views(views: int) -> None:
+    """Refuse a single view.
 
     Raises:
-        ValueError: when it is not a dash-separated list of positive integers.
+        ValueError: saying so.
     """
-    parts = str(dims).split("-")
-    if not all(p.isdigit() and int(p) for p in parts):
-        raise ValueError(f"widths must look like 8192-8192-2048, got {dims!r}")
-    return [int(p) for p in parts]
-
-
-def projector_widths(dims: str | None, dim: int) -> str:
-    """`dims`, or 4 dim - 4 dim - dim: the 8192-8192-2048 of RankMe's ResNet-50, to scale."""
-    return dims or f"{4 * dim}-{4 * dim}-{dim}"
-
-
-def unordered_pairs(views: int) -> Iterator[tuple[int, int]]:
-    """All pairs of unlike views, each once."""
     if views < 2:
         raise ValueError(f"a joint-embedding loss needs at least 2 views, got {views}")
-    return itertools.combinations(range(views), 2)
+
+
+def unordered_pairs(views: int, n_global: int | None = None) -> list[tuple[int, int]]:
+    """All pairs of unlike views of which one at least is global, each once, the global first."""
+    enough_views(views)
+    most = views if n_global is None else n_global
+    return [(i, j) for i in range(most) for j in range(i + 1, views)]
+
+
+def ordered_pairs(views: int, n_global: int | None = None) -> list[tuple[int, int]]:
+    """All pairs (student view, teacher view) of unlike views, the teacher's a global one."""
+    enough_views(views)
+    most = views if n_global is None else n_global
+    return [(i, j) for i in range(views) for j in range(most) if i != j]
 
 
 def mean_over_pairs(
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], z: torch.Tensor
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    z: torch.Tensor,
+    n_global: int | None = None,
 ) -> torch.Tensor:
-    """Mean of a loss of two views [batch, out] over all unordered pairs of z [views, ...]."""
-    return torch.stack([loss(z[i], z[j]) for i, j in unordered_pairs(len(z))]).mean()
+    """Mean of a loss of two views [batch, out] over the unordered pairs of z [views, ...]."""
+    return torch.stack([loss(z[i], z[j]) for i, j in unordered_pairs(len(z), n_global)]).mean()

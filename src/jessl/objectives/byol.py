@@ -6,7 +6,6 @@ Grill et al., Bootstrap Your Own Latent, NeurIPS 2020, equations 2 and 3.
 from __future__ import annotations
 
 import copy
-import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl.objectives.base import Objective, Terms, full_precision, mlp, same_shape, widths_of
+from jessl.objectives.base import Objective, Terms, full_precision, ordered_pairs, same_shape
+from jessl.objectives.heads import apply_to_views, head
 
 __all__ = ["BYOL", "BYOLConfig", "byol"]
 
@@ -42,14 +42,14 @@ class BYOLConfig:
     """Options of BYOL.
 
     Attributes:
-        projector: widths of the projector; None: 2 dim - max(64, dim / 8), the paper's 4096-256
-            on a ResNet-50, to scale.
-        predictor_hidden: width of the predictor's hidden layer; None: 2 dim.
+        projector: a head (`jessl.objectives.heads.head`); None: 2 dim - max(64, dim / 8), the
+            paper's 4096-256 on a ResNet-50, to scale. The teacher's is its slow copy.
+        predictor: a head of the student alone; None: 2 dim - width of the projector.
     """
 
     name: ClassVar[str] = "byol"
-    projector: str | None = None
-    predictor_hidden: int | None = None
+    projector: str | int | None = None
+    predictor: str | int | None = None
 
     def build(self, dim: int) -> BYOL:
         """The objective for representations of width `dim`."""
@@ -57,7 +57,10 @@ class BYOLConfig:
 
 
 class BYOL(Objective):
-    """Projector, its slow copy, and predictor; symmetric: the mean over ordered pairs of views."""
+    """Projector, its slow copy, and predictor.
+
+    Symmetric: the mean over ordered pairs of unlike views, the teacher's a global one.
+    """
 
     uses_teacher = True
     prevents_collapse = False
@@ -65,34 +68,39 @@ class BYOL(Objective):
     def __init__(self, config: BYOLConfig, dim: int) -> None:
         super().__init__()
         self.config = config
-        widths = config.projector or f"{2 * dim}-{max(64, dim // 8)}"
-        out = widths_of(widths)[-1]
-        hidden = 2 * dim if config.predictor_hidden is None else config.predictor_hidden
-        self.projector = mlp(widths, dim, last_bias=True)
-        self.predictor = mlp(f"{hidden}-{out}", out, last_bias=True)
+        widths = f"{2 * dim}-{max(64, dim // 8)}"
+        self.projector = head(config.projector, dim, widths, last_bias=True)
+        out = self.projector.out
+        self.predictor = head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
+        if self.predictor.out != out:
+            raise ValueError(f"predictor of byol must end in {out}, as its projector does")
         self.teacher_projector = copy.deepcopy(self.projector).requires_grad_(False)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]: the student's projector, before the predictor."""
         return self.projector(representations)
 
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers of the student's projector."""
+        return self.projector.layers("projector")
+
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """The projector and its slow copy."""
         return [(self.projector, self.teacher_projector)]
 
-    def loss(self, student: torch.Tensor, teacher: torch.Tensor | None = None) -> Terms:
+    def loss(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        *,
+        n_global: int | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> Terms:
         """BYOL's loss of representations [views, batch, dim] of student and teacher."""
         if teacher is None:
             raise ValueError("byol needs the teacher's representations, got none")
-        views, batch, _ = student.shape
-        z = self.project_views(student)
-        p = self.predictor(z.reshape(views * batch, -1)).reshape(views, batch, -1)
+        p = apply_to_views(self.predictor, apply_to_views(self.projector, student))
         with torch.no_grad():
-            flat = teacher.reshape(len(teacher) * batch, -1)
-            target = self.teacher_projector(flat).reshape(len(teacher), batch, -1)
-        pairs = [
-            byol(p[i], target[j])
-            for i, j in itertools.product(range(views), range(len(teacher)))
-            if i != j
-        ]
+            target = apply_to_views(self.teacher_projector, teacher)
+        pairs = [byol(p[i], target[j]) for i, j in ordered_pairs(len(p), len(target))]
         return Terms(torch.stack(pairs).mean(), {})

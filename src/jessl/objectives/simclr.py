@@ -11,16 +11,17 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from jessl.objectives.base import (
     Objective,
     Terms,
     full_precision,
     mean_over_pairs,
-    mlp,
-    projector_widths,
     same_shape,
+    whole_batch,
 )
+from jessl.objectives.heads import apply_to_views, expander_widths, head
 
 __all__ = ["SimCLR", "SimCLRConfig", "nt_xent"]
 
@@ -58,12 +59,12 @@ class SimCLRConfig:
     """Options of SimCLR.
 
     Attributes:
-        projector: widths of the projector; None: 4 dim - 4 dim - dim.
+        projector: a head (`jessl.objectives.heads.head`); None: 4 dim - 4 dim - dim.
         temperature: of the softmax, > 0 (FFCV-SSL's recipes for ImageNet use .15).
     """
 
     name: ClassVar[str] = "simclr"
-    projector: str | None = None
+    projector: str | int | None = None
     temperature: float = 0.2
 
     def build(self, dim: int) -> SimCLR:
@@ -72,21 +73,35 @@ class SimCLRConfig:
 
 
 class SimCLR(Objective):
-    """Projector and NT-Xent; with k views the mean over unordered pairs of views."""
+    """Projector and NT-Xent.
+
+    With k views the mean over unordered pairs of views of which one at least is global.
+    """
 
     def __init__(self, config: SimCLRConfig, dim: int) -> None:
         super().__init__()
         if config.temperature <= 0:
             raise ValueError(f"temperature must be positive, got {config.temperature}")
         self.config = config
-        self.projector = mlp(projector_widths(config.projector, dim), dim)
+        self.projector = head(config.projector, dim, expander_widths(dim))
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]; not normalised."""
         return self.projector(representations)
 
-    def loss(self, student: torch.Tensor, teacher: torch.Tensor | None = None) -> Terms:
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers of the projector."""
+        return self.projector.layers("projector")
+
+    def loss(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        *,
+        n_global: int | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> Terms:
         """NT-Xent of representations [views, batch, dim]."""
-        z = self.project_views(student)
-        total = mean_over_pairs(lambda a, b: nt_xent(a, b, self.config.temperature), z)
+        z = whole_batch(apply_to_views(self.projector, student))
+        total = mean_over_pairs(lambda a, b: nt_xent(a, b, self.config.temperature), z, n_global)
         return Terms(total, {})

@@ -11,16 +11,17 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from jessl.objectives.base import (
     Objective,
     Terms,
     full_precision,
-    mlp,
-    projector_widths,
     same_shape,
     unordered_pairs,
+    whole_batch,
 )
+from jessl.objectives.heads import apply_to_views, expander_widths, head
 
 __all__ = ["VICReg", "VICRegConfig", "vicreg"]
 
@@ -80,12 +81,12 @@ class VICRegConfig:
     """Options of VICReg.
 
     Attributes:
-        projector: widths of the projector; None: 4 dim - 4 dim - dim.
+        projector: a head (`jessl.objectives.heads.head`); None: 4 dim - 4 dim - dim.
         inv, var, cov: weights of invariance, variance and covariance, >= 0.
     """
 
     name: ClassVar[str] = "vicreg"
-    projector: str | None = None
+    projector: str | int | None = None
     inv: float = 25.0
     var: float = 25.0
     cov: float = 1.0
@@ -96,7 +97,10 @@ class VICRegConfig:
 
 
 class VICReg(Objective):
-    """Projector and VICReg's loss; with k views the mean over unordered pairs of views."""
+    """Projector and VICReg's loss.
+
+    With k views the mean over unordered pairs of views of which one at least is global.
+    """
 
     def __init__(self, config: VICRegConfig, dim: int) -> None:
         super().__init__()
@@ -104,16 +108,27 @@ class VICReg(Objective):
             if getattr(config, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(config, name)}")
         self.config = config
-        self.projector = mlp(projector_widths(config.projector, dim), dim)
+        self.projector = head(config.projector, dim, expander_widths(dim))
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]."""
         return self.projector(representations)
 
-    def loss(self, student: torch.Tensor, teacher: torch.Tensor | None = None) -> Terms:
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers of the projector."""
+        return self.projector.layers("projector")
+
+    def loss(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        *,
+        n_global: int | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> Terms:
         """VICReg of representations [views, batch, dim]; parts are unweighted."""
-        z = self.project_views(student)
-        pairs = [_terms(z[i], z[j]) for i, j in unordered_pairs(len(z))]
+        z = whole_batch(apply_to_views(self.projector, student))
+        pairs = [_terms(z[i], z[j]) for i, j in unordered_pairs(len(z), n_global)]
         invariance, variance, covariance = torch.stack(pairs).mean(dim=0)
         c = self.config
         total = c.inv * invariance + c.var * variance + c.cov * covariance

@@ -1,0 +1,80 @@
+"""Two processes give the loss and, after averaging, the gradients of one on the whole batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from groups import WORLD, together
+
+from jessl.objectives import CONFIGS, Moment, build_objective
+from jessl.training.syncbn import synchronise
+
+VIEWS, BATCH, DIM = 3, 12, 10
+# (method, options): every method as it comes, and what draws or remembers
+CASES: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in sorted(CONFIGS)]
+
+
+def _inputs(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(step)
+    common = torch.randn(1, BATCH, DIM, generator=g, dtype=torch.float64)
+    h = common + 0.5 * torch.randn(VIEWS, BATCH, DIM, generator=g, dtype=torch.float64)
+    teacher = common + 0.5 * torch.randn(VIEWS, BATCH, DIM, generator=g, dtype=torch.float64)
+    return h, teacher, torch.arange(BATCH) % 3
+
+
+def _steps(case: int, rank: int, world: int) -> dict[str, torch.Tensor]:
+    """Loss, gradients and state of two steps on this process's share."""
+    method, options = CASES[case]
+    torch.manual_seed(case)
+    objective = synchronise(build_objective(method, DIM, options).double())
+    found: dict[str, torch.Tensor] = {}
+    for step in range(2):
+        h, teacher, labels = (x[..., rank::world, :] if x.ndim > 1 else x[rank::world]
+                              for x in _inputs(step))  # fmt: skip
+        h = h.clone().requires_grad_()
+        objective.zero_grad()
+        objective.begin_step(Moment(step=50 + step, total_steps=100, steps_per_epoch=10))
+        n_global = 2
+        terms = objective.loss(
+            h,
+            teacher[:n_global] if objective.uses_teacher else None,
+            n_global=n_global,
+            labels=labels if objective.uses_labels else None,
+        )
+        terms.total.backward()
+        assert h.grad is not None
+        found[f"{step} loss"] = terms.total.detach()
+        found |= {f"{step} part {k}": v for k, v in terms.parts.items()}
+        found[f"{step} representations"] = h.grad
+        for name, p in objective.named_parameters():
+            if p.grad is not None:
+                found[f"{step} gradient of {name}"] = p.grad.clone()
+    return found | {f"state {k}": v for k, v in objective.state_dict().items()}
+
+
+def _all(rank: int) -> list[dict[str, torch.Tensor]]:
+    return [_steps(case, rank, WORLD) for case in range(len(CASES))]
+
+
+@pytest.fixture(scope="module")
+def shares(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    return together(_all, tmp_path_factory.mktemp("together"))
+
+
+@pytest.mark.parametrize("case", range(len(CASES)), ids=[f"{m} {o or ''}" for m, o in CASES])
+def test_two_processes_are_one(shares: list[Any], case: int, tmp_path: Path) -> None:
+    whole = _steps(case, 0, 1)
+    parts = [shares[rank][case] for rank in range(WORLD)]
+    for name, expected in whole.items():
+        if "representations" in name:
+            # each process differentiates its own total: their sum is WORLD times the mean
+            got = torch.stack([p[name] for p in parts], dim=2).flatten(1, 2) / WORLD
+        elif name.startswith("state"):
+            assert all(torch.allclose(p[name], expected, rtol=1e-9, atol=1e-9) for p in parts), name
+            continue
+        else:
+            got = torch.stack([p[name] for p in parts]).mean(dim=0)
+        torch.testing.assert_close(got, expected, rtol=1e-8, atol=1e-9, msg=f"{name} differs")
