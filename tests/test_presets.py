@@ -235,8 +235,7 @@ def test_a_preset_that_changed_does_not_resume(stripes: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("views", "options", "said"),
     [
-        ("dino", {}, "views dino have 8 local crops, and no objective takes them yet"),
-        ("multicrop", {"num_local": 0, "num_global": 1}, "an objective needs at least 2"),
+        ("multicrop", {"num_local": 0, "num_global": 1}, "are 1 an image; vicreg needs at least 2"),
     ],
 )
 def test_views_that_no_objective_takes_are_refused(
@@ -248,9 +247,20 @@ def test_views_that_no_objective_takes_are_refused(
     assert not out.exists()
     sizes = tmp_path / "two.json"
     presets.save(Views((View(size=16), View(size=8))), sizes)
-    config = small_config(stripes, out, views=str(sizes), size=None, view_options={})
-    with pytest.raises(ValueError, match=r"must be of one size to train on, got sides \[8, 16\]"):
+    config = small_config(stripes, out, views=str(sizes), size=None, view_options={}, start_size=8)
+    with pytest.raises(ValueError, match=r"start_size: .* of several sizes already, \[8, 16\]"):
         pretrain(config, quiet=True)
+
+
+@pytest.mark.parametrize("objective", ["vicreg", "byol"])
+def test_local_crops_are_trained_on(stripes: Path, tmp_path: Path, objective: str) -> None:
+    config = small_config(
+        stripes, tmp_path / "run", views="dino", view_options={"num_local": 2, "local_size": 8},
+        size=16, epochs=1, objective=objective,
+    )  # fmt: skip
+    run = pretrain(config, quiet=True)
+    assert run.finished()
+    assert [v["size"] for v in json.loads(run.views.read_text())["views"]] == [16, 16, 8, 8]
 
 
 def test_global_views_alone_are_trained_on(stripes: Path, tmp_path: Path) -> None:

@@ -55,16 +55,16 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(
 _KILLED = """
 import os, signal, sys
 from jessl import Pretrain, pretrain
-from jessl.training import loop
+from jessl.training.step import Trainer
 data, out, resume = sys.argv[1:]
-step = loop.Trainer.take_step
-def dying(self, views):
-    terms = step(self, views)
+step = Trainer.take_step
+def dying(self, views, labels=None):
+    terms = step(self, views, labels)
     if self.step == 9:  # in the middle of the second epoch of six steps
         os.kill(os.getpid(), signal.SIGKILL)
     return terms
 if not int(resume):
-    loop.Trainer.take_step = dying
+    Trainer.take_step = dying
 config = Pretrain(data=data, out=out, resume=bool(int(resume)), encoder="smallconv:4", size=8,
                   epochs=3, batch_size=16, log_steps=1, view_options={"flip": 0.0}, workers=1,
                   checkpoint_seconds=0.0)

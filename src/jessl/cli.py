@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         line = _one_line(error)
         if line is None or os.environ.get("JESSL_DEBUG"):
             raise
-        print(f"jessl {name}: error: {line}", file=sys.stderr)
+        if not getattr(error, "told", False):  # another process tells it
+            print(f"jessl {name}: error: {line}", file=sys.stderr)
         return EXIT_MISTAKE
 
 
@@ -129,12 +130,16 @@ def _unboxed(text: str) -> str:
 
 def _run(command: Any) -> int:
     from jessl.commands import Interrupted
+    from jessl.progress import first_process
 
     try:
         answer = command.run()
     except Interrupted as stop:
-        print(f"jessl: {stop}", file=sys.stderr)
+        if first_process():
+            print(f"jessl: {stop}", file=sys.stderr)
         return EXIT_SAVED
+    if not first_process():
+        return EXIT_OK
     try:
         if command.json:
             import json

@@ -19,30 +19,46 @@ class Pretrain:
         y_key: name of the labels in an .npz file; None: y, labels or targets.
         out: run folder to write; refused when it holds another run, unless `resume`.
         resume: continue the run in `out` from its last checkpoint.
-        objective: barlow_twins, byol, simclr or vicreg.
+        objective: barlow_twins, byol, cissl, dcl, dino, dissl, lejepa, moco, simclr, simsiam, swav,
+            vicreg, or supervised (which needs labels).
         objective_options: fields of the method's config; on the command line: cov 4 inv 10.
         encoder: `smallconv[:WIDTH]`, `timm:NAME` or `torchvision:NAME`.
         stem: "small" (3x3 stride 1, no max-pool), "standard", or None: by image size (ResNets).
+        dim: length of the representation, by an expansion of the encoder's channels before they are
+            averaged; None: what the encoder has.
         init: weights to start from: a run folder, a .safetensors or a weights-only .pt/.th file,
             or "pretrained" for the weights published with a timm or torchvision encoder.
-        views: recipe of the views: byol, coarse, gaussian_noise, simclr or vicreg (multicrop,
-            swav and dino train once objectives take local crops), or a .toml or .json file.
+        views: recipe of the views: byol, coarse, dino, gaussian_noise, multicrop, simclr, swav or
+            vicreg, or a .toml or .json file.
         view_options: arguments of the preset; on the command line: flip 0 min_scale 0.3.
         size: side of the views, pixels; None: by the file of the views, or the images.
+        start_size: side of the views at first; after .70 of the epochs it grows to `size`, which it
+            has from .85 on; None: `size` all along.
         epochs: passes over the training images.
-        batch_size: images per optimizer step.
+        batch_size: images per optimizer step, over all processes.
+        micro_batch_size: images of a process that go through the encoder at a time, for batches
+            larger than memory; loss and gradient stay those of the whole batch, at the price of a
+            second forward pass. None: all.
         optimizer: "adamw", "sgd" or "lars".
         lr: peak learning rate; None: the optimizer's base rate times batch_size / 256.
         weight_decay: None: the optimizer's default; never applied to biases and norm layers.
         warmup_epochs: linear warm-up; None: a tenth of the epochs, at most 10.
+        clip_norm: most that the norm of all gradients may be; None: anything.
         ema_start: first momentum of the teacher where the method has one; grows to 1 by cosine.
         precision: "auto" (bfloat16 where the device computes in it, else float32), "float32",
             "bfloat16", "float16".
+        channels_last: memory layout of the encoder; None: on GPUs.
+        compile: let torch.compile make the encoder faster (it needs a C++ compiler, and minutes).
+        grad_checkpointing: compute the encoder's blocks again in the backward pass instead of
+            keeping what is in them: less memory, a third more time.
+        deterministic: only algorithms that give the same bits again; slower on GPUs.
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: of weights, order and views.
         holdout: images kept out of training for the online judgement; None: a tenth, at most
             2048, and none below 640 images (then the sample is seen in training, and said so).
         evaluate_epochs: epochs between two online judgements; None: ten over the run; 0: never.
+        online_probes: with labels, train linear probes of every layer beside the encoder, which
+            they do not change.
         checkpoint_epochs: epochs between two checkpoints; None: ten over the run.
         checkpoint_seconds: wall time after which a checkpoint is written inside an epoch as well.
         keep_checkpoints: how many of the latest checkpoints stay on disk; 0: all.
@@ -63,22 +79,31 @@ class Pretrain:
     objective_options: dict[str, int | float | str] = field(default_factory=dict)
     encoder: str | None = None
     stem: str | None = None
+    dim: int | None = None
     init: str | None = None
     views: str = "simclr"
     view_options: dict[str, int | float] = field(default_factory=dict)
     size: int | None = None
+    start_size: int | None = None
     epochs: int | None = None
     batch_size: int | None = None
+    micro_batch_size: int | None = None
     optimizer: str = "adamw"
     lr: float | None = None
     weight_decay: float | None = None
     warmup_epochs: float | None = None
+    clip_norm: float | None = None
     ema_start: float = 0.99
     precision: str = "auto"
+    channels_last: bool | None = None
+    compile: bool = False
+    grad_checkpointing: bool = False
+    deterministic: bool = False
     device: str = "auto"
     seed: int = 0
     holdout: int | None = None
     evaluate_epochs: int | None = None
+    online_probes: bool = True
     checkpoint_epochs: int | None = None
     checkpoint_seconds: float = 600.0
     keep_checkpoints: int = 2

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from jessl import runs
 from jessl.data import Loader, Source, UnreadableImage, open_source
@@ -51,7 +52,8 @@ def embed(
         source: a Source or anything `open_source` accepts, n images.
         out: where to save: a folder of embeddings, or with several layers a folder of such.
         batch_size: images at a time.
-        layers: "backbone" [n, dim], and for runs "projector" [n, out], where RankMe is defined.
+        layers: "backbone" [n, dim], and for runs "projector" [n, out], where RankMe is defined,
+            and its hidden layers "projector.1", "projector.2", ...
         init: weights for a named encoder: a file, or "random" (from `seed`).
         stem, size: as in `build_encoder`, for named encoders.
         labels: CSV file with columns path,label.
@@ -69,14 +71,15 @@ def embed(
             image can be read, or whose images have 2 or 4 channels.
     """
     layers = list(dict.fromkeys(layers))
-    for layer in layers:
-        one_of("layer", layer, LAYERS)
     if not layers:
         raise ValueError(f"layers must name at least one of {', '.join(LAYERS)}")
     opened = grey_or_rgb(open_source(source, labels=labels))
     net, objective, provenance = open_encoder(encoder, init=init, stem=stem, size=size, seed=seed)
-    if "projector" in layers and objective is None:
+    if objective is None and any(layer in LAYERS[1:] for layer in layers):
         raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
+    known = ["backbone", *(objective.layers() if objective is not None else ())]
+    for layer in layers:
+        one_of("layer", layer, known)
     if not isinstance(encoder, Encoder) or device != "auto":
         net.to(pick_device(device))  # an encoder that came built stays where it is
     found = extract(
@@ -162,7 +165,7 @@ def _of_run(run: runs.Run) -> tuple[Encoder, Objective, dict[str, Any]]:
     latest, notes = checkpoint.load_latest(run.checkpoints)
     if latest is None:
         raise ValueError("; ".join([f"run {run.path} has no checkpoint that can be read", *notes]))
-    net = build_encoder(chosen.encoder, size=chosen.size, stem=chosen.stem)
+    net = build_encoder(chosen.encoder, size=chosen.size, stem=chosen.stem, dim=chosen.dim)
     objective = build_objective(chosen.objective, net.dim, chosen.objective_options)
     checkpoint.restore(
         {"encoder": net, "objective": objective}, latest.tensors, latest.path / checkpoint.MODEL
@@ -188,6 +191,18 @@ def _full_precision(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
+
+
+def _tapped(
+    objective: Objective, layers: Sequence[str], found: dict[str, torch.Tensor]
+) -> list[RemovableHandle]:
+    """Have the outputs of the objective's wanted layers put into `found`."""
+
+    def into(layer: str) -> Callable[[nn.Module, Any, torch.Tensor], None]:
+        return lambda _module, _inputs, output: found.__setitem__(layer, output)
+
+    modules = objective.layers()
+    return [modules[n].register_forward_hook(into(n)) for n in layers if n in modules]
 
 
 @torch.inference_mode()
@@ -217,13 +232,16 @@ def extract(
     ids: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     done = 0
+    found: dict[str, torch.Tensor] = {}
+    taps = [] if objective is None else _tapped(objective, layers, found)
     try:
         for batch in loader:
             with _full_precision(device):
-                h = encoder(batch.views[0]).float()
+                found["backbone"] = h = encoder(batch.views[0]).float()
+            if objective is not None and taps:
+                objective.project(h)
             for layer in layers:
-                out = h if layer == "backbone" or objective is None else objective.project(h)
-                rows[layer].append(out.float().cpu().numpy())
+                rows[layer].append(found[layer].float().cpu().numpy())
             ids.append(batch.ids.numpy())
             if batch.labels is not None:
                 labels.append(batch.labels.numpy())
@@ -231,6 +249,8 @@ def extract(
             if on_batch is not None:
                 on_batch(done, len(source))
     finally:
+        for tap in taps:
+            tap.remove()
         for m, was in zip(modules, were_training, strict=True):
             m.train(was)
     if not done:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
+
+
+def first_process() -> bool:
+    """Whether this is the process that tells, by the environment that torchrun sets."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def say(text: str) -> None:

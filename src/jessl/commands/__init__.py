@@ -8,7 +8,7 @@ from jessl.commands.judging import Score as Score
 from jessl.commands.judging import Select as Select
 from jessl.commands.making import Demo as Demo
 from jessl.commands.making import Embed as Embed
-from jessl.commands.making import PretrainRun as PretrainRun
 from jessl.commands.making import Report as Report
 from jessl.commands.making import ViewsPicture as ViewsPicture
 from jessl.commands.packing import Pack as Pack
+from jessl.commands.training import PretrainRun as PretrainRun

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from jessl.progress import first_process
+
 
 class Interrupted(Exception):
     """A training was stopped from outside; its state is saved."""
@@ -25,7 +27,8 @@ def stoppable() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.set()
         with suppress(OSError):  # the terminal may be gone
-            print("jessl: stopping; the state is being saved", file=sys.stderr)
+            if first_process():
+                print("jessl: stopping; the state is being saved", file=sys.stderr)
 
     hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
     for number in (signal.SIGTERM, signal.SIGINT, *hangup):

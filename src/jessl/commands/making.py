@@ -1,4 +1,4 @@
-"""Commands that make things: demo, pretrain, views, embed, report.
+"""Commands that make things: demo, views, embed, report.
 
 A command is a dataclass of its options: `run` gives the answer, which is what --json prints, and
 `show` prints it for people. Rooms are imported inside `run`, so that asking for help is fast.
@@ -14,7 +14,6 @@ from typing import Any
 import tyro
 
 from jessl.commands.base import Interrupted, stoppable, table
-from jessl.config import Pretrain
 
 # side of an image in the picture of views: wide enough for its caption
 _CELL_PX = 144
@@ -86,48 +85,6 @@ class Demo:
 
 
 @dataclass(kw_only=True)
-class PretrainRun:
-    """Train an encoder on images without labels, then judge it without labels.
-
-    Only --data is needed; what is left out is chosen from the data and told before it starts.
-
-    Attributes:
-        json: print the answer as JSON on standard output.
-    """
-
-    config: Pretrain
-    json: bool = False
-
-    def run(self) -> dict[str, Any]:
-        """Train and write the report."""
-        from jessl.pretraining import Stopped, pretrain
-        from jessl.report import write_report
-
-        with stoppable() as stop:
-            try:
-                run = pretrain(self.config, stop=stop)
-            except Stopped as stopped:
-                raise Interrupted(f"{stopped}; go on with --resume") from None
-        report = write_report(run.path)
-        final = {
-            r.name: {"value": r.value, "sd": r.sd, "low": r.low, "high": r.high, **r.extra}
-            for r in run.records()
-            if r.split == "pretrain" and r.name.startswith("rankme/")
-        }
-        return {
-            "run": str(run.path),
-            "report": str(report),
-            "config": run.chosen().as_json(),
-            "facts": run.facts(),
-            "scores": final,
-        }
-
-    def show(self, answer: dict[str, Any]) -> None:
-        """Where to look."""
-        print(f"report    {answer['report']}")
-
-
-@dataclass(kw_only=True)
 class ViewsPicture:
     """Draw a few images and the views that an encoder will see of them, with what was done.
 
@@ -164,7 +121,7 @@ class ViewsPicture:
 
         from jessl.data import open_source
         from jessl.pictures import write_grid
-        from jessl.pretraining.parts import view_rows
+        from jessl.pretraining.grids import view_rows
         from jessl.pretraining.plan import default_size
         from jessl.progress import say
         from jessl.views.presets import is_file, preset

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from jessl.encoders.encoder import Encoder, Preprocess
+from jessl.encoders.expansion import Expansion, has_plane, is_resnet
 from jessl.encoders.smallconv import DEFAULT_WIDTH, SmallConv
-from jessl.names import one_of, unknown
+from jessl.names import one_of, unknown, whole
 
 _HALF = (0.5, 0.5, 0.5)
 _QUARTER = (0.25, 0.25, 0.25)
@@ -25,7 +26,12 @@ SMALL_STEM_PX = 64
 
 
 def build_encoder(
-    name: str, *, size: int | None = None, stem: str | None = None, pretrained: bool = False
+    name: str,
+    *,
+    size: int | None = None,
+    stem: str | None = None,
+    pretrained: bool = False,
+    dim: int | None = None,
 ) -> Encoder:
     """Build an encoder.
 
@@ -36,11 +42,24 @@ def build_encoder(
         stem: "small" (3x3 stride 1, no max-pool; ResNets only), "standard", or None: small for
             ResNets up to 64 pixels unless `pretrained`.
         pretrained: fetch the published weights (needs the network the first time).
+        dim: features that the representation gets from a block of random weights (`Expansion`),
+            >= 1: before the average pooling of smallconv and of ResNets, behind any other model.
+            None: those of the model, without a block.
 
     Raises:
-        ValueError: for an unknown family or name, with the nearest names, or a stem that does
-            not fit.
+        ValueError: for an unknown family or name, with the nearest names, a stem that does not
+            fit, or a dim that is no whole number of at least 1.
     """
+    if dim is not None:
+        dim = whole("dim", dim, 1)
+    encoder = _plain(name, size, stem, pretrained)
+    if dim is not None:
+        encoder.expand(Expansion(encoder.dim, dim, planes=has_plane(encoder.body)))
+    return encoder
+
+
+def _plain(name: str, size: int | None, stem: str | None, pretrained: bool) -> Encoder:
+    """The encoder as its library has it, but for head and stem."""
     family, _, rest = name.partition(":")
     if stem is not None:
         one_of("stem", stem, ("small", "standard"))
@@ -54,7 +73,7 @@ def build_encoder(
     make = _timm if family == "timm" else _torchvision
     body, preprocess = make(rest, size, pretrained)
     small = stem == "small" or (
-        stem is None and not pretrained and preprocess.size <= SMALL_STEM_PX and _is_resnet(body)
+        stem is None and not pretrained and preprocess.size <= SMALL_STEM_PX and is_resnet(body)
     )
     if small:
         _small_stem(name, body)
@@ -189,13 +208,9 @@ def _cut_head(name: str, body: nn.Module) -> None:
     raise ValueError(f"torchvision model {name!r} has no linear head to cut; take it from timm")
 
 
-def _is_resnet(body: nn.Module) -> bool:
-    return hasattr(body, "conv1") and hasattr(body, "maxpool") and hasattr(body, "layer4")
-
-
 def _small_stem(name: str, body: Any) -> None:
     """Give a ResNet a 3x3 stride-1 first convolution and no max-pool."""
-    if not _is_resnet(body):
+    if not is_resnet(body):
         raise ValueError(f"stem 'small' is for ResNets; {name} is none, leave stem out")
     first = body.conv1
     if isinstance(first, nn.Sequential):  # a deep stem is three 3x3 already

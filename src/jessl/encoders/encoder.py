@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from jessl.encoders.expansion import Expansion
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -30,8 +32,10 @@ class Encoder(nn.Module):
     Attributes:
         dim: length of the representation.
         preprocess: what the images must look like.
-        name: what builds it again, e.g. "timm:resnet18".
+        name: what builds the body again, e.g. "timm:resnet18".
         stem: "small" or "standard".
+        expansion: what changes the body's features to `dim`, None where nothing does. It stands
+            beside the body, not in it: names of the body's tensors stay those of its library.
     """
 
     def __init__(
@@ -43,7 +47,15 @@ class Encoder(nn.Module):
         self.preprocess = preprocess
         self.name = name
         self.stem = stem
+        self.expansion: Expansion | None = None
+
+    def expand(self, expansion: Expansion) -> None:
+        """Represent by `expansion`, which takes the body's features, from now on."""
+        self.expansion = expansion
+        self.dim = expansion.dim
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Representations [batch, dim] of images [batch, 3, s, s], normalised by `preprocess`."""
+        if self.expansion is not None:
+            return self.expansion.represent(self.body, images)
         return self.body(images)

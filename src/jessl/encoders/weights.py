@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from jessl.encoders.encoder import Encoder
 
@@ -13,6 +15,8 @@ from jessl.encoders.encoder import Encoder
 _PREFIXES = ("module.", "model.", "encoder.", "backbone.", "body.", "net.")
 # heads that an encoder does not have: left out without a word
 _HEADS = ("fc.", "linear.", "classifier.", "head.", "heads.")
+# where an encoder keeps the block to its own number of features
+_EXPANSION = "expansion."
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -54,8 +58,18 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def load_weights(encoder: Encoder, path: str | Path) -> list[str]:
+def load_weights(
+    encoder: Encoder, path: str | Path, *, tell: Callable[[str], None] | None = None
+) -> list[str]:
     """Load weights into an encoder; prefixes such as module. are stripped.
+
+    The block of an encoder with its own `dim` is loaded from a file that has one, such as a run's
+    checkpoint; weights of the body alone leave it random.
+
+    Args:
+        encoder: in place.
+        path: as `read_weights`.
+        tell: called with one line where the block stays random.
 
     Returns:
         Names in the file that the encoder has no place for (heads excluded).
@@ -63,22 +77,62 @@ def load_weights(encoder: Encoder, path: str | Path) -> list[str]:
     Raises:
         ValueError: when the file lacks parameters of the encoder or shapes differ, naming them.
     """
-    found = _stripped(read_weights(path), set(encoder.body.state_dict()))
-    wanted = encoder.body.state_dict()
+    rest, block = _apart(read_weights(path))
+    found = _stripped(rest, set(encoder.body.state_dict()))
+    values = _fitted(encoder, "", encoder.body, found, path)
+    unused = [k for k in found if k not in values and not k.startswith(_HEADS)]
+    if encoder.expansion is not None and block:
+        own = _fitted(encoder, _EXPANSION, encoder.expansion, block, path)
+        encoder.expansion.load_state_dict(own)
+        block = {k: v for k, v in block.items() if k not in own}
+    elif encoder.expansion is not None and tell is not None:
+        tell(f"{path} has no block to {encoder.dim} features: its weights stay random")
+    encoder.body.load_state_dict(values)
+    return unused + [_EXPANSION + k for k in block]
+
+
+def _fitted(
+    encoder: Encoder,
+    under: str,
+    module: nn.Module,
+    found: dict[str, torch.Tensor],
+    path: str | Path,
+) -> dict[str, torch.Tensor]:
+    """What a part of an encoder, whose tensors are named `under`, takes of the found tensors.
+
+    Raises:
+        ValueError: when one is missing or has another shape.
+    """
+    wanted = module.state_dict()
+    fits_not = f"{path} does not fit encoder {encoder.name} ({encoder.stem} stem): "
     missing = [k for k in wanted if k not in found and not k.endswith("num_batches_tracked")]
     if missing:
         raise ValueError(
-            f"{path} does not fit encoder {encoder.name} ({encoder.stem} stem): {len(missing)} of "
-            f"{len(wanted)} tensors are missing, first {missing[0]!r}"
+            f"{fits_not}{len(missing)} of {len(wanted)} tensors are missing, first "
+            f"{under + missing[0]!r}"
         )
     for key, value in wanted.items():
         if key in found and found[key].shape != value.shape:
             raise ValueError(
-                f"{path} does not fit encoder {encoder.name} ({encoder.stem} stem): {key} is "
-                f"{list(found[key].shape)} in the file and {list(value.shape)} in the encoder"
+                f"{fits_not}{under}{key} is {list(found[key].shape)} in the file and "
+                f"{list(value.shape)} in the encoder"
             )
-    encoder.body.load_state_dict({k: found.get(k, v) for k, v in wanted.items()})
-    return [k for k in found if k not in wanted and not k.startswith(_HEADS)]
+    return {k: found.get(k, v) for k, v in wanted.items()}
+
+
+def _apart(tensors: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], ...]:
+    """Tensors without, and those of, an encoder's block to its own `dim`; the latter by its names.
+
+    The block stands beside a body: a part of that name inside of a body is the body's.
+    """
+    rest, block = {}, {}
+    for name, tensor in tensors.items():
+        before, mark, own = name.partition(_EXPANSION)
+        if mark and all(f"{word}." in _PREFIXES for word in before.split(".")[:-1]):
+            block[own] = tensor
+        else:
+            rest[name] = tensor
+    return rest, block
 
 
 def _stripped(tensors: dict[str, torch.Tensor], wanted: set[str]) -> dict[str, torch.Tensor]:

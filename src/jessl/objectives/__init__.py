@@ -1,9 +1,9 @@
 """Objectives: one file a method; the folder is the registry.
 
-Every file here but base.py and heads.py is a method. It offers, in __all__, its pure loss function,
-its class and its frozen config with `build(dim)`; they become names of this package. The files are
-imported now, not later, so that a file named like its function (vicreg.py) cannot come to stand in
-the function's place.
+Every file here but base.py, heads.py and contrast.py is a method. It offers, in __all__, its pure
+loss function, its class and its frozen config with `build(dim)`; they become names of this package.
+The files are imported now, not later, so that a file named like its function (vicreg.py) cannot
+come to stand in the function's place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jessl.objectives.base import Terms as Terms
 CONFIGS: dict[str, Any] = {}
 
 for _file in pkgutil.iter_modules(__path__):
-    if _file.name in ("base", "heads"):
+    if _file.name in ("base", "heads", "contrast"):
         continue
     _module = import_module(f"{__name__}.{_file.name}")
     for _name in _module.__all__:

@@ -59,12 +59,15 @@ class Objective(nn.Module, ABC):
         prevents_collapse: whether the loss itself makes a collapsed representation worse than a
             spread one.
         least_views: views of an image that `loss` needs.
+        pool: the last so many images of the global batch are negatives for all others, and
+            nothing else.
     """
 
     uses_teacher: ClassVar[bool] = False
     uses_labels: ClassVar[bool] = False
     prevents_collapse: ClassVar[bool] = True
     least_views: ClassVar[int] = 2
+    pool: int = 0
 
     @abstractmethod
     def project(self, representations: torch.Tensor) -> torch.Tensor:
@@ -90,7 +93,10 @@ class Objective(nn.Module, ABC):
         """
 
     def layers(self) -> dict[str, nn.Module]:
-        """Modules that `project` runs through and whose outputs are layers to probe, by name."""
+        """Modules that `project` runs through and whose outputs are layers to probe, by name.
+
+        "projector" is the last of them: its output is what `project` gives.
+        """
         return {}
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:

@@ -1,7 +1,8 @@
-"""SimCLR: agreement of two views against all other images of the batch.
+"""SimCLR: agreement of two views against all other images of the batch, or some of them.
 
 Chen, Kornblith, Norouzi, Hinton, A Simple Framework for Contrastive Learning of Visual
-Representations, ICML 2020, equation 1.
+Representations, ICML 2020, equation 1. With few negatives, or one image patch as the only one:
+Bordes, Balestriero, Vincent, Towards Democratizing Joint-Embedding Self-Supervised Learning, 2023.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl.objectives.base import (
-    Objective,
-    Terms,
-    full_precision,
-    mean_over_pairs,
-    same_shape,
-    whole_batch,
+from jessl.objectives.base import Moment, Objective, Terms, full_precision, same_shape
+from jessl.objectives.contrast import (
+    all_logits,
+    contrast_heads,
+    draw_negatives,
+    drawn_logits,
+    generator_of,
+    paired_rows,
+    pool_logits,
+    positive_temperature,
+    positives,
 )
-from jessl.objectives.heads import apply_to_views, expander_widths, head
 
 __all__ = ["SimCLR", "SimCLRConfig", "nt_xent"]
 
@@ -43,15 +47,34 @@ def nt_xent(z1: torch.Tensor, z2: torch.Tensor, temperature: float) -> torch.Ten
         ValueError: for unequal shapes or a temperature that is not positive.
     """
     same_shape(z1=z1, z2=z2)
-    if temperature <= 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
-    n = len(z1)
-    z = F.normalize(torch.cat([z1, z2]), dim=1)
-    logits = z @ z.T / temperature
-    itself = torch.eye(2 * n, dtype=torch.bool, device=z.device)
-    logits = logits.masked_fill(itself, float("-inf"))
-    partner = torch.arange(2 * n, device=z.device).roll(n)
-    return F.cross_entropy(logits, partner)
+    positive_temperature(temperature)
+    z = torch.cat([z1, z2])
+    return _against_all(z, z, temperature)
+
+
+@full_precision
+def _against_all(queries: torch.Tensor, keys: torch.Tensor, temperature: float) -> torch.Tensor:
+    logits = all_logits(queries, keys, temperature)
+    return F.cross_entropy(logits, positives(len(queries), queries.device))
+
+
+@full_precision
+def _against_drawn(
+    queries: torch.Tensor, keys: torch.Tensor, temperature: float, drawn: torch.Tensor
+) -> torch.Tensor:
+    return _first_wins(drawn_logits(queries, keys, temperature, drawn))
+
+
+@full_precision
+def _against_pool(
+    queries: torch.Tensor, keys: torch.Tensor, temperature: float, pool: int
+) -> torch.Tensor:
+    return _first_wins(pool_logits(queries, keys, temperature, pool))
+
+
+def _first_wins(logits: torch.Tensor) -> torch.Tensor:
+    first = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+    return F.cross_entropy(logits, first)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +84,20 @@ class SimCLRConfig:
     Attributes:
         projector: a head (`jessl.objectives.heads.head`); None: 4 dim - 4 dim - dim.
         temperature: of the softmax, > 0 (FFCV-SSL's recipes for ImageNet use .15).
+        teacher_head: a second head, whose outputs the projector's are compared with; it must end
+            in the projector's width ("mlp": 4 dim - 4 dim - dim); None: the projector.
+        negatives: how many an anchor is compared with, from 1 to 2 batch - 2 of the global batch,
+            drawn anew at each step; None: all.
+        pool: the last so many images of the global batch are the only negatives, and no anchors;
+            0: none. Not together with `negatives`.
     """
 
     name: ClassVar[str] = "simclr"
     projector: str | int | None = None
     temperature: float = 0.2
+    teacher_head: str | int | None = None
+    negatives: int | None = None
+    pool: int = 0
 
     def build(self, dim: int) -> SimCLR:
         """The objective for representations of width `dim`."""
@@ -73,17 +105,42 @@ class SimCLRConfig:
 
 
 class SimCLR(Objective):
-    """Projector and NT-Xent.
+    """Projector, or projector and teacher head, and NT-Xent.
 
     With k views the mean over unordered pairs of views of which one at least is global.
+
+    Two heads: the projector's outputs are the anchors, and their softmax runs over the teacher
+    head's outputs of the same views, but for the anchor's own; gradients flow through both. With
+    projector "linear" and teacher_head "mlp" this is the asymmetric contrastive method of Dubois
+    et al. (`jessl.objectives.cissl`) without the anchor among its own positives.
+
+    Drawn negatives: each anchor, a view of an image, has `negatives` others, drawn without
+    replacement from all rows of both views but itself and its positive. The draw hangs on the
+    training's seed and step and on positions in the global batch, so that any number of
+    processes draws the same; the order of the batch therefore matters.
+
+    Pool: the two views of the last `pool` images of the global batch are the 2 pool negatives of
+    every other row. Position i of the batch of process r of W is position i W + r of the global
+    batch: with pool 1, the only negative is the last image of the last process. Who feeds the
+    batch can so make one image patch the only negative.
     """
 
     def __init__(self, config: SimCLRConfig, dim: int) -> None:
         super().__init__()
-        if config.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {config.temperature}")
+        positive_temperature(config.temperature)
+        if config.negatives is not None and config.negatives < 1:
+            raise ValueError(f"negatives must be at least 1, got {config.negatives}")
+        if config.pool < 0:
+            raise ValueError(f"pool must not be negative, got {config.pool}")
+        if config.negatives is not None and config.pool:
+            raise ValueError(
+                f"negatives and pool exclude each other, got {config.negatives} and {config.pool}"
+            )
         self.config = config
-        self.projector = head(config.projector, dim, expander_widths(dim))
+        self.projector, self.teacher_head = contrast_heads(
+            "simclr", config.projector, config.teacher_head, dim
+        )
+        self._moment = Moment(step=0, total_steps=1, steps_per_epoch=1)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]; not normalised."""
@@ -93,6 +150,10 @@ class SimCLR(Objective):
         """The layers of the projector."""
         return self.projector.layers("projector")
 
+    def begin_step(self, moment: Moment) -> None:
+        """Each step has its own negatives."""
+        self._moment = moment
+
     def loss(
         self,
         student: torch.Tensor,
@@ -101,7 +162,21 @@ class SimCLR(Objective):
         n_global: int | None = None,
         labels: torch.Tensor | None = None,
     ) -> Terms:
-        """NT-Xent of representations [views, batch, dim]."""
-        z = whole_batch(apply_to_views(self.projector, student))
-        total = mean_over_pairs(lambda a, b: nt_xent(a, b, self.config.temperature), z, n_global)
-        return Terms(total, {})
+        """NT-Xent of representations [views, batch, dim].
+
+        Raises:
+            ValueError: when the global batch is too small for `negatives` or `pool`.
+        """
+        pairs = paired_rows(self.projector, self.teacher_head, student, n_global)
+        c = self.config
+        if c.pool:
+            losses = [_against_pool(q, k, c.temperature, c.pool) for q, k in pairs]
+        elif c.negatives is not None:
+            generator = generator_of(self._moment)
+            losses = []
+            for q, k in pairs:
+                drawn = draw_negatives(len(q), c.negatives, generator).to(q.device)
+                losses.append(_against_drawn(q, k, c.temperature, drawn))
+        else:
+            losses = [_against_all(q, k, c.temperature) for q, k in pairs]
+        return Terms(torch.stack(losses).mean(), {})

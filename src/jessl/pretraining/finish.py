@@ -13,7 +13,8 @@ from jessl.embeddings import Embeddings
 from jessl.extract import LAYERS, extract
 from jessl.pictures import write_grid
 from jessl.pretraining import judge
-from jessl.pretraining.parts import Parts, judged_images, view_rows
+from jessl.pretraining.grids import view_rows
+from jessl.pretraining.parts import Parts, judged_images
 from jessl.records import Record
 from jessl.runs import Run
 

@@ -6,13 +6,14 @@ import dataclasses
 import math
 
 import numpy as np
+import torch
 
 from jessl.data import Source
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
 from jessl.extract import LAYERS, extract
 from jessl.objectives import Objective
-from jessl.probes import online_probes
+from jessl.probes import LayerProbes, online_probes
 from jessl.records import Record
 from jessl.scores import Spectrum, rankme, score
 
@@ -21,14 +22,30 @@ MOST_IMAGES = 25_600
 
 
 def online(
-    encoder: Encoder, objective: Objective, sample: Source, *, workers: int | None
+    encoder: Encoder,
+    objective: Objective,
+    sample: Source,
+    *,
+    workers: int | None,
+    probes: LayerProbes | None = None,
 ) -> dict[str, float]:
     """RankMe at both layers, and with labels the accuracy of quick probes, of a fixed sample.
 
-    Probes are fitted on half of the sample's labelled images and tested on the other half.
+    Probes are fitted on half of the sample's labelled images and tested on the other half; those
+    that were trained beside the encoder (`probes`, one a layer) are tested on all of them.
     """
-    found = extract(encoder, objective, sample, layers=LAYERS, workers=workers)
+    layers = LAYERS if probes is None else ("backbone", *objective.layers())
+    found = extract(encoder, objective, sample, layers=layers, workers=workers)
     numbers = {f"rankme/{layer}": _rankme_or_nan(found[layer]) for layer in LAYERS}
+    if probes is not None:
+        seen = {name: e.labelled() for name, e in found.items()}
+        labels = seen["backbone"].labels
+        if labels is not None and len(labels):
+            # tensors of their own: embeddings are read-only
+            features = {name: torch.tensor(e.features) for name, e in seen.items()}
+            told = probes.accuracy(features, torch.tensor(labels))
+            for layer, accuracies in told.items():
+                numbers |= {f"accuracy/online_{k}/{layer}": v for k, v in accuracies.items()}
     z = found["backbone"].labelled() if found["backbone"].labels is not None else None
     if z is not None and z.labels is not None:
         # the order of a source can follow its labels; a fixed shuffle does not

@@ -6,23 +6,31 @@ import copy
 import dataclasses
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
+from jessl import collectives
 from jessl.config import Pretrain
 from jessl.data import Loader, Source, Subset, open_source, split
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
 from jessl.extract import grey_or_rgb, weights_file
 from jessl.objectives import Objective, build_objective
-from jessl.pictures import unnormalised
+from jessl.probes import LayerProbes
 from jessl.training.devices import pick_precision
-from jessl.training.loop import Trainer
+from jessl.training.growing import mean_cost, side
 from jessl.training.optimizers import build_optimizer
+from jessl.training.recompute import recompute_blocks
+from jessl.training.step import Trainer
+from jessl.training.syncbn import synchronise
 from jessl.views import Views
-from jessl.views.captions import caption
 from jessl.views.presets import preset
+
+Module = TypeVar("Module", bound=nn.Module)
 
 # images of the fixed sample that is judged while training
 _SAMPLE = 2_048
@@ -88,6 +96,7 @@ def build(
             size=config.size,
             stem=config.stem,
             pretrained=with_init and config.init == "pretrained",
+            dim=config.dim,
         )
         objective = build_objective(config.objective, encoder.dim, config.objective_options)
     notes = []
@@ -98,19 +107,23 @@ def build(
     views = preset(config.views, config.size, config.view_options).normalised(
         encoder.preprocess.mean, encoder.preprocess.std
     )
-    _trainable(views, config.views)
+    _trainable(views, config, encoder, objective)
+    probes = _probes(config, train, encoder, objective)
+    encoder = _laid_out(_placed(encoder, device), config)
+    objective = _placed(objective, device)
+    probes = None if probes is None else _placed(probes, device)
     loader = Loader(
         train,
-        views,
-        config.batch_size,
+        _growing(views, config),
+        config.batch_size // collectives.world(),
         seed=config.seed,
         workers=config.workers,
         device=device,
+        rank=collectives.rank(),
+        world=collectives.world(),
         window=config.window,
         drop_last=True,
     )
-    encoder.to(device)
-    objective.to(device)
     trainer = Trainer(
         encoder=encoder,
         objective=objective,
@@ -120,10 +133,21 @@ def build(
         lr=config.lr,
         total_steps=config.epochs * len(loader),
         warmup_steps=round(config.warmup_epochs * len(loader)),
+        steps_per_epoch=len(loader),
         ema_start=config.ema_start,
         precision=pick_precision(config.precision, device),
         device=device,
+        seed=config.seed,
+        n_global=views.n_global,
+        micro_batch=config.micro_batch_size,
+        clip_norm=config.clip_norm,
+        pool=_pool(objective.pool, train, views, config, device),
+        observer=probes,
     )
+    if config.compile:
+        one = min(loader.batch_size, config.micro_batch_size or loader.batch_size)
+        like = [torch.zeros(one, 3, v.size, v.size, device=device) for v in views.recipes]
+        notes += trainer.compile(like)
     return Parts(
         config=config,
         source=source,
@@ -139,19 +163,97 @@ def build(
     )
 
 
-def _trainable(views: Views, name: str) -> None:
-    """Refuse views that no objective tells apart: all are compared with all, at one size."""
-    local = len(views) - (views.n_global or len(views))
-    if local:
+def _placed(module: Module, device: torch.device) -> Module:
+    """A module on its device, with batch norm over all processes."""
+    module.to(device)
+    return module if collectives.world() == 1 else synchronise(module)
+
+
+def _laid_out(encoder: Encoder, config: Pretrain) -> Encoder:
+    """The encoder in its memory layout, its blocks computed again where that was asked for."""
+    if config.channels_last:
+        encoder.to(memory_format=torch.channels_last)
+    if config.grad_checkpointing:
+        recompute_blocks(encoder)
+    return encoder
+
+
+def _trainable(views: Views, config: Pretrain, encoder: Encoder, objective: Objective) -> None:
+    """Refuse views that the objective or the encoder cannot take."""
+    if len(views) < objective.least_views:
         raise ValueError(
-            f"views {name} have {local} local crops, and no objective takes them yet; "
-            "leave them out (view_options num_local 0) or choose simclr, byol or vicreg"
+            f"views {config.views} are {len(views)} an image; {config.objective} needs at least "
+            f"{objective.least_views}"
         )
-    if len(views) < 2:
-        raise ValueError(f"views {name} are {len(views)} an image; an objective needs at least 2")
-    sizes = sorted({view.size for view in views.recipes})
-    if len(sizes) > 1:
-        raise ValueError(f"views {name} must be of one size to train on, got sides {sizes}")
+    sides = {view.size for view in views.recipes}
+    if config.start_size is not None:
+        if len(sides) > 1:
+            raise ValueError(
+                f"start_size: views {config.views} are of several sizes already, {sorted(sides)}"
+            )
+        sides.add(config.start_size)
+    was_training = encoder.training
+    encoder.eval()
+    for px in sorted(sides):
+        try:
+            with torch.no_grad():
+                encoder(torch.zeros(1, 3, px, px))
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"encoder {encoder.name} does not take views of {px} px: {reason}"
+            ) from None
+    encoder.train(was_training)
+
+
+def _growing(views: Views, config: Pretrain) -> Views | Callable[[int], Views]:
+    """The views, or a function of the epoch where their resolution grows."""
+    if config.start_size is None:
+        return views
+    first, last, epochs = config.start_size, config.size, config.epochs
+    assert last is not None
+    assert epochs is not None
+    return lambda epoch: views.resized(side(epoch, epochs=epochs, first=first, last=last))
+
+
+def _probes(
+    config: Pretrain, train: Source, encoder: Encoder, objective: Objective
+) -> LayerProbes | None:
+    """Linear probes of every layer, where there are labels of two classes at least."""
+    labels = train.labels
+    if not config.online_probes or labels is None or len(np.unique(labels[labels >= 0])) < 2:
+        return None
+    widths = {"backbone": encoder.dim, **objective_widths(objective, encoder.dim)}
+    return LayerProbes(widths, int(labels.max()) + 1, seed=config.seed)
+
+
+def objective_widths(objective: Objective, dim: int) -> dict[str, int]:
+    """Widths of the objective's layers, by trying."""
+    widths: dict[str, int] = {}
+    hooks = [
+        module.register_forward_hook(
+            lambda _m, _i, out, name=name: widths.update({name: out.shape[1]})
+        )
+        for name, module in objective.layers().items()
+    ]
+    was_training = objective.training
+    with torch.no_grad():
+        objective.eval().project(torch.zeros(2, dim))
+    objective.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return widths
+
+
+def _pool(
+    count: int, train: Source, views: Views, config: Pretrain, device: torch.device
+) -> torch.Tensor | None:
+    """Patches that serve as the only negatives: one view each of `count` images, by the seed."""
+    if not count:
+        return None
+    chosen = np.random.default_rng(config.seed).permutation(len(train))[:count]
+    loader = Loader(Subset(train, chosen), views, count, seed=config.seed, shuffle=False)
+    return next(iter(loader)).views[0].to(device)
 
 
 def _divided(source: Source, holdout: int, seed: int) -> tuple[Source, Source]:
@@ -164,30 +266,35 @@ def _divided(source: Source, holdout: int, seed: int) -> tuple[Source, Source]:
 
 
 def seconds_per_step(parts: Parts) -> float:
-    """Median time of a few steps on copies of the modules; the training is left untouched."""
+    """Mean time of a step from here on, by a few on copies of the modules.
+
+    The training is left untouched. All processes call it together.
+    """
+    c = parts.config
+    assert c.epochs is not None
+    assert c.size is not None
     encoder, objective = copy.deepcopy((parts.encoder, parts.objective))
-    optimizer = build_optimizer(
-        parts.config.optimizer, [encoder, objective], lr=0.0, weight_decay=0.0
-    )
+    optimizer = build_optimizer(c.optimizer, [encoder, objective], lr=0.0, weight_decay=0.0)
     trainer = dataclasses.replace(
-        parts.trainer, encoder=encoder, objective=objective, optimizer=optimizer
+        parts.trainer, encoder=encoder, objective=objective, optimizer=optimizer, observer=None
     )
     trainer.set_training()
     loader = copy.copy(parts.loader)
-    loader.load_state_dict({"epoch": 0, "batch": 0})
+    loader.epoch = epoch = min(parts.loader.epoch, c.epochs - 1)
     times = []
     gpus = [trainer.device] if trainer.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
         since = time.perf_counter()
         for batch in loader:
-            trainer.take_step(batch.views)
+            trainer.take_step(batch.views, batch.labels)
             if gpus:
                 torch.cuda.synchronize(trainer.device)
             times.append(time.perf_counter() - since)
             if len(times) > _TIMED_STEPS:
                 break
             since = time.perf_counter()
-    return statistics.median(times[1:] or times)
+    growth = mean_cost(epoch, epochs=c.epochs, first=c.start_size or c.size, last=c.size)
+    return statistics.median(times[1:] or times) * growth
 
 
 def judged_images(source: Source, most: int, seed: int) -> Source:
@@ -196,57 +303,3 @@ def judged_images(source: Source, most: int, seed: int) -> Source:
         return source
     part: Subset = split(source, most / len(source), seed)[1]
     return part
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Images and their views, as `write_grid` takes them: rows, columns and captions."""
-
-    columns: list[str]
-    rows: list[list[np.ndarray]]
-    captions: list[list[list[str]]]
-
-
-def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> Grid:
-    """For evenly spaced images: the image and its views; of one or two views, drawn twice.
-
-    Raises:
-        ValueError: when none of the images can be read.
-    """
-    chosen = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
-    some = Subset(source, chosen.astype(np.int64))
-    loader = Loader(
-        some, views, count, seed=seed, shuffle=False, unreadable="drop", return_params=True
-    )
-    at = {int(i): k for k, i in enumerate(some.ids)}
-    names = _column_names(views)
-    grid = Grid(["image"], [], [])
-    for epoch in range(2 if len(views) <= 2 else 1):
-        grid.columns.extend(f"{name}{', again' * epoch}" for name in names)
-        for batch in loader:
-            assert batch.params is not None
-            seen = [unnormalised(v.cpu().numpy(), views.mean, views.std) for v in batch.views]
-            if not grid.rows:
-                originals = [some.read(at[int(i)]) for i in batch.ids]
-                grid.rows.extend([image] for image in originals)
-                grid.captions.extend([[f"{i.shape[1]}x{i.shape[0]}"]] for i in originals)
-            for k, (row, captions) in enumerate(zip(grid.rows, grid.captions, strict=True)):
-                row.extend(v[k] for v in seen)
-                captions.extend(caption(p, k, *row[0].shape[:2]) for p in batch.params)
-    if not grid.rows:
-        where, reason = next(iter(loader.skipped.items()))
-        raise ValueError(
-            f"none of {len(some)} images of {source.name} can be read: {where}: {reason}"
-        )
-    return grid
-
-
-def _column_names(views: Views) -> list[str]:
-    n_global = views.n_global or len(views)
-    names = [
-        f"view {k + 1}" if k < n_global else f"local {k - n_global + 1}" for k in range(len(views))
-    ]
-    sizes = [view.size for view in views.recipes]
-    if len(set(sizes)) == 1:
-        return names
-    return [f"{name}, {size} px" for name, size in zip(names, sizes, strict=True)]

@@ -7,15 +7,20 @@ import dataclasses
 import numpy as np
 import torch
 
+from jessl import collectives
 from jessl.config import Pretrain
 from jessl.data import Source
+from jessl.encoders import seeded
 from jessl.names import one_of
+from jessl.objectives import build_objective
 from jessl.training.optimizers import DEFAULTS
 from jessl.views.presets import is_file, load
 
 # steps of a run whose epochs the user left open
 _STEPS = {"cpu": 2_000, "cuda": 20_000}
 _MOST_EPOCHS = 400
+# width of the representations that an objective is tried on: any will do
+_TRIED_DIM = 16
 _MOST_HOLDOUT = 2_048
 _LEAST_FOR_HOLDOUT = 640
 
@@ -33,6 +38,7 @@ def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
     """
     _check(asked)
     one_of("optimizer", asked.optimizer, DEFAULTS)
+    options = _with_classes(asked, source)
     size = asked.size or _size_in_file(asked.views) or default_size(source, device)
     encoder = asked.encoder or _encoder(size, device)
     holdout = asked.holdout if asked.holdout is not None else default_holdout(len(source))
@@ -43,12 +49,19 @@ def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
             f"{holdout} of them held out"
         )
     batch = asked.batch_size or _batch(n_train)
+    if n_train < collectives.world():
+        raise ValueError(
+            f"{collectives.world()} processes are more than the {n_train} images to train on in "
+            f"{source.name}"
+        )
     if batch < 2:
         raise ValueError(f"batch_size must be at least 2, got {batch}")
     if batch > n_train:
         raise ValueError(
             f"batch_size {batch} is more than the {n_train} images to train on in {source.name}"
         )
+    if asked.start_size is not None and not 8 <= asked.start_size <= size:
+        raise ValueError(f"start_size must be in 8..{size} (size), got {asked.start_size}")
     per_epoch = n_train // batch
     epochs = asked.epochs or int(np.clip(_STEPS[device.type] // per_epoch, 1, _MOST_EPOCHS))
     base_lr, weight_decay = DEFAULTS[asked.optimizer]
@@ -56,8 +69,12 @@ def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
         asked,
         size=size,
         encoder=encoder,
+        objective_options=options,
         holdout=holdout,
         batch_size=batch,
+        channels_last=(
+            asked.channels_last if asked.channels_last is not None else device.type == "cuda"
+        ),
         epochs=epochs,
         lr=asked.lr if asked.lr is not None else base_lr * batch / 256,
         weight_decay=asked.weight_decay if asked.weight_decay is not None else weight_decay,
@@ -70,6 +87,32 @@ def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
         checkpoint_epochs=asked.checkpoint_epochs or -(-epochs // 10),
         log_steps=asked.log_steps or max(1, epochs * per_epoch // 500),
     )
+
+
+def _with_classes(asked: Pretrain, source: Source) -> dict[str, int | float | str]:
+    """Options of the objective; one that learns from labels is told how many classes there are."""
+    with seeded(asked.seed):  # a trial: the caller's generator stays as it was
+        tried = build_objective(asked.objective, _TRIED_DIM, asked.objective_options)
+    if not tried.uses_labels:
+        return asked.objective_options
+    labels = source.labels
+    if labels is None or not (labels >= 0).any():
+        raise ValueError(
+            f"objective {asked.objective} learns from labels and {source.name} has none; give "
+            "--labels FILE.csv, or take another objective"
+        )
+    return {"classes": int(labels.max()) + 1, **asked.objective_options}
+
+
+def refuse_uneven(chosen: Pretrain) -> None:
+    """Refuse a batch that the processes cannot share out evenly."""
+    world = collectives.world()
+    assert chosen.batch_size is not None
+    if chosen.batch_size % world:
+        raise ValueError(
+            f"batch_size {chosen.batch_size} cannot be shared out evenly among {world} processes; "
+            f"take a multiple of {world}"
+        )
 
 
 def _size_in_file(views: str) -> int | None:
@@ -111,6 +154,9 @@ def _check(asked: Pretrain) -> None:
         "size": 8,
         "epochs": 1,
         "batch_size": 2,
+        "micro_batch_size": 1,
+        "clip_norm": 1e-12,
+        "dim": 1,
         "holdout": 0,
         "evaluate_epochs": 0,
         "checkpoint_epochs": 1,

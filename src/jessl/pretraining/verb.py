@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from jessl import files, records
+from jessl import collectives, files, records
 from jessl.config import Pretrain
 from jessl.data import Source
 from jessl.pretraining import judge, plan
@@ -21,9 +22,10 @@ from jessl.pretraining.progress import Bar
 from jessl.progress import duration, say
 from jessl.records import Record
 from jessl.runs import Run
-from jessl.training import checkpoint
-from jessl.training.devices import pick_device
+from jessl.training import checkpoint, watch
+from jessl.training.devices import deterministic
 from jessl.training.loop import Progress, train
+from jessl.training.processes import alike, joined, leading, led
 
 
 def pretrain(
@@ -41,6 +43,9 @@ def pretrain(
         quiet: print nothing.
         stop: asked between two steps; True saves the state and raises Stopped.
 
+    Started by torchrun (or anything that sets its environment), the processes train together: each
+    has its share of every batch, the first one writes, judges and tells.
+
     Returns:
         The run folder: checkpoints, records, embeddings of the training images at backbone and
         projector, RankMe of both with its error bar.
@@ -49,39 +54,51 @@ def pretrain(
         ValueError: for a configuration or data that cannot be trained, naming what is wrong.
         Stopped: when `stop` said so.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError("pretrain runs in one process so far; start it without torchrun")
-    tell = (lambda _: None) if quiet else say
-    run = Run(out_folder(config))
-    with files.locked(run.path):
-        config, fresh = claim(run, config, tell)
-        device = pick_device(config.device)
-        opened = source if source is not None else open_data(config)
+    with joined(config.device) as device, ExitStack() as stack:
+        tell = say if leading() and not quiet else (lambda _: None)
+        run = Run(led(lambda: out_folder(config)))
+        led(lambda: stack.enter_context(files.locked(run.path)))
+        config, fresh = led(lambda: claim(run, config, tell))
+        stack.enter_context(deterministic(config.deterministic))
+        opened = source if source is not None else alike(lambda: open_data(config))
         if not fresh:
-            same_data(run, opened)
-            if run.finished():
+            led(lambda: same_data(run, opened))
+            if led(run.finished):
                 tell(f"{run.path} is finished: nothing to resume")
                 return run
-        latest, notes = checkpoint.load_latest(run.checkpoints)
-        for note in notes:
-            tell(f"note: {note}; the one before it is taken, or the training begins again")
-        chosen = plan.choose(config, opened, device) if fresh else config
-        parts = build(chosen, opened, device, with_init=latest is None)
+        latest = _latest(run, tell)
+        chosen = led(lambda: plan.choose(config, opened, device)) if fresh else config
+        alike(lambda: plan.refuse_uneven(chosen))
+        parts = alike(lambda: build(chosen, opened, device, with_init=latest is None))
         if fresh:
-            run.write_config(config, _with_stem(chosen, parts), _facts(parts))
-        same_views(run, parts.views, chosen.views)
+            facts = _facts(parts)
+            led(lambda: run.write_config(config, _with_stem(chosen, parts), facts))
+        led(lambda: same_views(run, parts.views, chosen.views))
         for note in (*opened.notes, *parts.notes):
             tell(f"note: {note}")
         # dropout and its like draw from the global generators: they are ours from here to the end
         with torch.random.fork_rng(devices=_gpus(device)):
-            torch.manual_seed(chosen.seed)
+            torch.manual_seed(chosen.seed + collectives.rank())
             _resume(run, parts, latest)
             if not quiet:
                 _announce(run, parts, tell)
-            draw_views(run, parts)
-            _train(run, parts, quiet=quiet, stop=stop)
-        finish(run, parts, tell, stop)
+            led(lambda: draw_views(run, parts))
+            _train(run, parts, tell, quiet=quiet or not leading(), stop=stop)
+        led(lambda: finish(run, parts, tell, stop))
     return run
+
+
+def _latest(run: Run, tell: Callable[[str], None]) -> checkpoint.Checkpoint | None:
+    """The newest checkpoint that can be read: the same one on all processes."""
+    found, notes = led(lambda: _newest(run))
+    for note in notes:
+        tell(f"note: {note}; the one before it is taken, or the training begins again")
+    return None if found is None else alike(lambda: checkpoint.load(found))
+
+
+def _newest(run: Run) -> tuple[Path | None, list[str]]:
+    latest, notes = checkpoint.load_latest(run.checkpoints)
+    return (None if latest is None else latest.path), notes
 
 
 def _gpus(device: torch.device) -> list[torch.device]:
@@ -97,6 +114,7 @@ def _facts(parts: Parts) -> dict[str, Any]:
         "held_out": parts.held_out,
         "steps_per_epoch": len(parts.loader),
         "total_steps": parts.trainer.total_steps,
+        "processes": collectives.world(),
         "parameters": sum(p.numel() for p in parts.encoder.parameters()),
         "data_fingerprint": parts.source.fingerprint(),
         "device": str(parts.trainer.device),
@@ -123,7 +141,7 @@ def _resume(run: Run, parts: Parts, latest: checkpoint.Checkpoint | None) -> Non
         checkpoint.restore(parts.trainer.modules(), latest.tensors, latest.path)
         parts.trainer.load_state(step, latest.state["trainer"])
         parts.loader.load_state_dict(latest.state["loader"])
-    records.keep(run.path, lambda r: r.step is None or r.step <= step)
+    led(lambda: records.keep(run.path, lambda r: r.step is None or r.step <= step))
 
 
 def _announce(run: Run, parts: Parts, tell: Callable[[str], None]) -> None:
@@ -145,14 +163,23 @@ def _announce(run: Run, parts: Parts, tell: Callable[[str], None]) -> None:
     tell(f"views     {len(parts.views)} of {c.size} px by {c.views}")
     tell(f"encoder   {parts.encoder.name}, {parts.encoder.dim} features, {weights}")
     tell(f"objective {c.objective} {options}".rstrip())
+    world = collectives.world()
+    where = f"{trainer.device}" if world == 1 else f"{world} processes ({trainer.device.type})"
     tell(
         f"training  {c.epochs} epochs of {per_epoch} steps of {c.batch_size} images on "
-        f"{trainer.device}, {rate}"
+        f"{where}, {rate}"
     )
     tell(f"time      about {duration(seconds)}, without the judging on the way")
 
 
-def _train(run: Run, parts: Parts, *, quiet: bool, stop: Callable[[], bool]) -> None:
+def _train(
+    run: Run,
+    parts: Parts,
+    tell: Callable[[str], None],
+    *,
+    quiet: bool,
+    stop: Callable[[], bool],
+) -> None:
     """Train to the end, writing records and checkpoints; raises Stopped when asked to stop."""
     c, trainer = parts.config, parts.trainer
     assert c.epochs is not None
@@ -161,32 +188,54 @@ def _train(run: Run, parts: Parts, *, quiet: bool, stop: Callable[[], bool]) -> 
     every, evaluate = c.checkpoint_epochs, c.evaluate_epochs
     versions = records.versions()
     written = time.monotonic()
+    warned = False
 
     def save() -> None:
         nonlocal written
         state = {"trainer": trainer.state(), "loader": parts.loader.state_dict()}
-        checkpoint.save(run.checkpoints, trainer.step, trainer.modules(), state)
-        checkpoint.prune(run.checkpoints, c.keep_checkpoints)
+        led(lambda: _write(run, parts, state))
         written = time.monotonic()
 
     def on_log(progress: Progress) -> None:
+        if not leading():
+            return
         values = {
             "loss": progress.loss,
             **{f"loss/{k}": v for k, v in progress.parts.items()},
+            **{f"spread/{k}": v for k, v in progress.spread.items()},
             "learning_rate": progress.learning_rate,
             "images_per_second": progress.images_per_second,
         }
         records.append(run.path, _records(run, progress, values, "train", versions))
         bar.update(progress)
+        warn(watch.collapse(progress.spread, {}))
+
+    def warn(note: str | None) -> None:
+        """A sign of collapse is told once."""
+        nonlocal warned
+        if note is not None and not warned:
+            warned = True
+            tell(f"warning: {note}")
+
+    def judged(epoch: int) -> None:
+        numbers = judge.online(
+            parts.encoder,
+            parts.objective,
+            parts.sample,
+            workers=c.workers,
+            probes=trainer.observer,
+        )
+        split = records.HELD_OUT if parts.held_out else records.SEEN_SAMPLE
+        here = Progress(trainer.step, epoch, 0.0, {}, 0.0, 0.0, trainer.seconds)
+        records.append(run.path, _records(run, here, numbers, split, versions))
+        bar.judged(numbers)
+        ranks = {k.removeprefix("rankme/"): v for k, v in numbers.items() if k[:7] == "rankme/"}
+        warn(watch.collapse({}, ranks))
 
     def on_epoch(epoch: int) -> None:
         last = epoch == c.epochs
         if evaluate and (epoch % evaluate == 0 or last):
-            numbers = judge.online(parts.encoder, parts.objective, parts.sample, workers=c.workers)
-            split = records.HELD_OUT if parts.held_out else records.SEEN_SAMPLE
-            here = Progress(trainer.step, epoch, 0.0, {}, 0.0, 0.0, trainer.seconds)
-            records.append(run.path, _records(run, here, numbers, split, versions))
-            bar.judged(numbers)
+            led(lambda: judged(epoch))
         if epoch % every == 0 or last:
             save()
 
@@ -206,6 +255,11 @@ def _train(run: Run, parts: Parts, *, quiet: bool, stop: Callable[[], bool]) -> 
         )
     if not done:
         raise Stopped(f"stopped at step {trainer.step}; the state is saved in {run.path}")
+
+
+def _write(run: Run, parts: Parts, state: dict[str, Any]) -> None:
+    checkpoint.save(run.checkpoints, parts.trainer.step, parts.trainer.modules(), state)
+    checkpoint.prune(run.checkpoints, parts.config.keep_checkpoints)
 
 
 def _records(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jessl.probes.kinds import KINDS
+from jessl.probes.layers import LayerProbes as LayerProbes
 from jessl.probes.online import online_probes
 from jessl.probes.result import ProbeResult
 
@@ -10,4 +11,4 @@ from jessl.probes.result import ProbeResult
 # otherwise put the module in the function's place
 from jessl.probes.probe import probe  # isort: skip
 
-__all__ = ["KINDS", "ProbeResult", "online_probes", "probe"]
+__all__ = ["KINDS", "LayerProbes", "ProbeResult", "online_probes", "probe"]

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from jessl.objectives import Objective
-from jessl.training.loop import Trainer
 from jessl.training.optimizers import build_optimizer
+from jessl.training.step import Trainer
 
 _STEPS = 5
 # after which no further step is begun, once two have been timed
@@ -50,6 +50,7 @@ def images_per_second(
         lr=1e-6,
         total_steps=steps + 1,
         warmup_steps=0,
+        steps_per_epoch=steps + 1,
         ema_start=0.99,
         precision=precision,
         device=device,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from jessl.names import one_of
@@ -42,3 +46,24 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype | None:
     if name == "float16" and device.type == "cpu":
         raise ValueError("precision 'float16' needs a GPU; on the CPU take float32 or bfloat16")
     return None if name == "float32" else getattr(torch, name)
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Only algorithms that give the same bits again, while the block lasts.
+
+    Raises:
+        RuntimeError: by torch, in a step that has no such algorithm.
+    """
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

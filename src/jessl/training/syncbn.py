@@ -6,11 +6,15 @@ and running statistics; processes must have equally many rows.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from jessl import collectives
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class _Synchronised(_BatchNorm):
@@ -56,8 +60,15 @@ class _Synchronised(_BatchNorm):
         return out
 
 
-def synchronise(module: nn.Module) -> nn.Module:
-    """The module itself, its batch norms now over all processes; names of tensors stay."""
+def synchronise(module: Module) -> Module:
+    """The module, its batch norms now over all processes; names of tensors stay.
+
+    On a GPU torch's fused SyncBatchNorm takes their place, elsewhere they change their class.
+    """
+    if any(p.is_cuda for p in module.parameters()):
+        from timm.layers import convert_sync_batchnorm
+
+        return convert_sync_batchnorm(module)
     for part in module.modules():
         if isinstance(part, _BatchNorm) and not isinstance(part, (_Synchronised, nn.SyncBatchNorm)):
             part.__class__ = _synchronised(type(part))

@@ -1,0 +1,113 @@
+"""DCL: NT-Xent without the positive among what it is compared with.
+
+Yeh, Hong, Hsu, Liu, Chen, LeCun, Decoupled Contrastive Learning, ECCV 2022: the loss DC, without
+the weights of DCW. Made for small batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from jessl.objectives.base import Objective, Terms, full_precision, same_shape
+from jessl.objectives.contrast import (
+    all_logits,
+    contrast_heads,
+    paired_rows,
+    positive_temperature,
+    positives,
+)
+
+__all__ = ["DCL", "DCLConfig", "dcl"]
+
+
+@full_precision
+def dcl(z1: torch.Tensor, z2: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Decoupled contrastive loss of two views; it may be negative.
+
+    Convention: embeddings are L2-normalised here; for each of the 2 n anchors the log-sum-exp of
+    the 2 n - 2 similarities with other images, less the similarity with its positive; the mean
+    over the 2 n anchors is returned. lightly agrees (default temperature .1).
+
+    Args:
+        z1, z2: [batch, dim], batch >= 2; row i of both is the same image.
+        temperature: > 0.
+
+    Raises:
+        ValueError: for unequal shapes, a single row or a temperature that is not positive.
+    """
+    same_shape(z1=z1, z2=z2)
+    positive_temperature(temperature)
+    z = torch.cat([z1, z2])
+    return _decoupled(z, z, temperature)
+
+
+@full_precision
+def _decoupled(queries: torch.Tensor, keys: torch.Tensor, temperature: float) -> torch.Tensor:
+    if len(queries) < 4:
+        raise ValueError(f"dcl needs at least 2 images to compare, got {len(queries) // 2}")
+    logits = all_logits(queries, keys, temperature)
+    partner = positives(len(queries), queries.device)[:, None]
+    others = logits.scatter(1, partner, float("-inf")).logsumexp(dim=1)
+    return (others - logits.gather(1, partner).squeeze(1)).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DCLConfig:
+    """Options of DCL.
+
+    Attributes:
+        projector: a head (`jessl.objectives.heads.head`); None: 4 dim - 4 dim - dim.
+        temperature: of the softmax, > 0.
+        teacher_head: a second head, whose outputs the projector's are compared with; it must end
+            in the projector's width ("mlp": 4 dim - 4 dim - dim); None: the projector.
+    """
+
+    name: ClassVar[str] = "dcl"
+    projector: str | int | None = None
+    temperature: float = 0.1
+    teacher_head: str | int | None = None
+
+    def build(self, dim: int) -> DCL:
+        """The objective for representations of width `dim`."""
+        return DCL(self, dim)
+
+
+class DCL(Objective):
+    """Projector, or projector and teacher head, and the decoupled contrastive loss.
+
+    With k views the mean over unordered pairs of views of which one at least is global. Two
+    heads are as SimCLR's (`jessl.objectives.SimCLR`).
+    """
+
+    def __init__(self, config: DCLConfig, dim: int) -> None:
+        super().__init__()
+        positive_temperature(config.temperature)
+        self.config = config
+        self.projector, self.teacher_head = contrast_heads(
+            "dcl", config.projector, config.teacher_head, dim
+        )
+
+    def project(self, representations: torch.Tensor) -> torch.Tensor:
+        """[n, dim] to [n, out]; not normalised."""
+        return self.projector(representations)
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers of the projector."""
+        return self.projector.layers("projector")
+
+    def loss(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        *,
+        n_global: int | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> Terms:
+        """The decoupled contrastive loss of representations [views, batch, dim]."""
+        pairs = paired_rows(self.projector, self.teacher_head, student, n_global)
+        losses = [_decoupled(q, k, self.config.temperature) for q, k in pairs]
+        return Terms(torch.stack(losses).mean(), {})

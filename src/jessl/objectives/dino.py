@@ -1,0 +1,252 @@
+"""DINO: give a view the prototypes that a slow, centred and sharpened teacher gives another.
+
+Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021, equations 1
+to 4, algorithm 1 and the authors' published code.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from jessl import collectives
+from jessl.objectives.base import Moment, Objective, Terms, full_precision, view_stacks
+from jessl.objectives.heads import apply_to_views, head
+
+__all__ = ["DINO", "DINOConfig", "dino"]
+
+
+@full_precision
+def dino(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    center: torch.Tensor | float,
+    student_temperature: float = 0.1,
+    teacher_temperature: float = 0.04,
+) -> torch.Tensor:
+    """Cross-entropy of the student's softmax against the teacher's, of unlike views.
+
+    Convention: the teacher's distribution softmax((teacher - center) / teacher_temperature) is
+    detached here; the mean over the batch and over all pairs (student view, teacher view) of
+    unlike views is returned. The authors, lightly and solo-learn agree, and stable-pretraining
+    where it centres; its teacher by Sinkhorn gives another value.
+
+    Args:
+        student: logits [views, batch, prototypes] before temperature.
+        teacher: logits [global views, batch, prototypes] before temperature, of the first views.
+        center: [prototypes], or a number.
+        student_temperature, teacher_temperature: > 0.
+
+    Raises:
+        ValueError: for stacks of unlike images, fewer than two views, or a temperature that is
+            not positive.
+    """
+    view_stacks(student, teacher)
+    for name, value in (("student", student_temperature), ("teacher", teacher_temperature)):
+        _positive(f"{name}_temperature", value)
+    targets = _targets(teacher, center, teacher_temperature)
+    return mean_cross_entropy(targets, student / student_temperature)
+
+
+def _targets(
+    teacher: torch.Tensor, center: torch.Tensor | float, temperature: float
+) -> torch.Tensor:
+    return F.softmax((teacher.detach() - center) / temperature, dim=-1)
+
+
+@full_precision
+def mean_cross_entropy(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of softmax(logits) against targets, mean over batch and unlike views.
+
+    Args:
+        targets: distributions [global views, batch, classes], of the first views.
+        logits: [views, batch, classes], at least 2 views.
+    """
+    agreement = torch.einsum("ibk,jbk->ij", F.log_softmax(logits, dim=-1), targets)
+    unlike = ~torch.eye(*agreement.shape, dtype=torch.bool, device=agreement.device)
+    # where, not a product: the left out might be infinite
+    kept = torch.where(unlike, agreement, agreement.new_zeros(()))
+    return -kept.sum() / (logits.shape[1] * (agreement.numel() - min(agreement.shape)))
+
+
+def _positive(name: str, value: float) -> None:
+    if value <= 0:
+        raise ValueError(f"{name} must be positive, got {value}")
+
+
+class Prototypes(nn.Module):
+    """Cosines of [..., dim] with `count` learned directions: [..., count].
+
+    The directions are the rows of `weight`, divided by their length where they are used: weight
+    norm with the length held at 1. They start at length 1, in directions drawn at random.
+    """
+
+    def __init__(self, dim: int, count: int) -> None:
+        super().__init__()
+        if count < 2:
+            raise ValueError(f"prototypes must be at least 2, got {count}")
+        self.weight = nn.Parameter(F.normalize(torch.randn(count, dim), dim=1))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Cosines, in float32 at least."""
+        return _cosines(z, self.weight)
+
+
+@full_precision
+def _cosines(z: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return F.normalize(z, dim=-1) @ F.normalize(weight, dim=1).T
+
+
+@dataclass(frozen=True, kw_only=True)
+class DINOConfig:
+    """Options of DINO.
+
+    Attributes:
+        projector: a head (`jessl.objectives.heads.head`) up to the bottleneck, where RankMe is
+            taken; None: 2 dim - 2 dim - max(64, dim / 8). The authors have 2048-2048-256 for
+            ViT-S (5.3 dim) as for ResNet-50 (1 dim), with GELU and without batch norm; here heads
+            have ReLU and batch norm.
+        predictor: a head of the student alone, after its bottleneck, of the same width; the
+            paper has none ("identity").
+        prototypes: >= 2. The paper has 65536 on ImageNet; 1024 is for small data (Dubois et al.,
+            NeurIPS 2022, have 1000 on TinyImageNet).
+        student_temperature: > 0.
+        teacher_temperature: > 0, after the warm-up. On ImageNet the authors' longer trainings go
+            to .07.
+        warmup_teacher_temperature: > 0, in the first epoch of the warm-up.
+        warmup_teacher_epochs: epochs of the warm-up, in each of which the temperature is constant
+            and from each to the next rises by the same; 0: none. The paper: 30.
+        center_momentum: in [0, 1), of the centre's moving average.
+        freeze_epochs: >= 0; so long the student's prototypes stay as they are.
+    """
+
+    name: ClassVar[str] = "dino"
+    projector: str | int | None = None
+    predictor: str | int | None = "identity"
+    prototypes: int = 1024
+    student_temperature: float = 0.1
+    teacher_temperature: float = 0.04
+    warmup_teacher_temperature: float = 0.04
+    warmup_teacher_epochs: int = 0
+    center_momentum: float = 0.9
+    freeze_epochs: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("student_temperature", "teacher_temperature", "warmup_teacher_temperature"):
+            _positive(name, getattr(self, name))
+        for name in ("warmup_teacher_epochs", "freeze_epochs"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.center_momentum < 1:
+            raise ValueError(f"center_momentum must be in [0, 1), got {self.center_momentum}")
+
+    def build(self, dim: int) -> DINO:
+        """The objective for representations of width `dim`."""
+        return DINO(self, dim)
+
+
+class DINO(Objective):
+    """Projector to a bottleneck and prototypes, the slow copies of both, and the centre.
+
+    Bottleneck and prototypes are L2-normalised, so logits are cosines. The centre is the moving
+    average of the teacher's mean logits over global views and the whole batch of all processes;
+    in training mode it follows after each loss.
+
+    Parts: `teacher_entropy`, the mean entropy of the teacher's distributions, in nats, and `kl`,
+    the loss less that entropy. A `kl` that falls to 0 is a collapse (the output no longer depends
+    on the image); the entropy names its kind: 0, all images have one prototype; log(prototypes),
+    all have all of them alike (the paper's figure 7).
+
+    Before the first `begin_step` all warm-ups count as over.
+    """
+
+    uses_teacher = True
+    prevents_collapse = False
+
+    def __init__(self, config: DINOConfig, dim: int) -> None:
+        super().__init__()
+        self.config = config
+        widths = f"{2 * dim}-{2 * dim}-{max(64, dim // 8)}"
+        self.projector = head(config.projector, dim, widths, last_bias=True)
+        out = self.projector.out
+        self.predictor = head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
+        if self.predictor.out != out:
+            raise ValueError(
+                f"predictor of dino must end in {out}, as its projector does, "
+                f"got {config.predictor!r}"
+            )
+        self.prototypes = Prototypes(out, config.prototypes)
+        self.teacher_projector = copy.deepcopy(self.projector).requires_grad_(False)
+        self.teacher_prototypes = copy.deepcopy(self.prototypes).requires_grad_(False)
+        self.center: torch.Tensor
+        self.register_buffer("center", torch.zeros(config.prototypes))
+        self._teacher_temperature = config.teacher_temperature
+        self._frozen = False
+
+    def project(self, representations: torch.Tensor) -> torch.Tensor:
+        """[n, dim] to [n, out]: the student's bottleneck, not normalised, before prototypes."""
+        return self.projector(representations)
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers of the student's projector."""
+        return self.projector.layers("projector")
+
+    def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Projector and prototypes and their slow copies."""
+        return [
+            (self.projector, self.teacher_projector),
+            (self.prototypes, self.teacher_prototypes),
+        ]
+
+    def begin_step(self, moment: Moment) -> None:
+        """Set the teacher's temperature of this epoch, and whether the prototypes are frozen."""
+        c = self.config
+        self._frozen = moment.epoch < c.freeze_epochs
+        self._teacher_temperature = c.teacher_temperature
+        if moment.epoch < c.warmup_teacher_epochs:
+            rise = c.teacher_temperature - c.warmup_teacher_temperature
+            share = int(moment.epoch) / max(1, c.warmup_teacher_epochs - 1)
+            self._teacher_temperature = c.warmup_teacher_temperature + rise * share
+
+    def after_backward(self) -> None:
+        """Take the gradient from frozen prototypes."""
+        if self._frozen:
+            self.prototypes.weight.grad = None
+
+    def loss(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        *,
+        n_global: int | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> Terms:
+        """DINO's loss of representations [views, batch, dim] of student and teacher."""
+        if teacher is None:
+            raise ValueError("dino needs the teacher's representations, got none")
+        p = apply_to_views(self.predictor, apply_to_views(self.projector, student))
+        scores = self.prototypes(p)
+        with torch.no_grad():
+            slow = self.teacher_prototypes(apply_to_views(self.teacher_projector, teacher))
+        temperatures = (self.config.student_temperature, self._teacher_temperature)
+        total = dino(scores, slow, self.center, *temperatures)
+        entropy = _entropy(slow, self.center, self._teacher_temperature)
+        if self.training:
+            self._follow(slow)
+        return Terms(total, {"teacher_entropy": entropy, "kl": total.detach() - entropy})
+
+    @torch.no_grad()
+    def _follow(self, slow: torch.Tensor) -> None:
+        """Move the centre towards the mean of logits [global views, batch, prototypes]."""
+        mean = collectives.mean(slow.mean(dim=(0, 1)))
+        self.center.lerp_(mean.to(self.center.dtype), 1 - self.config.center_momentum)
+
+
+@full_precision
+def _entropy(teacher: torch.Tensor, center: torch.Tensor, temperature: float) -> torch.Tensor:
+    return torch.special.entr(_targets(teacher, center, temperature)).sum(dim=-1).mean()

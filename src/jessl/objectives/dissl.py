@@ -1,0 +1,240 @@
+"""DISSL: an expressive teacher finds classes of images, a linear student learns them.
+
+Dubois, Hashimoto, Ermon, Liang, Improving Self-Supervised Learning by Characterizing Idealized
+Representations, NeurIPS 2022 (DISSL), and the authors' published code.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from jessl import collectives
+from jessl.objectives.base import Objective, Terms, full_precision, ordered_pairs, view_stacks
+from jessl.objectives.heads import Head, apply_to_views, head
+
+__all__ = ["DISSL", "DISSLConfig", "dissl"]
+
+
+def dissl(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    lambd: float = 2.3,
+    beta: float = 0.8,
+    student_temperature: float = 1.0,
+    teacher_temperature: float = 0.5,
+) -> torch.Tensor:
+    """Distillation, determinism with invariance, and maximality of a soft assignment to classes.
+
+    With p_v = softmax(teacher_v / teacher_temperature), q_w = softmax(student_w /
+    student_temperature), CE(p, q) = - sum p log q, mean over the batch, and H the entropy:
+    mean CE(p_v, q_w) + beta mean CE(p_v, p_w) - lambd mean H(p_v's mean over the batch); the
+    first two means are over ordered pairs of unlike views. Natural logarithms.
+
+    Convention (the authors' code): the teacher is not detached and is not a moving average; the
+    mean over the batch is over all processes before the entropy is taken, while the first two
+    terms are of this process's images.
+
+    Args:
+        student: logits [views, batch, classes] before the temperature.
+        teacher: likewise [global views, batch, classes], of the first so many views; at least 2.
+        lambd, beta: weights, >= 0; collapse beats a uniform assignment when lambd < 1 + beta.
+        student_temperature, teacher_temperature: > 0.
+
+    Raises:
+        ValueError: for shapes or numbers that are not so.
+    """
+    return dissl_terms(
+        student, teacher, lambd, beta, student_temperature, teacher_temperature
+    ).total
+
+
+def dissl_terms(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    lambd: float = 2.3,
+    beta: float = 0.8,
+    student_temperature: float = 1.0,
+    teacher_temperature: float = 0.5,
+) -> Terms:
+    """`dissl` with its diagnostics: arguments and errors are the same.
+
+    The parts, in nats, M the class and X the image of the batch: entropy H[M],
+    conditional_entropy H[M|X], information I(M;X) = H[M] - H[M|X], kl_invariance and
+    kl_distillation, the mean KL(p_v, p_w) and KL(p_v, q_w), and gap, the loss above
+    `lower_bound`. They rebuild the loss: - (1 + beta) information - (lambd - 1 - beta) entropy +
+    beta kl_invariance + kl_distillation.
+    """
+    _checked(lambd, beta, student_temperature, teacher_temperature)
+    view_stacks(student, teacher)
+    if len(teacher) < 2:
+        raise ValueError(f"dissl compares global views: needs at least 2, got {len(teacher)}")
+    four = _means(student, teacher, student_temperature, teacher_temperature)
+    distillation, invariance, entropy, _ = four
+    total = distillation + beta * invariance - lambd * entropy
+    d, i, h, conditional = four.detach()
+    images, classes = teacher.shape[1] * collectives.world(), teacher.shape[2]
+    parts = {
+        "entropy": h,
+        "conditional_entropy": conditional,
+        "information": h - conditional,
+        "kl_invariance": i - conditional,
+        "kl_distillation": d - conditional,
+        "gap": total.detach() - lower_bound(images, classes, lambd, beta),
+    }
+    return Terms(total, parts)
+
+
+def lower_bound(images: int, classes: int, lambd: float, beta: float) -> float:
+    """The least value that the loss can have on a batch: with m = log min(images, classes),
+
+    - (1 + beta) m - (lambd - 1 - beta) log classes where lambd >= 1 + beta, else - lambd m.
+
+    Why: the divergences are not negative, I <= H, I <= log images and H <= log classes. Where
+    lambd < 1 + beta the entropy costs, and I <= H turns the loss into - lambd I at least. Reached
+    by blocks of classes / images classes an image (of images / classes images a class) when that
+    is a whole number, and by a class for each image when lambd <= 1 + beta.
+
+    Args:
+        images: of the whole batch; classes: as many as logits.
+        lambd, beta: weights, >= 0.
+    """
+    most = math.log(min(images, classes))
+    return -min(lambd, 1 + beta) * most - max(lambd - 1 - beta, 0.0) * math.log(classes)
+
+
+@full_precision
+def _means(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    student_temperature: float,
+    teacher_temperature: float,
+) -> torch.Tensor:
+    """[4]: CE(p_v, q_w), CE(p_v, p_w), H of the marginal, and H[M|X], detached."""
+    log_p = F.log_softmax(teacher / teacher_temperature, dim=-1)
+    log_q = F.log_softmax(student / student_temperature, dim=-1)
+    p = log_p.exp()
+    marginal = collectives.mean(p.mean(dim=1))
+    # a class that no image has: 0 log 0 = 0, and a finite slope
+    log_marginal = marginal.clamp_min(torch.finfo(marginal.dtype).tiny).log()
+    entropy = -(marginal * log_marginal).sum(dim=-1).mean()
+    conditional = -(p.detach() * log_p.detach()).sum(dim=-1).mean()
+    return torch.stack([_cross_entropy(p, log_q), _cross_entropy(p, log_p), entropy, conditional])
+
+
+def _cross_entropy(p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
+    """Mean over ordered pairs of unlike views (one of p, one of log_q), and over the batch."""
+    pairs = ordered_pairs(len(log_q), len(p))
+    return torch.stack([-(p[v] * log_q[w]).sum(dim=-1).mean() for w, v in pairs]).mean()
+
+
+def _checked(lambd: float, beta: float, student: float, teacher: float) -> None:
+    for name, weight in (("lambd", lambd), ("beta", beta)):
+        if weight < 0:
+            raise ValueError(f"{name} must not be negative, got {weight}")
+    for name, temperature in (("student_temperature", student), ("teacher_temperature", teacher)):
+        if temperature <= 0:
+            raise ValueError(f"{name} must be positive, got {temperature}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DISSLConfig:
+    """Options of DISSL.
+
+    Attributes:
+        projector: the teacher's head up to its bottleneck (`jessl.objectives.heads.head`), which
+            batch norm and the linear layer to the classes follow.
+        student_head: likewise the student's, which should be of the family of the probe to come:
+            "linear" (to the 512 of the published bottleneck: of low rank), "mlp", a width or
+            widths; "identity": the linear layer to the classes alone, of full rank.
+        classes: C, > 1 (published 16384; stronger augmentations make fewer).
+        lambd: weight of the entropy of the classes, >= 1 + beta in theory (tune 1.8 to 2.8).
+        beta: weight of determinism and invariance, >= 0 (tune .4 to 1; .6 on ImageNet).
+        student_temperature, teacher_temperature: > 0.
+    """
+
+    name: ClassVar[str] = "dissl"
+    projector: str | int = "1024-512"
+    student_head: str | int = "linear"
+    classes: int = 16384
+    lambd: float = 2.3
+    beta: float = 0.8
+    student_temperature: float = 1.0
+    teacher_temperature: float = 0.5
+
+    def build(self, dim: int) -> DISSL:
+        """The objective for representations of width `dim`."""
+        return DISSL(self, dim)
+
+
+class DISSL(Objective):
+    """The teacher's and the student's heads; no slow copy: both learn by the one loss.
+
+    The student sees all views, the teacher the global ones. `project` is the teacher's bottleneck
+    after its batch norm: RankMe is taken there, before the layer to the classes (prototypes).
+    """
+
+    def __init__(self, config: DISSLConfig, dim: int) -> None:
+        super().__init__()
+        _checked(config.lambd, config.beta, config.student_temperature, config.teacher_temperature)
+        if config.classes < 2:
+            raise ValueError(f"classes must be at least 2, got {config.classes}")
+        if config.lambd < 1 + config.beta:
+            warnings.warn(
+                f"dissl: lambd {config.lambd:g} is less than 1 + beta = {1 + config.beta:g}: "
+                "a collapsed representation has a lower loss than a uniform assignment",
+                stacklevel=3,
+            )
+        self.config = config
+        self.projector = head(config.projector, dim, "1024-512", last_norm=True)
+        self.student = head(config.student_head, dim, "1024-512", last_norm=True)
+        self.teacher_classes = _to_classes(self.projector, config.classes)
+        self.student_classes = _to_classes(self.student, config.classes)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def project(self, representations: torch.Tensor) -> torch.Tensor:
+        """[n, dim] to [n, bottleneck of the teacher], after batch norm."""
+        return self.projector(representations)
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers of the teacher's head up to its bottleneck."""
+        return self.projector.layers("projector")
+
+    def logits(
+        self, representations: torch.Tensor, n_global: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Student's [views, batch, classes] and teacher's [n_global, batch, classes] logits."""
+        seen = representations[:n_global]
+        return (
+            apply_to_views(self.student_classes, apply_to_views(self.student, representations)),
+            apply_to_views(self.teacher_classes, apply_to_views(self.projector, seen)),
+        )
+
+    def loss(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        *,
+        n_global: int | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> Terms:
+        """DISSL's loss of representations [views, batch, dim], and the parts of `dissl_terms`."""
+        c = self.config
+        s, t = self.logits(student, n_global)
+        return dissl_terms(s, t, c.lambd, c.beta, c.student_temperature, c.teacher_temperature)
+
+
+def _to_classes(bottleneck: Head, classes: int) -> nn.Module:
+    """The linear layer to the classes; batch norm before it, which an identity does not end in."""
+    last = nn.Linear(bottleneck.out, classes)
+    return last if len(bottleneck) else nn.Sequential(nn.BatchNorm1d(bottleneck.out), last)

@@ -1,0 +1,119 @@
+"""SimSiam: predict one's own projection of another view, held still by a stopped gradient.
+
+Chen, He, Exploring Simple Siamese Representation Learning, CVPR 2021, equations 1 to 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from jessl.objectives.base import Objective, Terms, full_precision, ordered_pairs, same_shape
+from jessl.objectives.heads import apply_to_views, head
+
+__all__ = ["SimSiam", "SimSiamConfig", "negative_cosine"]
+
+
+@full_precision
+def negative_cosine(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """Minus the cosine of prediction and target, mean over the batch; in [-1, 1].
+
+    Convention: one direction; the target is detached here, as in solo-learn (lightly and
+    stable-pretraining leave that to the caller). BYOL's loss is 2 + 2 times this: its gradient
+    is twice as long.
+
+    Args:
+        p: predictions [batch, dim] of one view.
+        z: targets [batch, dim] of another view of the same images.
+
+    Raises:
+        ValueError: for unequal shapes.
+    """
+    same_shape(p=p, z=z)
+    return -F.cosine_similarity(p, z.detach(), dim=1).mean()
+
+
+def apply_apart(module: nn.Module, x: torch.Tensor, n_global: int | None) -> torch.Tensor:
+    """A module of rows on [views, batch, dim], global and local views in passes of their own.
+
+    Batch norm then mixes no local view into a global one, from which targets are made. In
+    training its running statistics weigh the two passes alike, however many views are in each.
+
+    Returns:
+        [views, batch, out].
+    """
+    if n_global is None or n_global >= len(x):
+        return apply_to_views(module, x)
+    parts = x[:n_global], x[n_global:]
+    return torch.cat([apply_to_views(module, part) for part in parts])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimSiamConfig:
+    """Options of SimSiam.
+
+    Attributes:
+        projector: a head (`jessl.objectives.heads.head`); None: dim - dim - dim, the paper's
+            2048-2048-2048 on a ResNet-50, to scale. Batch norm follows its last layer; the
+            authors' code has no affine map in that one, here it has.
+        predictor: a head; None: a bottleneck, out / 4 - out for a projector of width out (the
+            paper's 512-2048). It must end in out.
+    """
+
+    name: ClassVar[str] = "simsiam"
+    projector: str | int | None = None
+    predictor: str | int | None = None
+
+    def build(self, dim: int) -> SimSiam:
+        """The objective for representations of width `dim`."""
+        return SimSiam(self, dim)
+
+
+class SimSiam(Objective):
+    """Projector and predictor; targets are the student's own projections, detached.
+
+    Symmetric: the mean over ordered pairs of unlike views, the target's a global one (the
+    paper's two views: half the sum of both directions). The projector sees global and local
+    views apart (`apply_apart`); the paper has global views only.
+    """
+
+    prevents_collapse = False
+
+    def __init__(self, config: SimSiamConfig, dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.projector = head(config.projector, dim, f"{dim}-{dim}-{dim}", last_norm=True)
+        out = self.projector.out
+        widths = f"{max(1, out // 4)}-{out}"
+        self.predictor = head(config.predictor, out, widths, last_bias=True)
+        if self.predictor.out != out:
+            raise ValueError(
+                f"predictor of simsiam must end in {out}, as its projector does, "
+                f"got {config.predictor!r}"
+            )
+
+    def project(self, representations: torch.Tensor) -> torch.Tensor:
+        """[n, dim] to [n, out]: the projector, before the predictor."""
+        return self.projector(representations)
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers of the projector."""
+        return self.projector.layers("projector")
+
+    def loss(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        *,
+        n_global: int | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> Terms:
+        """SimSiam's loss of representations [views, batch, dim]."""
+        z = apply_apart(self.projector, student, n_global)
+        p = apply_to_views(self.predictor, z)
+        pairs = [negative_cosine(p[i], z[j]) for i, j in ordered_pairs(len(p), n_global)]
+        return Terms(torch.stack(pairs).mean(), {})

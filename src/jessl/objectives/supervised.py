@@ -1,0 +1,144 @@
+"""The supervised twin: cross-entropy of labels on the same encoder.
+
+What the risk decomposition measures an encoder against (Dubois, Hashimoto, Liang, Evaluating
+Self-Supervised Learning via Risk Decomposition, ICML 2023, section 3: the supervised encoder of
+the same architecture).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from jessl import collectives
+from jessl.objectives.base import Objective, Terms, full_precision
+from jessl.objectives.heads import apply_to_views, expander_widths, head
+
+__all__ = ["Supervised", "SupervisedConfig", "supervised"]
+
+# the label of an image without one
+_MISSING = -1
+
+
+@full_precision
+def supervised(
+    logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """Cross-entropy of labels, mean over the views of the labelled images.
+
+    Convention: natural logarithms; the mean is over the labelled images of all processes: each
+    process returns its sum times the number of processes over the common count, so that the mean
+    of the processes is the loss of the whole batch, and 0 where nothing is labelled.
+
+    Args:
+        logits: [views, batch, classes].
+        labels: int64 [batch]; -1 where missing.
+        label_smoothing: share of the target spread over all classes, from 0 to less than 1.
+
+    Raises:
+        ValueError: for other shapes, and (not in a compiled graph) for a label that is neither -1
+            nor a class.
+    """
+    _checked(logits, labels)
+    spread = labels.expand(len(logits), -1).flatten()
+    total = F.cross_entropy(
+        logits.flatten(0, 1),
+        spread,
+        ignore_index=_MISSING,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    return _share(total, spread)
+
+
+def _share(total: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """A sum over this process's labelled rows as its share of the mean over all processes'."""
+    count = collectives.total((labels != _MISSING).sum().to(total.dtype))
+    return total * collectives.world() / count.clamp_min(1)
+
+
+def _checked(logits: torch.Tensor, labels: torch.Tensor) -> None:
+    if logits.ndim != 3 or labels.shape != logits.shape[1:2]:
+        raise ValueError(
+            f"expected logits [views, batch, classes] and labels [batch], got "
+            f"{list(logits.shape)} and {list(labels.shape)}"
+        )
+    # a graph cannot branch on values
+    if not torch.compiler.is_compiling() and labels.numel():
+        least, most = (int(x) for x in labels.aminmax())
+        if least < _MISSING or most >= logits.shape[2]:
+            wrong = least if least < _MISSING else most
+            raise ValueError(
+                f"labels must be from 0 to {logits.shape[2] - 1}, or -1 where missing, got {wrong}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedConfig:
+    """Options of supervised training.
+
+    Attributes:
+        projector: a head (`jessl.objectives.heads.head`) before the classifier; "identity": the
+            classifier is on the representation, as a linear probe is; "mlp": 4 dim - 4 dim - dim.
+        classes: how many labels there are, > 1; a training sets it from the data.
+        label_smoothing: share of the target spread over all classes, from 0 to less than 1.
+    """
+
+    name: ClassVar[str] = "supervised"
+    projector: str | int = "identity"
+    classes: int = 1000
+    label_smoothing: float = 0.0
+
+    def build(self, dim: int) -> Supervised:
+        """The objective for representations of width `dim`."""
+        return Supervised(self, dim)
+
+
+class Supervised(Objective):
+    """A linear classifier of every view's label; images without one are left out."""
+
+    uses_labels = True
+    prevents_collapse = False
+    least_views = 1
+
+    def __init__(self, config: SupervisedConfig, dim: int) -> None:
+        super().__init__()
+        if config.classes < 2:
+            raise ValueError(f"classes must be at least 2, got {config.classes}")
+        if not 0 <= config.label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing must be from 0 to less than 1, got {config.label_smoothing}"
+            )
+        self.config = config
+        self.projector = head(config.projector, dim, expander_widths(dim))
+        self.classifier = nn.Linear(self.projector.out, config.classes)
+
+    def project(self, representations: torch.Tensor) -> torch.Tensor:
+        """[n, dim] to [n, out]: what the classifier sees."""
+        return self.projector(representations)
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers of the projector."""
+        return self.projector.layers("projector")
+
+    def loss(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        *,
+        n_global: int | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> Terms:
+        """Cross-entropy of representations [views, batch, dim]; the accuracy is from 0 to 1."""
+        if labels is None:
+            raise ValueError("supervised needs labels, got none")
+        z = apply_to_views(self.projector, student)
+        logits = apply_to_views(self.classifier, z)
+        total = supervised(logits, labels, label_smoothing=self.config.label_smoothing)
+        right = (logits.detach().argmax(dim=-1) == labels).sum().to(total.dtype)
+        accuracy = _share(right, labels.expand(len(logits), -1))
+        return Terms(total, {"accuracy": accuracy})

@@ -1,0 +1,270 @@
+"""One step: one forward pass, one loss, one update. Nothing else happens per step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from jessl import collectives
+from jessl.objectives import Moment, Objective, Terms
+from jessl.training import ema, processes, schedules
+from jessl.training.accumulate import in_two_passes
+from jessl.training.compiling import compiled
+from jessl.training.forward import Forward
+
+
+class Observer(Protocol):
+    """Who looks at the features of each step, detached, and changes nothing of the training."""
+
+    def observe(self, features: dict[str, torch.Tensor], labels: torch.Tensor) -> None: ...
+    def optimizer_state(self) -> dict[str, Any]: ...
+    def load_optimizer_state(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """All that a training changes, and how one batch changes it.
+
+    Attributes:
+        encoder: [batch, 3, s, s] to [batch, dim].
+        objective: heads and loss.
+        optimizer: over the parameters of both.
+        lr: peak learning rate.
+        total_steps, warmup_steps: of the learning rate's schedule; steps_per_epoch > 0.
+        ema_start: first momentum of the teacher.
+        precision: dtype of autocast; None: none, all in float32.
+        device: where the modules are.
+        seed: of what the objective draws.
+        n_global: the first so many views are global crops; None: all.
+        micro_batch: images of this process that go through the encoder at a time; None: all.
+        clip_norm: most that the norm of all gradients may be; None: anything.
+        pool: [p, 3, s, s] that takes the place of the last p images of the global batch, for
+            objectives that take their negatives from there; None: nothing does.
+        observer: a module that is shown the features of the first view, with labels.
+        step: updates done; seconds: of training so far.
+        pending: terms of the steps that no log has told yet; part of the state, so that a
+            resumed run logs the same means.
+        seen: features of the first view at the last step, by layer, detached.
+        teacher: the encoder's slow copy, None where the method has none.
+    """
+
+    encoder: nn.Module
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    lr: float
+    total_steps: int
+    warmup_steps: int
+    steps_per_epoch: int
+    ema_start: float
+    precision: torch.dtype | None
+    device: torch.device
+    seed: int = 0
+    n_global: int | None = None
+    micro_batch: int | None = None
+    clip_norm: float | None = None
+    pool: torch.Tensor | None = None
+    observer: Any = None
+    step: int = 0
+    seconds: float = 0.0
+    pending: list[Terms] = field(default_factory=list)
+    seen: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
+    teacher: nn.Module | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.objective.uses_teacher:
+            self.teacher = ema.teacher_of(self.encoder)
+        self._scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.precision is torch.float16
+        )
+        self._forward = Forward(self.encoder, self.teacher, self.objective)
+        self._parallel: nn.Module | None = None
+        self._parameters = [
+            p for m in (self.encoder, self.objective) for p in m.parameters() if p.requires_grad
+        ]
+        for name, module in self.objective.layers().items():
+            module.register_forward_hook(self._keeping(name))
+
+    def _keeping(self, name: str) -> Any:
+        def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+            # a head that takes global and local views apart takes the global ones first
+            self.seen.setdefault(name, output.detach())
+
+        return keep
+
+    def modules(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds the tensors of."""
+        own = {"encoder": self.encoder, "objective": self.objective}
+        if self.teacher is not None:
+            own["teacher"] = self.teacher
+        if self.observer is not None:
+            own["probes"] = self.observer
+        return own
+
+    def set_training(self) -> None:
+        """Put all modules in training mode."""
+        for module in self.modules().values():
+            module.train()
+
+    def take_step(self, views: list[torch.Tensor], labels: torch.Tensor | None = None) -> Terms:
+        """Forward, backward and update on k views [batch, 3, s, s]; the terms are detached.
+
+        Args:
+            labels: int64 [batch], -1 where missing; only probes and supervised losses see them.
+        """
+        self._prepare()
+        if labels is not None:
+            labels = labels.to(self.device, non_blocking=True)
+        if self.pool is not None:
+            views = with_pool(views, self.pool)
+        short = self.micro_batch is not None and len(views[0]) > self.micro_batch
+        terms = self._in_parts(views, labels) if short else self._at_once(views, labels)
+        self.objective.after_backward()
+        self._update()
+        if self.teacher is not None:
+            self._follow()
+        if self.observer is not None and labels is not None:
+            self._observe(len(views[0]), labels)
+        self.step += 1
+        return terms
+
+    def _prepare(self) -> None:
+        share = schedules.warmup_cosine(
+            self.step, total_steps=self.total_steps, warmup_steps=self.warmup_steps
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * share
+        self.objective.begin_step(
+            Moment(self.step, self.total_steps, self.steps_per_epoch, self.seed)
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.seen.clear()
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The precision of the forward pass."""
+        return torch.autocast(
+            self.device.type, dtype=self.precision, enabled=self.precision is not None
+        )
+
+    def _at_once(self, views: list[torch.Tensor], labels: torch.Tensor | None) -> Terms:
+        if self._parallel is None:
+            self._parallel = processes.parallel(self._forward, self.device)
+        with self.autocast():
+            total, student, parts = self._parallel(views, self.n_global, labels)
+        self.seen["backbone"] = student.detach().flatten(0, 1)
+        self._backward(total)
+        return Terms(total.detach(), parts)
+
+    def compile(self, views: list[torch.Tensor]) -> list[str]:
+        """Compile encoder and teacher for views like these; a line for what cannot be compiled."""
+        notes = []
+
+        def make(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+            run, note = compiled(module, views, self.autocast)
+            notes.append(note)
+            return run
+
+        self._forward.run_by(make)
+        return [note for note in notes if note is not None]
+
+    def _in_parts(self, views: list[torch.Tensor], labels: torch.Tensor | None) -> Terms:
+        assert self.micro_batch is not None
+        terms, student = in_two_passes(
+            self._forward,
+            views,
+            self.n_global,
+            labels,
+            micro_batch=self.micro_batch,
+            precision=self.autocast,
+            backward=self._backward,
+        )
+        self.seen["backbone"] = student.flatten(0, 1)
+        processes.average_gradients(self._parameters)
+        return terms
+
+    def _backward(self, total: torch.Tensor) -> None:
+        self._scaler.scale(total).backward()
+
+    def _update(self) -> None:
+        if self.clip_norm is not None:
+            self._scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self._parameters, self.clip_norm)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+
+    def _follow(self) -> None:
+        assert self.teacher is not None
+        momentum = schedules.momentum_to_one(
+            self.step, total_steps=self.total_steps, start=self.ema_start
+        )
+        for student, teacher in [
+            (self.encoder, self.teacher),
+            *self.objective.momentum_pairs(),
+        ]:
+            ema.follow(student, teacher, momentum)
+
+    def _observe(self, batch: int, labels: torch.Tensor) -> None:
+        self.observer.observe({k: v[:batch] for k, v in self.seen.items()}, labels)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the modules' tensors; all processes call it together."""
+        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "seconds": self.seconds,
+            "pending": [{"total": t.total, "parts": dict(t.parts)} for t in _shared(self.pending)],
+            "rng": processes.collected({"cpu": torch.get_rng_state(), "cuda": cuda}),
+            "probes": None if self.observer is None else self.observer.optimizer_state(),
+        }
+
+    def load_state(self, step: int, state: dict[str, Any]) -> None:
+        """Go on from `state`; the modules' tensors are loaded apart.
+
+        With another number of processes the generators (dropout and its like) begin anew from
+        seed, step and process; all else goes on as it was.
+        """
+        self.step = step
+        self.seconds = state["seconds"]
+        self.pending = [Terms(t["total"], t["parts"]) for t in state["pending"]]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        if self.observer is not None:
+            self.observer.load_optimizer_state(state["probes"])
+        if len(state["rng"]) != collectives.world():
+            torch.manual_seed(hash((self.seed, step, collectives.rank())) % 2**63)
+            return
+        mine = state["rng"][collectives.rank()]
+        torch.set_rng_state(mine["cpu"])
+        if mine["cuda"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(mine["cuda"], self.device)
+
+
+def _shared(pending: list[Terms]) -> list[Terms]:
+    """Means over the processes."""
+    return [
+        Terms(collectives.mean(t.total), {k: collectives.mean(v) for k, v in t.parts.items()})
+        for t in pending
+    ]
+
+
+def with_pool(views: list[torch.Tensor], pool: torch.Tensor) -> list[torch.Tensor]:
+    """Views whose last len(pool) images of the global batch are the pool's, in every view.
+
+    Image i of process r of W is number i W + r of the global batch.
+    """
+    rank, world = collectives.rank(), collectives.world()
+    whole = len(views[0]) * world
+    if len(pool) > whole - 2:
+        raise ValueError(f"a batch of {whole} images leaves no two beside a pool of {len(pool)}")
+    found = [view.clone() for view in views]
+    for k in range(len(pool)):
+        place = whole - len(pool) + k
+        if place % world == rank:
+            for view in found:
+                view[place // world] = pool[k].to(view)
+    return found
