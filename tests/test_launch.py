@@ -23,7 +23,7 @@ from run_samples import small_config
 pytest.importorskip("submitit", reason="submitit is not installed: pip install 'jessl[slurm]'")
 
 
-def _until(done: Callable[[], object], seconds: float = 90.0) -> None:
+def _until(done: Callable[[], object], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "waited too long"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import signal
 import subprocess
@@ -53,39 +54,50 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(
 
 
 _KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 from jessl import Pretrain, pretrain
 from jessl.training.step import Trainer
-data, out, resume = sys.argv[1:]
+config, at = json.loads(sys.argv[1]), int(sys.argv[2])
 step = Trainer.take_step
 def dying(self, views, labels=None):
     terms = step(self, views, labels)
-    if self.step == 9:  # in the middle of the second epoch of six steps
+    if self.step == at:
         os.kill(os.getpid(), signal.SIGKILL)
     return terms
-if not int(resume):
-    Trainer.take_step = dying
-config = Pretrain(data=data, out=out, resume=bool(int(resume)), encoder="smallconv:4", size=8,
-                  epochs=3, batch_size=16, log_steps=1, view_options={"flip": 0.0}, workers=1,
-                  checkpoint_seconds=0.0)
-pretrain(config, quiet=True)
+Trainer.take_step = dying
+pretrain(Pretrain(**config), quiet=True)
 """
 
+# what each remembers between two steps; three epochs of six steps
+REMEMBERING: list[tuple[str, dict]] = [
+    ("vicreg", {}),
+    ("byol", {}),
+    ("moco", {}),
+    ("dino", {"prototypes": 16, "freeze_epochs": 0.5}),
+    ("swav", {"prototypes": 16, "queue": 24, "queue_from_epoch": 0.5}),
+    ("simclr", {"negatives": 1}),
+    ("lejepa", {}),
+    ("supervised", {}),
+]
 
-def test_killed_in_an_epoch_and_resumed_is_bit_for_bit_the_same(
-    stripes: Path, tmp_path: Path, finished: Run
+
+@pytest.mark.parametrize(("objective", "options"), REMEMBERING, ids=[m for m, _ in REMEMBERING])
+def test_killed_at_any_step_and_resumed_is_bit_for_bit_the_same(
+    stripes: Path, tmp_path: Path, objective: str, options: dict
 ) -> None:
-    def process(resume: int) -> int:
-        code = [sys.executable, "-c", _KILLED, str(stripes), str(tmp_path / "run"), str(resume)]
-        return subprocess.run(code, capture_output=True).returncode
-
-    assert process(0) == -signal.SIGKILL
+    changes = {"objective": objective, "objective_options": options, "checkpoint_seconds": 0.0}
+    at = random.Random(objective).randrange(2, 17)
+    config = small_config(stripes, tmp_path / "run", **changes)
+    code = [sys.executable, "-c", _KILLED, json.dumps(config.as_json()), str(at)]
+    assert subprocess.run(code, capture_output=True).returncode == -signal.SIGKILL
     run = Run.open(tmp_path / "run")
     assert not run.finished()
-    assert checkpoint.steps(run.checkpoints)[-1][0] == 8
-    assert process(1) == 0
-    assert losses(run) == losses(finished)
-    same_weights(run, finished)
+    # the step that it was killed in is not saved
+    assert checkpoint.steps(run.checkpoints)[-1][0] == at - 1
+    resumed = pretrain(Pretrain(data=str(stripes), out=str(run.path), resume=True), quiet=True)
+    whole = pretrain(small_config(stripes, tmp_path / "whole", **changes), quiet=True)
+    assert losses(resumed) == losses(whole)
+    same_weights(resumed, whole)
 
 
 def test_sigterm_saves_and_exits_with_75(stripes: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from jessl import objectives
 from jessl.objectives import Moment, Objective, build_objective
-from jessl.objectives.dino import Prototypes
+from jessl.objectives.heads import Prototypes
 from jessl.objectives.swav import sinkhorn
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from jessl.collectives import gather
@@ -202,3 +203,18 @@ def mean_over_pairs(
 ) -> torch.Tensor:
     """Mean of a loss of two views [batch, out] over the unordered pairs of z [views, ...]."""
     return torch.stack([loss(z[i], z[j]) for i, j in unordered_pairs(len(z), n_global)]).mean()
+
+
+@full_precision
+def mean_cross_entropy(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of softmax(logits) against targets, mean over batch and unlike views.
+
+    Args:
+        targets: distributions [global views, batch, classes], of the first views.
+        logits: [views, batch, classes], at least 2 views.
+    """
+    agreement = torch.einsum("ibk,jbk->ij", F.log_softmax(logits, dim=-1), targets)
+    unlike = ~torch.eye(*agreement.shape, dtype=torch.bool, device=agreement.device)
+    # where, not a product: the left out might be infinite
+    kept = torch.where(unlike, agreement, agreement.new_zeros(()))
+    return -kept.sum() / (logits.shape[1] * (agreement.numel() - min(agreement.shape)))

@@ -15,8 +15,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from jessl import collectives
-from jessl.objectives.base import Moment, Objective, Terms, full_precision, view_stacks
-from jessl.objectives.heads import apply_to_views, head
+from jessl.objectives.base import (
+    Moment,
+    Objective,
+    Terms,
+    full_precision,
+    mean_cross_entropy,
+    view_stacks,
+)
+from jessl.objectives.heads import Prototypes, apply_to_views, head
 
 __all__ = ["DINO", "DINOConfig", "dino"]
 
@@ -59,47 +66,9 @@ def _targets(
     return F.softmax((teacher.detach() - center) / temperature, dim=-1)
 
 
-@full_precision
-def mean_cross_entropy(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of softmax(logits) against targets, mean over batch and unlike views.
-
-    Args:
-        targets: distributions [global views, batch, classes], of the first views.
-        logits: [views, batch, classes], at least 2 views.
-    """
-    agreement = torch.einsum("ibk,jbk->ij", F.log_softmax(logits, dim=-1), targets)
-    unlike = ~torch.eye(*agreement.shape, dtype=torch.bool, device=agreement.device)
-    # where, not a product: the left out might be infinite
-    kept = torch.where(unlike, agreement, agreement.new_zeros(()))
-    return -kept.sum() / (logits.shape[1] * (agreement.numel() - min(agreement.shape)))
-
-
 def _positive(name: str, value: float) -> None:
     if value <= 0:
         raise ValueError(f"{name} must be positive, got {value}")
-
-
-class Prototypes(nn.Module):
-    """Cosines of [..., dim] with `count` learned directions: [..., count].
-
-    The directions are the rows of `weight`, divided by their length where they are used: weight
-    norm with the length held at 1. They start at length 1, in directions drawn at random.
-    """
-
-    def __init__(self, dim: int, count: int) -> None:
-        super().__init__()
-        if count < 2:
-            raise ValueError(f"prototypes must be at least 2, got {count}")
-        self.weight = nn.Parameter(F.normalize(torch.randn(count, dim), dim=1))
-
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        """Cosines, in float32 at least."""
-        return _cosines(z, self.weight)
-
-
-@full_precision
-def _cosines(z: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    return F.normalize(z, dim=-1) @ F.normalize(weight, dim=1).T
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+
+from jessl.objectives.base import full_precision
 
 _FORMS = "8192-8192-2048, linear, mlp or identity"
 
@@ -95,3 +98,41 @@ def apply_to_views(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """
     views, batch, dim = x.shape
     return module(x.reshape(views * batch, dim)).reshape(views, batch, -1)
+
+
+def apply_apart(module: nn.Module, x: torch.Tensor, n_global: int | None) -> torch.Tensor:
+    """A module of rows on [views, batch, dim], global and local views in passes of their own.
+
+    Batch norm then mixes no local view into a global one, from which targets are made. In
+    training its running statistics weigh the two passes alike, however many views are in each.
+
+    Returns:
+        [views, batch, out].
+    """
+    if n_global is None or n_global >= len(x):
+        return apply_to_views(module, x)
+    parts = x[:n_global], x[n_global:]
+    return torch.cat([apply_to_views(module, part) for part in parts])
+
+
+class Prototypes(nn.Module):
+    """Cosines of [..., dim] with `count` learned directions: [..., count].
+
+    The directions are the rows of `weight`, divided by their length where they are used: weight
+    norm with the length held at 1. They start at length 1, in directions drawn at random.
+    """
+
+    def __init__(self, dim: int, count: int) -> None:
+        super().__init__()
+        if count < 2:
+            raise ValueError(f"prototypes must be at least 2, got {count}")
+        self.weight = nn.Parameter(F.normalize(torch.randn(count, dim), dim=1))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Cosines, in float32 at least."""
+        return _cosines(z, self.weight)
+
+
+@full_precision
+def _cosines(z: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return F.normalize(z, dim=-1) @ F.normalize(weight, dim=1).T

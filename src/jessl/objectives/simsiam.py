@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from jessl.objectives.base import Objective, Terms, full_precision, ordered_pairs, same_shape
-from jessl.objectives.heads import apply_to_views, head
+from jessl.objectives.heads import apply_apart, apply_to_views, head
 
 __all__ = ["SimSiam", "SimSiamConfig", "negative_cosine"]
 
@@ -35,21 +35,6 @@ def negative_cosine(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     """
     same_shape(p=p, z=z)
     return -F.cosine_similarity(p, z.detach(), dim=1).mean()
-
-
-def apply_apart(module: nn.Module, x: torch.Tensor, n_global: int | None) -> torch.Tensor:
-    """A module of rows on [views, batch, dim], global and local views in passes of their own.
-
-    Batch norm then mixes no local view into a global one, from which targets are made. In
-    training its running statistics weigh the two passes alike, however many views are in each.
-
-    Returns:
-        [views, batch, out].
-    """
-    if n_global is None or n_global >= len(x):
-        return apply_to_views(module, x)
-    parts = x[:n_global], x[n_global:]
-    return torch.cat([apply_to_views(module, part) for part in parts])
 
 
 @dataclass(frozen=True, kw_only=True)

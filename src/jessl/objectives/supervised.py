@@ -1,8 +1,7 @@
 """The supervised twin: cross-entropy of labels on the same encoder.
 
-What the risk decomposition measures an encoder against (Dubois, Hashimoto, Liang, Evaluating
-Self-Supervised Learning via Risk Decomposition, ICML 2023, section 3: the supervised encoder of
-the same architecture).
+Its training error estimates the approximation error of the risk decomposition (Dubois, Hashimoto,
+Liang, Evaluating Self-Supervised Learning via Risk Decomposition, ICML 2023).
 """
 
 from __future__ import annotations

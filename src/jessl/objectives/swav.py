@@ -21,12 +21,11 @@ from jessl.objectives.base import (
     Terms,
     enough_views,
     full_precision,
+    mean_cross_entropy,
     same_shape,
     whole_batch,
 )
-from jessl.objectives.dino import Prototypes, mean_cross_entropy
-from jessl.objectives.heads import apply_to_views, head
-from jessl.objectives.simsiam import apply_apart
+from jessl.objectives.heads import Prototypes, apply_apart, apply_to_views, head
 
 __all__ = ["SwAV", "SwAVConfig", "swav"]
 
@@ -151,7 +150,7 @@ class SwAV(Objective):
 
     Each global view's code, made of the whole batch of all processes by itself, is predicted from
     every other view: the mean over ordered pairs of unlike views, the code's a global one. The
-    projector sees global and local views apart (`jessl.objectives.simsiam.apply_apart`), so that
+    projector sees global and local views apart (`jessl.objectives.heads.apply_apart`), so that
     no local view has a part in a code; the authors' sees them together. The prototypes' lengths
     are divided out where they are used; the authors set them to 1 before each step.
 

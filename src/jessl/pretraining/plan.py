@@ -101,7 +101,13 @@ def _with_classes(asked: Pretrain, source: Source) -> dict[str, int | float | st
             f"objective {asked.objective} learns from labels and {source.name} has none; give "
             "--labels FILE.csv, or take another objective"
         )
-    return {"classes": int(labels.max()) + 1, **asked.objective_options}
+    options = {"classes": int(labels.max()) + 1, **asked.objective_options}
+    if int(options["classes"]) <= int(labels.max()):
+        raise ValueError(
+            f"classes must be at least {int(labels.max()) + 1}, as {source.name} has labels up to "
+            f"{int(labels.max())}, got {options['classes']}"
+        )
+    return options
 
 
 def refuse_uneven(chosen: Pretrain) -> None:

@@ -7,6 +7,7 @@ the processes: gloo joins them on CPUs, NCCL on GPUs with gloo beside it for dec
 from __future__ import annotations
 
 import datetime
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -154,4 +155,8 @@ def parallel(forward: nn.Module, device: torch.device) -> nn.Module:
     if collectives.world() == 1:
         return forward
     where = [device.index] if device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(forward, device_ids=where, broadcast_buffers=False)
+    # synchronised batch norm keeps the buffers alike; the option's name depends on torch's age
+    data_parallel = nn.parallel.DistributedDataParallel
+    known = inspect.signature(data_parallel).parameters
+    option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    return data_parallel(forward, device_ids=where, **{option: False})
