@@ -93,6 +93,11 @@ def test_the_block_takes_what_the_pooling_takes(name: str, size: int, stem: str 
         channels = plane(encoder.body, x)
         assert channels.shape[2] > 1
         torch.testing.assert_close(channels.mean(dim=(2, 3)), encoder(x))
+        wide = _built(name, size, stem, 96).eval()
+        assert wide.expansion is not None
+        late = wide.expansion(channels.mean(dim=(2, 3), keepdim=True))[:, :, 0, 0]
+        assert not torch.allclose(wide(x), late, rtol=1e-3)
+        torch.testing.assert_close(wide(x), wide.expansion(channels).mean(dim=(2, 3)))
 
 
 def test_other_encoders_widen_their_vectors() -> None:

@@ -201,6 +201,26 @@ def test_it_goes_with_synchronised_batch_norm_in_either_order() -> None:
         _same(plain, _step(net, x))
 
 
+def test_compiled_blocks_follow_their_statistics_once() -> None:
+    nets = [_stack(), _stack()]
+    for net in nets:
+        for part in net.modules():
+            if isinstance(part, nn.Dropout):
+                part.p = 0.0  # compiled, dropout draws from another generator
+            if isinstance(part, nn.BatchNorm1d):
+                part.momentum = 0.1  # torch cannot compile the mean of all batches
+    recompute_blocks(nets[1])
+    compiled = torch.compile(nets[1], fullgraph=True, backend="aot_eager")
+    x = torch.randn(16, 6, generator=torch.Generator().manual_seed(1))
+    nets[0](x).square().sum().backward()
+    compiled(x).square().sum().backward()
+    for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad)
+    for theirs, own in zip(nets[0].buffers(), nets[1].buffers(), strict=True):
+        torch.testing.assert_close(theirs, own)
+        assert own.ndim or own == 1
+
+
 def test_stages_of_stages_are_looked_into() -> None:
     inner = nn.Sequential(Block(4), Block(4))
     tail = nn.Sequential(nn.Linear(4, 4), nn.ReLU())

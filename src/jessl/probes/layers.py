@@ -90,7 +90,7 @@ class LayerProbes(nn.Module):
         self._fitting(features, labels)
         labelled = int((labels >= 0).sum())
         device = next(self.parameters()).device
-        counted = total(torch.tensor(float(labelled), device=device))
+        counted = total(torch.full((), float(labelled), device=device))
         # the sum is read, which waits for a GPU, only where it may be zero
         if not labelled and not counted.item():
             return
