@@ -58,14 +58,7 @@ def test_objective_and_views_take_their_options(name: str) -> None:
     assert max(view.size for view in views.recipes) == (config.size or 32)
 
 
-# timm builds a ViT for one size of images unless it is told otherwise, which encoders/ do not yet
-_ONE_SIZE = pytest.mark.xfail(raises=AssertionError, strict=True, reason="a ViT and local crops")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=_ONE_SIZE if n == "dino_vit_small" else ()) for n in recipes.NAMES],
-)
+@pytest.mark.parametrize("name", recipes.NAMES)
 def test_the_encoder_takes_every_view(name: str) -> None:
     config = recipes.named(name, "images")
     size = config.size or 32

@@ -199,7 +199,10 @@ def test_checkpoint_goes_round_and_training_goes_on_exactly(tmp_path: Path) -> N
 
 
 def test_a_diverging_loss_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Diverged, match=r"the loss is nan \(its parts .*variance.*\) at step 2: lower the learning rate"):
+    with pytest.raises(
+        Diverged,
+        match=r"the loss is nan \(its parts .*variance.*\) at step 2: lower the learning rate",
+    ):
         _train(_trainer(), _Batches(scale=float("inf")), 2)
 
 

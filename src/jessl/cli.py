@@ -104,12 +104,15 @@ def _parsed(name: str, args: list[str]) -> Any:
     text = io.StringIO()
     try:
         with contextlib.redirect_stderr(text):
-            return tyro.cli(
+            command: Any = tyro.cli(
                 getattr(commands, COMMANDS[name][1]),
                 prog=f"jessl {name}",
                 args=args,
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
             )
+        if hasattr(command, "given"):
+            command.given = frozenset(o.lstrip("-").replace("-", "_") for o in options)
+        return command
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

@@ -23,6 +23,8 @@ class PretrainRun:
             over, and goes on where it was (needs jessl[slurm]).
         slurm_options: of the job, such as partition gpu nodes 2 gpus_per_node 8 timeout_min 600.
         json: print the answer as JSON on standard output.
+        given: names of the options on the command line, which go over a recipe even where they
+            are what they would be anyway.
     """
 
     config: Pretrain
@@ -30,10 +32,13 @@ class PretrainRun:
     slurm: bool = False
     slurm_options: dict[str, int | str] = field(default_factory=dict)
     json: bool = False
+    given: frozenset[str] = field(init=False, default=frozenset())
 
     def run(self) -> dict[str, Any]:
         """Train and write the report, or submit the job that will."""
-        config = self.config if self.recipe is None else _over(self.recipe, self.config)
+        config = self.config
+        if self.recipe is not None:
+            config = over_recipe(self.recipe, config, self.given)
         if self.slurm:
             from jessl.launch import submit
 
@@ -72,16 +77,13 @@ class PretrainRun:
                 print(f"{name:<9} {answer[name]}")
 
 
-def _over(recipe: str, asked: Pretrain) -> Pretrain:
-    """The recipe's configuration with what was asked for put over it."""
+def over_recipe(recipe: str, asked: Pretrain, names: frozenset[str]) -> Pretrain:
+    """The recipe's configuration with what was asked for, the fields `names`, put over it."""
     from jessl.recipes import named
 
     base = named(recipe, asked.data)
-    plain = Pretrain(data="")
     given = {
-        f.name: getattr(asked, f.name)
-        for f in dataclasses.fields(Pretrain)
-        if getattr(asked, f.name) != getattr(plain, f.name)
+        f.name: getattr(asked, f.name) for f in dataclasses.fields(Pretrain) if f.name in names
     }
     for options, owner in (("objective_options", "objective"), ("view_options", "views")):
         # options belong to the recipe's objective and views, not to others

@@ -126,11 +126,21 @@ def _timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, Pre
         raise ValueError(unknown("timm model", name, known, most=8))
     options: dict[str, Any] = {}
     card = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    if size is not None and card is not None and card.fixed_input_size:
-        options["img_size"] = size
-    body: Any = _fetched(
-        name, lambda: timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-    )
+    if card is not None and card.fixed_input_size:
+        # transformers: positions follow the size of each image (multi-crop, growing sides)
+        options["dynamic_img_size"] = True
+        if size is not None:
+            options["img_size"] = size
+
+    def make() -> nn.Module:
+        try:
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+        except TypeError as error:
+            if options.pop("dynamic_img_size", None) is None or "dynamic" not in str(error):
+                raise  # not a model that lacks the option
+            return make()
+
+    body: Any = _fetched(name, make)
     data = timm.data.resolve_data_config({}, model=body)
     preprocess = Preprocess(
         size or data["input_size"][1],

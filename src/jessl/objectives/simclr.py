@@ -137,6 +137,7 @@ class SimCLR(Objective):
                 f"negatives and pool exclude each other, got {config.negatives} and {config.pool}"
             )
         self.config = config
+        self.pool = config.pool
         self.projector, self.teacher_head = contrast_heads(
             "simclr", config.projector, config.teacher_head, dim
         )

@@ -39,8 +39,8 @@ def supervised(
         label_smoothing: share of the target spread over all classes, from 0 to less than 1.
 
     Raises:
-        ValueError: for other shapes, and (not in a compiled graph) for a label that is neither -1
-            nor a class.
+        ValueError: for other shapes, and (of labels on the CPU, not in a compiled graph) for a
+            label that is neither -1 nor a class.
     """
     _checked(logits, labels)
     spread = labels.expand(len(logits), -1).flatten()
@@ -66,8 +66,8 @@ def _checked(logits: torch.Tensor, labels: torch.Tensor) -> None:
             f"expected logits [views, batch, classes] and labels [batch], got "
             f"{list(logits.shape)} and {list(labels.shape)}"
         )
-    # a graph cannot branch on values
-    if not torch.compiler.is_compiling() and labels.numel():
+    # a graph cannot branch on values, and a GPU would have to be waited for
+    if not torch.compiler.is_compiling() and labels.is_cpu and labels.numel():
         least, most = (int(x) for x in labels.aminmax())
         if least < _MISSING or most >= logits.shape[2]:
             wrong = least if least < _MISSING else most

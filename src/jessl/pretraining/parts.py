@@ -99,9 +99,9 @@ def build(
             dim=config.dim,
         )
         objective = build_objective(config.objective, encoder.dim, config.objective_options)
-    notes = []
+    notes: list[str] = []
     if with_init and config.init is not None and config.init != "pretrained":
-        unused = load_weights(encoder, weights_file(config.init))
+        unused = load_weights(encoder, weights_file(config.init), tell=notes.append)
         if unused:
             notes.append(f"{len(unused)} tensors of {config.init} have no place, e.g. {unused[0]}")
     views = preset(config.views, config.size, config.view_options).normalised(

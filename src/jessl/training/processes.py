@@ -159,4 +159,5 @@ def parallel(forward: nn.Module, device: torch.device) -> nn.Module:
     data_parallel = nn.parallel.DistributedDataParallel
     known = inspect.signature(data_parallel).parameters
     option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    return data_parallel(forward, device_ids=where, **{option: False})
+    options: dict[str, Any] = {"device_ids": where, option: False}
+    return data_parallel(forward, **options)
