@@ -149,11 +149,12 @@ def test_a_recipe_is_what_other_options_go_over() -> None:
 
 def test_the_command_line_knows_what_it_was_given() -> None:
     args = ["--data", "x", "--recipe", "small", "--objective", "vicreg", "--batch-size=64"]
-    command = _parsed("pretrain", args)
-    assert command.given == {"data", "recipe", "objective", "batch_size"}
+    command = _parsed("pretrain", [*args, "--no-online-probes"])
+    assert command.given >= {"data", "recipe", "objective", "batch_size", "online_probes"}
     config = over_recipe(command.recipe, command.config, command.given)
     assert (config.objective, config.batch_size, config.lr) == ("vicreg", 64, pytest.approx(5e-4))
     assert config.encoder == "smallconv:32"
+    assert config.online_probes is False
 
 
 def test_slurm_options_need_slurm() -> None:

@@ -59,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(unknown("command", name, COMMANDS))
         command = _parsed(name, args[1:])
         return _run(command)
+    except BrokenPipeError:  # whoever read the help has read enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # else Python complains at exit
+        return EXIT_OK
     except KeyboardInterrupt:
         print(f"jessl {name}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -111,7 +114,8 @@ def _parsed(name: str, args: list[str]) -> Any:
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
             )
         if hasattr(command, "given"):
-            command.given = frozenset(o.lstrip("-").replace("-", "_") for o in options)
+            names = {o.lstrip("-").replace("-", "_") for o in options}
+            command.given = frozenset(names | {n.removeprefix("no_") for n in names})
         return command
     except SystemExit as stop:
         if stop.code in (0, None):
