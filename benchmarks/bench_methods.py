@@ -14,6 +14,7 @@ table at the end is Markdown.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -30,6 +31,22 @@ from jessl.objectives import CONFIGS
 from jessl.records import versions
 
 UNTRAINED = "untrained"
+# claims of the papers as changes of a method: --methods simclr-1-negative ...
+VARIANTS: dict[str, dict[str, Any]] = {
+    "simclr-1-negative": {"objective": "simclr", "objective_options": {"negatives": 1}},
+    "simclr-patch": {"objective": "simclr", "objective_options": {"pool": 1}},
+    "simclr-noise": {"objective": "simclr", "views": "gaussian_noise"},
+    "simclr-coarse": {"objective": "simclr", "views": "coarse"},
+    "simclr-asymmetric": {
+        "objective": "simclr", "objective_options": {"projector": "linear", "teacher_head": "mlp"}
+    },
+    "cissl-mlp-student": {"objective": "cissl", "objective_options": {"student_head": "mlp"}},
+    "dissl-mlp-student": {
+        "objective": "dissl", "objective_options": {"classes": 1024, "student_head": "mlp"}
+    },
+    "simclr-dim-1024": {"objective": "simclr", "dim": 1024},
+    "cissl-dim-1024": {"objective": "cissl", "dim": 1024},
+}  # fmt: skip
 # options where a default is for larger data: classes and prototypes for ten thousand images
 OPTIONS: dict[str, dict[str, Any]] = {
     "dissl": {"classes": 1024},
@@ -102,8 +119,6 @@ def _one(args: argparse.Namespace, folder: Path, method: str, seed: int) -> dict
             data=args.train,
             out=str(folder / f"{method}-{seed}"),
             resume=True,
-            objective=method,
-            objective_options=OPTIONS.get(method, {}),
             encoder=args.encoder,
             epochs=args.epochs,
             batch_size=256,
@@ -112,7 +127,10 @@ def _one(args: argparse.Namespace, folder: Path, method: str, seed: int) -> dict
             evaluate_epochs=0,
             online_probes=False,
             seed=seed,
+            **VARIANTS.get(method, {"objective": method}),
         )
+        if method in OPTIONS:
+            config = dataclasses.replace(config, objective_options=OPTIONS[method])
         run = jessl.pretrain(config, source=train if method == "supervised" else unlabelled(train))
         both = [jessl.embed(run, part) for part in (train, test)]
         told = {r.name: r for r in run.records()}

@@ -299,6 +299,8 @@ def _training(
         # simclr has a single term, and no record of its parts
         told = {f"loss/{k}": v for k, v in parts.items() if method == "vicreg"} | {
             "loss": sum(parts.values()),
+            "spread/projector": 0.4 + 0.3 * done,
+            "spread/backbone": 0.3 + 0.2 * done,
             "learning_rate": 5e-4 * min(10 * done, (1 + math.cos(math.pi * done)) / 2),
             "images_per_second": 9000 + noise.gauss(0, 300),
         }

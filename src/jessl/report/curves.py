@@ -56,14 +56,13 @@ def over_training(
     if not found:
         return None
     by_epoch = all(r.epoch is not None for _, records in found for r in records)
-    scale = 100.0 if percents else 1.0
     paint = colours(group, index)
     lines = [
         Series(
             run.name,
             shown(run.value) if group.parameter else "",
             paint[shown(run.value)],
-            thin([(_place(r, by_epoch), _times(finite(r.value), scale)) for r in records]),
+            curve_points(records, by_epoch=by_epoch, percents=percents),
         )
         for run, records in found
     ]
@@ -96,10 +95,13 @@ def panel(
     x_log: bool = False,
     y_log: bool | None = None,
     from_zero: bool = False,
+    room: float = 50.0,
+    counted: str = "runs",
 ) -> Markup | None:
     """One small chart; None when no point is finite. y_log None: where the range asks for it.
 
-    from_zero: the y axis is linear and begins at zero.
+    from_zero: the y axis is linear and begins at zero. room: px for the labels at the ends of the
+    lines. counted: what a line is, in the plural, for those who do not see the chart.
     """
     seen = [(x, y) for s in lines for x, y in s.points if y is not None]
     if not seen:
@@ -111,7 +113,7 @@ def panel(
         # a loss that falls by this factor would be a flat line after its first tenth
         y_log = min(ys) > 0 and max(ys) / min(ys) > 30
     labelled = any(s.label for s in lines)
-    right = WIDTH - (66 if labelled else 16)
+    right = WIDTH - (room + 16 if labelled else 16)
     # a training begins at zero, a spectrum at its first value
     x_axis = Axis.over([*([] if x_log else [0.0]), *xs], LEFT, right, log=x_log, pad=0.0)
     y_axis = Axis.over(ys, BOTTOM, TOP if labelled else TOP - 12, log=y_log, pad=0.06)
@@ -129,9 +131,9 @@ def panel(
     parts.append(text((LEFT + right) / 2, BOTTOM + 38, x_title, "mid axis"))
     parts += [_line(s, x_axis, y_axis) for s in lines]
     if labelled:
-        parts += _end_labels(lines, y_axis, right)
+        parts += _end_labels(lines, y_axis, right, room)
         parts.append(text(WIDTH - 4, TOP - 12, label_title, "end tick"))
-    svg = picture(WIDTH, HEIGHT, f"{title}, {len(lines)} runs", *parts)
+    svg = picture(WIDTH, HEIGHT, f"{title}, {len(lines)} {counted}", *parts)
     return tag(
         "div",
         svg,
@@ -140,6 +142,12 @@ def panel(
         data_y=y_axis.scale(),
         data_of=x_title,
     )
+
+
+def curve_points(records: list[Record], *, by_epoch: bool, percents: bool = False) -> Points:
+    """Values by epoch, or by step; a number that is not finite is a gap."""
+    scale = 100.0 if percents else 1.0
+    return thin([(_place(r, by_epoch), _times(finite(r.value), scale)) for r in records])
 
 
 def thin(points: Points, most: int = MOST_POINTS) -> Points:
@@ -192,7 +200,7 @@ def _line(series: Series, x_axis: Axis, y_axis: Axis) -> Markup:
     return tag("g", *parts, class_="series hot", data_run=series.run)
 
 
-def _end_labels(lines: list[Series], y_axis: Axis, right: float) -> list[Markup]:
+def _end_labels(lines: list[Series], y_axis: Axis, right: float, room: float) -> list[Markup]:
     """Values of the hyperparameter beside the ends of their lines, moved apart where needed."""
     ends: dict[str, list[float]] = {}
     paint: dict[str, str] = {}
@@ -210,5 +218,5 @@ def _end_labels(lines: list[Series], y_axis: Axis, right: float) -> list[Markup]
         if abs(now - was) > 3:
             parts.append(line(right + 1, was, right + 8, now, "leader"))
         parts.append(tag("circle", cx=right + 12, cy=now, r=3.5, class_=f"{paint[label]} fill"))
-        parts.append(text(right + 20, now + 4, fit(label, 50), "number"))
+        parts.append(text(right + 20, now + 4, fit(label, room), "number"))
     return parts

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jessl.files import whole_file
-from jessl.report import closing, curves, ranking, scatter, sections, stack
+from jessl.report import closing, curves, layers, ranking, scatter, sections, stack
 from jessl.report.gather import Report, gather
 from jessl.report.numbers import percent
 from jessl.report.script import SCRIPT
@@ -46,6 +46,7 @@ def render(report: Report) -> str:
         _ranking(report, left_out),
         _scatter(report, left_out),
         _training(report, left_out),
+        _layers(report, left_out),
         _spectra(report, left_out),
         _risk(report, left_out),
         _picture(report, "views", "Sample views", VIEWS, left_out),
@@ -97,6 +98,12 @@ def policy() -> str:
 
 Section = tuple[str, str, Markup]
 
+SPREADS = ("spread/projector", "spread/backbone")
+FROM_ZERO = ("learning_rate", "images_per_second", *SPREADS)
+SPREAD = (
+    " Spread is that of the directions of a layer's outputs in one step: 1 where they are "
+    "isotropic, 0 where all images have one direction (collapse)."
+)
 VIEWS = (
     "What the encoder saw. Views of one image stand together: the method pulls their "
     "representations to one place, so what differs between them is what it learns to ignore."
@@ -186,6 +193,7 @@ def _training(report: Report, left_out: list[str]) -> Section | None:
         run = next(report.runs())
         parts = dict.fromkeys(r.name for r in run.records if r.name.startswith("loss/"))
         wanted += [(name, "train", name.replace("/", ": "), False) for name in parts]
+        wanted += [(name, "train", name.replace("/", ", "), False) for name in SPREADS]
         wanted += [("learning_rate", "train", "learning rate", False)]
         wanted += [("images_per_second", "train", "images per second", False)]
     panels = []
@@ -200,7 +208,7 @@ def _training(report: Report, left_out: list[str]) -> Section | None:
                     measured_on,
                     title,
                     percents=percents,
-                    from_zero=name in ("learning_rate", "images_per_second"),
+                    from_zero=name in FROM_ZERO,
                 )
             )
     if not any(panels):
@@ -215,10 +223,25 @@ def _training(report: Report, left_out: list[str]) -> Section | None:
         else "Losses are means over the steps since the record before. Gaps are steps without a "
         "finite number."
     )
+    if report.kind == "run" and any(next(report.runs()).last(name, "train") for name in SPREADS):
+        caption += SPREAD
     judged = "RankMe" if report.kind == "study" else sections.judged_names(report)
     if splits and judged:
         caption += " " + sections.judged_where(judged, splits)
     return "training", "Over training", _figure(caption, tag("div", *panels, class_="panels"))
+
+
+def _layers(report: Report, left_out: list[str]) -> Section | None:
+    if report.kind == "study":
+        return None
+    run = next(report.runs())
+    told = layers.judged(run)
+    if told is None:
+        if any(record.name.startswith("accuracy/") for record in run.records):
+            left_out.append("Layer by layer: no probes of the layers were recorded.")
+        return None
+    drawn = tag("div", layers.bars(told), layers.over_training(told), class_="panels")
+    return "layers", "Layer by layer", _figure(layers.caption(told), drawn)
 
 
 def _spectra(report: Report, left_out: list[str]) -> Section | None:

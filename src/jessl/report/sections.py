@@ -100,12 +100,15 @@ def settings(run: Run) -> Markup | None:
 
 
 def judged_names(report: Report) -> str:
-    """RankMe and accuracy, or which of them was measured during training; empty without any."""
+    """RankMe and accuracy, or which of them was measured during training; empty without any.
+
+    The probes of the layers do not count: their section says where they were tested.
+    """
     found = {
         record.name.partition("/")[0]
         for run in report.runs()
         for record in run.records
-        if record.split in WHERE
+        if record.split in WHERE and not record.name.startswith("accuracy/online_")
     }
     return " and ".join(
         said for name, said in (("rankme", "RankMe"), ("accuracy", "accuracy")) if name in found
