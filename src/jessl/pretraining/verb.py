@@ -196,9 +196,7 @@ def _train(
         led(lambda: _write(run, parts, state))
         written = time.monotonic()
 
-    def on_log(progress: Progress) -> None:
-        if not leading():
-            return
+    def logged(progress: Progress) -> None:
         values = {
             "loss": progress.loss,
             **{f"loss/{k}": v for k, v in progress.parts.items()},
@@ -247,7 +245,7 @@ def _train(
             parts.loader,
             epochs=c.epochs,
             log_steps=c.log_steps,
-            on_log=on_log,
+            on_log=lambda progress: led(lambda: logged(progress)),
             on_epoch=on_epoch,
             checkpoint_due=lambda: time.monotonic() - written > c.checkpoint_seconds,
             on_checkpoint=save,

@@ -13,7 +13,7 @@ from torch.nn import functional
 from jessl.collectives import total, world
 from jessl.names import whole
 
-DEFAULT_LR = 1e-3
+DEFAULT_LR = 3e-3
 # rows that `accuracy` classifies at a time
 _ROWS = 8192
 

@@ -11,7 +11,7 @@ import torch
 
 from jessl import collectives
 from jessl.objectives import Terms
-from jessl.training.processes import agreed
+from jessl.training.processes import agreed, not_told
 from jessl.training.step import Trainer
 from jessl.training.watch import nonsense, spread
 
@@ -155,7 +155,7 @@ class _Log:
     def _check(self, loss: float, parts: dict[str, float]) -> None:
         wrong = nonsense(loss, parts, step=self._trainer.step, lr=self._trainer.lr)
         if wrong is not None:
-            raise Diverged(wrong)
+            raise not_told(Diverged(wrong))
 
     def flush(self) -> None:
         trainer = self._trainer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import inspect
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -78,12 +79,11 @@ def led(decide: Callable[[], T]) -> T:
         try:
             said[1] = decide()
         except Exception as error:
-            said[0] = error
+            said[0] = _sendable(error)
     kept = said[1]
     distributed.broadcast_object_list(said, src=0, device=_CPU)
     if said[0] is not None:
-        said[0].told = not leading()
-        raise said[0]
+        raise not_told(said[0])
     return kept if leading() else said[1]
 
 
@@ -94,14 +94,28 @@ def alike(make: Callable[[], T]) -> T:
     made, wrong = None, None
     try:
         made = make()
-    except (ValueError, OSError) as error:
-        wrong = error
+    except Exception as error:
+        wrong = _sendable(error)
     errors = [found for found in collected(wrong) if found is not None]
     if errors:
-        first = wrong or errors[0]
-        first.told = not leading()  # type: ignore[union-attr]
-        raise first
+        raise not_told(wrong or errors[0])
     return made  # type: ignore[return-value]
+
+
+def not_told(error: Exception) -> Exception:
+    """An error that all processes raise, marked so that the first one alone tells it."""
+    error.told = not leading()  # type: ignore[attr-defined]
+    return error
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error itself, or one that other processes can read."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # classes whose arguments are not their message
+        kind = next((k for k in (ValueError, OSError) if isinstance(error, k)), RuntimeError)
+        return kind(str(error))
+    return error
 
 
 _CPU = torch.device("cpu")
