@@ -71,6 +71,17 @@ def test_hidden_layers_of_a_projector_are_embedded(stripes: Path, tmp_path: Path
         embed(run, stripes, layers=["projector.9"])
 
 
+def test_resuming_checks_what_may_change(stripes: Path, tmp_path: Path) -> None:
+    run = pretrain(small_config(stripes, tmp_path / "run", **ONE), quiet=True)
+    for changes, said in (
+        ({"keep_checkpoints": -1}, "keep_checkpoints must be at least 0"),
+        ({"checkpoint_seconds": float("nan")}, "checkpoint_seconds must be at least 0"),
+    ):
+        config = Pretrain(data=str(stripes), out=str(run.path), resume=True, **changes)
+        with pytest.raises(ValueError, match=said):
+            pretrain(config, quiet=True)
+
+
 def test_a_patch_is_the_only_negative(stripes: Path, tmp_path: Path) -> None:
     config = small_config(
         stripes, tmp_path / "run", objective="simclr", objective_options={"pool": 1}
@@ -79,6 +90,11 @@ def test_a_patch_is_the_only_negative(stripes: Path, tmp_path: Path) -> None:
     plain = pretrain(small_config(stripes, tmp_path / "b", objective="simclr"), quiet=True)
     assert pool.finished()
     assert losses(pool) != losses(plain)
+    grows = small_config(
+        stripes, tmp_path / "c", objective="simclr", objective_options={"pool": 2},
+        start_size=8, size=16, epochs=4,
+    )  # fmt: skip
+    assert pretrain(grows, quiet=True).finished()
 
 
 def test_layouts_and_parts_train(stripes: Path, tmp_path: Path) -> None:
@@ -104,6 +120,12 @@ def test_layouts_and_parts_train(stripes: Path, tmp_path: Path) -> None:
         ({"dim": 0}, "dim must be at least 1, got 0"),
         ({"start_size": 16}, "start_size must be in 8..8 (size), got 16"),
         ({"objective_options": {"projector": "8-x"}}, "must look like 8192-8192-2048"),
+        ({"objective_options": {"cov": float("inf")}}, "objective_options: cov must be finite"),
+        ({"warmup_epochs": 3}, "warmup_epochs 3 must be below the 3 epochs of the training"),
+        (
+            {"encoder": "timm:vit_tiny_patch16_224", "size": 64, "start_size": 48, "epochs": 50},
+            "does not take views of 50 px",
+        ),
         ({"grad_checkpointing": True}, "encoder smallconv:4 has no blocks to recompute"),
         ({"objective": "supervised", "labels": None, "data": "unlabelled"}, "learns from labels"),
         ({"objective": "simclr", "objective_options": {"negatives": 99}}, "at most 30"),
@@ -154,6 +176,8 @@ def test_the_command_line_knows_what_it_was_given() -> None:
     config = over_recipe(command.recipe, command.config, command.given)
     assert (config.objective, config.batch_size, config.lr) == ("vicreg", 64, pytest.approx(5e-4))
     assert config.encoder == "smallconv:32"
+    short = over_recipe("vicreg_resnet50_256", Pretrain(data="x", epochs=10), frozenset({"epochs"}))
+    assert short.warmup_epochs == 1.0
     assert config.online_probes is False
 
 

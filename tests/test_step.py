@@ -137,12 +137,15 @@ def test_what_is_seen_is_of_the_first_view_and_detached() -> None:
 
 def test_the_pool_takes_the_last_places_of_every_view() -> None:
     pool = torch.full((2, 3, 6, 6), 7.0)
-    views = with_pool(_views(), pool)
-    for view, before in zip(views, _views(), strict=True):
-        assert (view[-2:] == 7).all()
+    small = [v[..., :4, :4] for v in _views()]
+    views, labels = with_pool([*_views(), *small], torch.arange(BATCH), pool)
+    assert labels is not None
+    assert labels.tolist() == [*range(BATCH - 2), -1, -1]
+    for view, before in zip(views, [*_views(), *small], strict=True):
+        torch.testing.assert_close(view[-2:], torch.full_like(view[-2:], 7), rtol=1e-5, atol=0)
         torch.testing.assert_close(view[:-2], before[:-2])
     with pytest.raises(ValueError, match="leaves no two beside a pool of 11"):
-        with_pool(_views(), torch.zeros(11, 3, 6, 6))
+        with_pool(_views(), None, torch.zeros(11, 3, 6, 6))
 
 
 def test_sides_grow_as_in_the_published_recipe() -> None:

@@ -78,6 +78,9 @@ def submit(
         ValueError: for an option that does not exist or cannot be, a run folder that holds
             something else, where submitit is missing, or when the cluster refuses the job.
     """
+    from jessl.pretraining.plan import check
+
+    check(config)  # what cannot be trained is not queued
     asked = _checked(options, config)
     submitit = _submitit()
     out, made = _reserved(config)

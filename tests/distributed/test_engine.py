@@ -202,6 +202,30 @@ def test_a_run_of_two_processes_is_resumed_by_one(stripes: Path, tmp_path: Path)
         torch.testing.assert_close(tensor, expected[name], rtol=0.02, atol=2e-3, msg=name)
 
 
+def test_unlike_data_are_refused_by_all(stripes: Path, tmp_path: Path) -> None:
+    """A half-finished copy on one machine would otherwise hang at the end of the epoch."""
+    x, y = (np.load(stripes)[k] for k in "xy")
+    for rank, n in ((0, 96), (1, 80)):
+        np.savez(tmp_path / f"{rank}.npz", x=x[:n], y=y[:n])
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import os, sys\nfrom jessl import Pretrain, open_source, pretrain\n"
+        "rank = os.environ['RANK']\n"
+        "source = open_source(f'{sys.argv[1]}/{rank}.npz')\n"
+        "config = Pretrain(data='x', out=sys.argv[1] + '/run', epochs=1)\n"
+        "try:\n    pretrain(config, source=source, quiet=rank == '0')\n"
+        "except ValueError as error:\n    print(rank, error.told, error, flush=True)\n"
+    )
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [sys.executable, *launcher, str(script), str(tmp_path)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+    said = sorted(done.stdout.splitlines())
+    assert [line.split()[:2] for line in said] == [["0", "False"], ["1", "True"]]
+    assert all("do not see the same images or labels" in line for line in said)
+    assert all("they count 96, 80" in line for line in said)
+
+
 def test_processes_must_share_the_batch_evenly(stripes: Path, tmp_path: Path) -> None:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [sys.executable, *launcher, "-m", "jessl.cli", "pretrain", "--data", str(stripes)]

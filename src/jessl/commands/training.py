@@ -18,7 +18,7 @@ class PretrainRun:
 
     Attributes:
         recipe: a published run whose settings to take, see docs/recipes.md; other options go over
-            it, and with another batch size the learning rate follows in proportion.
+            it; the learning rate follows the batch size, and the warm-up the epochs.
         slurm: submit it as a job instead, which is queued again when it is preempted or its time is
             over, and goes on where it was (needs jessl[slurm]).
         slurm_options: of the job, such as partition gpu nodes 2 gpus_per_node 8 timeout_min 600.
@@ -92,4 +92,7 @@ def over_recipe(recipe: str, asked: Pretrain, names: frozenset[str]) -> Pretrain
     batch = given.get("batch_size")
     if batch and "lr" not in given and base.lr and base.batch_size:
         given["lr"] = base.lr * batch / base.batch_size
+    epochs = given.get("epochs")
+    if epochs and "warmup_epochs" not in given and base.warmup_epochs and base.epochs:
+        given["warmup_epochs"] = base.warmup_epochs * epochs / base.epochs
     return dataclasses.replace(base, **given)

@@ -9,6 +9,7 @@ come to stand in the function's place.
 from __future__ import annotations
 
 import dataclasses
+import math
 import pkgutil
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,8 @@ def _fitting(name: str, value: Any, annotation: str) -> Any:
     if "float" in kinds:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"{name} must be a number, got {value!r}")
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite, got {value}")
         return float(value)
     if "str" in kinds:
         return str(value)

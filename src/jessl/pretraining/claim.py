@@ -11,6 +11,7 @@ from jessl import files
 from jessl.config import Pretrain
 from jessl.data import Source
 from jessl.runs import Run, is_run
+from jessl.training.processes import collected, not_told
 from jessl.views import Views
 from jessl.views.presets import is_file, save
 
@@ -99,6 +100,23 @@ def same_views(run: Run, views: Views, name: str) -> None:
         raise ValueError(
             f"cannot resume {run.path}: the views by {name} are not those that the run began "
             f"with; go on with --views {run.views}, or start a new run with --init {run.path}"
+        )
+
+
+def same_everywhere(source: Source) -> None:
+    """Refuse processes that do not see the same images and labels: they would train on a mixture.
+
+    Raises:
+        ValueError: on all processes, told by the first.
+    """
+    seen = collected((len(source), source.fingerprint()))
+    if len(set(seen)) > 1:
+        counts = ", ".join(f"{n:,}" for n, _ in seen)
+        raise not_told(
+            ValueError(
+                f"data: the processes do not see the same images or labels in {source.name} "
+                f"(they count {counts}); give all of them the same files"
+            )
         )
 
 

@@ -144,10 +144,6 @@ def build(
         pool=_pool(objective.pool, train, views, config, device),
         observer=probes,
     )
-    if config.compile:
-        one = min(loader.batch_size, config.micro_batch_size or loader.batch_size)
-        like = [torch.zeros(one, 3, v.size, v.size, device=device) for v in views.recipes]
-        notes += trainer.compile(like)
     return Parts(
         config=config,
         source=source,
@@ -161,6 +157,20 @@ def build(
         trainer=trainer,
         notes=tuple(notes),
     )
+
+
+def compiled_notes(parts: Parts) -> list[str]:
+    """Compile the encoders where that was asked for; a line for what cannot be compiled.
+
+    All processes call it together, and all compile or none.
+    """
+    if not parts.config.compile:
+        return []
+    batch = parts.loader.batch_size
+    one = min(batch, parts.config.micro_batch_size or batch)
+    device = parts.trainer.device
+    like = [torch.zeros(one, 3, v.size, v.size, device=device) for v in parts.views.recipes]
+    return parts.trainer.compile(like)
 
 
 def _placed(module: Module, device: torch.device) -> Module:
@@ -191,7 +201,10 @@ def _trainable(views: Views, config: Pretrain, encoder: Encoder, objective: Obje
             raise ValueError(
                 f"start_size: views {config.views} are of several sizes already, {sorted(sides)}"
             )
-        sides.add(config.start_size)
+        assert config.size is not None
+        assert config.epochs is not None
+        first, last, epochs = config.start_size, config.size, config.epochs
+        sides |= {side(k, epochs=epochs, first=first, last=last) for k in range(epochs)}
     was_training = encoder.training
     encoder.eval()
     for px in sorted(sides):

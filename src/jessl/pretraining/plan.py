@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
     Raises:
         ValueError: for values that no training can have, naming them.
     """
-    _check(asked)
+    check(asked)
     one_of("optimizer", asked.optimizer, DEFAULTS)
     options = _with_classes(asked, source)
     size = asked.size or _size_in_file(asked.views) or default_size(source, device)
@@ -48,7 +49,7 @@ def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
             f"training needs at least 2 images; {source.name} has {len(source)}, "
             f"{holdout} of them held out"
         )
-    batch = asked.batch_size or _batch(n_train)
+    batch = asked.batch_size or _batch(n_train, collectives.world())
     if n_train < collectives.world():
         raise ValueError(
             f"{collectives.world()} processes are more than the {n_train} images to train on in "
@@ -64,6 +65,11 @@ def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
         raise ValueError(f"start_size must be in 8..{size} (size), got {asked.start_size}")
     per_epoch = n_train // batch
     epochs = asked.epochs or int(np.clip(_STEPS[device.type] // per_epoch, 1, _MOST_EPOCHS))
+    if asked.warmup_epochs is not None and asked.warmup_epochs >= epochs:
+        raise ValueError(
+            f"warmup_epochs {asked.warmup_epochs:g} must be below the {epochs} epochs of the "
+            "training"
+        )
     base_lr, weight_decay = DEFAULTS[asked.optimizer]
     return dataclasses.replace(
         asked,
@@ -149,12 +155,16 @@ def _encoder(size: int, device: torch.device) -> str:
     return "timm:resnet18" if size <= 96 else "timm:resnet50"
 
 
-def _batch(n_train: int) -> int:
-    """A power of two, 256 at most, that leaves at least four steps an epoch where it can."""
-    return int(np.clip(2 ** int(np.log2(max(2, n_train // 4))), 2, 256))
+def _batch(n_train: int, world: int) -> int:
+    """A power of two, 256 at most, that leaves at least four steps an epoch where it can.
+
+    Of several processes the multiple of their number below it, or one image each.
+    """
+    batch = int(np.clip(2 ** int(np.log2(max(2, n_train // 4))), 2, 256))
+    return max(batch // world, 1) * world
 
 
-def _check(asked: Pretrain) -> None:
+def check(asked: Pretrain) -> None:
     """Refuse numbers out of range."""
     least = {
         "size": 8,
@@ -181,5 +191,9 @@ def _check(asked: Pretrain) -> None:
         if value is not None and not low <= value < 2**63:
             most = "" if value < low else " and finite"
             raise ValueError(f"{name} must be at least {low}{most}, got {value}")
+    for name in ("objective_options", "view_options"):
+        for option, value in getattr(asked, name).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name}: {option} must be finite, got {value}")
     if not 0 <= asked.ema_start <= 1:
         raise ValueError(f"ema_start must be in [0, 1], got {asked.ema_start}")

@@ -15,9 +15,9 @@ from jessl import collectives, files, records
 from jessl.config import Pretrain
 from jessl.data import Source
 from jessl.pretraining import judge, plan
-from jessl.pretraining.claim import claim, out_folder, same_data, same_views
+from jessl.pretraining.claim import claim, out_folder, same_data, same_everywhere, same_views
 from jessl.pretraining.finish import Stopped, draw_views, finish
-from jessl.pretraining.parts import Parts, build, open_data, seconds_per_step
+from jessl.pretraining.parts import Parts, build, compiled_notes, open_data, seconds_per_step
 from jessl.pretraining.progress import Bar
 from jessl.progress import duration, say
 from jessl.records import Record
@@ -55,12 +55,15 @@ def pretrain(
         Stopped: when `stop` said so.
     """
     with joined(config.device) as device, ExitStack() as stack:
-        tell = say if leading() and not quiet else (lambda _: None)
+        led(lambda: plan.check(config))
+        loud = led(lambda: not quiet)
+        tell = say if leading() and loud else (lambda _: None)
         run = Run(led(lambda: out_folder(config)))
         led(lambda: stack.enter_context(files.locked(run.path)))
         config, fresh = led(lambda: claim(run, config, tell))
         stack.enter_context(deterministic(config.deterministic))
-        opened = source if source is not None else alike(lambda: open_data(config))
+        opened = source if source is not None else _opened(config)
+        same_everywhere(opened)
         if not fresh:
             led(lambda: same_data(run, opened))
             if led(run.finished):
@@ -74,18 +77,25 @@ def pretrain(
             facts = _facts(parts)
             led(lambda: run.write_config(config, _with_stem(chosen, parts), facts))
         led(lambda: same_views(run, parts.views, chosen.views))
-        for note in (*opened.notes, *parts.notes):
+        for note in (*opened.notes, *parts.notes, *compiled_notes(parts)):
             tell(f"note: {note}")
         # dropout and its like draw from the global generators: they are ours from here to the end
         with torch.random.fork_rng(devices=_gpus(device)):
             torch.manual_seed(chosen.seed + collectives.rank())
             _resume(run, parts, latest)
-            if not quiet:
+            if loud:
                 _announce(run, parts, tell)
             led(lambda: draw_views(run, parts))
-            _train(run, parts, tell, quiet=quiet or not leading(), stop=stop)
+            _train(run, parts, tell, quiet=not (loud and leading()), stop=stop)
         led(lambda: finish(run, parts, tell, stop))
     return run
+
+
+def _opened(config: Pretrain) -> Source:
+    """The images; what has to be fetched is fetched by the first process alone."""
+    first: list[Source] = []
+    led(lambda: first.append(open_data(config)))
+    return alike(lambda: first[0] if first else open_data(config))
 
 
 def _latest(run: Run, tell: Callable[[str], None]) -> checkpoint.Checkpoint | None:

@@ -13,6 +13,7 @@ layers that couple the images of a batch, value and gradient are those of one la
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -39,7 +40,7 @@ def in_two_passes(
         forward: encoder, teacher and objective.
         views: k tensors [batch, 3, s, s].
         n_global, labels: as an objective's loss takes them.
-        micro_batch: images that go through the encoder with gradient at a time.
+        micro_batch: most images that go through the encoder with gradient at a time.
         precision: context of the forward passes.
         backward: of the loss (a scaler may scale it).
 
@@ -47,7 +48,10 @@ def in_two_passes(
         The terms of the whole batch, and its representations [k, batch, dim], detached.
     """
     device = views[0].device
-    parts = [slice(a, a + micro_batch) for a in range(0, len(views[0]), micro_batch)]
+    count = -(-len(views[0]) // micro_batch)
+    ends = [len(views[0]) * k // count for k in range(count + 1)]
+    # even parts: batch norm in a last part of one image would see nothing but its views
+    parts = [slice(a, b) for a, b in itertools.pairwise(ends)]
     drawn, student, teacher = [], [], []
     with torch.no_grad(), _buffers_kept(forward.encoder), precision():
         for part in parts:

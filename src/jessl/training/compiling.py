@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 
+from jessl import collectives
 from jessl.training.forward import represent
 
 
@@ -19,7 +20,8 @@ def compiled(
     """The module compiled, and None; or itself, and a line that says why not.
 
     It is tried on `views`, forward and backward where it has gradients; the module's buffers and
-    gradients and the random generators are left as they were.
+    gradients and the random generators are left as they were. Of several processes each tries by
+    itself, in evaluation mode: synchronised batch norm would wait for one that failed.
 
     Args:
         module: an encoder, [batch, 3, s, s] to [batch, dim].
@@ -31,6 +33,9 @@ def compiled(
     gpus = [views[0].device] if views[0].device.type == "cuda" else []
     run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module)
     note = None
+    was_training = module.training
+    if collectives.world() > 1:
+        module.eval()
     try:
         with torch.random.fork_rng(devices=gpus):
             with precision(), torch.set_grad_enabled(learns):
@@ -42,6 +47,7 @@ def compiled(
         run, note = module, f"compile: {reason[:200]}; the training goes on without"
         torch.compiler.reset()
     finally:
+        module.train(was_training)
         with torch.no_grad():
             for buffer, before in zip(module.buffers(), kept, strict=True):
                 buffer.copy_(before)

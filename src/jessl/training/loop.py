@@ -93,7 +93,11 @@ def train(
     while loader.epoch < epochs:
         trainer.set_training()
         for batch in loader:
-            log.add(trainer.take_step(batch.views, batch.labels), len(batch.views[0]))
+            try:
+                terms = trainer.take_step(batch.views, batch.labels)
+            except ValueError as error:  # of the objective: all processes have it
+                raise not_told(error) from None
+            log.add(terms, len(batch.views[0]))
             if trainer.step % log_steps == 0:
                 log.flush()
             if trainer.step % len(loader) == 0:

@@ -51,8 +51,12 @@ def joined(device: str) -> Iterator[torch.device]:
         )
     place = pick_device(device)
     if place.type == "cuda":
-        if place.index is None:
-            place = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+        if place.index is not None:
+            raise ValueError(
+                f"device {device} names one GPU for {world} processes; take cuda, and each has "
+                "its own"
+            )
+        place = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(place)
     backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
     distributed.init_process_group(backend, timeout=_PATIENCE)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from jessl import collectives
@@ -117,12 +117,14 @@ class Trainer:
             labels: int64 [batch], -1 where missing; only probes and supervised losses see them.
         """
         self._prepare()
-        if labels is not None:
-            labels = labels.to(self.device, non_blocking=True)
         if self.pool is not None:
-            views = with_pool(views, self.pool)
+            views, labels = with_pool(views, labels, self.pool)
+        # the observer gets those on the CPU: to look at them makes nobody wait
+        wanted = labels if self.objective.uses_labels else None
+        if wanted is not None:
+            wanted = wanted.to(self.device, non_blocking=True)
         short = self.micro_batch is not None and len(views[0]) > self.micro_batch
-        terms = self._in_parts(views, labels) if short else self._at_once(views, labels)
+        terms = self._in_parts(views, wanted) if short else self._at_once(views, wanted)
         self.objective.after_backward()
         self._update()
         if self.teacher is not None:
@@ -161,15 +163,14 @@ class Trainer:
 
     def compile(self, views: list[torch.Tensor]) -> list[str]:
         """Compile encoder and teacher for views like these; a line for what cannot be compiled."""
-        notes = []
-
-        def make(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-            run, note = compiled(module, views, self.autocast)
-            notes.append(note)
-            return run
-
-        self._forward.run_by(make)
-        return [note for note in notes if note is not None]
+        runs, notes = {}, []
+        for module in (self.encoder, self.teacher):
+            if module is not None:
+                runs[id(module)], note = compiled(module, views, self.autocast)
+                notes += [n for n in processes.collected(note) if n is not None]
+        if not notes:
+            self._forward.run_by(lambda module: runs[id(module)])
+        return notes[:1]
 
     def _in_parts(self, views: list[torch.Tensor], labels: torch.Tensor | None) -> Terms:
         assert self.micro_batch is not None
@@ -252,19 +253,31 @@ def _shared(pending: list[Terms]) -> list[Terms]:
     ]
 
 
-def with_pool(views: list[torch.Tensor], pool: torch.Tensor) -> list[torch.Tensor]:
+def with_pool(
+    views: list[torch.Tensor], labels: torch.Tensor | None, pool: torch.Tensor
+) -> tuple[list[torch.Tensor], torch.Tensor | None]:
     """Views whose last len(pool) images of the global batch are the pool's, in every view.
 
-    Image i of process r of W is number i W + r of the global batch.
+    Image i of process r of W is number i W + r of the global batch. The pool is resized to views
+    of other sizes, and has no labels.
     """
     rank, world = collectives.rank(), collectives.world()
     whole = len(views[0]) * world
     if len(pool) > whole - 2:
         raise ValueError(f"a batch of {whole} images leaves no two beside a pool of {len(pool)}")
-    found = [view.clone() for view in views]
-    for k in range(len(pool)):
-        place = whole - len(pool) + k
-        if place % world == rank:
-            for view in found:
-                view[place // world] = pool[k].to(view)
-    return found
+    mine = [k for k in range(len(pool)) if (whole - len(pool) + k) % world == rank]
+    rows = [(whole - len(pool) + k) // world for k in mine]
+    if not mine:
+        return views, labels
+    found = []
+    for view in views:
+        here = pool[mine]
+        if here.shape[-2:] != view.shape[-2:]:
+            here = F.interpolate(here, view.shape[-2:], mode="bilinear", antialias=True)
+        changed = view.clone()
+        changed[rows] = here.to(view)
+        found.append(changed)
+    if labels is not None:
+        labels = labels.clone()
+        labels[rows] = -1
+    return found, labels
