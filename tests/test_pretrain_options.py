@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,6 +41,19 @@ def test_probes_change_nothing_of_the_training(stripes: Path, tmp_path: Path) ->
     without = pretrain(small_config(stripes, tmp_path / "b", online_probes=False), quiet=True)
     assert losses(with_probes) == losses(without)
     assert not any("online" in r.name for r in without.records())
+
+
+def test_labels_that_number_no_classes_get_no_classifier(
+    stripes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = np.load(stripes)
+    np.savez(tmp_path / "years.npz", x=held["x"], y=held["y"] * 1_000_000)
+    pretrain(small_config(tmp_path / "years.npz", tmp_path / "a", **ONE))
+    said = "labels of .*years.npz go up to 1,000,000 for 2 classes; number the classes from 0 on"
+    assert re.search(f"note: no online probes: {said}", capsys.readouterr().err)
+    config = small_config(tmp_path / "years.npz", tmp_path / "b", objective="supervised", **ONE)
+    with pytest.raises(ValueError, match=f"objective supervised: {said}"):
+        pretrain(config, quiet=True)
 
 
 def test_blocks_computed_again_change_nothing(stripes: Path, tmp_path: Path) -> None:
@@ -140,8 +154,6 @@ def test_what_cannot_be_trained_is_one_line(
 ) -> None:
     data = stripes
     if changes.get("data") == "unlabelled":
-        import numpy as np
-
         data = tmp_path / "bare.npy"
         np.save(data, np.load(stripes)["x"])
     changes = {k: v for k, v in changes.items() if k not in ("data", "labels")}

@@ -20,6 +20,7 @@ from jessl.data import Loader, Source, Subset, open_source, split
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
 from jessl.extract import grey_or_rgb, weights_file
 from jessl.objectives import Objective, build_objective
+from jessl.pretraining.plan import oddly_numbered
 from jessl.probes import LayerProbes
 from jessl.training.devices import pick_precision
 from jessl.training.growing import mean_cost, side
@@ -108,7 +109,7 @@ def build(
         encoder.preprocess.mean, encoder.preprocess.std
     )
     _trainable(views, config, encoder, objective)
-    probes = _probes(config, train, encoder, objective)
+    probes = _probes(config, train, encoder, objective, notes)
     encoder = _laid_out(_placed(encoder, device), config)
     objective = _placed(objective, device)
     probes = None if probes is None else _placed(probes, device)
@@ -230,11 +231,14 @@ def _growing(views: Views, config: Pretrain) -> Views | Callable[[int], Views]:
 
 
 def _probes(
-    config: Pretrain, train: Source, encoder: Encoder, objective: Objective
+    config: Pretrain, train: Source, encoder: Encoder, objective: Objective, notes: list[str]
 ) -> LayerProbes | None:
     """Linear probes of every layer, where there are labels of two classes at least."""
     labels = train.labels
     if not config.online_probes or labels is None or len(np.unique(labels[labels >= 0])) < 2:
+        return None
+    if odd := oddly_numbered(train):
+        notes.append(f"no online probes: {odd}")
         return None
     widths = {"backbone": encoder.dim, **objective_widths(objective, encoder.dim)}
     return LayerProbes(widths, int(labels.max()) + 1, seed=config.seed)

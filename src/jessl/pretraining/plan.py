@@ -107,6 +107,8 @@ def _with_classes(asked: Pretrain, source: Source) -> dict[str, int | float | st
             f"objective {asked.objective} learns from labels and {source.name} has none; give "
             "--labels FILE.csv, or take another objective"
         )
+    if odd := oddly_numbered(source):
+        raise ValueError(f"objective {asked.objective}: {odd}")
     options = {"classes": int(labels.max()) + 1, **asked.objective_options}
     if int(options["classes"]) <= int(labels.max()):
         raise ValueError(
@@ -114,6 +116,18 @@ def _with_classes(asked: Pretrain, source: Source) -> dict[str, int | float | st
             f"{int(labels.max())}, got {options['classes']}"
         )
     return options
+
+
+def oddly_numbered(source: Source) -> str | None:
+    """One line where labels are no numbers of classes (years, ids): a classifier would be huge."""
+    assert source.labels is not None
+    count, most = len(np.unique(source.labels[source.labels >= 0])), int(source.labels.max())
+    if most < 10 * count + 1_000:
+        return None
+    return (
+        f"labels of {source.name} go up to {most:,} for {count:,} classes; number the classes "
+        "from 0 on"
+    )
 
 
 def refuse_uneven(chosen: Pretrain) -> None:
