@@ -12,7 +12,7 @@ from PIL import Image
 from jessl.cli import main
 from jessl.data import open_source
 from jessl.pictures import write_grid
-from jessl.pretraining.parts import view_rows
+from jessl.pretraining.grids import view_rows
 from jessl.views import presets
 from jessl.views.captions import caption
 from jessl.views.params import as_params, as_table
