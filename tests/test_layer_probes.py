@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from jessl.probes import LayerProbes
+from jessl.probes.layers import LayerProbes
 
 WIDTHS = {"backbone": 12, "projector.1": 20, "projector": 6}
 

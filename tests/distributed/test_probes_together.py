@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from groups import WORLD, together
 
-from jessl.probes import LayerProbes
+from jessl.probes.layers import LayerProbes
 from jessl.training.syncbn import synchronise
 
 WIDTHS = {"backbone": 12, "projector.1": 20}

@@ -13,7 +13,8 @@ from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
 from jessl.extract import LAYERS, extract
 from jessl.objectives import Objective
-from jessl.probes import LayerProbes, online_probes
+from jessl.probes import online_probes
+from jessl.probes.layers import LayerProbes
 from jessl.records import Record
 from jessl.scores import Spectrum, rankme, score
 

@@ -21,7 +21,7 @@ from jessl.encoders import Encoder, build_encoder, load_weights, seeded
 from jessl.extract import grey_or_rgb, weights_file
 from jessl.objectives import Objective, build_objective
 from jessl.pretraining.plan import oddly_numbered
-from jessl.probes import LayerProbes
+from jessl.probes.layers import LayerProbes
 from jessl.training.devices import pick_precision
 from jessl.training.growing import mean_cost, side
 from jessl.training.optimizers import build_optimizer

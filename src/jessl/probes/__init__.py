@@ -1,9 +1,11 @@
-"""Probes: how well labels can be read off frozen embeddings."""
+"""Probes: how well labels can be read off frozen embeddings.
+
+`layers.LayerProbes` trains beside an encoder and needs torch, which this room does not import.
+"""
 
 from __future__ import annotations
 
 from jessl.probes.kinds import KINDS
-from jessl.probes.layers import LayerProbes as LayerProbes
 from jessl.probes.online import online_probes
 from jessl.probes.result import ProbeResult
 
@@ -11,4 +13,4 @@ from jessl.probes.result import ProbeResult
 # otherwise put the module in the function's place
 from jessl.probes.probe import probe  # isort: skip
 
-__all__ = ["KINDS", "LayerProbes", "ProbeResult", "online_probes", "probe"]
+__all__ = ["KINDS", "ProbeResult", "online_probes", "probe"]
