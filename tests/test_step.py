@@ -133,6 +133,8 @@ def test_what_is_seen_is_of_the_first_view_and_detached() -> None:
     assert all(len(z) == BATCH and not z.requires_grad for z in seen[0].values())
     fresh = _trainer("simsiam").encoder(views[0])
     torch.testing.assert_close(seen[0]["backbone"], fresh)
+    trainer.take_step(_views(1, count=3), torch.arange(BATCH) % 3)
+    assert all(not torch.equal(seen[0][k], seen[1][k]) for k in seen[0])  # no step keeps another's
 
 
 def test_the_pool_takes_the_last_places_of_every_view() -> None:
