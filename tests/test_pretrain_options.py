@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from jessl import Run, embed, pretrain
 from jessl.cli import _parsed
+from jessl.commands.base import stoppable
 from jessl.commands.training import PretrainRun, over_recipe
 from jessl.config import Pretrain
 from jessl.objectives import CONFIGS
@@ -197,3 +199,34 @@ def test_slurm_options_need_slurm() -> None:
     command = PretrainRun(config=Pretrain(data="x"), slurm_options={"nodes": 2})
     with pytest.raises(ValueError, match="with --slurm only"):
         command.run()
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE must be a whole number of at least 1, got 'abc'"),
+        ({"WORLD_SIZE": "2"}, "RANK, MASTER_ADDR, MASTER_PORT is not set"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "5", "MASTER_ADDR": "x", "MASTER_PORT": "1"},
+            "RANK must be in 0..1, got '5'",
+        ),
+    ],
+)
+def test_an_environment_of_no_group_is_one_line(
+    stripes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env: dict, said: str
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        pretrain(small_config(stripes, tmp_path / "run"), quiet=True)
+
+
+def test_signals_that_nohup_ignores_stay_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable() as stop:
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            signal.raise_signal(signal.SIGTERM)
+            assert stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)

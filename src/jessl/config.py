@@ -57,8 +57,8 @@ class Pretrain:
         holdout: images kept out of training for the online judgement; None: a tenth, at most
             2048, and none below 640 images (then the sample is seen in training, and said so).
         evaluate_epochs: epochs between two online judgements; None: ten over the run; 0: never.
-        online_probes: with labels, train linear probes of every layer beside the encoder, which
-            they do not change.
+        online_probes: with labels, linear probes of every layer are trained beside the encoder,
+            which they do not change; --no-online-probes leaves them out.
         checkpoint_epochs: epochs between two checkpoints; None: ten over the run.
         checkpoint_seconds: wall time after which a checkpoint is written inside an epoch as well.
         keep_checkpoints: how many of the latest checkpoints stay on disk; 0: all.

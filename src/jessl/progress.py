@@ -11,7 +11,7 @@ from typing import Self
 
 def first_process() -> bool:
     """Whether this is the process that tells, by the environment that torchrun sets."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def say(text: str) -> None:

@@ -32,7 +32,8 @@ def stoppable() -> Iterator[Callable[[], bool]]:
 
     hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
     for number in (signal.SIGTERM, signal.SIGINT, *hangup):
-        before[number] = signal.signal(number, ask)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, background jobs
+            before[number] = signal.signal(number, ask)
     try:
         yield asked.is_set
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,8 @@ class PretrainRun:
         if self.recipe is not None:
             config = over_recipe(self.recipe, config, self.given)
         if self.slurm:
+            if os.environ.get("WORLD_SIZE", "1") != "1":
+                raise ValueError("slurm: torchrun would submit a job a process; leave it out")
             from jessl.launch import submit
 
             return submit(config, self.slurm_options)

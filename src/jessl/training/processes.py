@@ -39,7 +39,9 @@ def joined(device: str) -> Iterator[torch.device]:
     Raises:
         ValueError: when the environment names several processes but not where they meet.
     """
-    world = os.environ.get("WORLD_SIZE", "1")
+    world = os.environ.get("WORLD_SIZE") or "1"
+    if not world.isdigit() or world == "0":
+        raise ValueError(f"WORLD_SIZE must be a whole number of at least 1, got {world!r}")
     if collectives.world() > 1 or world == "1":  # whoever started a group ends it
         yield pick_device(device)
         return
@@ -49,6 +51,9 @@ def joined(device: str) -> Iterator[torch.device]:
             f"WORLD_SIZE is {world} but {', '.join(missing)} is not set: start several processes "
             "with torchrun"
         )
+    rank = os.environ["RANK"]
+    if not rank.isdigit() or int(rank) >= int(world):
+        raise ValueError(f"RANK must be in 0..{int(world) - 1}, got {rank!r}")
     place = pick_device(device)
     if place.type == "cuda":
         if place.index is not None:
