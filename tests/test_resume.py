@@ -235,6 +235,17 @@ def test_a_run_resumes_with_its_own_settings(
         pretrain(config, quiet=True)
 
 
+def test_a_default_that_is_asked_for_is_no_silence(
+    finished: Run, stripes: Path, tmp_path: Path
+) -> None:
+    config = small_config(stripes, tmp_path / "run", objective="byol", epochs=1)
+    pretrain(config, quiet=True)
+    again = Pretrain(data=str(stripes), out=config.out, resume=True)
+    assert pretrain(again, quiet=True).finished()
+    with pytest.raises(ValueError, match="with objective 'vicreg': the run has 'byol'"):
+        pretrain(again, quiet=True, given=frozenset({"objective"}))
+
+
 def test_other_images_do_not_resume(finished: Run, stripes: Path, tmp_path: Path) -> None:
     moved = json.loads((finished.path / "config.json").read_text())
     other = tmp_path / "run"

@@ -54,7 +54,7 @@ class PretrainRun:
 
         with stoppable() as stop:
             try:
-                run = pretrain(config, stop=stop)
+                run = pretrain(config, stop=stop, given=self.given)
             except Stopped as stopped:
                 raise Interrupted(f"{stopped}; go on with --resume") from None
         if not first_process():

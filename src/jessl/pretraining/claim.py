@@ -21,7 +21,9 @@ _FREE = {"resume", "out", "data", "labels", "workers", "device", "keep_checkpoin
 _FREE |= {"checkpoint_seconds"}
 
 
-def claim(run: Run, config: Pretrain, tell: Callable[[str], None]) -> tuple[Pretrain, bool]:
+def claim(
+    run: Run, config: Pretrain, tell: Callable[[str], None], given: frozenset[str] = frozenset()
+) -> tuple[Pretrain, bool]:
     """The configuration that holds for a folder, and whether it is a new run; under its lock."""
     path = run.path
     if not is_run(path):
@@ -37,7 +39,7 @@ def claim(run: Run, config: Pretrain, tell: Callable[[str], None]) -> tuple[Pret
             f"out {path} holds a run already; add --resume to go on with it, or give another folder"
         )
     stored = run.asked()
-    _refuse_changes(path, stored, config)
+    _refuse_changes(path, stored, config, given)
     # an option left out keeps the stored value: resuming must not prune what was asked to stay
     default = Pretrain(data="")
     changed: dict[str, Any] = {
@@ -75,14 +77,14 @@ def _free_folder(config: Pretrain) -> Path:
     return path
 
 
-def _refuse_changes(path: Path, stored: Pretrain, config: Pretrain) -> None:
+def _refuse_changes(path: Path, stored: Pretrain, config: Pretrain, given: frozenset[str]) -> None:
     """A resumed run keeps its settings: one that is given anew must be what it was."""
     defaults = Pretrain(data=config.data)
     for field in dataclasses.fields(Pretrain):
         now, then = getattr(config, field.name), getattr(stored, field.name)
         if field.name in _FREE or now == then:
             continue
-        if now == getattr(defaults, field.name):
+        if now == getattr(defaults, field.name) and field.name not in given:
             continue
         if field.name == "views" and is_file(config.views):
             continue  # what it holds counts, not where it lies: see same_views

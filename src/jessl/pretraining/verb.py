@@ -34,6 +34,7 @@ def pretrain(
     source: Source | None = None,
     quiet: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    given: frozenset[str] = frozenset(),
 ) -> Run:
     """Pretrain an encoder and judge it without labels.
 
@@ -42,6 +43,8 @@ def pretrain(
         source: the images, when they are open already (config.data then only names them).
         quiet: print nothing.
         stop: asked between two steps; True saves the state and raises Stopped.
+        given: fields of config that were asked for even where they have their default: a resumed
+            run that differs there is refused.
 
     Started by torchrun (or anything that sets its environment), the processes train together: each
     has its share of every batch, the first one writes, judges and tells.
@@ -60,7 +63,7 @@ def pretrain(
         tell = say if leading() and loud else (lambda _: None)
         run = Run(led(lambda: out_folder(config)))
         led(lambda: stack.enter_context(files.locked(run.path)))
-        config, fresh = led(lambda: claim(run, config, tell))
+        config, fresh = led(lambda: claim(run, config, tell, given))
         stack.enter_context(deterministic(config.deterministic))
         opened = source if source is not None else _opened(config)
         same_everywhere(opened)
