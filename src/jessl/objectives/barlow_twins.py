@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
 
 from jessl.objectives.base import (
     Objective,
@@ -92,10 +91,6 @@ class BarlowTwins(Objective):
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the projector."""
-        return self.projector.layers("projector")
 
     def loss(
         self,

@@ -6,13 +6,16 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from jessl.collectives import gather
+
+if TYPE_CHECKING:
+    from jessl.objectives.heads import Head
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Objective(nn.Module, ABC):
         uses_labels: whether `loss` needs labels.
         prevents_collapse: whether the loss itself makes a collapsed representation worse than a
             spread one.
+        projector: the head that `project` runs through.
         least_views: views of an image that `loss` needs.
         pool: the last so many images of the global batch are negatives for all others, and
             nothing else.
@@ -69,6 +73,7 @@ class Objective(nn.Module, ABC):
     prevents_collapse: ClassVar[bool] = True
     least_views: ClassVar[int] = 2
     pool: int = 0
+    projector: Head
 
     @abstractmethod
     def project(self, representations: torch.Tensor) -> torch.Tensor:
@@ -98,7 +103,7 @@ class Objective(nn.Module, ABC):
 
         "projector" is the last of them: its output is what `project` gives.
         """
-        return {}
+        return self.projector.layers("projector")
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """(student head, teacher head) pairs; the second follows the first slowly."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from jessl.objectives.base import Objective, Terms, full_precision, ordered_pairs, same_shape
-from jessl.objectives.heads import apply_to_views, head
+from jessl.objectives.heads import apply_to_views, head, must_end_in
 
 __all__ = ["BYOL", "BYOLConfig", "byol"]
 
@@ -72,17 +72,12 @@ class BYOL(Objective):
         self.projector = head(config.projector, dim, widths, last_bias=True)
         out = self.projector.out
         self.predictor = head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
-        if self.predictor.out != out:
-            raise ValueError(f"predictor of byol must end in {out}, as its projector does")
+        must_end_in(out, self.predictor, "predictor of byol")
         self.teacher_projector = copy.deepcopy(self.projector).requires_grad_(False)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]: the student's projector, before the predictor."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the student's projector."""
-        return self.projector.layers("projector")
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """The projector and its slow copy."""

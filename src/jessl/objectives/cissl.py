@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from jessl.objectives.base import Objective, Terms, full_precision, view_stacks, whole_batch
 from jessl.objectives.contrast import positive_temperature, same_width
@@ -100,10 +99,6 @@ class CISSL(Objective):
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]: the teacher head's outputs, not normalised; RankMe's layer."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the teacher head."""
-        return self.projector.layers("projector")
 
     def loss(
         self,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
 
 from jessl.objectives.base import Objective, Terms, full_precision, same_shape
 from jessl.objectives.contrast import (
@@ -94,10 +93,6 @@ class DCL(Objective):
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]; not normalised."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the projector."""
-        return self.projector.layers("projector")
 
     def loss(
         self,

@@ -23,7 +23,7 @@ from jessl.objectives.base import (
     mean_cross_entropy,
     view_stacks,
 )
-from jessl.objectives.heads import Prototypes, apply_to_views, head
+from jessl.objectives.heads import Prototypes, apply_to_views, head, must_end_in
 
 __all__ = ["DINO", "DINOConfig", "dino"]
 
@@ -144,11 +144,7 @@ class DINO(Objective):
         self.projector = head(config.projector, dim, widths, last_bias=True)
         out = self.projector.out
         self.predictor = head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
-        if self.predictor.out != out:
-            raise ValueError(
-                f"predictor of dino must end in {out}, as its projector does, "
-                f"got {config.predictor!r}"
-            )
+        must_end_in(out, self.predictor, "predictor of dino")
         self.prototypes = Prototypes(out, config.prototypes)
         self.teacher_projector = copy.deepcopy(self.projector).requires_grad_(False)
         self.teacher_prototypes = copy.deepcopy(self.prototypes).requires_grad_(False)
@@ -160,10 +156,6 @@ class DINO(Objective):
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]: the student's bottleneck, not normalised, before prototypes."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the student's projector."""
-        return self.projector.layers("projector")
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Projector and prototypes and their slow copies."""

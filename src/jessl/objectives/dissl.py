@@ -206,10 +206,6 @@ class DISSL(Objective):
         """[n, dim] to [n, bottleneck of the teacher], after batch norm."""
         return self.projector(representations)
 
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the teacher's head up to its bottleneck."""
-        return self.projector.layers("projector")
-
     def logits(
         self, representations: torch.Tensor, n_global: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -73,6 +73,16 @@ def head(
     return Head(layers, out=widths[-1], ends=ends)
 
 
+def must_end_in(out: int, head: Head, what: str) -> None:
+    """Refuse a head that does not end in the width that another one has.
+
+    Raises:
+        ValueError: naming both widths.
+    """
+    if head.out != out:
+        raise ValueError(f"{what} must end in {out}, as its projector does, got {head.out}")
+
+
 def widths_of(spec: str | int) -> list[int]:
     """The widths in "8192-8192-2048", or in the one number of a single layer.
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
 
 from jessl import collectives
 from jessl.objectives.base import Moment, Objective, Terms, enough_views, full_precision
@@ -148,10 +147,6 @@ class LeJEPA(Objective):
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]: where SIGReg wants a standard normal."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the projector."""
-        return self.projector.layers("projector")
 
     def loss(
         self,

@@ -22,7 +22,7 @@ from jessl.objectives.base import (
     same_shape,
     whole_batch,
 )
-from jessl.objectives.heads import apply_to_views, head
+from jessl.objectives.heads import apply_to_views, head, must_end_in
 
 __all__ = ["MoCo", "MoCoConfig", "moco"]
 
@@ -96,20 +96,12 @@ class MoCo(Objective):
         self.projector = head(config.projector, dim, widths, last_norm=True)
         out = self.projector.out
         self.predictor = head(config.predictor, out, f"{2 * dim}-{out}", last_norm=True)
-        if self.predictor.out != out:
-            raise ValueError(
-                f"predictor of moco must end in {out}, as its projector does, "
-                f"got {config.predictor!r}"
-            )
+        must_end_in(out, self.predictor, "predictor of moco")
         self.teacher_projector = copy.deepcopy(self.projector).requires_grad_(False)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]: the student's projector, before the predictor."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the student's projector."""
-        return self.projector.layers("projector")
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """The projector and its slow copy."""

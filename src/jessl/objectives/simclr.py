@@ -12,7 +12,6 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from jessl.objectives.base import Moment, Objective, Terms, full_precision, same_shape
 from jessl.objectives.contrast import (
@@ -146,10 +145,6 @@ class SimCLR(Objective):
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]; not normalised."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the projector."""
-        return self.projector.layers("projector")
 
     def begin_step(self, moment: Moment) -> None:
         """Each step has its own negatives."""

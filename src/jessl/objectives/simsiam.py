@@ -10,10 +10,9 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from jessl.objectives.base import Objective, Terms, full_precision, ordered_pairs, same_shape
-from jessl.objectives.heads import apply_apart, apply_to_views, head
+from jessl.objectives.heads import apply_apart, apply_to_views, head, must_end_in
 
 __all__ = ["SimSiam", "SimSiamConfig", "negative_cosine"]
 
@@ -75,19 +74,11 @@ class SimSiam(Objective):
         out = self.projector.out
         widths = f"{max(1, out // 4)}-{out}"
         self.predictor = head(config.predictor, out, widths, last_bias=True)
-        if self.predictor.out != out:
-            raise ValueError(
-                f"predictor of simsiam must end in {out}, as its projector does, "
-                f"got {config.predictor!r}"
-            )
+        must_end_in(out, self.predictor, "predictor of simsiam")
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]: the projector, before the predictor."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the projector."""
-        return self.projector.layers("projector")
 
     def loss(
         self,

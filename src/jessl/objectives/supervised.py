@@ -120,10 +120,6 @@ class Supervised(Objective):
         """[n, dim] to [n, out]: what the classifier sees."""
         return self.projector(representations)
 
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the projector."""
-        return self.projector.layers("projector")
-
     def loss(
         self,
         student: torch.Tensor,

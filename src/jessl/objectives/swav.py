@@ -12,7 +12,6 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from jessl import collectives
 from jessl.objectives.base import (
@@ -25,7 +24,7 @@ from jessl.objectives.base import (
     same_shape,
     whole_batch,
 )
-from jessl.objectives.heads import Prototypes, apply_apart, apply_to_views, head
+from jessl.objectives.heads import Prototypes, apply_apart, apply_to_views, head, must_end_in
 
 __all__ = ["SwAV", "SwAVConfig", "swav"]
 
@@ -164,11 +163,7 @@ class SwAV(Objective):
         self.projector = head(config.projector, dim, widths, last_bias=True)
         out = self.projector.out
         self.predictor = head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
-        if self.predictor.out != out:
-            raise ValueError(
-                f"predictor of swav must end in {out}, as its projector does, "
-                f"got {config.predictor!r}"
-            )
+        must_end_in(out, self.predictor, "predictor of swav")
         self.prototypes = Prototypes(out, config.prototypes)
         self.queue: torch.Tensor
         self.queued: torch.Tensor
@@ -181,10 +176,6 @@ class SwAV(Objective):
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out], not normalised, before prototypes."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the projector."""
-        return self.projector.layers("projector")
 
     def begin_step(self, moment: Moment) -> None:
         """Set whether the prototypes are frozen and whether codes see the queue."""

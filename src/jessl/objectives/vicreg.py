@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from jessl.objectives.base import (
     Objective,
@@ -113,10 +112,6 @@ class VICReg(Objective):
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]."""
         return self.projector(representations)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers of the projector."""
-        return self.projector.layers("projector")
 
     def loss(
         self,
