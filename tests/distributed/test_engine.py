@@ -214,7 +214,9 @@ def test_unlike_data_are_refused_by_all(stripes: Path, tmp_path: Path) -> None:
         "source = open_source(f'{sys.argv[1]}/{rank}.npz')\n"
         "config = Pretrain(data='x', out=sys.argv[1] + '/run', epochs=1)\n"
         "try:\n    pretrain(config, source=source, quiet=rank == '0')\n"
-        "except ValueError as error:\n    print(rank, error.told, error, flush=True)\n"
+        # one write a line: pieces of two processes' lines could mix
+        "except ValueError as error:\n"
+        "    sys.stdout.write(f'{rank} {error.told} {error}\\n')\n    sys.stdout.flush()\n"
     )
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [sys.executable, *launcher, str(script), str(tmp_path)]

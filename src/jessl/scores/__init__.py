@@ -7,7 +7,8 @@ from jessl.scores.spectrum import Spectrum
 
 # last and eager: the files bear the functions' names, and a later import of a file would
 # otherwise put the module in the function's place
+from jessl.scores.registry import SCORES, SPECTRAL  # isort: skip
 from jessl.scores.rankme import rankme  # isort: skip
-from jessl.scores.score import SCORES, score  # isort: skip
+from jessl.scores.score import score  # isort: skip
 
-__all__ = ["SCORES", "ScoreResult", "Spectrum", "rankme", "score"]
+__all__ = ["SCORES", "SPECTRAL", "ScoreResult", "Spectrum", "rankme", "score"]

@@ -1,14 +1,18 @@
-"""Participation ratio of the covariance eigenvalues (Gao et al., bioRxiv 214262, 2017)."""
+"""Participation ratio of the covariance eigenvalues (Gao et al., bioRxiv 214262, 2017).
+
+Higher: variance in more directions. Squares weigh the largest eigenvalues most, so it sees the
+few leading directions and is blind to a tail that RankMe counts. Noise dimensions raise it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.spectral import SpectralScore
+from jessl.scores.kinds import SpectralScore
 
 
-def participation_ratio_of(eigenvalues: NDArray[np.float64]) -> float:
+def participation_ratio_of(eigenvalues: NDArray[np.float64], n: int, d: int) -> float:
     """(sum_k l_k)^2 / sum_k l_k^2, l the eigenvalues of the centred covariance; 1 .. k, or 0.0."""
     top = float(eigenvalues[0])
     if top == 0:
@@ -19,8 +23,8 @@ def participation_ratio_of(eigenvalues: NDArray[np.float64]) -> float:
 
 SCORE = SpectralScore(
     of=participation_ratio_of,
-    cap=float,
-    center=True,
+    rows="centred",
+    cap=lambda k, d: float(k),
     higher_is_better=True,
-    params={"center": True, "source": "Gao et al. 2017"},
+    source="Gao et al. 2017",
 )

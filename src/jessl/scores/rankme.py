@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.spectral import SpectralScore
+from jessl.scores.kinds import SpectralScore
 
 EPS = 1e-7
 
@@ -33,17 +33,13 @@ def rankme(z: Any, *, eps: float = EPS, center: bool = False) -> float:
     Raises:
         ValueError: for NaN or infinite rows (counted), another shape, or a negative eps.
     """
-    # spectrum.py imports this file
-    from jessl.scores.rowgram import RowGram
+    # held.py and spectrum.py import this file
+    from jessl.scores.held import HeldRows
     from jessl.scores.rows import as_rows
-    from jessl.scores.spectrum import Spectrum
 
     rows = as_rows(z)
-    n, d = rows.shape
-    if n < d:
-        held = rows.cpu().numpy() if hasattr(rows, "cpu") else rows
-        return rankme_of(RowGram(held).eigenvalues(center=center), eps=eps)
-    return Spectrum(d).update(rows).rankme(eps=eps, center=center)
+    spectra = HeldRows(rows, np.zeros(len(rows), np.int64), 0).spectra()
+    return rankme_of(spectra.centred if center else spectra.raw, eps=eps)
 
 
 def rankme_of(eigenvalues: NDArray[np.float64], *, eps: float = EPS) -> float:
@@ -64,11 +60,15 @@ def cap(k: int) -> float:
     return float(np.exp(-(1 + k * EPS) * np.log(1 / k + EPS)))
 
 
+def _of(eigenvalues: NDArray[np.float64], n: int, d: int, *, eps: float = EPS) -> float:
+    return rankme_of(eigenvalues, eps=eps)
+
+
 SCORE = SpectralScore(
-    of=rankme_of,
-    cap=cap,
-    center=False,
+    of=_of,
+    cap=lambda k, d: cap(k),
     higher_is_better=True,
     entropy_of_singular_values=True,
-    params={"eps": EPS, "center": False, "source": "Garrido et al. 2023"},
+    options={"eps": EPS},
+    source="Garrido et al. 2023",
 )

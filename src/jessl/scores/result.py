@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,17 +12,18 @@ class ScoreResult:
     """One label-free score of one [n, d] matrix; `float(result)` is `.value`.
 
     Attributes:
-        value: the score as published, of the n rows at hand.
+        value: the score as published, of the n rows at hand; NaN where it is not defined.
         sd: standard deviation over samples of n rows, by the block jackknife: of `debiased`, or
             of `value` where no correction is known; None without a jackknife. It does not cover
             the spread between trainings, which is usually larger.
         debiased: estimate of the score of infinitely many rows; None where no correction is known.
         low, high: 95 % interval around `debiased` (or `value`), Student's t with one degree of
             freedom less than there are blocks; None without a jackknife.
-        n, d: rows and features.
+        n, d: rows (images, for a score of views) and features.
         higher_is_better: the direction; None where a value in between is best.
-        params: the conventions (eps, centring, ...), the blocks used and the seed.
+        params: the conventions (eps, ...), the blocks used, the seed and the source.
         warnings: what makes the number doubtful, one sentence each.
+        curve: (rows, value) of a quarter, half and all of the rows; empty unless asked for.
     """
 
     value: float
@@ -34,10 +36,22 @@ class ScoreResult:
     higher_is_better: bool | None
     params: dict[str, Any]
     warnings: tuple[str, ...]
+    curve: tuple[tuple[int, float], ...] = ()
 
     def __float__(self) -> float:
         return self.value
 
     def as_json(self) -> dict[str, Any]:
-        """All fields as values that JSON holds."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+        """All fields as values that JSON holds; None for what is not finite."""
+        held = asdict(self)
+        numbers = ("value", "sd", "debiased", "low", "high")
+        return {
+            **held,
+            **{k: _or_none(held[k]) for k in numbers},
+            "warnings": list(self.warnings),
+            "curve": [[rows, _or_none(value)] for rows, value in self.curve],
+        }
+
+
+def _or_none(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jessl.embeddings import Embeddings
-from jessl.names import one_of
-from jessl.scores import debias, effective_rank, participation_ratio, stable_rank
-from jessl.scores.rankme import SCORE as RANKME
+from jessl.hashing import splitmix64
+from jessl.scores.judged import of_rows, of_spectrum
+from jessl.scores.kinds import RowScore
+from jessl.scores.registry import OF_VIEWS, Asked, asked
 from jessl.scores.result import ScoreResult
-from jessl.scores.rowgram import RowGram
-from jessl.scores.rows import as_ids, as_rows
-from jessl.scores.spectral import SpectralScore
-from jessl.scores.spectrum import CONSTANT, Spectrum
+from jessl.scores.rows import as_ids, as_rows, on_cuda
+from jessl.scores.views import Views, as_views, has_views
 
-SCORES: dict[str, SpectralScore] = {
-    "rankme": RANKME,
-    "effective_rank": effective_rank.SCORE,
-    "stable_rank": stable_rank.SCORE,
-    "participation_ratio": participation_ratio.SCORE,
-}
-NEAR_CAP = 0.95
-# a spread of fewer blocks is mostly chance: no sd is better than one that looks certain
-LEAST_BLOCKS = 5
-# coverage and bias at d = 48, covariance eigenvalues 1/k, 300 draws: .99 and +.12 % at 2 d,
-# .96 and +.05 % at 4 d; below 2 d nothing was measured
-FEWEST_ROWS_OVER_D = 2
+# blocks of the jackknife by the number of features: a deletion costs d^3
+BLOCKS = ((2048, 20), (4096, 10))
+FEWEST_BLOCKS = 6
 
 
 def score(
@@ -37,125 +27,118 @@ def score(
     names: str | Iterable[str] = ("rankme",),
     *,
     views: Any = None,
-    jackknife: int = 20,
+    jackknife: int | None = None,
     ids: Any = None,
     seed: int = 0,
+    converge: bool = False,
+    on_block: Callable[[int, int], None] | None = None,
 ) -> dict[str, ScoreResult]:
     """Label-free scores of one matrix of features, from one pass over the rows.
 
     Args:
-        z: [n, d] array, tensor or Embeddings, all finite.
-        names: of rankme, effective_rank, stable_rank, participation_ratio.
-        views: further views of the same images; none of these scores uses them, so they are
-            refused.
-        jackknife: blocks of the jackknife, at least 2, or 0 for none. Each costs one more
-            spectrum (d = 2048: about half a second on two cores).
+        z: [n, d] array, tensor or Embeddings, all finite; None where only scores of views are
+            asked for.
+        names: scores, "NAME" or with options "NAME:OPTION=VALUE"; `jessl.scores.SCORES` has them.
+        views: what scores of views (lidar, alignment) judge: [views, n, d], a list of [n, d], or
+            Embeddings in which rows of one id are views of one image. None: z, where it is such
+            Embeddings.
+        jackknife: blocks, at least 2, or 0 for no spread. None: 20 for d up to 2,048, 10 up to
+            4,096, 6 beyond; the interval is as much wider. A deletion costs one more spectrum
+            (d = 2048: about half a second of a core; they run on all cores).
         ids: [n] whole numbers that name the rows; None: those of the Embeddings, else the row
             numbers. They decide, with the seed, which rows form a block: the result does not
             depend on the order of the rows.
-        seed: of the blocks.
+        seed: of the blocks, and of the rows that costly scores choose.
+        converge: fill `.curve` with the values of a quarter, half and all of the rows.
+        on_block: told (spectra done, spectra in all).
 
     Returns:
-        {name: ScoreResult}, in the order of `names`.
+        {name: ScoreResult}, in the order of `names`, by the names as asked for. Memory beside z:
+        24 min(n, d)^2 bytes a core, and up to 1 GiB for the blocks; scores of unit rows
+        (matrix_entropy, self_cluster) a copy of z.
 
     Raises:
         ValueError: for unknown names (with the nearest), NaN or infinite rows (counted), and
             arguments out of range.
     """
-    asked = [names] if isinstance(names, str) else list(names)
-    chosen = {name: SCORES[one_of("score", name, SCORES)] for name in asked}
-    if views is not None:
-        raise ValueError(f"views: none of the scores {', '.join(chosen)} uses views; leave it out")
-    if jackknife < 0 or jackknife == 1:
-        raise ValueError(f"jackknife: needs 0 or at least 2 blocks, got {jackknife}")
-    if ids is None and isinstance(z, Embeddings):
-        ids = z.ids
-    rows = as_rows(z)
-    n, d = rows.shape
-    names_of_rows = np.arange(n) if ids is None else as_ids(ids, n)
-    state: Spectrum | RowGram
-    if n < d:
-        held = rows.cpu().numpy() if hasattr(rows, "cpu") else rows
-        state = RowGram(held, blocks=jackknife, ids=names_of_rows, seed=seed)
-    else:
-        state = Spectrum(d, blocks=jackknife, seed=seed).update(rows, names_of_rows)
-    spectra, deleted = _spectra(state, {s.center for s in chosen.values()}, jackknife)
-    doubts = _doubts(state, n, d, jackknife, len(deleted))
-    return {
-        name: _result(
-            one, spectra[one.center], [left[one.center] for left in deleted], n, d, seed, doubts
+    wanted = {n: asked(n) for n in ([names] if isinstance(names, str) else list(names))}
+    of_views = [a for a in wanted.values() if isinstance(a.score, RowScore) and a.score.views]
+    if views is not None and not of_views:
+        raise ValueError(
+            f"views: none of the scores {', '.join(wanted)} uses views ({', '.join(OF_VIEWS)} do)"
         )
-        for name, one in chosen.items()
-    }
-
-
-def _spectra(
-    state: Spectrum | RowGram, centrings: set[bool], blocks: int
-) -> tuple[dict[bool, NDArray[Any]], list[dict[bool, NDArray[Any]]]]:
-    """The spectrum of all rows and, where enough blocks hold rows, those without each of them."""
-    used = [b for b in range(blocks) if state.counts[b]]
-    if len(used) < min(blocks, LEAST_BLOCKS):
-        used = []
-    whole = {center: state.eigenvalues(center=center) for center in centrings}
-    deleted = [
-        {center: state.eigenvalues(center=center, without=b) for center in centrings} for b in used
-    ]
-    return whole, deleted
-
-
-def _doubts(state: Spectrum | RowGram, n: int, d: int, asked: int, used: int) -> list[str]:
-    doubts = []
-    raw, centred = state.scatter()
-    if raw == 0:
-        doubts.append("all features are zero: the rank is 0")
-    elif centred <= CONSTANT * raw and n > 1:
-        doubts.append("the features are constant: every row is the same")
-    if n < 4 * d:
-        doubts.append(f"n = {n} rows are fewer than 4 d = {4 * d}: the value depends strongly on n")
-    if asked and used < asked:
-        what = f"{used} blocks were used" if used else "there is no sd and no interval"
-        doubts.append(f"only {used} of {asked} jackknife blocks can be left out: {what}")
-    return doubts
-
-
-def _result(
-    one: SpectralScore,
-    whole: NDArray[Any],
-    deleted: list[NDArray[Any]],
-    n: int,
-    d: int,
-    seed: int,
-    doubts: list[str],
-) -> ScoreResult:
-    value = one.of(whole)
-    warnings = list(doubts)
-    if value >= NEAR_CAP * one.cap(len(whole)) and len(whole) > 1:
-        warnings.append(
-            f"{value:.6g} is near the largest possible value {one.cap(len(whole)):.6g} "
-            f"(min(n, d) = {len(whole)}): differences between runs mean little"
-        )
-    sd = debiased = low = high = None
-    blocks = len(deleted)
-    if blocks:
-        estimate, sd = debias.jackknife(value, np.array([one.of(left) for left in deleted]))
-        if one.entropy_of_singular_values and n >= FEWEST_ROWS_OVER_D * d and value > 0:
-            shrink = np.exp(-debias.correction(d / n, blocks))
-            debiased, sd = float(estimate * shrink), float(sd * shrink)
-        elif n < FEWEST_ROWS_OVER_D * d:
-            warnings.append(
-                f"n is below {FEWEST_ROWS_OVER_D} d: not corrected, and the interval around the "
-                "value leaves its bias out"
+    if views is None and of_views:
+        if not has_views(z):
+            raise ValueError(
+                f"{of_views[0].text}: needs several views of each image: `views`, or Embeddings in "
+                "which rows of one id are views of one image"
             )
-        low, high = debias.interval(value if debiased is None else debiased, sd, blocks)
-    return ScoreResult(
-        value=value,
-        sd=sd,
-        debiased=debiased,
-        low=low,
-        high=high,
-        n=n,
-        d=d,
-        higher_is_better=one.higher_is_better,
-        params={**one.params, "jackknife": blocks, "seed": seed},
-        warnings=tuple(warnings),
-    )
+        views = z
+    if jackknife is not None and (jackknife < 0 or jackknife == 1):
+        raise ValueError(f"jackknife: needs 0 or at least 2 blocks, got {jackknife}")
+    found: dict[str, ScoreResult] = {}
+    if views is not None:
+        if z is not None and ids is None and not isinstance(z, Embeddings):
+            ids = np.arange(len(z))
+        seen = as_views(views, None if isinstance(views, Embeddings) else ids)
+        found |= _judged(of_views, seen, jackknife, seed, converge, None)
+    rest = [a for a in wanted.values() if a not in of_views]
+    if rest:
+        if z is None:
+            raise ValueError(f"z: {rest[0].text} needs rows [n, d], got None")
+        if ids is None and isinstance(z, Embeddings):
+            ids = z.ids
+        rows = as_rows(z)
+        names_of_rows = np.arange(len(rows)) if ids is None else as_ids(ids, len(rows))
+        found |= _judged(rest, Views(rows, names_of_rows), jackknife, seed, converge, on_block)
+    return {name: found[name] for name in wanted}
+
+
+def blocks_for(d: int) -> int:
+    """Jackknife blocks for d features where nothing else is asked for."""
+    return next((blocks for most, blocks in BLOCKS if d <= most), FEWEST_BLOCKS)
+
+
+def _judged(
+    wanted: list[Asked],
+    held: Views,
+    jackknife: int | None,
+    seed: int,
+    converge: bool,
+    on_block: Callable[[int, int], None] | None,
+) -> dict[str, ScoreResult]:
+    """Results of scores that take the same rows: all of views, or none."""
+    blocks = blocks_for(held.z.shape[-1]) if jackknife is None else jackknife
+    found = {
+        **of_spectrum(
+            [a for a in wanted if not isinstance(a.score, RowScore)], *held, blocks, seed, on_block
+        ),
+    }
+    for one in wanted:
+        if isinstance(one.score, RowScore):
+            found[one.text] = of_rows(
+                one, *_shuffled(held, seed, one.score.most_rows), blocks, seed
+            )
+    if converge:
+        n = len(held.ids)
+        curves: dict[str, list[tuple[int, float]]] = {a.text: [] for a in wanted}
+        for part in sorted({max(1, n // 4), max(1, n // 2)} - {n}):
+            few = _judged(wanted, _shuffled(held, seed, part), 0, seed, False, None)
+            for text, result in few.items():
+                curves[text].append((part, result.value))
+        for text, result in found.items():
+            curve = (*curves[text], (n, result.value))
+            found[text] = dataclasses.replace(result, curve=curve)
+    return found
+
+
+def _shuffled(held: Views, seed: int, most: int | None) -> Views:
+    """The rows in an order that depends on their ids and the seed only; at most so many."""
+    shift = splitmix64(np.array([(seed + 1) & (2**64 - 1)], np.uint64))
+    key = splitmix64(splitmix64(held.ids.astype(np.uint64)) + shift)
+    order = np.lexsort((held.ids, key))[:most]
+    if on_cuda(held.z):
+        import torch
+
+        return Views(held.z[torch.from_numpy(order).to(held.z.device)], held.ids[order])
+    return Views(held.z[..., order, :], held.ids[order])

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.memory import refuse_more_than_there_is
 from jessl.scores.rankme import rankme_of
-from jessl.scores.rows import as_ids, as_rows, block_of, on_cuda
+from jessl.scores.rows import as_ids, as_rows, block_of
+from jessl.scores.sums import Spectra, Sums
 
-# centred variance below this share of the mean square is rounding of float32 features
-CONSTANT = 1e-13
+FORMAT = "jessl.spectrum"
 
 
 class Spectrum:
     """float64 sums over rows: Gram matrix, sum and count, for each jackknife block.
 
-    Rows arrive in any order, chunks and processes; two states add up. Memory: 8 d^2 bytes for
-    each block (d = 2048: 32 MiB; with 20 blocks 640 MiB). The Gram matrix is float64 because a
-    float32 one makes RankMe up to 3 % wrong.
+    Rows arrive in any order, chunks and processes; two states add up. The Gram matrix is float64
+    because a float32 one makes RankMe up to 3 % wrong. Memory: `nbytes`, 8 d^2 bytes for each
+    block and for the whole (d = 2048: 32 MiB; with 20 blocks 672 MiB), compared with what is
+    free before it is taken.
 
     Args:
         d: features of a row.
@@ -27,7 +30,7 @@ class Spectrum:
         seed: of that hash.
 
     Raises:
-        ValueError: for d below 1, or for blocks below 0 or equal to 1.
+        ValueError: for d below 1, blocks below 0 or equal to 1, or more memory than there is.
     """
 
     def __init__(self, d: int, *, blocks: int = 0, seed: int = 0) -> None:
@@ -36,22 +39,25 @@ class Spectrum:
         if blocks < 0 or blocks == 1:
             raise ValueError(f"blocks: needs 0 or at least 2, got {blocks}")
         self.d, self.blocks, self.seed = d, blocks, seed
-        parts = max(blocks, 1)
-        # only the lower triangles are kept up to date: all that dsyrk writes and eigvalsh reads
-        self._gram = np.zeros((parts, d, d))
-        self._sum = np.zeros((parts, d))
-        self._count = np.zeros(parts, np.int64)
-        self._whole: NDArray[np.float64] | None = None
+        what = f"Spectrum of {d} features" + (f" in {blocks} blocks" if blocks else "")
+        refuse_more_than_there_is(self.nbytes, what)
+        self._sums = [Sums.empty(d) for _ in range(max(blocks, 1))]
+        self._whole: Sums | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the state takes."""
+        return 8 * self.d**2 * (self.blocks + 1)
 
     @property
     def n(self) -> int:
         """Rows seen so far."""
-        return int(self._count.sum())
+        return sum(s.count for s in self._sums)
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """Rows of each block, int64 [blocks] ([1] without blocks)."""
-        return self._count.copy()
+        return np.array([s.count for s in self._sums], np.int64)
 
     def update(self, z: Any, ids: Any = None) -> Spectrum:
         """Add the rows of `z` and return the state. Large chunks are cheapest: a call costs at
@@ -60,7 +66,8 @@ class Spectrum:
         Args:
             z: [n, d] array, tensor or Embeddings.
             ids: [n] whole numbers that name the rows; None: the running row numbers (those of
-                the Embeddings where z is one).
+                the Embeddings where z is one). Processes that share the rows of one data set
+                must give them.
 
         Raises:
             ValueError: for another d, and for NaN or infinities (counted).
@@ -74,11 +81,11 @@ class Spectrum:
         names = np.arange(self.n, self.n + n) if ids is None else as_ids(ids, n)
         self._whole = None
         if not self.blocks:
-            self._add(0, rows, np.arange(n))
+            self._sums[0].add(rows)
             return self
         which = block_of(names, self.blocks, self.seed)
-        for block in range(self.blocks):
-            self._add(block, rows, np.flatnonzero(which == block))
+        for block in np.unique(which):
+            self._sums[block].add(rows, np.flatnonzero(which == block))
         return self
 
     def merge(self, other: Spectrum) -> Spectrum:
@@ -91,17 +98,18 @@ class Spectrum:
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise ValueError(f"other: needs {name} = {mine}, got {theirs}")
-        self._gram += other._gram
-        self._sum += other._sum
-        self._count += other._count
+        self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
         self._whole = None
         return self
 
     def all_reduce(self) -> Spectrum:
         """Replace the state of every process by the sum over all processes and return it.
 
-        To be called once, after the last update, by every process; d, blocks and seed must be
-        the same everywhere. The identity where torch.distributed is not initialised.
+        To be called once, after the last update, by every process, those without rows too. The
+        identity where torch.distributed is not initialised.
+
+        Raises:
+            ValueError: on every process, when d, blocks or seed differ between them.
         """
         import torch
         from torch import distributed
@@ -109,12 +117,73 @@ class Spectrum:
         if not (distributed.is_available() and distributed.is_initialized()):
             return self
         device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-        for mine in (self._gram, self._sum, self._count):
-            tensor = torch.from_numpy(mine).to(device)
-            distributed.all_reduce(tensor)
-            mine[...] = tensor.cpu().numpy()
+        mine = torch.tensor([self.d, self.blocks, self.seed], device=device)
+        others = [torch.empty_like(mine) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(others, mine)
+        if any(not torch.equal(mine, other) for other in others):
+            shapes = [tuple(other.tolist()) for other in others]
+            raise ValueError(f"Spectrum: processes differ in (d, blocks, seed): {shapes}")
+        for sums in self._sums:
+            count = np.array([sums.count])
+            for array in (sums.gram, sums.total, count):
+                tensor = torch.from_numpy(array).to(device)
+                distributed.all_reduce(tensor)
+                array[...] = tensor.cpu().numpy()
+            sums.count = int(count[0])
         self._whole = None
         return self
+
+    def save(self, path: str | Path) -> Path:
+        """Write the state as one safetensors file, whole or not at all; returns its path."""
+        from safetensors.numpy import save_file
+
+        from jessl.files import whole_file
+
+        arrays = {
+            "gram": np.stack([s.gram for s in self._sums]),
+            "total": np.stack([s.total for s in self._sums]),
+            "count": self.counts,
+        }
+        head = {"format": FORMAT, "blocks": str(self.blocks), "seed": str(self.seed)}
+        with whole_file(path) as part:
+            save_file(arrays, part, metadata=head)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Spectrum:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: naming the file, when it is missing, truncated or something else.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"no file {path}")
+        try:
+            with safe_open(path, framework="numpy") as held:
+                head = held.metadata() or {}
+                if head.get("format") != FORMAT:
+                    raise ValueError("not a saved Spectrum")
+                gram, total, count = (held.get_tensor(k) for k in ("gram", "total", "count"))
+            state = cls(gram.shape[-1], blocks=int(head["blocks"]), seed=int(head["seed"]))
+            parts = max(state.blocks, 1)
+            fits = gram.shape == (parts, state.d, state.d) and gram.dtype == np.float64
+            if not fits or total.shape != (parts, state.d) or count.shape != (parts,):
+                raise ValueError(f"shapes {gram.shape}, {total.shape}, {count.shape} do not fit")
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+        state._sums = [Sums(g, t, int(c)) for g, t, c in zip(gram, total, count, strict=True)]
+        return state
+
+    def spectra(self, without: int | None = None) -> Spectra:
+        """Both spectra from one reduction: `.raw` and `.centred`, each as `eigenvalues` gives.
+
+        Raises:
+            ValueError: when there are no rows, or when squares overflow float64.
+        """
+        return self._of(without).spectra()
 
     def eigenvalues(
         self, *, center: bool = False, without: int | None = None
@@ -133,75 +202,24 @@ class Spectrum:
         Raises:
             ValueError: when there are no rows, or when squares overflow float64.
         """
-        gram, total, count = self._parts(without)
-        raw, centred = _scatter(gram, total, count)
-        if center:
-            if centred <= CONSTANT * raw:
-                return np.zeros(min(count, self.d))
-            gram = gram - np.outer(total, total / count)
-        return largest(np.linalg.eigvalsh(gram), min(count, self.d))
+        found = self.spectra(without)
+        return found.centred if center else found.raw
 
     def scatter(self) -> tuple[float, float]:
         """Sum of squares of all entries: of the rows, and of the rows minus their mean."""
-        return _scatter(*self._parts(None))
+        return self._of(None).scatter()
 
     def rankme(self, *, eps: float = 1e-7, center: bool = False) -> float:
         """RankMe of the rows seen so far; see `jessl.rankme`."""
         return rankme_of(self.eigenvalues(center=center), eps=eps)
 
-    def _parts(self, without: int | None) -> tuple[NDArray[Any], NDArray[Any], int]:
+    def _of(self, without: int | None) -> Sums:
         if self._whole is None:
-            self._whole = self._gram.sum(axis=0) if self.blocks else self._gram[0]
-        gram, total, count = self._whole, self._sum.sum(axis=0), self.n
-        if without is not None:
-            if not 0 <= without < self.blocks:
-                raise ValueError(f"without: allowed are 0 .. {self.blocks - 1}, got {without}")
-            gram = gram - self._gram[without]
-            total = total - self._sum[without]
-            count -= int(self._count[without])
-        if count < 1:
-            raise ValueError("Spectrum: no rows yet")
-        return gram, total, count
-
-    def _add(self, block: int, rows: Any, index: NDArray[np.int64]) -> None:
-        step = max(1, 2**22 // self.d)
-        add = self._add_on_cuda if on_cuda(rows) else self._add_on_cpu
-        for start in range(0, len(index), step):
-            add(block, rows, index[start : start + step])
-        self._count[block] += len(index)
-
-    def _add_on_cpu(self, block: int, rows: NDArray[Any], index: NDArray[np.int64]) -> None:
-        from scipy.linalg.blas import dsyrk
-
-        run = index[-1] - index[0] + 1 == len(index)
-        chunk = rows[index[0] : index[-1] + 1] if run else rows[index]
-        chunk = np.ascontiguousarray(chunk, np.float64)
-        # the transposed views are in BLAS's own order: dsyrk adds in place and copies nothing
-        dsyrk(1.0, chunk.T, beta=1.0, c=self._gram[block].T, lower=0, overwrite_c=1)
-        self._sum[block] += chunk.sum(axis=0)
-
-    def _add_on_cuda(self, block: int, rows: Any, index: NDArray[np.int64]) -> None:
-        import torch
-
-        chunk = rows[torch.from_numpy(index).to(rows.device)].double()
-        self._gram[block] += (chunk.T @ chunk).cpu().numpy()
-        self._sum[block] += chunk.sum(dim=0).cpu().numpy()
-
-
-def largest(ascending: NDArray[Any], k: int) -> NDArray[np.float64]:
-    """The k largest of ascending eigenvalues, largest first, clamped at 0."""
-    return np.maximum(ascending[::-1][:k], 0.0)
-
-
-def _scatter(
-    gram: NDArray[np.float64], total: NDArray[np.float64], count: int
-) -> tuple[float, float]:
-    raw = finite(float(np.trace(gram)))
-    return raw, max(0.0, raw - float(total @ total) / count)
-
-
-def finite(trace: float) -> float:
-    """`trace`, or a ValueError when squares overflowed."""
-    if not np.isfinite(trace):
-        raise ValueError("z: values so large that their squares overflow float64; rescale them")
-    return trace
+            self._whole = self._sums[0]
+            for sums in self._sums[1:]:
+                self._whole = self._whole + sums
+        if without is None:
+            return self._whole
+        if not 0 <= without < self.blocks:
+            raise ValueError(f"without: allowed are 0 .. {self.blocks - 1}, got {without}")
+        return self._whole - self._sums[without]

@@ -1,0 +1,35 @@
+"""How much memory there is to take, so that too much is refused before it is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def refuse_more_than_there_is(wanted: int, what: str) -> None:
+    """Compare with what the system says is free; where it does not say (not Linux), go on.
+
+    Args:
+        wanted: bytes.
+        what: who wants them and what would want less, for the error.
+
+    Raises:
+        ValueError: naming both sizes.
+    """
+    free = _available()
+    if free is not None and wanted > free:
+        raise ValueError(f"{what}: needs {_gib(wanted)} of memory, {_gib(free)} is available")
+
+
+def _available() -> int | None:
+    """Bytes that can be had without swapping, None where the system does not say."""
+    told = Path("/proc/meminfo")
+    if not told.exists():
+        return None
+    for line in told.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB"

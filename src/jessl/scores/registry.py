@@ -1,0 +1,73 @@
+"""Which scores there are, and a score as asked for: its name with its options."""
+
+from __future__ import annotations
+
+import math
+import pkgutil
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jessl.names import one_of, unknown
+from jessl.scores.kinds import RowScore, Score, SpectralScore
+
+# files of this folder that are no scores but what scores are made and judged with
+_FRAME = {
+    *("debias", "held", "judged", "kinds", "lapack", "registry", "result", "rows", "score"),
+    *("spectrum", "sums", "views"),
+}
+
+# name -> what its file declares
+SCORES: dict[str, Score] = {
+    file.name: import_module(f"jessl.scores.{file.name}").SCORE
+    for file in pkgutil.iter_modules([str(Path(__file__).parent)])
+    if file.name not in _FRAME
+}
+# the paper's first
+SCORES = {"rankme": SCORES.pop("rankme"), **SCORES}
+
+SPECTRAL = tuple(name for name, s in SCORES.items() if isinstance(s, SpectralScore))
+OF_VIEWS = tuple(name for name, s in SCORES.items() if isinstance(s, RowScore) and s.views)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A score with its options: text as asked, what it is, every option with its value."""
+
+    text: str
+    score: Score
+    options: dict[str, Any]
+
+
+def asked(text: str) -> Asked:
+    """Read "NAME" or "NAME:OPTION=VALUE:OPTION=VALUE".
+
+    Raises:
+        ValueError: for an unknown name or option (with the nearest), or a value of another kind.
+    """
+    name, *given = text.split(":")
+    score = SCORES[one_of("score", name, SCORES)]
+    options = dict(score.options)
+    for part in given:
+        option, sign, value = part.partition("=")
+        if option not in options:
+            raise ValueError(unknown(f"option of {name}", option, options))
+        if not sign:
+            raise ValueError(f"{text}: an option is written {option}=VALUE")
+        options[option] = _as(type(options[option]), value, f"{name}:{option}")
+    return Asked(text, score, options)
+
+
+def _as(kind: type, value: str, what: str) -> Any:
+    """`value` as the kind that the option's default has."""
+    if kind is bool:
+        return {"true": True, "false": False}[one_of(what, value.lower(), ("true", "false"))]
+    try:
+        number = kind(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        article = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{what} must be {article}, got {value!r}")
+    return number
