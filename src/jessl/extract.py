@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from jessl import runs
 from jessl.data import Loader, Source, UnreadableImage, open_source
 from jessl.data.sources import evenly
 from jessl.embeddings import Embeddings
-from jessl.encoders import Encoder, build_encoder, load_weights, seeded
+from jessl.encoders import Encoder, Preprocess, build_encoder, load_weights, seeded
 from jessl.names import one_of
 from jessl.objectives import Objective, build_objective
 from jessl.training import checkpoint
 from jessl.training.devices import pick_device
-from jessl.views import central_view
+from jessl.views import Views, central_view
+from jessl.views.presets import is_file, preset
 
 LAYERS = ("backbone", "projector")
 # images of which one has to be readable for the number of channels to be known beforehand
@@ -42,9 +44,11 @@ def embed(
     device: str = "auto",
     workers: int | None = None,
     seed: int = 0,
+    views: str | Path | Views | None = None,
+    n_views: int | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Embeddings | dict[str, Embeddings]:
-    """Representations of images: evaluation mode, one central view, float32.
+    """Representations of images: evaluation mode, one central view (or random ones), float32.
 
     Args:
         encoder: an Encoder, a run (or its folder), or a name that `build_encoder` knows, whose
@@ -59,7 +63,11 @@ def embed(
         labels: CSV file with columns path,label.
         device: "auto" (for an Encoder: where it is), "cpu", "cuda" or "cuda:N".
         workers: threads that decode.
-        seed: of random weights.
+        seed: of random weights, and of random views.
+        views: a preset ("simclr"), a file or Views: n_views random views of each image instead of
+            the central one, each a row of its own with the image's id; what LiDAR and alignment
+            judge. The size is the encoder's; of a preset with local crops the global ones.
+        n_views: how many, at least 2; None: 10. Where the preset has unlike views they take turns.
         on_batch: told (images done, images in all).
 
     Returns:
@@ -73,6 +81,8 @@ def embed(
     layers = list(dict.fromkeys(layers))
     if not layers:
         raise ValueError(f"layers must name at least one of {', '.join(LAYERS)}")
+    if views is None and n_views is not None:
+        raise ValueError("n_views counts random views; say which by views, such as simclr")
     opened = grey_or_rgb(open_source(source, labels=labels))
     net, objective, provenance = open_encoder(encoder, init=init, stem=stem, size=size, seed=seed)
     if objective is None and any(layer in LAYERS[1:] for layer in layers):
@@ -90,12 +100,32 @@ def embed(
         batch_size=batch_size,
         workers=workers,
         meta=provenance,
+        views=None
+        if views is None
+        else repeated(views, 10 if n_views is None else n_views, net.preprocess),
+        seed=seed,
         on_batch=on_batch,
     )
     if out is not None:
         for layer, embeddings in found.items():
             embeddings.save(Path(out) if len(found) == 1 else Path(out) / layer)
     return found if len(found) > 1 else found[layers[0]]
+
+
+def repeated(views: str | Path | Views, n_views: int, preprocess: Preprocess) -> Views:
+    """n_views global views in turn, as large and normalised as the encoder wants them.
+
+    Raises:
+        ValueError: for fewer than 2 views or an unknown preset.
+    """
+    if n_views < 2:
+        raise ValueError(f"n_views must be at least 2, got {n_views}")
+    if not isinstance(views, Views):
+        views = preset(str(views), None if is_file(str(views)) else preprocess.size)
+    views = views.resized(preprocess.size).normalised(preprocess.mean, preprocess.std)
+    whole = views.recipes[: views.n_global]
+    turns = (whole[k % len(whole)] for k in range(n_views))
+    return replace(views, recipes=tuple(replace(v, apart_from=None) for v in turns), n_global=None)
 
 
 def grey_or_rgb(source: Source) -> Source:
@@ -215,14 +245,25 @@ def extract(
     batch_size: int = 256,
     workers: int | None = None,
     meta: dict[str, Any] | None = None,
+    views: Views | None = None,
+    seed: int = 0,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> dict[str, Embeddings]:
-    """Embeddings of all readable images at each layer; modes of the modules are put back."""
+    """Embeddings of all readable images at each layer; modes of the modules are put back.
+
+    Of the central view, or a row for each of `views` (drawn from `seed`).
+    """
     device = next(encoder.parameters()).device
     p = encoder.preprocess
-    view = central_view(p.size, p.mean, p.std, p.crop_share)
     loader = Loader(
-        source, view, batch_size, shuffle=False, workers=workers, unreadable="drop", device=device
+        source,
+        central_view(p.size, p.mean, p.std, p.crop_share) if views is None else views,
+        batch_size,
+        seed=seed,
+        shuffle=False,
+        workers=workers,
+        unreadable="drop",
+        device=device,
     )
     modules: list[nn.Module] = [encoder] if objective is None else [encoder, objective.to(device)]
     were_training = [m.training for m in modules]
@@ -236,15 +277,16 @@ def extract(
     taps = [] if objective is None else _tapped(objective, layers, found)
     try:
         for batch in loader:
-            with _full_precision(device):
-                found["backbone"] = h = encoder(batch.views[0]).float()
-            if objective is not None and taps:
-                objective.project(h)
-            for layer in layers:
-                rows[layer].append(found[layer].float().cpu().numpy())
-            ids.append(batch.ids.numpy())
-            if batch.labels is not None:
-                labels.append(batch.labels.numpy())
+            for seen in batch.views:
+                with _full_precision(device):
+                    found["backbone"] = h = encoder(seen).float()
+                if objective is not None and taps:
+                    objective.project(h)
+                for layer in layers:
+                    rows[layer].append(found[layer].float().cpu().numpy())
+                ids.append(batch.ids.numpy())
+                if batch.labels is not None:
+                    labels.append(batch.labels.numpy())
             done += len(batch.ids)
             if on_batch is not None:
                 on_batch(done, len(source))
@@ -263,6 +305,7 @@ def extract(
         "classes": list(source.classes) if source.classes is not None else None,
         "preprocess": {"size": p.size, "mean": p.mean, "std": p.std, "crop_share": p.crop_share},
         "unreadable": loader.skipped,
+        **({} if views is None else {"views": views.as_dict(), "views_seed": seed}),
     }
     return {
         layer: Embeddings(

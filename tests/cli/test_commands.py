@@ -101,8 +101,8 @@ def test_the_story_by_commands(
     code, out, _ = _said(capsys, "score", f"{emb}/backbone", f"{emb}/projector", "--json")
     assert code == 0
     scores = json.loads(out)
-    assert scores[f"{emb}/projector"]["rankme"]["d"] == 16
-    assert 1 < scores[f"{emb}/projector"]["rankme"]["value"] <= 16.01
+    assert scores["embeddings"][f"{emb}/projector"]["rankme"]["d"] == 16
+    assert 1 < scores["embeddings"][f"{emb}/projector"]["rankme"]["value"] <= 16.01
     both = ["--train", f"{emb}/backbone", "--test", f"{emb}/backbone"]
     code, out, _ = _said(capsys, "probe", *both, "--shots", "3", "5", "--json")
     assert code == 0

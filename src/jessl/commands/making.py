@@ -150,7 +150,7 @@ class ViewsPicture:
 
 @dataclass(kw_only=True)
 class Embed:
-    """Images to representations: evaluation mode, one central view, float32.
+    """Images to representations: evaluation mode, one central view or random ones, float32.
 
     Attributes:
         encoder: a run folder, smallconv[:WIDTH], timm:NAME or torchvision:NAME.
@@ -163,9 +163,12 @@ class Embed:
         labels: CSV file with columns path,label.
         x_key: name of the images in an .npz file.
         y_key: name of the labels in an .npz file.
+        views: preset or file of random views to embed instead of the central one, for scores of
+            views (lidar, alignment).
+        n_views: how many of each image; None: 10.
         batch_size: images at a time.
         workers: threads that decode; None: the cores that this process may use, at most 16.
-        seed: of random weights.
+        seed: of random weights and views.
         device: auto, cpu, cuda or cuda:N.
         json: print the answer as JSON on standard output.
     """
@@ -180,6 +183,8 @@ class Embed:
     labels: str | None = None
     x_key: str | None = None
     y_key: str | None = None
+    views: str | None = None
+    n_views: int | None = None
     batch_size: int = 256
     workers: int | None = None
     seed: int = 0
@@ -210,6 +215,8 @@ class Embed:
                 device=self.device,
                 workers=self.workers,
                 seed=self.seed,
+                views=self.views,
+                n_views=self.n_views,
                 on_batch=count.update,
             )
         each = found if isinstance(found, dict) else {self.layers[0]: found}
@@ -220,7 +227,8 @@ class Embed:
     def show(self, answer: dict[str, Any]) -> None:
         """Shapes, and what could not be read."""
         for layer, (n, d) in answer["layers"].items():
-            print(f"{answer['out']}: {layer}, {n:,} images, {d} features")
+            what = "images" if self.views is None else "views of images"
+            print(f"{answer['out']}: {layer}, {n:,} {what}, {d} features")
         _tell_unreadable(answer["unreadable"])
 
 

@@ -24,8 +24,8 @@ def alpha_req_of(
     Args:
         eigenvalues: l, of the centred covariance (their scale does not matter).
         first, last: the eigenvalues that are fitted, counted from 1, both included; those beyond
-            the last one, or no more than rounding of the largest, are left out. The defaults are the authors' 10 .. 99
-            counted from 0.
+            the last one, or no more than rounding of the largest, are left out. The defaults are
+            the authors' 10 .. 99 counted from 0.
 
     Returns:
         alpha, or NaN with fewer than three eigenvalues in the range.

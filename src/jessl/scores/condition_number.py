@@ -28,6 +28,7 @@ def condition_number_of(eigenvalues: NDArray[np.float64], n: int, d: int) -> flo
 
 SCORE = SpectralScore(
     of=condition_number_of,
+    smooth=False,
     higher_is_better=False,
     source="Tsitsulin et al. 2023",
 )

@@ -73,15 +73,17 @@ def of_spectrum(
         spectrum = whole[one.rows]
         value = one.of(spectrum, n, d, **a.options)
         cap = one.cap(len(spectrum), d) if one.cap is not None else math.inf
-        if value >= NEAR_CAP * cap and len(spectrum) > 1:
+        if NEAR_CAP * cap <= value < math.inf and len(spectrum) > 1:
             warnings.append(
                 f"{value:.6g} is near the largest possible value {cap:.6g} "
                 f"(min(n, d) = {len(spectrum)}): differences between runs mean little"
             )
-        counts = [n - int((block == b).sum()) for b in used]
+        counts = [n - int((block == b).sum()) for b in used] if one.smooth else []
         left = np.array(
-            [one.of(s[one.rows], m, d, **a.options) for s, m in zip(deleted, counts, strict=True)]
+            [one.of(s[one.rows], m, d, **a.options) for s, m in zip(deleted, counts, strict=False)]
         )
+        if used and not one.smooth:
+            warnings.append("a count or an extreme has no jackknife: there is no spread")
         found[a.text] = _result(a, value, left, n, d, seed, warnings)
     return found
 

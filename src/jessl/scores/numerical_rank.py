@@ -33,6 +33,7 @@ def numerical_rank_of(
 SCORE = SpectralScore(
     of=numerical_rank_of,
     cap=lambda k, d: float(k),
+    smooth=False,
     higher_is_better=True,
     options={"eps": 1e-7},
     source="Garrido et al. 2023, section 3.1",

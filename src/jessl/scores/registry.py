@@ -14,7 +14,18 @@ from jessl.scores.kinds import RowScore, Score, SpectralScore
 
 # files of this folder that are no scores but what scores are made and judged with
 _FRAME = {
-    *("debias", "held", "judged", "kinds", "lapack", "registry", "result", "rows", "score"),
+    *(
+        "compare",
+        "debias",
+        "held",
+        "judged",
+        "kinds",
+        "lapack",
+        "registry",
+        "result",
+        "rows",
+        "score",
+    ),
     *("spectrum", "sums", "views"),
 }
 
