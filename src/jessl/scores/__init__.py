@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jessl.scores.held import spectra_of
 from jessl.scores.result import ScoreResult
 from jessl.scores.spectrum import Spectrum
 
@@ -11,4 +12,4 @@ from jessl.scores.registry import SCORES, SPECTRAL  # isort: skip
 from jessl.scores.rankme import rankme  # isort: skip
 from jessl.scores.score import score  # isort: skip
 
-__all__ = ["SCORES", "SPECTRAL", "ScoreResult", "Spectrum", "rankme", "score"]
+__all__ = ["SCORES", "SPECTRAL", "ScoreResult", "Spectrum", "rankme", "score", "spectra_of"]

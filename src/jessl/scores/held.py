@@ -7,11 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.rows import on_cuda
+from jessl.scores.rows import as_rows, on_cuda
 from jessl.scores.sums import Spectra, Sums, finite, spectra_of_products
 
 # the Gram matrices of all blocks are kept up to this size; beyond, each is made again when wanted
 _KEPT = 2**30
+
+
+def spectra_of(z: Any) -> Spectra:
+    """Both spectra of [n, d] rows: `.raw` and `.centred`, [min(n, d)] each, largest first.
+
+    Args:
+        z: array, tensor or Embeddings; with n < d no [d, d] matrix is made.
+
+    Raises:
+        ValueError: for NaN or infinite rows (counted) or another shape.
+    """
+    rows = as_rows(z)
+    return HeldRows(rows, np.zeros(len(rows), np.int64), 0).spectra()
 
 
 class HeldRows:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from jessl.scores.kinds import RowScore, SpectralScore
 from jessl.scores.registry import Asked
 from jessl.scores.result import ScoreResult
 from jessl.scores.rows import block_of, on_cuda
-from jessl.scores.sums import CONSTANT
+from jessl.scores.sums import CONSTANT, Spectra
 
 NEAR_CAP = 0.95
 # a spread of fewer blocks is mostly chance: no sd is better than one that looks certain
@@ -32,6 +32,16 @@ MOSTLY_MEAN = 0.5
 _Spectra = dict[str, NDArray[np.float64]]
 
 
+class State(Protocol):
+    """Sums of rows: a Spectrum or HeldRows."""
+
+    def spectra(self, without: int | None = None) -> Spectra:
+        """Of all rows, or of those outside of a block."""
+
+    def scatter(self) -> tuple[float, float]:
+        """Sum of squares: of the rows, and of the centred rows."""
+
+
 def of_spectrum(
     wanted: list[Asked],
     rows: Any,
@@ -41,31 +51,57 @@ def of_spectrum(
     on_block: Callable[[int, int], None] | None,
 ) -> dict[str, ScoreResult]:
     """Results of spectral scores of rows [n, d]."""
-    scores = [(a, a.score) for a in wanted if isinstance(a.score, SpectralScore)]
-    if not scores:
-        return {}
     n, d = rows.shape
     block = block_of(ids, blocks, seed) if blocks else np.zeros(n, np.int64)
-    kinds = {one.rows for _, one in scores}
-    states: dict[str, HeldRows] = {}
+    kinds = {a.score.rows for a in wanted if isinstance(a.score, SpectralScore)}
+    states: dict[str, State] = {}
     if kinds & {"raw", "centred"}:
         states["as they are"] = HeldRows(rows, block, blocks)
     if "unit" in kinds:
         states["unit"] = HeldRows(_unit(rows), block, blocks)
-    used = _used(block, blocks)
+    return of_states(wanted, states, np.bincount(block, minlength=blocks), d, seed, on_block)
+
+
+def of_states(
+    wanted: list[Asked],
+    states: Mapping[str, State],
+    counts: NDArray[np.int64],
+    d: int,
+    seed: int,
+    on_block: Callable[[int, int], None] | None,
+) -> dict[str, ScoreResult]:
+    """Results of spectral scores.
+
+    Args:
+        wanted: the scores.
+        states: sums of the rows "as they are", and of "unit" rows where a score wants them.
+        counts: rows of each block; of one for no jackknife.
+        d: features.
+        seed: of the blocks.
+        on_block: told (spectra done, spectra in all).
+    """
+    if not wanted:
+        return {}
+    n = int(counts.sum())
+    blocks = len(counts) if len(counts) > 1 else 0
+    used = _used(counts)
     whole, deleted = _spectra(states, used, on_block)
     doubts = _doubts(n, d, blocks, len(used))
+    mean_share = 0.0
     if "as they are" in states:
         raw, centred = states["as they are"].scatter()
-        mean_share = 1 - centred / raw if raw else 0.0
         if raw == 0:
             doubts.append("all features are zero: the rank is 0")
         elif centred <= CONSTANT * raw and n > 1:
             doubts.append("the features are constant: every row is the same")
+        elif n > 1:
+            mean_share = 1 - centred / raw
     found = {}
-    for a, one in scores:
+    for a in wanted:
+        one = a.score
+        assert isinstance(one, SpectralScore)
         warnings = list(doubts)
-        if one.rows == "raw" and 1 > mean_share > MOSTLY_MEAN and n > 1:
+        if one.rows == "raw" and mean_share > MOSTLY_MEAN:
             warnings.append(
                 f"{mean_share:.0%} of the rows' squared length is a mean that they share: it "
                 "lowers a score of rows that are not centred"
@@ -78,13 +114,13 @@ def of_spectrum(
                 f"{value:.6g} is near the largest possible value {cap:.6g} "
                 f"(min(n, d) = {len(spectrum)}): differences between runs mean little"
             )
-        counts = [n - int((block == b).sum()) for b in used] if one.smooth else []
-        left = np.array(
-            [one.of(s[one.rows], m, d, **a.options) for s, m in zip(deleted, counts, strict=False)]
-        )
-        if used and not one.smooth:
+        left = []
+        if one.smooth:
+            for b, spectra in zip(used, deleted, strict=True):
+                left.append(one.of(spectra[one.rows], n - int(counts[b]), d, **a.options))
+        elif used:
             warnings.append("a count or an extreme has no jackknife: there is no spread")
-        found[a.text] = _result(a, value, left, n, d, seed, warnings)
+        found[a.text] = _result(a, value, np.array(left), n, d, seed, warnings)
     return found
 
 
@@ -94,7 +130,7 @@ def of_rows(one: Asked, z: Any, ids: NDArray[np.int64], blocks: int, seed: int) 
     z = z.cpu().numpy() if on_cuda(z) else z
     n, d = z.shape[-2:]
     block = block_of(ids, blocks, seed) if blocks else None
-    used = _used(block, blocks) if block is not None else []
+    used = [] if block is None else _used(np.bincount(block, minlength=blocks))
     measured = one.score.of(z, block if used else None, **one.options)
     left = np.array([]) if measured.deleted is None else measured.deleted
     warnings = [*_doubts(n, None, blocks, len(used)), *measured.warnings]
@@ -104,14 +140,14 @@ def of_rows(one: Asked, z: Any, ids: NDArray[np.int64], blocks: int, seed: int) 
     return found
 
 
-def _used(block: NDArray[np.int64], blocks: int) -> list[int]:
+def _used(counts: NDArray[np.int64]) -> list[int]:
     """Blocks that hold rows, where they are enough and leave rows when one of them is left out."""
-    used = np.unique(block).tolist()
-    return used if blocks and len(used) >= min(blocks, LEAST_BLOCKS) and len(used) > 1 else []
+    used = np.flatnonzero(counts).tolist()
+    return used if len(used) >= max(2, min(len(counts), LEAST_BLOCKS)) else []
 
 
 def _spectra(
-    states: dict[str, HeldRows], used: list[int], on_block: Callable[[int, int], None] | None
+    states: Mapping[str, State], used: list[int], on_block: Callable[[int, int], None] | None
 ) -> tuple[_Spectra, list[_Spectra]]:
     """The spectra of all rows, and those without each block that is used; on all cores."""
 

@@ -24,7 +24,7 @@ class SpectralScore:
             each divided by its norm ("unit"; rows of zeros stay).
         cap: (k, d) -> the largest value that k eigenvalues can give; None where there is none.
         higher_is_better: the direction; None where a value in between is best.
-        smooth: whether leaving rows out tells of its spread; a count or an extreme has no jackknife.
+        smooth: whether leaving rows out tells of its spread, as for no count and no extreme.
         entropy_of_singular_values: whether the Marchenko-Pastur correction of debias.py holds.
         options: names and defaults of what `of` can be told.
         source: paper or code that defines it.

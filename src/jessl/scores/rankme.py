@@ -33,12 +33,9 @@ def rankme(z: Any, *, eps: float = EPS, center: bool = False) -> float:
     Raises:
         ValueError: for NaN or infinite rows (counted), another shape, or a negative eps.
     """
-    # held.py and spectrum.py import this file
-    from jessl.scores.held import HeldRows
-    from jessl.scores.rows import as_rows
+    from jessl.scores.held import spectra_of
 
-    rows = as_rows(z)
-    spectra = HeldRows(rows, np.zeros(len(rows), np.int64), 0).spectra()
+    spectra = spectra_of(z)
     return rankme_of(spectra.centred if center else spectra.raw, eps=eps)
 
 

@@ -109,11 +109,8 @@ def _judged(
 ) -> dict[str, ScoreResult]:
     """Results of scores that take the same rows: all of views, or none."""
     blocks = blocks_for(held.z.shape[-1]) if jackknife is None else jackknife
-    found = {
-        **of_spectrum(
-            [a for a in wanted if not isinstance(a.score, RowScore)], *held, blocks, seed, on_block
-        ),
-    }
+    spectral = [a for a in wanted if not isinstance(a.score, RowScore)]
+    found = of_spectrum(spectral, *held, blocks, seed, on_block) if spectral else {}
     for one in wanted:
         if isinstance(one.score, RowScore):
             found[one.text] = of_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from jessl.memory import refuse_more_than_there_is
 from jessl.scores.rankme import rankme_of
+from jessl.scores.result import ScoreResult
 from jessl.scores.rows import as_ids, as_rows, block_of
 from jessl.scores.sums import Spectra, Sums
 
@@ -212,6 +214,34 @@ class Spectrum:
     def rankme(self, *, eps: float = 1e-7, center: bool = False) -> float:
         """RankMe of the rows seen so far; see `jessl.rankme`."""
         return rankme_of(self.eigenvalues(center=center), eps=eps)
+
+    def score(
+        self,
+        names: str | Iterable[str] = ("rankme",),
+        *,
+        on_block: Callable[[int, int], None] | None = None,
+    ) -> dict[str, ScoreResult]:
+        """Scores of the rows seen so far, with the spread where there are blocks.
+
+        Args:
+            names: as for `jessl.score`, those that the spectrum of the rows as they are or centred
+                determines (of unit rows: update a Spectrum with unit rows).
+            on_block: told (spectra done, spectra in all).
+
+        Raises:
+            ValueError: for other scores, and when there are no rows.
+        """
+        from jessl.scores.judged import of_states
+        from jessl.scores.kinds import SpectralScore
+        from jessl.scores.registry import asked
+
+        wanted = [asked(n) for n in ([names] if isinstance(names, str) else names)]
+        for a in wanted:
+            if not isinstance(a.score, SpectralScore) or a.score.rows == "unit":
+                raise ValueError(f"{a.text}: needs the rows themselves; call jessl.score")
+        self._of(None).scatter()  # refuses when there are no rows
+        state = {"as they are": self}
+        return of_states(wanted, state, self.counts, self.d, self.seed, on_block)
 
     def _of(self, without: int | None) -> Sums:
         if self._whole is None:
