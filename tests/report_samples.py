@@ -158,7 +158,6 @@ def write_run(
         extra: dict[str, Any] = {"n": N, "d": D, "debiased": value * 1.006, "warnings": []}
         extra["params"] = {
             "eps": 1e-7,
-            "center": False,
             "source": "Garrido et al. 2023",
             "jackknife": 20,
             "seed": 0,
@@ -183,6 +182,7 @@ def write_run(
                 extra=extra,
                 **end,
             ),
+            *(other_score(folder.name, name, layer, value, extra, end) for name in OTHER_SCORES),
         ]
     if labels:
         accuracy = ACCURACIES[method][place] + noise.gauss(0, 0.003)
@@ -322,6 +322,10 @@ def _training(
             "rankme/projector": 9 + (rank - 9) * (1 - math.exp(-4 * done)) + noise.gauss(0, 0.4),
             "rankme/backbone": 6 + 14 * (1 - math.exp(-3 * done)),
         }
+        for layer in ("projector", "backbone"):
+            told |= {
+                f"{k}/{layer}": told[f"rankme/{layer}"] * OTHER_SCORES[k] for k in OTHER_SCORES
+            }
         # the runs of a study are probed after the choice only
         if labels and split == HELD_OUT:
             told |= {
@@ -349,3 +353,36 @@ if __name__ == "__main__":
     write_study(target / "study")
     write_run(target / "run", merged=False)
     picture(target / "run" / "views.png", 10, 4)
+
+
+# the scores beside RankMe, as shares of it
+OTHER_SCORES = {
+    "effective_rank": 0.999,
+    "alpha_req": 0.05,
+    "nesum": 0.3,
+    "stable_rank": 0.1,
+    "participation_ratio": 0.5,
+}
+
+
+def other_score(
+    run: str, name: str, layer: str, rank: float, extra: dict[str, Any], end: dict[str, Any]
+) -> Record:
+    """A score beside RankMe at the end of a training."""
+    value = rank * OTHER_SCORES[name]
+    params = {k: extra["params"][k] for k in ("source", "jackknife", "seed")}
+    if name == "alpha_req":
+        params |= {"first": 11, "last": 100}
+    told = {**extra, "params": params}
+    if name != "effective_rank":
+        told["debiased"] = None
+    return Record(
+        run=run,
+        name=f"{name}/{layer}",
+        value=value,
+        sd=0.1,
+        low=value - 0.2,
+        high=value + 0.2,
+        extra=told,
+        **end,
+    )

@@ -111,7 +111,11 @@ def test_what_is_doubtful():
             "same number of views of each image",
         ),
         (
-            lambda: score(None, "lidar", views=[Embeddings(np.eye(4)), Embeddings(np.eye(5)[:4, :4], ids=[1, 2, 3, 4])]),
+            lambda: score(
+                None,
+                "lidar",
+                views=[Embeddings(np.eye(4)), Embeddings(np.eye(4), ids=[1, 2, 3, 4])],
+            ),
             "different images",
         ),
         (lambda: score(None, "lidar:delta=0", views=np.ones((2, 4, 4))), "delta above 0"),

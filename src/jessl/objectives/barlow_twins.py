@@ -81,6 +81,8 @@ class BarlowTwins(Objective):
     With k views the mean over unordered pairs of views of which one at least is global.
     """
 
+    raises_rank = True
+
     def __init__(self, config: BarlowTwinsConfig, dim: int) -> None:
         super().__init__()
         if config.lambd < 0:

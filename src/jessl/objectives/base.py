@@ -62,6 +62,8 @@ class Objective(nn.Module, ABC):
         uses_labels: whether `loss` needs labels.
         prevents_collapse: whether the loss itself makes a collapsed representation worse than a
             spread one.
+        raises_rank: whether the loss by itself drives the covariance of the projector's outputs
+            towards full rank, so that RankMe there follows the weights of the loss.
         projector: the head that `project` runs through.
         least_views: views of an image that `loss` needs.
         pool: the last so many images of the global batch are negatives for all others, and
@@ -71,6 +73,7 @@ class Objective(nn.Module, ABC):
     uses_teacher: ClassVar[bool] = False
     uses_labels: ClassVar[bool] = False
     prevents_collapse: ClassVar[bool] = True
+    raises_rank: ClassVar[bool] = False
     least_views: ClassVar[int] = 2
     pool: int = 0
     projector: Head

@@ -122,6 +122,7 @@ class LeJEPA(Objective):
     The directions are drawn from (seed, step), the same on all processes and after a restart.
     """
 
+    raises_rank = True
     directions: torch.Tensor
 
     def __init__(self, config: LeJEPAConfig, dim: int) -> None:

@@ -101,6 +101,8 @@ class VICReg(Objective):
     With k views the mean over unordered pairs of views of which one at least is global.
     """
 
+    raises_rank = True
+
     def __init__(self, config: VICRegConfig, dim: int) -> None:
         super().__init__()
         for name in ("inv", "var", "cov"):

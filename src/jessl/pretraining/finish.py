@@ -48,7 +48,7 @@ def finish(run: Run, parts: Parts, tell: Callable[[str], None], stop: Callable[[
         )
     _draw_neighbours(run, found["backbone"], images)
     judged = judge.final(
-        found, run=run.name, step=parts.trainer.step, seconds=parts.trainer.seconds
+        found, parts.objective, run=run.name, step=parts.trainer.step, seconds=parts.trainer.seconds
     )
     if skipped:
         judged.insert(

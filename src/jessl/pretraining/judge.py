@@ -8,7 +8,8 @@ import math
 import numpy as np
 import torch
 
-from jessl.data import Source
+from jessl import collectives
+from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
 from jessl.extract import LAYERS, extract
@@ -16,10 +17,21 @@ from jessl.objectives import Objective
 from jessl.probes import online_probes
 from jessl.probes.layers import LayerProbes
 from jessl.records import Record
-from jessl.scores import Spectrum, rankme, score
+from jessl.scores import Spectrum, score, spectra_of
+from jessl.training.processes import alike, collected, led
 
 # images that RankMe is taken on: the paper's number (section 3.2)
 MOST_IMAGES = 25_600
+# scores that the spectrum of one pass gives for nothing; the paper's first
+SCORES = (
+    "rankme",
+    "effective_rank",
+    "alpha_req",
+    "nesum",
+    "stable_rank",
+    "participation_ratio",
+)
+_RANKS = ("rankme", "effective_rank")
 
 
 def online(
@@ -30,74 +42,152 @@ def online(
     workers: int | None,
     probes: LayerProbes | None = None,
 ) -> dict[str, float]:
-    """RankMe at both layers, and with labels the accuracy of quick probes, of a fixed sample.
+    """Scores of the spectrum at both layers, and with labels quick probes, of a fixed sample.
 
-    Probes are fitted on half of the sample's labelled images and tested on the other half; those
-    that were trained beside the encoder (`probes`, one a layer) are tested on all of them.
+    All processes call it: each has a share of the images, and only sums of their rows travel (for
+    probes the rows themselves). Probes are fitted on half of the sample's labelled images and
+    tested on the other half; those that were trained beside the encoder (`probes`, one a layer)
+    are tested on all of them.
+
+    Returns:
+        {"rankme/projector": ..., ...}, the same on all processes; NaN where a feature is not
+        finite: a diverging run is told, not stopped, here.
     """
     layers = LAYERS if probes is None else ("backbone", *objective.layers())
-    found = extract(encoder, objective, sample, layers=layers, workers=workers)
-    numbers = {f"rankme/{layer}": _rankme_or_nan(found[layer]) for layer in LAYERS}
-    if probes is not None:
-        seen = {name: e.labelled() for name, e in found.items()}
-        labels = seen["backbone"].labels
-        if labels is not None and len(labels):
-            # tensors of their own: embeddings are read-only
-            features = {name: torch.tensor(e.features) for name, e in seen.items()}
-            told = probes.accuracy(features, torch.tensor(labels))
-            for layer, accuracies in told.items():
-                numbers |= {f"accuracy/online_{k}/{layer}": v for k, v in accuracies.items()}
-    z = found["backbone"].labelled() if found["backbone"].labels is not None else None
-    if z is not None and z.labels is not None:
-        # the order of a source can follow its labels; a fixed shuffle does not
-        order = np.random.default_rng(0).permutation(z.n)
-        fit, test = z.subset(order[::2]), z.subset(order[1::2])
-        if test.n and fit.labels is not None and len(np.unique(fit.labels)) > 1:
-            accuracy = online_probes(fit.features, fit.labels, test.features, test.labels)
-            numbers |= {f"accuracy/{name}": value for name, value in accuracy.items()}
+    mine = np.arange(collectives.rank(), len(sample), collectives.world())
+    share = sample if collectives.world() == 1 else Subset(sample, mine)
+
+    def extracted() -> dict[str, Embeddings]:
+        if not len(share):
+            return {}  # fewer images than processes
+        return extract(encoder, objective, share, layers=layers, workers=workers)
+
+    found = alike(extracted)
+    spectra = {layer: _summed(found.get(layer)) for layer in LAYERS}
+    whole = _gathered(found, sample) if sample.labels is not None else {}
+    return led(lambda: {**_scores(spectra), **_accuracies(whole, probes)})
+
+
+def _summed(mine: Embeddings | None) -> Spectrum | None:
+    """The sums over the rows of all processes; None where one of them is not finite."""
+    told = collected(None if mine is None else (mine.d, bool(np.isfinite(mine.features).all())))
+    known = [t for t in told if t is not None]
+    if not all(finite for _, finite in known):
+        return None
+    spectrum = Spectrum(known[0][0])
+    if mine is not None:
+        spectrum.update(mine)
+    return spectrum.all_reduce()
+
+
+def _scores(spectra: dict[str, Spectrum | None]) -> dict[str, float]:
+    numbers = {}
+    for layer, spectrum in spectra.items():
+        values = {} if spectrum is None else spectrum.score(SCORES)
+        for name in SCORES:
+            numbers[f"{name}/{layer}"] = values[name].value if values else math.nan
     return numbers
 
 
-def _rankme_or_nan(embeddings: Embeddings) -> float:
-    """RankMe, NaN where a feature is not a number: a diverging run is told, not stopped, here."""
-    return rankme(embeddings) if np.isfinite(embeddings.features).all() else math.nan
+def _gathered(mine: dict[str, Embeddings], sample: Source) -> dict[str, Embeddings]:
+    """The rows of all processes in the order of the sample."""
+    if collectives.world() == 1:
+        return mine
+    parts = [part for part in collected(_plain(mine)) if part]
+    place = {int(i): k for k, i in enumerate(sample.ids)}
+    whole = {}
+    for layer in parts[0]:
+        features, labels, ids = (np.concatenate([p[layer][k] for p in parts]) for k in range(3))
+        order = np.argsort([place[int(i)] for i in ids])
+        whole[layer] = Embeddings(features[order], labels[order], ids[order])
+    return whole
 
 
-def final(found: dict[str, Embeddings], *, run: str, step: int, seconds: float) -> list[Record]:
-    """Records of RankMe with its error bar, and of the spectrum, at each layer."""
+def _plain(found: dict[str, Embeddings]) -> dict[str, tuple[np.ndarray, ...]]:
+    none = np.array([], np.int64)
+    return {
+        k: (e.features, none if e.labels is None else e.labels, e.ids) for k, e in found.items()
+    }
+
+
+def _accuracies(found: dict[str, Embeddings], probes: LayerProbes | None) -> dict[str, float]:
+    """Of the probes trained beside the encoder, and of quick ones."""
+    numbers: dict[str, float] = {}
+    if not found:
+        return numbers
+    z = found["backbone"].labelled()
+    if probes is not None and z.labels is not None and len(z.labels):
+        seen = {name: e.labelled() for name, e in found.items()}
+        # tensors of their own: embeddings are read-only
+        features = {name: torch.tensor(e.features) for name, e in seen.items()}
+        told = probes.accuracy(features, torch.tensor(z.labels))
+        for layer, accuracies in told.items():
+            numbers |= {f"accuracy/online_{k}/{layer}": v for k, v in accuracies.items()}
+    # the order of a source can follow its labels; a fixed shuffle does not
+    order = np.random.default_rng(0).permutation(z.n)
+    fit, test = z.subset(order[::2]), z.subset(order[1::2])
+    if test.n and fit.labels is not None and len(np.unique(fit.labels)) > 1:
+        accuracy = online_probes(fit.features, fit.labels, test.features, test.labels)
+        numbers |= {f"accuracy/{name}": value for name, value in accuracy.items()}
+    return numbers
+
+
+def final(
+    found: dict[str, Embeddings],
+    objective: Objective,
+    *,
+    run: str,
+    step: int,
+    seconds: float,
+) -> list[Record]:
+    """Records of the scores with their error bars, and of the spectrum, at each layer."""
     made = []
     for layer, embeddings in found.items():
-        result = score(embeddings, ("rankme",))["rankme"]
-        told = {
-            "n": result.n,
-            "d": result.d,
-            "debiased": result.debiased,
-            "warnings": list(result.warnings),
-            "params": result.params,
-        }
-        spectrum = Spectrum(embeddings.d).update(embeddings.features, embeddings.ids)
-        singular = np.sqrt(spectrum.eigenvalues()).tolist()
         here = Record(
             run=run,
             step=step,
             split="pretrain",
             seconds=seconds,
             name=f"spectrum/{layer}",
-            value=singular,
-            extra={"n": result.n},
+            value=np.sqrt(spectra_of(embeddings).raw).tolist(),
+            extra={"n": embeddings.n},
         )
-        rank = dataclasses.replace(
-            here,
-            name=f"rankme/{layer}",
-            value=result.value,
-            sd=result.sd,
-            low=result.low,
-            high=result.high,
-            extra=told,
-        )
-        made += [here, rank]
+        made.append(here)
+        for name, result in score(embeddings, SCORES).items():
+            limits = _limits(objective) if layer == "projector" and name in _RANKS else []
+            told = {
+                "n": result.n,
+                "d": result.d,
+                "debiased": result.debiased,
+                "warnings": [*limits, *result.warnings],
+                "params": result.params,
+            }
+            made.append(
+                dataclasses.replace(
+                    here,
+                    name=f"{name}/{layer}",
+                    value=result.value,
+                    sd=result.sd,
+                    low=result.low,
+                    high=result.high,
+                    extra=told,
+                )
+            )
     # rankme/backbone last: a run that has it is finished
     return sorted(made, key=lambda r: r.name == "rankme/backbone")
+
+
+def _limits(objective: Objective) -> list[str]:
+    """What a rank cannot say of this objective."""
+    limits = []
+    if objective.raises_rank:
+        limits.append(
+            "the loss itself drives the rank at the projector: it follows the loss's weights, and "
+            "a larger one need not be better"
+        )
+    if objective.uses_labels:
+        limits.append("trained with labels: ranks do not order supervised encoders")
+    return limits
 
 
 def neighbours(embeddings: Embeddings, rows: np.ndarray, count: int) -> np.ndarray:

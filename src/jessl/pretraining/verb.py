@@ -236,6 +236,9 @@ def _train(
             workers=c.workers,
             probes=trainer.observer,
         )
+        led(lambda: told(epoch, numbers))
+
+    def told(epoch: int, numbers: dict[str, float]) -> None:
         split = records.HELD_OUT if parts.held_out else records.SEEN_SAMPLE
         here = Progress(trainer.step, epoch, 0.0, {}, 0.0, 0.0, trainer.seconds)
         records.append(run.path, _records(run, here, numbers, split, versions))
@@ -246,7 +249,7 @@ def _train(
     def on_epoch(epoch: int) -> None:
         last = epoch == c.epochs
         if evaluate and (epoch % evaluate == 0 or last):
-            led(lambda: judged(epoch))
+            judged(epoch)
         if epoch % every == 0 or last:
             save()
 

@@ -202,6 +202,10 @@ def _run_cards(report: Report) -> list[Markup]:
         pairs = []
         low, high = finite(record.low), finite(record.high)
         extra = record.extra or {}
+        layer = name.removeprefix("rankme/")
+        plainer = run.number(f"effective_rank/{layer}", split) if layer != name else None
+        if plainer is not None:
+            pairs.append(("effective rank", write(plainer)))
         whose = "95 % interval"
         if (corrected := finite(extra.get("debiased"))) is not None:
             pairs.append(("corrected for few rows", write(corrected)))

@@ -33,17 +33,18 @@ def sigreg_of(
     0 and more; near 1.05 for a standard normal cloud of any n, otherwise growing with n: compare
     equal n only. Lower is better, and only within LeJEPA's family of losses. Permuting the rows
     changes nothing; rotating the features is another draw of directions. Time: n * directions *
-    (2 d + 10 knots) operations (n = 25,600, d = 2048: about 3 s on two cores); memory 32 MiB, and
+    (2 d + 10 knots) operations (n = 25,600, d = 2048: about 3 s on two cores); memory 100 MiB, and
     32 * directions * knots * B bytes for B blocks.
 
     What it gets wrong: features that were not trained towards N(0, I) are far from it whatever
-    their quality (N(0, 4 I) scores thousands of times N(0, I)), and noise is best. Many
+    their quality (N(0, 4 I) scores 900 times N(0, I) at n = 4000), and noise is best. Many
     independent features look normal in every random direction, also where each takes two values.
 
     Args:
         z: [n, d].
-        block: [n], or None; `deleted` is exactly the score of the other rows, whose factor n is
-            smaller too: blocks of unequal sizes add to the spread of clouds far from normal.
+        block: [n], or None; `deleted` is exactly the score of the other rows, but with the factor n
+            of all rows: with their own number, blocks of unequal sizes would make the sd of a cloud
+            far from normal too large (rectified features, n = 4000: 12.5 instead of 2.2; true 2.1).
         directions: unit vectors drawn, at least 1.
         knots: points of the trapezoid rule, t = 0 (where both functions are 1) among them, >= 2.
         seed: of the directions, at least 0.
@@ -70,7 +71,7 @@ def sigreg_of(
         why = "all rows are in one block: there is no spread"
         return Measured(value=value, deleted=None, warnings=(why,))
     left = [
-        _statistic(np.delete(sums, b, axis=0).sum(axis=0), n - int(count[b]), knots)
+        _statistic(np.delete(sums, b, axis=0).sum(axis=0), n - int(count[b]), knots, n)
         for b in range(len(count))
     ]
     return Measured(value=value, deleted=np.array(left))
@@ -99,14 +100,15 @@ def _sums(z: NDArray[Any], directions: NDArray[np.float64], knots: int) -> NDArr
     return sums
 
 
-def _statistic(sums: NDArray[np.complex128], n: int, knots: int) -> float:
+def _statistic(sums: NDArray[np.complex128], rows: int, knots: int, n: int | None = None) -> float:
+    """The statistic from sums over `rows` rows, with the factor n (None: their number)."""
     t = np.linspace(0, _T_MAX, knots)[1:]
     phi = np.exp(-(t**2) / 2)
     # the trapezoid rule, twice for t < 0: half a step at the end; at t = 0 the integrand is 0
     width = np.full(knots - 1, 2 * _T_MAX / (knots - 1))
     width[-1] /= 2
-    apart = np.abs(sums / n - phi[:, None]) ** 2
-    return float(n * ((phi * width) @ apart).mean())
+    apart = np.abs(sums / rows - phi[:, None]) ** 2
+    return float((n or rows) * ((phi * width) @ apart).mean())
 
 
 SCORE = RowScore(

@@ -99,7 +99,10 @@ class Sums:
         if centred <= CONSTANT * raw:
             return Spectra(whole, np.zeros(k))
         diagonal[0] -= length / self.count * (length / scale)
-        return Spectra(whole, largest(of_tridiagonal(diagonal, off), k) * scale)
+        rest = largest(of_tridiagonal(diagonal, off), k) * scale
+        if self.count <= len(self.total):
+            rest[-1] = 0.0  # n centred rows span n - 1 directions; rounding would count one more
+        return Spectra(whole, rest)
 
 
 def spectra_of_products(products: NDArray[np.float64]) -> Spectra:
