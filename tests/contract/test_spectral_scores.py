@@ -253,6 +253,14 @@ def test_a_shared_mean_lowers_it(name, worse):
     assert any("mean that they share" in w for w in score(z + 3, "rankme")["rankme"].warnings)
 
 
+def test_what_is_not_defined_says_so():
+    found = score(np.random.default_rng(0).standard_normal((50, 12)), "alpha_req")["alpha_req"]
+    assert math.isnan(found.value)  # two eigenvalues in its range
+    assert found.sd is None
+    assert any("not defined" in w for w in found.warnings)
+    assert found.as_json()["value"] is None
+
+
 def test_other_failures():
     z = np.random.default_rng(0).standard_normal((2000, 40))
     tail = z.copy()

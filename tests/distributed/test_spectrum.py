@@ -1,4 +1,7 @@
+"""A Spectrum that several processes fill is the one that a single process has."""
+
 import numpy as np
+import pytest
 import torch
 from torch import distributed
 from torch import multiprocessing as mp
@@ -6,35 +9,52 @@ from torch import multiprocessing as mp
 from jessl.scores import Spectrum
 
 D, N, BLOCKS = 6, 50, 4
+# rows of each process: unequal shares, and one process without any
+SHARES = {2: (20, 30), 4: (7, 0, 30, 13)}
 
 
 def rows():
     return np.random.default_rng(0).standard_normal((N, D)), np.arange(N) + 7
 
 
-def work(rank, folder):
+def work(rank, world, folder):
     torch.set_num_threads(1)
     distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world
     )
     z, ids = rows()
+    start = sum(SHARES[world][:rank])
+    mine = slice(start, start + SHARES[world][rank])
     state = Spectrum(D, blocks=BLOCKS, seed=3)
-    state.update(z[:20] if rank == 0 else z[20:], ids[:20] if rank == 0 else ids[20:])
+    if SHARES[world][rank]:
+        state.update(z[mine], ids[mine])
     state.all_reduce()
-    found = [state.eigenvalues(), *(state.eigenvalues(without=b) for b in range(BLOCKS))]
-    np.savez(f"{folder}/{rank}.npz", eigenvalues=np.stack(found), counts=state.counts)
+    state.save(f"{folder}/{rank}.safetensors")
+    told = ""
+    try:
+        Spectrum(D, blocks=2 if rank else 3).all_reduce()
+    except ValueError as error:
+        told = str(error)
+    (folder / f"{rank}.txt").write_text(told)
     distributed.destroy_process_group()
 
 
-def test_two_processes_have_the_state_of_one(tmp_path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
+@pytest.mark.parametrize("world", SHARES)
+def test_all_processes_have_the_state_of_one(tmp_path, world):
+    mp.spawn(work, args=(world, tmp_path), nprocs=world)
     z, ids = rows()
     one = Spectrum(D, blocks=BLOCKS, seed=3).update(z, ids)
-    expected = [one.eigenvalues(), *(one.eigenvalues(without=b) for b in range(BLOCKS))]
-    for rank in (0, 1):
-        with np.load(tmp_path / f"{rank}.npz") as held:
-            np.testing.assert_allclose(held["eigenvalues"], np.stack(expected), rtol=1e-10)
-            np.testing.assert_array_equal(held["counts"], one.counts)
+    for rank in range(world):
+        state = Spectrum.load(tmp_path / f"{rank}.safetensors")
+        np.testing.assert_array_equal(state.counts, one.counts)
+        for mine, theirs in zip(state._sums, one._sums, strict=True):
+            scale = np.abs(theirs.gram).max()
+            np.testing.assert_allclose(mine.gram / scale, theirs.gram / scale, atol=1e-12)
+            np.testing.assert_allclose(mine.total, theirs.total, rtol=1e-11)
+        np.testing.assert_allclose(state.eigenvalues(), one.eigenvalues(), rtol=1e-10)
+        assert state.score()["rankme"].sd == pytest.approx(one.score()["rankme"].sd, rel=1e-8)
+        # on every process, and none is left waiting
+        assert "processes differ" in (tmp_path / f"{rank}.txt").read_text()
 
 
 def test_alone_it_is_the_identity():

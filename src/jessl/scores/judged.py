@@ -108,6 +108,8 @@ def of_states(
             )
         spectrum = whole[one.rows]
         value = one.of(spectrum, n, d, **a.options)
+        if math.isnan(value):
+            warnings.append("it is not defined for so few rows or features")
         cap = one.cap(len(spectrum), d) if one.cap is not None else math.inf
         if NEAR_CAP * cap <= value < math.inf and len(spectrum) > 1:
             warnings.append(

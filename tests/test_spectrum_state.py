@@ -1,0 +1,171 @@
+"""A Spectrum on disk, in little memory, and as its own judge; scores beside each other."""
+
+import numpy as np
+import pytest
+
+from jessl import memory
+from jessl.embeddings import Embeddings
+from jessl.scores import SPECTRAL, Spectrum, held, score
+from jessl.scores.compare import compare
+from jessl.scores.score import blocks_for
+from jessl.scores.sums import Sums
+
+
+def rows(n=300, d=12, seed=0):
+    z = np.random.default_rng(seed).standard_normal((n, d)) * np.arange(1, d + 1) ** -0.5
+    return (z + 0.1).astype(np.float32)
+
+
+def same(a, b):
+    assert a.value == pytest.approx(b.value, rel=1e-9, nan_ok=True)
+    assert (a.sd is None) == (b.sd is None)
+    assert a.sd is None or a.sd == pytest.approx(b.sd, rel=1e-6)
+    assert a.warnings == b.warnings
+
+
+def test_saved_and_loaded_it_goes_on(tmp_path):
+    z = rows()
+    ids = np.arange(300)
+    whole = Spectrum(12, blocks=5, seed=2).update(z, ids)
+    half = Spectrum(12, blocks=5, seed=2).update(z[:100], ids[:100])
+    file = half.save(tmp_path / "deep" / "half.safetensors")
+    again = Spectrum.load(file).update(z[100:], ids[100:])
+    assert again.n == 300
+    np.testing.assert_allclose(again.eigenvalues(without=3), whole.eigenvalues(without=3))
+    assert sorted(p.name for p in file.parent.iterdir()) == ["half.safetensors"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "another", "missing"])
+def test_a_damaged_file_is_named(tmp_path, damage):
+    file = tmp_path / "s.safetensors"
+    Spectrum(12).update(rows()).save(file)
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:200])
+    elif damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "text":
+        file.write_text("not a state")
+    elif damage == "another":
+        from safetensors.numpy import save_file
+
+        save_file({"gram": np.eye(3)}, file)
+    else:
+        file.unlink()
+    with pytest.raises(ValueError, match=r"s\.safetensors"):
+        Spectrum.load(file)
+
+
+def test_more_memory_than_there_is_is_refused_before_it_is_taken(monkeypatch):
+    monkeypatch.setattr(memory, "_available", lambda: 2**20)
+    with pytest.raises(ValueError, match=r"1024 features in 20 blocks: needs 0\.2 GiB.*0\.0 GiB"):
+        Spectrum(1024, blocks=20)
+    assert Spectrum(64).nbytes == 8 * 64**2
+    assert Spectrum(64, blocks=2).nbytes == 3 * 8 * 64**2
+    monkeypatch.setattr(memory, "_available", lambda: None)  # where the system does not say
+    Spectrum(1024, blocks=2)
+
+
+def test_blocks_that_do_not_fit_are_summed_again(monkeypatch):
+    z = rows()
+    kept = score(z, SPECTRAL, jackknife=6)
+    monkeypatch.setattr(held, "_KEPT", 0)
+    for name, again in score(z, SPECTRAL, jackknife=6).items():
+        same(again, kept[name])
+
+
+@pytest.mark.parametrize("n", [300, 30])
+def test_it_scores_itself_as_the_rows_are_scored(n):
+    z = rows(n)
+    names = [name for name in SPECTRAL if name not in ("matrix_entropy", "self_cluster")]
+    state = Spectrum(12, blocks=6, seed=1).update(z)
+    told = []
+    found = state.score(names, on_block=lambda done, total: told.append((done, total)))
+    direct = score(z, names, jackknife=6, seed=1)
+    for name in names:
+        same(found[name], direct[name])
+    assert told[0] == (1, 7)
+    assert told[-1] == (7, 7)
+    assert Spectrum(12).update(z).score()["rankme"].sd is None
+
+
+def test_what_it_cannot_score():
+    with pytest.raises(ValueError, match="matrix_entropy: needs the rows"):
+        Spectrum(3).update(np.eye(3)).score("matrix_entropy")
+    with pytest.raises(ValueError, match="twonn: needs the rows"):
+        Spectrum(3).update(np.eye(3)).score("twonn")
+    with pytest.raises(ValueError, match="no rows yet"):
+        Spectrum(3).score()
+
+
+def test_a_centred_spectrum_of_few_rows_ends_in_zero():
+    for n in (4, 9, 12):
+        sums = Sums.empty(12)
+        sums.add(rows(n))
+        assert sums.spectra().centred[-1] == 0.0
+        assert sums.spectra().raw[-1] > 0
+
+
+def test_fewer_blocks_where_a_deletion_is_dear():
+    assert [blocks_for(d) for d in (8, 2048, 2049, 4096, 8192)] == [20, 20, 10, 10, 6]
+    assert score(rows())["rankme"].params["jackknife"] == 20
+
+
+def test_the_curve_is_of_random_rows():
+    z = np.concatenate([rows(400), rows(400, seed=1) * 5])  # a sorted folder
+    found = score(z, ("rankme", "twonn"), converge=True, jackknife=0)
+    for result in found.values():
+        assert [n for n, _ in result.curve] == [200, 400, 800]
+        assert result.curve[-1][1] == result.value
+    quarter = found["rankme"].curve[0][1]
+    assert quarter == pytest.approx(found["rankme"].value, rel=0.05)
+    assert score(z[:1], converge=True)["rankme"].curve == ((1, pytest.approx(1.0, abs=1e-4)),)
+    assert score(z)["rankme"].curve == ()
+
+
+def judged(*shapes, metas=None, names=("rankme", "self_cluster", "alpha_req"), force=False):
+    found = {
+        f"e{k}": score(Embeddings(rows(n, d, seed=k) ** (1 + k)), names)
+        for k, (n, d) in enumerate(shapes)
+    }
+    return compare(found, metas or {path: {} for path in found}, force=force)
+
+
+def test_what_can_be_compared_is_in_order():
+    found = judged((300, 12), (300, 12), (300, 12))
+    assert found.reasons == ()
+    # odd powers make tails and even ones a mean: fewer directions
+    assert found.order["rankme"][0] == "e0"
+    assert set(found.order) == {"rankme", "self_cluster"}  # alpha has no direction
+    one = judged((300, 12))
+    assert one.order == {}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "metas", "reason"),
+    [
+        (((300, 12), (290, 12)), None, "differ in n"),
+        (((300, 12), (300, 10)), None, "differ in d"),
+        (((300, 12),) * 2, [{"layer": "backbone"}, {"layer": "projector"}], "same layer"),
+        (((300, 12),) * 2, [{"data_checksum": "a"}, {"data_checksum": "b"}], "same images"),
+    ],
+)
+def test_what_cannot_is_not(shapes, metas, reason):
+    metas = None if metas is None else {f"e{k}": m for k, m in enumerate(metas)}
+    found = judged(*shapes, metas=metas)
+    assert found.order == {}
+    assert len(found.reasons) == 1
+    assert reason in found.reasons[0]
+    forced = judged(*shapes, metas=metas, force=True)
+    assert set(forced.order["rankme"]) == {"e0", "e1"}
+    assert forced.reasons == found.reasons
+
+
+def test_what_an_order_may_hide_is_told():
+    metas = {"e0": {"objective": "vicreg"}, "e1": {"objective": "simclr"}}
+    assert (
+        "different methods (simclr, vicreg)"
+        in judged((300, 12), (300, 12), metas=metas).warnings[0]
+    )
+    z = rows()
+    near = {"a": score(z), "b": score(z * 1.5)}
+    assert "within two standard deviations" in compare(near, {"a": {}, "b": {}}).warnings[0]
