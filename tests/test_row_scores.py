@@ -146,7 +146,7 @@ def test_sigreg_is_the_objective(n, knots):
     directions = torch.from_numpy(sigreg.draw(9, 64, seed=4))
     assert directions.norm(dim=0).numpy() == pytest.approx(np.ones(64))
     expected = objectives.sigreg(torch.from_numpy(z), directions=directions, knots=knots)
-    found = of("sigreg", z, directions=64, knots=knots, seed=4)
+    found = of("sigreg", z, directions=64, knots=knots, directions_seed=4)
     assert found.value == pytest.approx(float(expected), rel=1e-9)
 
 
@@ -335,7 +335,9 @@ def test_fewer_rows_than_features(name):
 MISTAKES = "uniformity:t=0 uniformity:chunk=1 alignment:alpha=0 twonn:discard=1 idest:sizes=1"
 
 
-@pytest.mark.parametrize("mistake", [*MISTAKES.split(), "sigreg:knots=1", "sigreg:seed=-1"])
+@pytest.mark.parametrize(
+    "mistake", [*MISTAKES.split(), "sigreg:knots=1", "sigreg:directions_seed=-1"]
+)
 def test_mistakes(mistake):
     name, option, told = mistake.replace("=", ":").split(":")
     assert option in SCORES[name].options

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -170,19 +170,20 @@ def _spectra(
     deleted = []
     if used:
         # a reduction gains little from a second thread of BLAS; two reductions side by side do
-        with _one_thread_each(), ThreadPoolExecutor(usable_cores()) as pool:
+        with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
             for found in pool.map(spectra, used):
                 deleted.append(found)
                 told(1 + len(deleted))
     return whole, deleted
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    from threadpoolctl import threadpool_limits
+@cache
+def _blas() -> Any:
+    """The control of the BLAS that the reductions call; finding it takes milliseconds."""
+    import scipy.linalg  # noqa: F401  # has its own BLAS, to be found
+    from threadpoolctl import ThreadpoolController
 
-    with threadpool_limits(1, user_api="blas"):
-        yield
+    return ThreadpoolController()
 
 
 def _unit(rows: Any) -> Any:

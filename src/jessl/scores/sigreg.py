@@ -21,7 +21,7 @@ def sigreg_of(
     *,
     directions: int = 256,
     knots: int = 17,
-    seed: int = 0,
+    directions_seed: int = 0,
 ) -> Measured:
     """Epps and Pulley's statistic of normality, mean over random directions.
 
@@ -47,7 +47,7 @@ def sigreg_of(
             far from normal too large (rectified features, n = 4000: 12.5 instead of 2.2; true 2.1).
         directions: unit vectors drawn, at least 1.
         knots: points of the trapezoid rule, t = 0 (where both functions are 1) among them, >= 2.
-        seed: of the directions, at least 0.
+        directions_seed: they are drawn from it; at least 0.
 
     Raises:
         ValueError: for an option out of range.
@@ -55,14 +55,14 @@ def sigreg_of(
     for name, given, least in (
         ("directions", directions, 1),
         ("knots", knots, 2),
-        ("seed", seed, 0),
+        ("directions_seed", directions_seed, 0),
     ):
         if given < least:
             raise ValueError(f"{name}: needs at least {least}, got {given}")
     n, d = z.shape
     which = np.zeros(n, np.int64) if block is None else np.unique(block, return_inverse=True)[1]
     count = np.bincount(which)
-    drawn = draw(d, directions, seed)
+    drawn = draw(d, directions, directions_seed)
     sums = np.array([_sums(z[which == b], drawn, knots) for b in range(len(count))])
     value = _statistic(sums.sum(axis=0), n, knots)
     if block is None:
@@ -114,6 +114,6 @@ def _statistic(sums: NDArray[np.complex128], rows: int, knots: int, n: int | Non
 SCORE = RowScore(
     of=sigreg_of,
     higher_is_better=False,
-    options={"directions": 256, "knots": 17, "seed": 0},
+    options={"directions": 256, "knots": 17, "directions_seed": 0},
     source="Balestriero and LeCun 2025, arXiv 2511.08544",
 )

