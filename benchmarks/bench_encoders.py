@@ -1,6 +1,6 @@
 """What label-free scores say of real encoders, and whether they foresee the linear probe.
 
-    OMP_NUM_THREADS=2 nice -n 5 python benchmarks/bench_encoders.py --train cifar10-train.npz \\
+    OMP_NUM_THREADS=1 nice -n 5 python benchmarks/bench_encoders.py --train cifar10-train.npz \\
         --test cifar10-test.npz --photos PHOTOS --weights-dir ENCODERS WHEELS --work CACHE \\
         --record records/DATE-encoders.md
 
@@ -39,14 +39,7 @@ from torch import nn
 import jessl
 from harness import installed, say, write_record
 from jessl.data import Source, split, unlabelled
-from jessl.encoders import (
-    Encoder,
-    Preprocess,
-    build_encoder,
-    load_weights,
-    read_weights,
-    seeded,
-)
+from jessl.encoders import Encoder, Preprocess, build_encoder, load_weights, read_weights, seeded
 from jessl.scores import SCORES
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -136,7 +129,7 @@ def _large(name: str, prefix: str = "") -> Callable[..., Encoder]:
             named = {k.removeprefix(prefix): v for k, v in found}
             net.body.load_state_dict({k: v for k, v in named.items() if k in wanted})
         # a third faster on CPUs
-        return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return net.to(memory_format=torch.channels_last)
 
     return make
 
@@ -182,12 +175,16 @@ def main() -> None:
     args = _arguments()
     Path(args.work).mkdir(parents=True, exist_ok=True)
     test = at_most(jessl.open_source(args.test), args.images)
-    sets = {test.name: (at_most(jessl.open_source(args.train), args.images), test, args.px)}
+    sets: dict[str, tuple[Source | None, Source, int]] = {
+        Path(test.name).name: (at_most(jessl.open_source(args.train), args.images), test, args.px)
+    }
     if args.photos:
         photos = jessl.open_source(args.photos)
-        sets[photos.name] = (None, photos, args.photo_px)
+        sets[Path(photos.name).name] = (None, photos, args.photo_px)
     found, absent = {}, []
     for one in CONTENDERS:
+        if args.only and not any(word in one.name for word in args.only):
+            continue
         file = _find(args.weights_dir, one.file)
         if one.file is not None and file is None:
             absent.append(f"{one.name} (no {one.file})")
@@ -221,6 +218,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--px", type=int, default=64, help="what large nets see of the test set")
     parser.add_argument("--photo-px", type=int, default=224, help="what they see of photographs")
     parser.add_argument("--epochs", type=int, default=10, help="of our own pretrainings")
+    parser.add_argument("--blocks", type=int, default=20, help="of the jackknife")
+    parser.add_argument("--only", nargs="+", help="encoders whose names hold one of these words")
     parser.add_argument("--work", default="bench-encoders", help="runs and results")
     parser.add_argument("--record", help="Markdown file with date, hardware, versions and tables")
     return parser.parse_args()
@@ -248,8 +247,9 @@ def _row(
 ) -> Row:
     """What was measured of an encoder on a data set, from an earlier call where there is one."""
     path = Path(args.work) / "encoders.jsonl"
-    of = {"encoder": one.name, "data": data, "px": px, "n": len(images), "views": args.view_images}
-    of |= {"epochs": args.epochs, "probe": 0 if train is None else len(train)}
+    of = {"encoder": one.name, "data": data, "px": px, "n": len(images)}
+    of |= {"views": args.view_images, "blocks": args.blocks, "epochs": args.epochs}
+    of["probe"] = 0 if train is None else len(train)
     lines = path.read_text().splitlines() if path.exists() else []
     for held in map(json.loads, lines):
         if of.items() <= held.items():
@@ -269,7 +269,7 @@ def _row(
     few = at_most(images, args.view_images)
     seen = _embedded(encoder, few, views="simclr", n_views=VIEWS)
     lap("views")
-    scores = jessl.score(z, SCORES, views=seen)
+    scores = jessl.score(z, SCORES, views=seen, jackknife=args.blocks)
     lap("scores")
     row: Row = {**of, "d": z.d, "scores": {k: s.as_json() for k, s in scores.items()}}
     if train is not None:
@@ -294,9 +294,9 @@ def _setting(args: argparse.Namespace, sets: dict[str, Any]) -> list[str]:
     return [
         f"- scores at the backbone, of central views; lidar and alignment of {VIEWS} `simclr` "
         f"views of {args.view_images:,} images, or of all where there are fewer",
-        "- cells: value +- standard deviation by the jackknife of 20 blocks of images (it holds no "
-        "spread between trainings); of rankme the sd is that of the debiased value; `*`: with a "
-        "warning; nan: not defined",
+        f"- cells: value +- standard deviation by the jackknife of {args.blocks} blocks of images "
+        "(no spread between trainings is in it); of rankme the sd is that of the debiased value; "
+        "`*`: with a warning; nan: not defined",
         f"- small nets see {SMALL_PX} px; smallconv is pretrained on {args.images:,} training "
         f"images without labels: {own}",
     ]
@@ -312,8 +312,8 @@ def tables(rows: dict[str, Row]) -> list[str]:
         lines += [f"| {what} | better | {' | '.join(names)} |", "|---|---|" + "---:|" * len(names)]
         lines.append("| d | | " + " | ".join(str(rows[n]["d"]) for n in names) + " |")
         if "accuracy" in rows[names[0]]:
-            cells = [f"{r['accuracy']:.4f} ({r['low']:.3f}-{r['high']:.3f})"
-                     for r in map(rows.__getitem__, names)]  # fmt: skip
+            each = [rows[n] for n in names]
+            cells = [f"{r['accuracy']:.4f} ({r['low']:.3f}-{r['high']:.3f})" for r in each]
             lines.append(f"| linear probe, accuracy (95 %) | | {' | '.join(cells)} |")
         for score in rows[names[0]]["scores"]:
             told = [rows[n]["scores"][score] for n in names]

@@ -3,45 +3,49 @@
     OMP_NUM_THREADS=1 nice -n 5 python benchmarks/bench_limits.py --data cifar10-train.npz \\
         --test cifar10-test.npz --encoders ENCODERS --work limits --record records/DATE-limits.md
 
-1 noise features raise it; 2 a mean that all rows share lowers it; 3 near its cap it tells nothing
-apart; 4 a loss that whitens raises it; 5 it does not order supervised encoders; 6 the seed moves
-it more than the jackknife says; 7 few rows make it small. ENCODERS is the folder with the
-supervised ResNet-20 and -56 of github.com/akamaster/pytorch_resnet_cifar10 (`pretrained_models`);
-without it these rows are left out. One process; every piece of work is a line of
-WORK/results.jsonl as soon as it is done, and a second call with the same settings goes on.
+1 noise features; 2 a mean that all rows share; 3 near its cap; 4 losses that whiten; 5 supervised
+encoders; 6 seeds against the jackknife; 7 few rows. ENCODERS holds the ResNet-20 and -56 of
+github.com/akamaster/pytorch_resnet_cifar10 (`pretrained_models`); without it they are left out.
+Every piece of work is a line of WORK/results.jsonl once it is done, and a second call goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 import jessl
+from bench_encoders import SmallResNet
 from harness import installed, say, write_record
 from jessl.data import Loader, Source, split, unlabelled
 from jessl.encoders import Encoder, Preprocess, load_weights, seeded
 from jessl.views import central_view
 
+BASE = "simclr temperature 0.2"
+TAUGHT = (2, 8, 30)
 COVARIANCES = (0.1, 1, 10, 100)
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1)
 WIDTHS = (16, 32, 64, 128)
 NOISE = ((32, 1.0), (128, 0.1), (128, 1.0), (256, 1.0))
 ENCODER = "smallconv:16"
+KINDS = ("trained", "untrained", "noise")
 OFFSETS = (0, 1, 3, 10)
 ROWS = (16, 32, 64, 128, 256, 512, 1024, 4096)
 LAW = (2, 4, 10)
 FILES = {20: "resnet20-12fca82f.th", 56: "resnet56-4bfd9763.th"}
+FIXED = {"lr": 2e-3, "encoder": ENCODER, "batch_size": 256, "resume": True, "workers": 1}
+UNWATCHED = {"holdout": 0, "evaluate_epochs": 0, "online_probes": False}
 # normalisation that the published ResNets were trained with
 IMAGENET = Preprocess(32, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -65,18 +69,13 @@ def trainings(epochs: int) -> list[Training]:
         for t in sorted(TEMPERATURES, key=lambda t: t != 0.2)
         if s < 2 or t == 0.2
     ]
-    found += [
-        Training(f"vicreg cov {c}", "vicreg", {"cov": c}, epochs, s)
-        for s in (0, 1)
-        for c in COVARIANCES
-    ]
-    found += [
-        Training(f"supervised {e} epochs", "supervised", {}, e, s) for s in (0, 1) for e in (2, 8)
-    ]
+    for s in (0, 1):
+        found += [Training(f"vicreg cov {c}", "vicreg", {"cov": c}, epochs, s) for c in COVARIANCES]
+        found += [Training(f"supervised {e} epochs", "supervised", {}, e, s) for e in TAUGHT]
     return found + [
         Training(f"width {d} {e} epochs", "vicreg", {"cov": 10, "projector": f"128-{d}"}, e, 0)
         for d in WIDTHS
-        for e in (1, 4)
+        for e in (1, 8)
     ]
 
 
@@ -90,16 +89,10 @@ class Bench:
         self.test = jessl.open_source(args.test)
         self.work = Path(args.work)
         self.work.mkdir(parents=True, exist_ok=True)
-        self.settings = {
-            "images": len(self.train),
-            "test_images": len(self.test),
-            "encoder": ENCODER,
-            "epochs": args.epochs,
-            "lr": args.lr,
-        }
+        sizes = {"images": len(self.train), "test_images": len(self.test)}
+        self.settings = sizes | {"encoder": ENCODER, "epochs": args.epochs, "lr": FIXED["lr"]}
         path = self.work / "results.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        rows = [json.loads(line) for line in lines]
+        rows = map(json.loads, path.read_text().splitlines() if path.exists() else ())
         self.done = {r["piece"]: r["found"] for r in rows if r["settings"] == self.settings}
 
     def do(self, piece: str, work: Callable[[], Any]) -> None:
@@ -107,17 +100,16 @@ class Bench:
         if piece in self.done:
             return
         since = time.perf_counter()
-        found = work()
-        seconds = round(time.perf_counter() - since, 1)
-        row = {"piece": piece, "settings": self.settings, "seconds": seconds, "found": found}
+        row = {"piece": piece, "settings": self.settings, "found": work()}
+        row["seconds"] = round(time.perf_counter() - since, 1)
         with (self.work / "results.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
-        self.done[piece] = found
-        say(f"{seconds:6.1f} s  {piece}: {json.dumps(found)[:200]}")
+        self.done[piece] = row["found"]
+        say(f"{row['seconds']:6.1f} s  {piece}: {json.dumps(row['found'])[:200]}")
 
-    def run(self, name: str, seed: int) -> jessl.Run:
-        """A training's folder."""
-        return jessl.Run.open(self.work / f"{name}-{seed}".replace(" ", "-"))
+    def folder(self, name: str, seed: int) -> Path:
+        """Of a training."""
+        return self.work / f"{name}-{seed}".replace(" ", "-")
 
     def embed(self, run: Any, source: Source, layer: str = "backbone") -> jessl.Embeddings:
         """Embeddings of a run or an Encoder."""
@@ -135,9 +127,9 @@ def ranks(z: Any) -> dict[str, float]:
     return {**values, "low": r.low, "high": r.high, "centred": jessl.rankme(z, center=True)}
 
 
-def accuracy(train: Any, test: Any, kind: str = "logistic") -> float:
-    """Of a probe fitted on the training images, tuned on them alone."""
-    return jessl.probe(train, test, kind=kind).accuracy
+def judged(both: Sequence[jessl.Embeddings]) -> dict[str, Any]:
+    """RankMe of the training images, accuracy on the test images."""
+    return {"backbone": ranks(both[0]), "accuracy": jessl.probe(*both).accuracy}
 
 
 def like(z: jessl.Embeddings, features: Any) -> jessl.Embeddings:
@@ -149,35 +141,26 @@ def trained(bench: Bench, one: Training) -> dict[str, Any]:
     """Train, then score and probe."""
     config = jessl.Pretrain(
         data=bench.args.data,
-        out=str(bench.work / f"{one.name}-{one.seed}".replace(" ", "-")),
-        resume=True,
+        out=str(bench.folder(one.name, one.seed)),
+        seed=one.seed,
         objective=one.objective,
         objective_options=one.options,
-        encoder=ENCODER,
         epochs=one.epochs,
-        batch_size=256,
-        lr=bench.args.lr,
-        holdout=0,
-        evaluate_epochs=0,
-        online_probes=False,
-        seed=one.seed,
-        workers=1,
+        **FIXED,
+        **UNWATCHED,
     )
-    supervised = one.objective == "supervised"
-    source = bench.train if supervised else unlabelled(bench.train)
+    taught = one.objective == "supervised"
     since = time.process_time()
-    run = jessl.pretrain(config, source=source)
-    seconds = time.process_time() - since
-    both = bench.pair(run)
-    found = {"backbone": ranks(both[0]), "accuracy": accuracy(*both), "train_cpu_seconds": seconds}
-    if not supervised:
+    run = jessl.pretrain(config, source=bench.train if taught else unlabelled(bench.train))
+    found = {"train_cpu_seconds": time.process_time() - since, **judged(bench.pair(run))}
+    if not taught:
         found["projector"] = ranks(bench.embed(run, bench.train, "projector"))
     return found
 
 
-def noise(bench: Bench, seed: int) -> list[dict[str, float]]:
+def noise(bench: Bench, seed: int) -> list[dict[str, Any]]:
     """Independent Gaussian features beside those of a backbone."""
-    both = bench.pair(bench.run("simclr temperature 0.2", 0))
+    both = bench.pair(bench.folder(BASE, 0))
     scale = float(both[0].features.std(axis=0).mean())
     draw = np.random.default_rng(seed)
     found = []
@@ -186,44 +169,36 @@ def noise(bench: Bench, seed: int) -> list[dict[str, float]]:
         for z in both:
             extra = draw.standard_normal((len(z), k), dtype=np.float32) * (share * scale)
             wide.append(like(z, np.hstack([z.features, extra])))
-        found.append({"k": k, "share": share, **ranks(wide[0]), "accuracy": accuracy(*wide)})
+        found.append({"k": k, "share": share, **judged(wide)})
     return found
 
 
 def offset(bench: Bench, seed: int) -> list[dict[str, Any]]:
     """The same constant added to all features of all rows."""
-    both = bench.pair(bench.run("simclr temperature 0.2", seed))
+    both = bench.pair(bench.folder(BASE, seed))
     mean = both[0].features.mean(axis=0)
     scale = float(both[0].features.std(axis=0).mean())
     found = []
     for name, add in (("mean taken away", -mean), *((f"+ {c} sd", c * scale) for c in OFFSETS)):
         moved = [like(z, z.features + np.float32(add)) for z in both]
-        kinds = {kind: accuracy(*moved, kind=kind) for kind in ("logistic", "knn")}
+        kinds = {kind: jessl.probe(*moved, kind=kind).accuracy for kind in ("logistic", "knn")}
         found.append({"offset": name, **ranks(moved[0]), **kinds})
     return found
 
 
-def pixels(source: Source) -> jessl.Embeddings:
-    """Pixels in [0, 1], one row an image."""
-    view = central_view(32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    batches = list(Loader(source, view, 512, shuffle=False, workers=1))
-    rows = np.concatenate([b.views[0].flatten(1).numpy() for b in batches])
-    return jessl.Embeddings(rows, np.concatenate([b.labels.numpy() for b in batches]))
+def untrained(bench: Bench, seed: int) -> tuple[jessl.Embeddings, jessl.Embeddings]:
+    """Features of our small net before any training."""
+    with seeded(seed):
+        return bench.pair(jessl.build_encoder(ENCODER))
 
 
 def cap(bench: Bench, features: str, seed: int) -> list[dict[str, Any]]:
     """Top principal components of features, whitened or not: RankMe of the test rows, accuracy."""
-    if features == "trained":
-        both = bench.pair(bench.run("simclr temperature 0.2", seed))
-    elif features == "untrained":
-        with seeded(seed):
-            both = bench.pair(jessl.build_encoder(ENCODER))
-    elif features == "pixels":
-        both = pixels(bench.train), pixels(bench.test)
-    else:
+    run = bench.folder(BASE, seed)
+    both = bench.pair(run) if features == "trained" else untrained(bench, seed)
+    if features == "noise":
         draw = np.random.default_rng(seed)
-        seen = (bench.embed(jessl.build_encoder(ENCODER), s) for s in (bench.train, bench.test))
-        both = tuple(like(z, draw.standard_normal((len(z), z.d))) for z in seen)
+        both = tuple(like(z, draw.standard_normal((len(z), z.d))) for z in both)
     mean = both[0].features.mean(axis=0, dtype=np.float64)
     centred = [z.features - mean for z in both]
     values, axes = np.linalg.eigh(centred[0].T @ centred[0] / len(both[0]))
@@ -233,80 +208,45 @@ def cap(bench: Bench, features: str, seed: int) -> list[dict[str, Any]]:
         plain = [like(z, x @ top) for z, x in zip(both, centred, strict=True)]
         white = [like(z, x @ top / sd) for z, x in zip(both, centred, strict=True)]
         both_ranks = {"plain": jessl.rankme(plain[1]), "white": jessl.rankme(white[1])}
-        found.append({"d": d, **both_ranks, "accuracy": accuracy(*white)})
+        found.append({"d": d, **both_ranks, "accuracy": jessl.probe(*white).accuracy})
     return found
 
 
 def few_rows(bench: Bench, draws: int = 10) -> list[dict[str, Any]]:
-    """Two encoders, and a random one's features, where n is the cap."""
-    runs = [bench.run(f"simclr temperature {t}", 0) for t in (0.1, 1)]
+    """Two encoders where n is the cap."""
+    runs = [bench.folder(f"simclr temperature {t}", 0) for t in (0.1, 1)]
     held = [bench.embed(run, bench.train, "projector").features for run in runs]
     draw = np.random.default_rng(0)
     found = []
     for n in ROWS:
-        pick = [draw.choice(len(held[0]), n, replace=False) for _ in range(draws)]
-        found.append({"n": n, "values": [[jessl.rankme(z[p]) for z in held] for p in pick]})
+        for _ in range(draws):
+            pick = draw.choice(len(held[0]), n, replace=False)
+            one, two = (jessl.rankme(z[pick]) for z in held)
+            found.append({"n": n, "one": one, "two": two, "ratio": one / two})
     return found
 
 
 def law(bench: Bench, layer: str, draws: int = 40) -> dict[str, Any]:
     """Random subsets of all training images against all of them."""
-    z = bench.embed(bench.run("simclr temperature 0.2", 0), bench.every, layer).features
+    z = bench.embed(bench.folder(BASE, 0), bench.every, layer).features
     draw = np.random.default_rng(0)
     found: dict[str, Any] = {"all": ranks(z), "n": len(z), "d": z.shape[1]}
+    whole = found["all"]["debiased"]
     for ratio in LAW:
-        parts = (draw.choice(len(z), ratio * z.shape[1], replace=False) for _ in range(draws))
-        found[str(ratio)] = [ranks(z[p]) for p in parts]
+        found[str(ratio)] = rows = []
+        for _ in range(draws):
+            r = ranks(z[draw.choice(len(z), ratio * z.shape[1], replace=False)])
+            off = {f"{k}_off": 100 * (r[k] / whole - 1) for k in ("rankme", "debiased")}
+            rows.append({**off, "held": r["low"] <= whole <= r["high"]})
     return found
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions with a shortcut that pads the missing channels (option A)."""
-
-    def __init__(self, before: int, width: int) -> None:
-        super().__init__()
-        self.stride, self.pad = (1, 0) if before == width else (2, (width - before) // 2)
-        self.conv1 = nn.Conv2d(before, width, 3, self.stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, before, s, s] to [n, width, s / stride, s / stride]."""
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        short = x[:, :, :: self.stride, :: self.stride]
-        return F.relu(y + F.pad(short, (0, 0, 0, 0, self.pad, self.pad)))
-
-
-class ResNet(nn.Module):
-    """ResNet of depth 6 n + 2 for CIFAR-10 (He et al. 2016, section 4.2) without its classifier."""
-
-    def __init__(self, depth: int) -> None:
-        super().__init__()
-        each = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        for k, (before, width) in enumerate(((16, 16), (16, 32), (32, 64)), 1):
-            blocks = [Block(before if i == 0 else width, width) for i in range(each)]
-            setattr(self, f"layer{k}", nn.Sequential(*blocks))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, 3, 32, 32] to [n, 64]."""
-        x = F.relu(self.bn1(self.conv1(x)))
-        return self.layer3(self.layer2(self.layer1(x))).mean(dim=(2, 3))
-
-
 def resnet(bench: Bench, depth: int, seed: int | None) -> dict[str, Any]:
-    """A supervised ResNet, or with a seed an untrained one.
-
-    The untrained one's batch norms have the statistics of 2,560 training images; with the mean 0
-    and the variance 1 that they are made with, features grow with every block.
-    """
+    """Supervised, or with a seed untrained: norms with the statistics of the training images."""
+    test = split(bench.test, 0.5, 0)[1]
     with seeded(seed or 0):
-        net = Encoder(ResNet(depth), dim=64, preprocess=IMAGENET, name="resnet", stem="small")
+        body = SmallResNet((depth - 2) // 6)
+        net = Encoder(body, dim=64, preprocess=IMAGENET, name="resnet", stem="small")
     if seed is None:
         load_weights(net, Path(bench.args.encoders) / FILES[depth])
     else:
@@ -316,14 +256,145 @@ def resnet(bench: Bench, depth: int, seed: int | None) -> dict[str, Any]:
         view = central_view(32, IMAGENET.mean, IMAGENET.std)
         loader = Loader(bench.train, view, 256, shuffle=False, workers=1)
         with torch.no_grad():
-            for batch, _ in zip(loader, range(10), strict=False):
+            for batch in loader:
                 net.train()(batch.views[0])
-    both = bench.pair(net)
-    return {"backbone": ranks(both[0]), "accuracy": accuracy(*both)}
+    return judged([bench.embed(net, source) for source in (bench.train, test)])
 
 
-def untrained(bench: Bench, seed: int) -> dict[str, Any]:
-    """Our small net before any training."""
-    with seeded(seed):
-        both = bench.pair(jessl.build_encoder(ENCODER))
-    return {"backbone": ranks(both[0]), "accuracy": accuracy(*both)}
+def measured(args: argparse.Namespace) -> Bench:
+    """All pieces of work, in the order in which they need each other."""
+    bench = Bench(args)
+    for one in trainings(args.epochs):
+        bench.do(f"train {one.name} seed {one.seed}", partial(trained, bench, one))
+    bench.do("rows", partial(few_rows, bench))
+    for layer in ("backbone", "projector"):
+        bench.do(f"law {layer}", partial(law, bench, layer))
+    for seed in range(3):
+        bench.do(f"noise seed {seed}", partial(noise, bench, seed))
+        bench.do(f"offset seed {seed}", partial(offset, bench, seed))
+        bench.do(f"untrained seed {seed}", lambda seed=seed: judged(untrained(bench, seed)))
+        for kind in KINDS:
+            bench.do(f"cap {kind} {seed}", partial(cap, bench, kind, seed))
+    for depth in FILES if args.encoders else ():
+        for seed in (None, 0, 1, 2):
+            name = "trained" if seed is None else seed
+            bench.do(f"resnet {depth} {name}", partial(resnet, bench, depth, seed))
+    return bench
+
+
+def several(values: Sequence[float], digits: int = 1) -> str:
+    """Each of up to two values; mean and standard deviation of more."""
+    if len(values) < 3:
+        return ", ".join(f"{v:.{digits}f}" for v in values)
+    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def table(head: str, groups: dict[str, list[Any]], *columns: str) -> list[str]:
+    """Markdown: a row for each group of pieces; a column is a path and its digits."""
+    lines = [f"| {head} |", "|---|" + "---:|" * head.count("|")]
+    for label, found in groups.items():
+        asked = ((path.split("."), int(digits)) for path, digits in map(str.split, columns))
+        cells = [several([reduce(getitem, path, x) for x in found], n) for path, n in asked]
+        lines.append(f"| {' | '.join([label, *cells])} |")
+    return [*lines, ""]
+
+
+def of_features(done: dict[str, Any]) -> list[str]:
+    """Tables 1 to 3."""
+    noisy = [r for s in range(3) for r in done[f"noise seed {s}"]]
+    groups = {
+        f"{k} | {share:g}": [r for r in noisy if (r["k"], r["share"]) == (k, share)]
+        for k, share in ((0, 0), *NOISE)
+    }
+    body = ["## 1 Noise features beside those of a backbone", ""]
+    head = "features added | sd, in that of the real ones | RankMe | its jackknife sd | accuracy"
+    body += table(head, groups, "backbone.rankme 1", "backbone.sd 2", "accuracy 4")
+    body += ["## 2 One number added to all features of all rows", ""]
+    moved = zip(*(done[f"offset seed {s}"] for s in range(3)), strict=True)
+    head = "added | RankMe | RankMe, centred | logistic | kNN, by cosine"
+    columns = ("rankme 1", "centred 1", "logistic 4", "knn 4")
+    body += table(head, {r[0]["offset"]: list(r) for r in moved}, *columns)
+    groups = {
+        f"{kind} | {d}": [done[f"cap {kind} {s}"][k] for s in range(3)]
+        for kind in KINDS
+        for k, d in enumerate(WIDTHS)
+    }
+    body += ["## 3 Near the cap", ""]
+    head = "principal components of | d | RankMe | RankMe, whitened | accuracy"
+    body += table(head, groups, "plain 1", "white 2", "accuracy 4")
+    groups = {
+        f"{d} | {e}": [done[f"train width {d} {e} epochs seed 0"]] for d in WIDTHS for e in (1, 8)
+    }
+    head = "projector's width | epochs | RankMe | RankMe, centred | accuracy"
+    body += table(head, groups, "projector.rankme 1", "projector.centred 1", "accuracy 4")
+    groups = {str(n): [r for r in done["rows"] if r["n"] == n] for n in ROWS}
+    head = "rows n | RankMe, temperature .1 | RankMe, temperature 1 | ratio"
+    return body + table(head, groups, "one 1", "two 1", "ratio 3")
+
+
+def of_runs(done: dict[str, Any]) -> list[str]:
+    """Tables 4 to 7."""
+
+    def runs(name: str, seeds: int) -> list[Any]:
+        return [done[f"train {name} seed {s}"] for s in range(seeds)]
+
+    names = [f"vicreg cov {c}" for c in COVARIANCES]
+    names += [f"simclr temperature {t}" for t in TEMPERATURES]
+    columns = ("projector.rankme 1", "projector.centred 1", "backbone.rankme 1", "accuracy 4")
+    head = "loss | RankMe, projector | the same, centred | RankMe, backbone | accuracy"
+    body = ["## 4 The loss itself", "", *table(head, {n: runs(n, 2) for n in names}, *columns)]
+    groups = {f"{ENCODER} untrained": [done[f"untrained seed {s}"] for s in range(3)]}
+    for e in TAUGHT:
+        groups[f"{ENCODER} supervised, {e} epochs"] = runs(f"supervised {e} epochs", 2)
+    for depth in FILES:
+        if (key := f"resnet {depth} trained") in done:
+            groups[f"ResNet-{depth} untrained"] = [done[f"resnet {depth} {s}"] for s in range(3)]
+            groups[f"ResNet-{depth} supervised"] = [done[key]]
+    head = "encoder | RankMe, backbone | its jackknife sd | RankMe, centred | accuracy"
+    columns = ("backbone.rankme 1", "backbone.sd 2", "backbone.centred 1", "accuracy 4")
+    body += ["## 5 Supervised encoders", "", *table(head, groups, *columns)]
+    five = {BASE: runs(BASE, 5)}
+    columns = ("projector.rankme 2", "projector.sd 2", "backbone.rankme 2", "backbone.sd 2")
+    head = "loss | RankMe, projector | jackknife sd | RankMe, backbone | jackknife sd | accuracy"
+    body += ["## 6 Five seeds", "", *table(head, five, *columns, "accuracy 4"), "## 7 Few rows", ""]
+    groups = {}
+    for layer in ("backbone", "projector"):
+        found = done[f"law {layer}"]
+        for ratio, rows in ((r, found[str(r)]) for r in LAW):
+            held = np.mean([r["held"] for r in rows])
+            groups[f"{layer}, {found['all']['debiased']:.2f} | {ratio} | {held:.2f}"] = rows
+    head = "layer, RankMe of all | n / d | intervals that hold it | value, % off | debiased, % off"
+    return body + table(head, groups, "rankme_off 2", "debiased_off 2")
+
+
+def main() -> None:
+    args = _arguments()
+    torch.set_num_threads(1)
+    bench = measured(args)
+    head = (
+        f"{len(bench.train):,} training images, {len(bench.test):,} test images (half of them for "
+        f"the ResNets), {ENCODER}, {args.epochs} epochs where nothing else is said, batches of 256."
+    )
+    body = [head, "", *of_features(bench.done), *of_runs(bench.done)]
+    print("\n".join(body))
+    if args.record:
+        versions = installed(("jessl", "torch", "numpy", "scikit-learn"))
+        write_record(args.record, "What RankMe cannot do", versions, body)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, help="SRC with labels: CIFAR-10's training images")
+    parser.add_argument("--test", required=True, help="SRC with labels: its test images")
+    parser.add_argument("--encoders", help="folder of the published supervised ResNets")
+    parser.add_argument("--images", type=int, default=5000, help="training images that are used")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument(
+        "--work", default="limits", help="folder of runs and results, of these settings alone"
+    )
+    parser.add_argument("--record", help="Markdown file to write")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

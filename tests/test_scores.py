@@ -135,7 +135,7 @@ def test_a_deleted_block_is_the_rows_without_it():
 def test_cuda_path_sums_the_same_on_any_device():
     z = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float32)
     sums = Sums.empty(6)
-    sums._add_on_cuda(torch.from_numpy(z))
+    sums._add_on_cuda([torch.from_numpy(z[:20]), torch.from_numpy(z[20:])])
     sums.count = 50
     expected = Spectrum(6).update(z).eigenvalues(center=True)
     np.testing.assert_allclose(sums.spectra().centred, expected)

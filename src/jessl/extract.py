@@ -26,6 +26,12 @@ from jessl.views import Views, central_view
 from jessl.views.presets import is_file, preset
 
 LAYERS = ("backbone", "projector")
+
+
+class NothingReadable(ValueError):
+    """Not one image of a source can be read."""
+
+
 # images of which one has to be readable for the number of channels to be known beforehand
 _TRIED = 4
 
@@ -297,7 +303,9 @@ def extract(
             m.train(was)
     if not done:
         where, reason = next(iter(loader.skipped.items()), (source.name, "it is empty"))
-        raise ValueError(f"not one image of {source.name} can be read; first {where}: {reason}")
+        raise NothingReadable(
+            f"not one image of {source.name} can be read; first {where}: {reason}"
+        )
     told = {
         **(meta or {}),
         "data": source.name,

@@ -25,10 +25,16 @@ def _available() -> int | None:
     told = Path("/proc/meminfo")
     if not told.exists():
         return None
-    for line in told.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
+    known = [
+        int(line.split()[1]) * 1024
+        for line in told.read_text().splitlines()
+        if line.startswith("MemAvailable:")
+    ]
+    # a container may have less than its machine
+    most, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    if most.exists() and used.exists() and most.read_text().strip() != "max":
+        known.append(max(0, int(most.read_text()) - int(used.read_text())))
+    return min(known, default=None)
 
 
 def _gib(size: int) -> str:

@@ -82,21 +82,29 @@ class Measure:
         self.check(model)
         spectrum: Spectrum | None = None
         rows = bad = 0
-        with undisturbed(model):
-            for batch in batches:
-                # around the model only: tensors that a data set keeps must not be inference's own
-                with torch.inference_mode():
-                    z = self._features(model, batch)
-                    finite = z.isfinite().all(dim=1)
-                    if spectrum is None:
-                        spectrum = Spectrum(z.shape[1])
-                    if finite.any():
-                        spectrum.update(z[finite])
-                rows += len(z)
-                bad += len(z) - int(finite.sum())
+        failed: Exception | None = None
+        try:
+            with undisturbed(model):
+                for batch in batches:
+                    # around the model only: tensors that a data set keeps must not be inference's
+                    with torch.inference_mode():
+                        z = self._features(model, batch)
+                        finite = z.isfinite().all(dim=1)
+                        if spectrum is None:
+                            spectrum = Spectrum(z.shape[1])
+                        if finite.any():
+                            spectrum.update(z[finite])
+                    rows += len(z)
+                    bad += len(z) - int(finite.sum())
+        except Exception as error:  # raised below, when the others know of it and do not wait
+            failed = error
         d = 0 if spectrum is None else spectrum.d
-        mine = torch.tensor([rows, bad, d, int(d > 0)], device=_device(model))
-        n, bad, widths, holders = collectives.total(mine).tolist()
+        mine = torch.tensor(
+            [rows, bad, d, int(d > 0), int(failed is not None)], device=_device(model)
+        )
+        n, bad, widths, holders, failures = collectives.total(mine).tolist()
+        if failures:
+            raise failed or ValueError(f"{self.name}: {failures} other processes failed")
         if n == 0:
             raise ValueError("images: not one row came; a fixed sample that can be read again")
         if bad:

@@ -12,13 +12,13 @@ from jessl import collectives
 from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
-from jessl.extract import LAYERS, extract
+from jessl.extract import LAYERS, NothingReadable, extract
 from jessl.objectives import Objective
 from jessl.probes import online_probes
 from jessl.probes.layers import LayerProbes
 from jessl.records import Record
 from jessl.scores import Spectrum, score, spectra_of
-from jessl.training.processes import alike, collected, led
+from jessl.training.processes import alike, collected, led, not_told
 
 # images that RankMe is taken on: the paper's number (section 3.2)
 MOST_IMAGES = 25_600
@@ -57,12 +57,17 @@ def online(
     mine = np.arange(collectives.rank(), len(sample), collectives.world())
     share = sample if collectives.world() == 1 else Subset(sample, mine)
 
-    def extracted() -> dict[str, Embeddings]:
+    def extracted() -> tuple[dict[str, Embeddings], Exception | None]:
         if not len(share):
-            return {}  # fewer images than processes
-        return extract(encoder, objective, share, layers=layers, workers=workers)
+            return {}, None  # fewer images than processes
+        try:
+            return extract(encoder, objective, share, layers=layers, workers=workers), None
+        except NothingReadable as error:
+            return {}, error
 
-    found = alike(extracted)
+    found, unread = alike(extracted)
+    if not any(collected(bool(found))):
+        raise not_told(unread or ValueError(f"{sample.name} holds no image"))
     spectra = {layer: _summed(found.get(layer)) for layer in LAYERS}
     whole = _gathered(found, sample) if sample.labels is not None else {}
     return led(lambda: {**_scores(spectra), **_accuracies(whole, probes)})
@@ -74,10 +79,12 @@ def _summed(mine: Embeddings | None) -> Spectrum | None:
     known = [t for t in told if t is not None]
     if not all(finite for _, finite in known):
         return None
-    spectrum = Spectrum(known[0][0])
-    if mine is not None:
-        spectrum.update(mine)
-    return spectrum.all_reduce()
+
+    def own() -> Spectrum:
+        spectrum = Spectrum(known[0][0])
+        return spectrum if mine is None else spectrum.update(mine)
+
+    return alike(own).all_reduce()
 
 
 def _scores(spectra: dict[str, Spectrum | None]) -> dict[str, float]:
@@ -104,9 +111,10 @@ def _gathered(mine: dict[str, Embeddings], sample: Source) -> dict[str, Embeddin
 
 
 def _plain(found: dict[str, Embeddings]) -> dict[str, tuple[np.ndarray, ...]]:
-    none = np.array([], np.int64)
+    """Features, labels and ids; a share of which no image has a label has labels all the same."""
     return {
-        k: (e.features, none if e.labels is None else e.labels, e.ids) for k, e in found.items()
+        layer: (e.features, np.full(e.n, -1) if e.labels is None else e.labels, e.ids)
+        for layer, e in found.items()
     }
 
 
@@ -116,6 +124,8 @@ def _accuracies(found: dict[str, Embeddings], probes: LayerProbes | None) -> dic
     if not found:
         return numbers
     z = found["backbone"].labelled()
+    if z.n and not all(np.isfinite(e.features).all() for e in found.values()):
+        return {"accuracy/linear": math.nan, "accuracy/knn": math.nan}
     if probes is not None and z.labels is not None and len(z.labels):
         seen = {name: e.labelled() for name, e in found.items()}
         # tensors of their own: embeddings are read-only

@@ -47,13 +47,12 @@ def compare(
         force: order them all the same.
     """
     reasons = []
-    each = [r for scores in results.values() for r in scores.values()]
+    names = list(next(iter(results.values()), {}))
     for what, told in (("n", "rows"), ("d", "features")):
-        # scores of views count images; one score of each embeddings tells
-        values = sorted(
-            {getattr(r, what) for scores in results.values() for r in list(scores.values())[:1]}
-        )
-        if len(values) > 1:
+        # score by score: some use part of the rows only, scores of views count images
+        unlike = (sorted({getattr(s[name], what) for s in results.values()}) for name in names)
+        values = next((found for found in unlike if len(found) > 1), [])
+        if values:
             reasons.append(
                 f"they differ in {what} ({told}: {', '.join(map(str, values))}), which moves a "
                 "score by itself"
@@ -70,11 +69,12 @@ def compare(
             "compared within one (Garrido et al. 2023, section 3)"
         )
     order: dict[str, tuple[str, ...]] = {}
-    if len(results) > 1 and each and (force or not reasons):
-        for name, first in next(iter(results.values())).items():
+    if len(results) > 1 and (force or not reasons):
+        for name in names:
+            found = {path: scores[name] for path, scores in results.items()}
+            first = next(iter(found.values()))
             if first.higher_is_better is None:
                 continue
-            found = {path: scores[name] for path, scores in results.items()}
             sign = -1 if first.higher_is_better else 1
             ranked = sorted(found, key=lambda p: _key(sign, found[p].value))
             order[name] = tuple(ranked)

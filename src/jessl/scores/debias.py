@@ -1,9 +1,9 @@
 """From n rows to infinitely many: the block jackknife and its Marchenko-Pastur correction.
 
 Few rows make the entropy of the singular values too small. The jackknife J = B R - (B-1) mean(R
-without block b) removes what falls as 1/n; what it leaves was measured for white rows and is
-computed here: J exp(-g(d/n)). Its 95 % interval covers .93 to .97 for Gaussian and rectified
-features from n = 4 d on; .71 to .91 where the rows' norms are log-normal (sd .5).
+without block b) removes what falls as 1/n; what it leaves is computed here for white rows, with
+the unlike lengths that the rows have: J exp(-g(d/n)). The 95 % interval then covers from n = 4 d
+on, also where the rows' lengths have heavy tails (benchmarks/bench_coverage.py, docs/scores.md).
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+
+from jessl.scores import law
+from jessl.scores.norms import Weights
 
 
 def jackknife(value: float, deleted: NDArray[np.float64]) -> tuple[float, float]:
@@ -30,15 +33,17 @@ def jackknife(value: float, deleted: NDArray[np.float64]) -> tuple[float, float]
     return blocks * value - (blocks - 1) * mean, math.sqrt((blocks - 1) / blocks * spread)
 
 
-def correction(c: float, blocks: int = 20) -> float:
+def correction(c: float, blocks: int = 20, scales: Weights | None = None) -> float:
     """g(c) = log[B rho(c) - (B-1) rho(c B/(B-1))]: log of what the jackknife leaves of the bias.
 
     Args:
         c: d / n, above 0 and at most (B-1)/B.
         blocks: B.
+        scales: of the rows' lengths; None: all alike.
 
     Returns:
-        g(1/4) = .00297, g(1/6) = .00122, g(1/10) = .00042 for B = 20.
+        g(1/4) = .00297, g(1/6) = .00122, g(1/10) = .00042 for B = 20 and equal scales; NaN where
+        too few rows carry weight.
 
     Raises:
         ValueError: for c outside of that range.
@@ -46,7 +51,11 @@ def correction(c: float, blocks: int = 20) -> float:
     if not 0 < c <= (blocks - 1) / blocks:
         raise ValueError(f"c: needs 0 < d/n <= {(blocks - 1) / blocks}, got {c}")
     wider = c * blocks / (blocks - 1)
-    return math.log(blocks * _rho(c) - (blocks - 1) * _rho(wider))
+    if scales is None:
+        return math.log(blocks * law.rho(c) - (blocks - 1) * law.rho(wider))
+    here, there = law.rho_of_scales(c, scales), law.rho_of_scales(wider, scales)
+    left = blocks * here - (blocks - 1) * there
+    return math.log(left) if left > 0 else math.nan
 
 
 def interval(center: float, sd: float, blocks: int) -> tuple[float, float]:
@@ -55,19 +64,3 @@ def interval(center: float, sd: float, blocks: int) -> tuple[float, float]:
 
     half = float(t.ppf(0.975, blocks - 1)) * sd
     return center - half, center + half
-
-
-def _rho(c: float) -> float:
-    """Effective rank of white rows over d: log rho = log m1 - E[s log s] / m1, m1 = E[s].
-
-    s = sqrt(x), x of the Marchenko-Pastur law of ratio c and unit variance. With
-    x = 1 + c - 2 sqrt(c) cos(u) the density is 2 sin(u)^2 / (pi x) on 0 .. pi, smooth and
-    periodic, for which the midpoint rule converges geometrically.
-    """
-    points = 4096
-    u = (np.arange(points) + 0.5) * (math.pi / points)
-    x = 1 + c - 2 * math.sqrt(c) * np.cos(u)
-    weight = 2 * np.sin(u) ** 2 / x / points
-    s = np.sqrt(x)
-    m1 = float((weight * s).sum())
-    return m1 * math.exp(-float((weight * s * np.log(s)).sum()) / m1)

@@ -20,7 +20,7 @@ def effective_rank_of(eigenvalues: NDArray[np.float64], n: int, d: int) -> float
 
 SCORE = SpectralScore(
     of=effective_rank_of,
-    cap=lambda k, d: float(k),
+    cap=lambda k, d, options: float(k),
     higher_is_better=True,
     entropy_of_singular_values=True,
     source="Roy and Vetterli 2007",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.scores.norms import histogram
 from jessl.scores.rows import as_rows, on_cuda
 from jessl.scores.sums import Spectra, Sums, finite, spectra_of_products
 
@@ -31,8 +32,9 @@ class HeldRows:
     """Both spectra of rows [n, d], of all of them or without a block.
 
     The [n, n] matrix of inner products where n < d, else Gram matrices. Memory beside the rows:
-    8 min(n, d)^2 bytes, three times for each deletion under way; for n >= d that of the blocks as
-    well where it is under 1 GiB, otherwise the sums of a block are made again for its deletion.
+    8 min(n, d)^2 bytes, three times for each deletion under way; for n < d the rows in float64
+    while the products are made; for n >= d the sums of the blocks where they are under 1 GiB,
+    otherwise those of a block are made again for its deletion.
 
     Args:
         rows: as `as_rows` gives them.
@@ -69,7 +71,11 @@ class HeldRows:
         if without is None:
             return self._whole.spectra()
         part = self._sums_of(without) if self._parts is None else self._parts[without]
-        return (self._whole - part).spectra()
+        return self._whole.less(part, lambda: self._sums_of(without, inside=False)).spectra()
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Histogram of the rows' squared lengths (`jessl.scores.norms.histogram`)."""
+        return histogram(self._rows)
 
     def scatter(self) -> tuple[float, float]:
         """Sum of squares of all entries: of the rows, and of the rows minus their mean."""
@@ -78,7 +84,7 @@ class HeldRows:
         raw = finite(float(np.trace(self._products)))
         return raw, max(0.0, raw - float(self._products.mean(axis=0).sum()))
 
-    def _sums_of(self, block: int) -> Sums:
+    def _sums_of(self, block: int, *, inside: bool = True) -> Sums:
         part = Sums.empty(self._rows.shape[1])
-        part.add(self._rows, np.flatnonzero(self._block == block))
+        part.add(self._rows, np.flatnonzero((self._block == block) == inside))
         return part

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from jessl.cores import usable_cores
 from jessl.scores import debias
 from jessl.scores.held import HeldRows
 from jessl.scores.kinds import RowScore, SpectralScore
+from jessl.scores.norms import Weights, weights
 from jessl.scores.registry import Asked
 from jessl.scores.result import ScoreResult
 from jessl.scores.rows import block_of, on_cuda
@@ -29,6 +31,9 @@ FEWEST_ROWS_OVER_D = 2
 # share of the rows' squared length in their mean from which an uncentred rank is mostly about it
 MOSTLY_MEAN = 0.5
 
+# the number of BLAS's threads belongs to the process: two that set and restore it would mix
+_ONE_AT_A_TIME = Lock()
+
 _Spectra = dict[str, NDArray[np.float64]]
 
 
@@ -40,6 +45,9 @@ class State(Protocol):
 
     def scatter(self) -> tuple[float, float]:
         """Sum of squares: of the rows, and of the centred rows."""
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Histogram of the rows' squared lengths."""
 
 
 def of_spectrum(
@@ -96,12 +104,16 @@ def of_states(
             doubts.append("the features are constant: every row is the same")
         elif n > 1:
             mean_share = 1 - centred / raw
+    scales = None
+    if used and any(_corrected(a) for a in wanted) and n >= FEWEST_ROWS_OVER_D * d:
+        raw_and_centred = Spectra(whole["raw"], whole["centred"])
+        scales = weights(states["as they are"].lengths(), raw_and_centred)
     found = {}
     for a in wanted:
         one = a.score
         assert isinstance(one, SpectralScore)
         warnings = list(doubts)
-        if one.rows == "raw" and mean_share > MOSTLY_MEAN:
+        if one.rows == "raw" and one.smooth and mean_share > MOSTLY_MEAN:
             warnings.append(
                 f"{mean_share:.0%} of the rows' squared length is a mean that they share: it "
                 "lowers a score of rows that are not centred"
@@ -109,12 +121,14 @@ def of_states(
         spectrum = whole[one.rows]
         value = one.of(spectrum, n, d, **a.options)
         if math.isnan(value):
-            warnings.append("it is not defined for so few rows or features")
-        cap = one.cap(len(spectrum), d) if one.cap is not None else math.inf
-        if NEAR_CAP * cap <= value < math.inf and len(spectrum) > 1:
+            warnings.append("too few eigenvalues that are not 0: it is not defined")
+        # n centred rows span n - 1 directions
+        k = len(spectrum) - (one.rows == "centred" and n <= d)
+        cap = one.cap(k, d, a.options) if one.cap is not None and k > 1 else math.inf
+        if NEAR_CAP * cap <= value < math.inf:
             warnings.append(
-                f"{value:.6g} is near the largest possible value {cap:.6g} "
-                f"(min(n, d) = {len(spectrum)}): differences between runs mean little"
+                f"{value:.6g} is near the largest possible value {cap:.6g} ({k} directions): "
+                "differences between runs mean little"
             )
         left = []
         if one.smooth:
@@ -122,7 +136,7 @@ def of_states(
                 left.append(one.of(spectra[one.rows], n - int(counts[b]), d, **a.options))
         elif used:
             warnings.append("a count or an extreme has no jackknife: there is no spread")
-        found[a.text] = _result(a, value, np.array(left), n, d, seed, warnings)
+        found[a.text] = _result(a, value, np.array(left), n, d, seed, warnings, scales)
     return found
 
 
@@ -140,6 +154,11 @@ def of_rows(one: Asked, z: Any, ids: NDArray[np.int64], blocks: int, seed: int) 
     if one.score.views:
         found.params["views"] = len(z)
     return found
+
+
+def _corrected(a: Asked) -> bool:
+    """Whether the bias of few rows is known for a score."""
+    return isinstance(a.score, SpectralScore) and a.score.entropy_of_singular_values
 
 
 def _used(counts: NDArray[np.int64]) -> list[int]:
@@ -170,7 +189,11 @@ def _spectra(
     deleted = []
     if used:
         # a reduction gains little from a second thread of BLAS; two reductions side by side do
-        with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
+        with (
+            _ONE_AT_A_TIME,
+            _blas().limit(limits=1, user_api="blas"),
+            ThreadPoolExecutor(usable_cores()) as pool,
+        ):
             for found in pool.map(spectra, used):
                 deleted.append(found)
                 told(1 + len(deleted))
@@ -189,8 +212,10 @@ def _blas() -> Any:
 def _unit(rows: Any) -> Any:
     """Each row divided by its norm; rows of zeros stay."""
     if on_cuda(rows):
-        norm = rows.norm(dim=1, keepdim=True)
-        return rows / norm.clamp_min(1e-300 if rows.element_size() == 8 else 1e-38)
+        top = rows.abs().amax(dim=1, keepdim=True)
+        scaled = rows / top.where(top > 0, top.new_ones(()))
+        norm = scaled.double().norm(dim=1, keepdim=True)
+        return scaled / norm.where(norm > 0, norm.new_ones(())).to(scaled.dtype)
     # over the largest entry first: squares could overflow
     largest = np.abs(rows).max(axis=1, keepdims=True)
     scaled = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
@@ -216,19 +241,27 @@ def _result(
     d: int,
     seed: int,
     warnings: list[str],
+    scales: Weights | None = None,
 ) -> ScoreResult:
     sd = debiased = low = high = None
+    if len(left) and not (math.isfinite(value) and np.isfinite(left).all()):
+        if math.isfinite(value):
+            warnings.append("without one of the blocks it is not defined: there is no spread")
+        left = left[:0]
     blocks = len(left)
-    corrected = isinstance(one.score, SpectralScore) and one.score.entropy_of_singular_values
-    if blocks and math.isfinite(value) and np.isfinite(left).all():
+    if blocks:
         estimate, sd = debias.jackknife(value, left)
-        if corrected and n >= FEWEST_ROWS_OVER_D * d and value > 0:
-            shrink = math.exp(-debias.correction(d / n, blocks))
+        left_over = math.nan
+        if _corrected(one) and n >= FEWEST_ROWS_OVER_D * d and value > 0:
+            left_over = debias.correction(d / n, blocks, scales)
+        if math.isfinite(left_over):
+            shrink = math.exp(-left_over)
             debiased, sd = estimate * shrink, sd * shrink
-        elif corrected and n < FEWEST_ROWS_OVER_D * d:
+        elif _corrected(one) and value > 0:
+            few = f"n is below {FEWEST_ROWS_OVER_D} d"
+            why = few if n < FEWEST_ROWS_OVER_D * d else "most of the weight is in too few rows"
             warnings.append(
-                f"n is below {FEWEST_ROWS_OVER_D} d: not corrected, and the interval around the "
-                "value leaves its bias out"
+                f"{why}: not corrected, and the interval around the value leaves its bias out"
             )
         low, high = debias.interval(value if debiased is None else debiased, sd, blocks)
     return ScoreResult(

@@ -22,7 +22,7 @@ class SpectralScore:
             0.0 when all eigenvalues are 0, unless the file says otherwise.
         rows: whose Gram matrix: of the rows as they are ("raw"), minus their mean ("centred"), or
             each divided by its norm ("unit"; rows of zeros stay).
-        cap: (k, d) -> the largest value that k eigenvalues can give; None where there is none.
+        cap: (k, d, options) -> the largest value that k eigenvalues can give; None: there is none.
         higher_is_better: the direction; None where a value in between is best.
         smooth: whether leaving rows out tells of its spread, as for no count and no extreme.
         entropy_of_singular_values: whether the Marchenko-Pastur correction of debias.py holds.
@@ -32,7 +32,7 @@ class SpectralScore:
 
     of: Callable[..., float]
     rows: Literal["raw", "centred", "unit"] = "raw"
-    cap: Callable[[int, int], float] | None = None
+    cap: Callable[[int, int, dict[str, Any]], float] | None = None
     higher_is_better: bool | None
     smooth: bool = True
     entropy_of_singular_values: bool = False

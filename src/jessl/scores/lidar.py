@@ -29,6 +29,8 @@ def lidar_of(
 ) -> Measured:
     """exp of the entropy of p = l / sum l + eps, l the eigenvalues of Sw^-1/2 Sb Sw^-1/2.
 
+    Memory beside z: a copy of one block of z, and of z's means.
+
     Args:
         z: [q, n, d], row i of each view of image i, q and n of at least 2.
         block: [n] jackknife block of each image.
@@ -39,7 +41,7 @@ def lidar_of(
         1 .. min(n - 1, d) (a little more, by eps); 0.0 where all images have the same mean.
 
     Raises:
-        ValueError: for delta not above 0 or a negative eps.
+        ValueError: for delta not above 0, a negative eps, or features so large that delta is lost.
     """
     if not delta > 0:
         raise ValueError(f"lidar: needs delta above 0, got {delta}")
@@ -87,11 +89,17 @@ def _score(between: Sums, within: Sums, q: int, delta: float, eps: float) -> flo
         return float("nan")
     sb = (between.gram - np.outer(between.total, between.total) / n) / (n - 1)
     sw = within.gram / (n * (q - 1)) + delta * np.eye(d)
-    # only the upper triangles hold sums
-    values = eigh(sb, sw, lower=False, eigvals_only=True, check_finite=False)[::-1]
-    values = np.maximum(values[: min(n - 1, d)], 0.0)
-    if np.trace(sb) <= CONSTANT * np.trace(sw):
+    if np.trace(sb) <= CONSTANT * np.trace(within.gram) or not sb.any():
         return 0.0
+    try:
+        # only the upper triangles hold sums
+        values = eigh(sb, sw, lower=False, eigvals_only=True, check_finite=False)[::-1]
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            f"lidar: beside the covariance within images (largest variance {sw.max():.3g}) delta = "
+            f"{delta:g} is lost; scale the features to about 1, or take a larger delta"
+        ) from None
+    values = np.maximum(values[: min(n - 1, d)], 0.0)
     p = values / values.sum() + eps
     p = p[p > 0]
     return float(np.exp(-(p * np.log(p)).sum()))

@@ -39,7 +39,10 @@ def matrix_entropy_of(
     if order == 1:
         entropy = -float((p * np.log(p)).sum())
     else:
-        entropy = math.log(float((p**order).sum())) / (1 - order)
+        top = float(p.max())  # large powers of small shares would be 0
+        entropy = (math.log(float(((p / top) ** order).sum())) + order * math.log(top)) / (
+            1 - order
+        )
     most = math.log(len(eigenvalues)) if normalized else 1.0
     return entropy / most if most > 0 else 0.0
 

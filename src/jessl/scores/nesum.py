@@ -21,7 +21,7 @@ def nesum_of(eigenvalues: NDArray[np.float64], n: int, d: int) -> float:
 SCORE = SpectralScore(
     of=nesum_of,
     rows="centred",
-    cap=lambda k, d: float(k),
+    cap=lambda k, d, options: float(k),
     higher_is_better=True,
     source="He and Ozay 2022",
 )

@@ -23,7 +23,7 @@ def normalized_rank_of(
 
 SCORE = SpectralScore(
     of=normalized_rank_of,
-    cap=lambda k, d: cap(k) / d,
+    cap=lambda k, d, options: cap(k, options["eps"]) / d,
     higher_is_better=True,
     entropy_of_singular_values=True,
     options={"eps": EPS},

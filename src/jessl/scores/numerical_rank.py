@@ -32,7 +32,7 @@ def numerical_rank_of(
 
 SCORE = SpectralScore(
     of=numerical_rank_of,
-    cap=lambda k, d: float(k),
+    cap=lambda k, d, options: float(k),
     smooth=False,
     higher_is_better=True,
     options={"eps": 1e-7},

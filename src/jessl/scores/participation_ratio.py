@@ -24,7 +24,7 @@ def participation_ratio_of(eigenvalues: NDArray[np.float64], n: int, d: int) -> 
 SCORE = SpectralScore(
     of=participation_ratio_of,
     rows="centred",
-    cap=lambda k, d: float(k),
+    cap=lambda k, d, options: float(k),
     higher_is_better=True,
     source="Gao et al. 2017",
 )

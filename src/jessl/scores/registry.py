@@ -14,19 +14,8 @@ from jessl.scores.kinds import RowScore, Score, SpectralScore
 
 # files of this folder that are no scores but what scores are made and judged with
 _FRAME = {
-    *(
-        "compare",
-        "debias",
-        "held",
-        "judged",
-        "kinds",
-        "lapack",
-        "registry",
-        "result",
-        "rows",
-        "score",
-    ),
-    *("spectrum", "sums", "views"),
+    *("compare", "debias", "held", "judged", "kinds", "lapack", "law", "norms", "registry"),
+    *("result", "rows", "score", "spectrum", "sums", "views"),
 }
 
 # name -> what its file declares

@@ -29,7 +29,12 @@ def as_rows(z: Any) -> Any:
         z = z.features
     if on_cuda(z):
         z = z.detach()
-        z = z if z.element_size() == 8 and z.is_floating_point() else z.float()
+        if z.is_complex():
+            raise ValueError(f"z: needs real numbers, got {z.dtype}")
+        if not z.is_floating_point():
+            z = z.double()
+        elif z.element_size() < 4:
+            z = z.float()
     else:
         z = _as_numpy(z)
     if z.ndim != 2 or 0 in z.shape:

@@ -45,17 +45,18 @@ def score(
         jackknife: blocks, at least 2, or 0 for no spread. None: 20 for d up to 2,048, 10 up to
             4,096, 6 beyond; the interval is as much wider. A deletion costs one more spectrum
             (d = 2048: about half a second of a core; they run on all cores).
-        ids: [n] whole numbers that name the rows; None: those of the Embeddings, else the row
-            numbers. They decide, with the seed, which rows form a block: the result does not
-            depend on the order of the rows.
+        ids: [n] whole numbers that name the rows of z (without z the images of the views); None:
+            those of the Embeddings, else the row numbers. They decide, with the seed, which rows
+            form a block: the order of rows with ids of their own does not matter.
         seed: of the blocks, and of the rows that costly scores choose.
         converge: fill `.curve` with the values of a quarter, half and all of the rows.
         on_block: told (spectra done, spectra in all).
 
     Returns:
         {name: ScoreResult}, in the order of `names`, by the names as asked for. Memory beside z:
-        24 min(n, d)^2 bytes a core, and up to 1 GiB for the blocks; scores of unit rows
-        (matrix_entropy, self_cluster) a copy of z.
+        24 min(n, d)^2 bytes a core, up to 1 GiB for the blocks and for n < d z in float64; scores
+        of unit rows (matrix_entropy, self_cluster) as much again and a copy of z, scores of rows
+        one or two copies.
 
     Raises:
         ValueError: for unknown names (with the nearest), NaN or infinite rows (counted), and
@@ -78,9 +79,7 @@ def score(
         raise ValueError(f"jackknife: needs 0 or at least 2 blocks, got {jackknife}")
     found: dict[str, ScoreResult] = {}
     if views is not None:
-        if z is not None and ids is None and not isinstance(z, Embeddings):
-            ids = np.arange(len(z))
-        seen = as_views(views, None if isinstance(views, Embeddings) else ids)
+        seen = as_views(views, ids if z is None else None)
         found |= _judged(of_views, seen, jackknife, seed, converge, None)
     rest = [a for a in wanted.values() if a not in of_views]
     if rest:
@@ -117,15 +116,17 @@ def _judged(
                 one, *_shuffled(held, seed, one.score.most_rows), blocks, seed
             )
     if converge:
-        n = len(held.ids)
-        curves: dict[str, list[tuple[int, float]]] = {a.text: [] for a in wanted}
-        for part in sorted({max(1, n // 4), max(1, n // 2)} - {n}):
-            few = _judged(wanted, _shuffled(held, seed, part), 0, seed, False, None)
-            for text, result in few.items():
-                curves[text].append((part, result.value))
-        for text, result in found.items():
-            curve = (*curves[text], (n, result.value))
-            found[text] = dataclasses.replace(result, curve=curve)
+        # scores that use the same number of rows share the subsets
+        for n in {result.n for result in found.values()}:
+            same = [a for a in wanted if found[a.text].n == n]
+            curves: dict[str, list[tuple[int, float]]] = {a.text: [] for a in same}
+            for part in sorted({max(1, n // 4), max(1, n // 2)} - {n}):
+                few = _judged(same, _shuffled(held, seed, part), 0, seed, False, None)
+                for text, result in few.items():
+                    curves[text].append((part, result.value))
+            for text, values in curves.items():
+                curve = (*values, (n, found[text].value))
+                found[text] = dataclasses.replace(found[text], curve=curve)
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.memory import refuse_more_than_there_is
+from jessl.scores.norms import BINS, histogram
 from jessl.scores.rankme import rankme_of
 from jessl.scores.result import ScoreResult
 from jessl.scores.rows import as_ids, as_rows, block_of
@@ -44,6 +45,7 @@ class Spectrum:
         what = f"Spectrum of {d} features" + (f" in {blocks} blocks" if blocks else "")
         refuse_more_than_there_is(self.nbytes, what)
         self._sums = [Sums.empty(d) for _ in range(max(blocks, 1))]
+        self._lengths = np.zeros(BINS, np.int64)
         self._whole: Sums | None = None
 
     @property
@@ -82,6 +84,7 @@ class Spectrum:
         n = len(rows)
         names = np.arange(self.n, self.n + n) if ids is None else as_ids(ids, n)
         self._whole = None
+        self._lengths += histogram(rows)
         if not self.blocks:
             self._sums[0].add(rows)
             return self
@@ -101,6 +104,7 @@ class Spectrum:
             if mine != theirs:
                 raise ValueError(f"other: needs {name} = {mine}, got {theirs}")
         self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
+        self._lengths = self._lengths + other._lengths
         self._whole = None
         return self
 
@@ -125,13 +129,18 @@ class Spectrum:
         if any(not torch.equal(mine, other) for other in others):
             shapes = [tuple(other.tolist()) for other in others]
             raise ValueError(f"Spectrum: processes differ in (d, blocks, seed): {shapes}")
+
+        def add_up(array: NDArray[Any]) -> None:
+            tensor = torch.from_numpy(array).to(device)
+            distributed.all_reduce(tensor)
+            array[...] = tensor.cpu().numpy()
+
         for sums in self._sums:
             count = np.array([sums.count])
             for array in (sums.gram, sums.total, count):
-                tensor = torch.from_numpy(array).to(device)
-                distributed.all_reduce(tensor)
-                array[...] = tensor.cpu().numpy()
+                add_up(array)
             sums.count = int(count[0])
+        add_up(self._lengths)
         self._whole = None
         return self
 
@@ -142,9 +151,11 @@ class Spectrum:
         from jessl.files import whole_file
 
         arrays = {
-            "gram": np.stack([s.gram for s in self._sums]),
+            # one tensor each: stacking would copy them all
+            **{f"gram.{k}": s.gram for k, s in enumerate(self._sums)},
             "total": np.stack([s.total for s in self._sums]),
             "count": self.counts,
+            "lengths": self._lengths,
         }
         head = {"format": FORMAT, "blocks": str(self.blocks), "seed": str(self.seed)}
         with whole_file(path) as part:
@@ -168,15 +179,19 @@ class Spectrum:
                 head = held.metadata() or {}
                 if head.get("format") != FORMAT:
                     raise ValueError("not a saved Spectrum")
-                gram, total, count = (held.get_tensor(k) for k in ("gram", "total", "count"))
-            state = cls(gram.shape[-1], blocks=int(head["blocks"]), seed=int(head["seed"]))
-            parts = max(state.blocks, 1)
-            fits = gram.shape == (parts, state.d, state.d) and gram.dtype == np.float64
-            if not fits or total.shape != (parts, state.d) or count.shape != (parts,):
-                raise ValueError(f"shapes {gram.shape}, {total.shape}, {count.shape} do not fit")
+                total, count, lengths = (held.get_tensor(k) for k in ("total", "count", "lengths"))
+                if total.ndim != 2 or lengths.shape != (BINS,):
+                    raise ValueError(f"shapes {total.shape} and {lengths.shape} are no Spectrum's")
+                state = cls(total.shape[1], blocks=int(head["blocks"]), seed=int(head["seed"]))
+                grams = [held.get_tensor(f"gram.{k}") for k in range(max(state.blocks, 1))]
+            kinds = {(g.shape, str(g.dtype)) for g in grams}
+            fits = kinds == {((state.d, state.d), "float64")} and count.shape == (len(grams),)
+            if not fits or len(total) != len(grams):
+                raise ValueError(f"shapes {kinds}, {total.shape}, {count.shape} do not fit")
         except (SafetensorError, KeyError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
-        state._sums = [Sums(g, t, int(c)) for g, t, c in zip(gram, total, count, strict=True)]
+        state._lengths = lengths
+        state._sums = [Sums(g, t, int(c)) for g, t, c in zip(grams, total, count, strict=True)]
         return state
 
     def spectra(self, without: int | None = None) -> Spectra:
@@ -206,6 +221,10 @@ class Spectrum:
         """
         found = self.spectra(without)
         return found.centred if center else found.raw
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Histogram of the rows' squared lengths (`jessl.scores.norms.histogram`)."""
+        return self._lengths
 
     def scatter(self) -> tuple[float, float]:
         """Sum of squares of all entries: of the rows, and of the rows minus their mean."""
@@ -252,4 +271,11 @@ class Spectrum:
             return self._whole
         if not 0 <= without < self.blocks:
             raise ValueError(f"without: allowed are 0 .. {self.blocks - 1}, got {without}")
-        return self._whole - self._sums[without]
+
+        def others() -> Sums:
+            rest = Sums.empty(self.d)
+            for block, sums in enumerate(self._sums):
+                rest = rest if block == without else rest + sums
+            return rest
+
+        return self._whole.less(self._sums[without], others)

@@ -21,7 +21,7 @@ def stable_rank_of(eigenvalues: NDArray[np.float64], n: int, d: int) -> float:
 
 SCORE = SpectralScore(
     of=stable_rank_of,
-    cap=lambda k, d: float(k),
+    cap=lambda k, d, options: float(k),
     higher_is_better=True,
     source="Tsitsulin et al. 2023",
 )

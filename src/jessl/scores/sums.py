@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from jessl.scores.rows import on_cuda
 CONSTANT = 1e-13
 # numbers that a chunk of rows holds while it is float64: 16 MiB, 4 to 10 % faster than 32 MiB
 _CHUNK = 2**21
+# share of the squares below which what is left of a difference is taken anew
+_CANCELS = 1e-6
 
 
 class Spectra(NamedTuple):
@@ -50,24 +53,36 @@ class Sums:
         """Add rows [n, d], or those of them that `index` names: finite numpy or a CUDA tensor."""
         step = max(1, _CHUNK // len(self.total))
         n = len(rows) if index is None else len(index)
-        add = self._add_on_cuda if on_cuda(rows) else self._add_on_cpu
-        for start in range(0, n, step):
-            stop = min(start + step, n)
-            add(rows[start:stop] if index is None else rows[index[start:stop]])
+        chunks = (slice(start, start + step) for start in range(0, n, step))
+        parts = (rows[part] if index is None else rows[index[part]] for part in chunks)
+        (self._add_on_cuda if on_cuda(rows) else self._add_on_cpu)(parts)
         self.count += n
+        if n and not self.gram[0, 0] and not np.trace(self.gram) and bool((rows != 0).any()):
+            raise ValueError("z: values so small that their squares vanish; rescale them")
 
-    def _add_on_cpu(self, rows: NDArray[Any]) -> None:
+    def _add_on_cpu(self, parts: Iterable[NDArray[Any]]) -> None:
         from scipy.linalg.blas import dsyrk
 
-        chunk = np.ascontiguousarray(rows, np.float64)
-        # the transposed views are in BLAS's own order: dsyrk adds in place and copies nothing
-        dsyrk(1.0, chunk.T, beta=1.0, c=self.gram.T, lower=1, overwrite_c=1)
-        self.total += chunk.sum(axis=0)
+        for part in parts:
+            chunk = np.ascontiguousarray(part, np.float64)
+            # the transposed views are in BLAS's own order: dsyrk adds in place and copies nothing
+            dsyrk(1.0, chunk.T, beta=1.0, c=self.gram.T, lower=1, overwrite_c=1)
+            self.total += chunk.sum(axis=0)
 
-    def _add_on_cuda(self, rows: Any) -> None:
-        chunk = rows.double()
-        self.gram += (chunk.T @ chunk).cpu().numpy()
-        self.total += chunk.sum(dim=0).cpu().numpy()
+    def _add_on_cuda(self, parts: Iterable[Any]) -> None:
+        gram = total = 0.0
+        for part in parts:  # summed where the rows are: what crosses the bus is one matrix
+            chunk = part.double()
+            gram, total = gram + chunk.T @ chunk, total + chunk.sum(dim=0)
+        if not isinstance(gram, float):
+            self.gram += gram.cpu().numpy()
+            self.total += total.cpu().numpy()
+
+    def less(self, part: Sums, others: Callable[[], Sums]) -> Sums:
+        """These sums without those of `part`; by `others` where the difference loses digits."""
+        rest = self - part
+        whole = float(np.trace(self.gram))
+        return rest if float(np.trace(rest.gram)) > _CANCELS * whole else others()
 
     def scatter(self) -> tuple[float, float]:
         """Sum of squares of all entries: of the rows, and of the rows minus their mean.
@@ -78,7 +93,8 @@ class Sums:
         if self.count < 1:
             raise ValueError("Spectrum: no rows yet")
         raw = finite(float(np.trace(self.gram)))
-        return raw, max(0.0, raw - float(self.total @ self.total) / self.count)
+        length = _length(self.total)
+        return raw, max(0.0, raw - length / self.count * length)
 
     def spectra(self) -> Spectra:
         """Both spectra, for the price of one.
@@ -92,7 +108,7 @@ class Sums:
         k = min(self.count, len(self.total))
         if raw == 0:
             return Spectra(np.zeros(k), np.zeros(k))
-        length = float(np.linalg.norm(self.total))
+        length = _length(self.total)
         turned, scale = _turned(self.gram, self.total / length if length else None)
         diagonal, off = tridiagonal(turned)
         whole = largest(of_tridiagonal(diagonal, off), k) * scale
@@ -129,7 +145,7 @@ def _turned(
     """
     from scipy.linalg.blas import dsymv, dsyr2
 
-    scale = math.ldexp(1.0, math.frexp(float(np.trace(upper)))[1])
+    scale = math.ldexp(1.0, math.frexp(float(np.trace(upper)))[1] - 1)
     a = np.array((upper / scale).T, order="F", copy=None)
     if axis is None:
         return a, scale
@@ -139,6 +155,12 @@ def _turned(
     p = dsymv(2.0, a, w, lower=1)
     p -= float(w @ p) * w
     return dsyr2(-1.0, w, p, a=a, lower=1, overwrite_a=1), scale
+
+
+def _length(total: NDArray[np.float64]) -> float:
+    """The norm of a vector whose squares may overflow."""
+    top = float(np.abs(total).max())
+    return top * float(np.linalg.norm(total / top)) if top else 0.0
 
 
 def largest(ascending: NDArray[Any], k: int) -> NDArray[np.float64]:
