@@ -86,6 +86,22 @@ def test_rotation_and_offset_change_nothing_but_scale_does():
     assert lidar(None, views=np.stack([np.eye(8)] * 3)).value == pytest.approx(7, rel=1e-5)
 
 
+def test_scales_that_delta_cannot_serve():
+    z = golden_input()
+    small = lidar(None, views=z * 1e-9).value
+    assert small > 1  # 0 is for equal means only
+    with pytest.raises(ValueError, match=r"lidar: beside the covariance.*delta = 0\.0001 is lost"):
+        lidar(None, views=np.random.default_rng(0).standard_normal((2, 10, 64)) * 1e9)
+
+
+def test_ids_name_rows_of_z():
+    z = golden_input()
+    ids = np.arange(1000) + 5
+    found = score(z.reshape(1000, 64), ("rankme", "lidar"), views=z, ids=ids, jackknife=5)
+    assert (found["rankme"].n, found["lidar"].n) == (1000, 100)
+    assert lidar(None, views=z, ids=np.arange(100) + 9, jackknife=5).sd > 0
+
+
 def test_what_is_doubtful():
     z = golden_input()
     constant = lidar(None, views=np.ones((3, 20, 4)))

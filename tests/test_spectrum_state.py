@@ -1,5 +1,7 @@
 """A Spectrum on disk, in little memory, and as its own judge; scores beside each other."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from jessl import memory
 from jessl.embeddings import Embeddings
 from jessl.scores import SPECTRAL, Spectrum, held, score
 from jessl.scores.compare import compare
+from jessl.scores.rows import block_of
 from jessl.scores.score import blocks_for
 from jessl.scores.sums import Sums
 
@@ -169,3 +172,60 @@ def test_what_an_order_may_hide_is_told():
     z = rows()
     near = {"a": score(z), "b": score(z * 1.5)}
     assert "within two standard deviations" in compare(near, {"a": {}, "b": {}}).warnings[0]
+
+
+def test_each_score_must_have_the_same_rows():
+    # idest takes 4,096 rows at most: its n agree, those of rankme do not
+    found = {
+        path: score(rows(n, 2), ("idest", "rankme"), jackknife=0)
+        for path, n in (("a", 4100), ("b", 4200))
+    }
+    assert {r["idest"].n for r in found.values()} == {4096}
+    assert "rows: 4100, 4200" in compare(found, {"a": {}, "b": {}}).reasons[0]
+
+
+def test_the_curve_is_of_the_rows_that_a_score_uses():
+    found = score(rows(4100, 2), ("idest", "rankme"), jackknife=0, converge=True)
+    assert [n for n, _ in found["idest"].curve] == [1024, 2048, 4096]
+    assert [n for n, _ in found["rankme"].curve] == [1025, 2050, 4100]
+
+
+def test_two_threads_leave_the_threads_of_blas_as_they_were():
+    from threadpoolctl import threadpool_info
+
+    def blas():
+        return [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
+
+    score(rows())  # whatever is loaded at the first call is loaded
+    before = blas()
+    with ThreadPoolExecutor(4) as pool:
+        values = list(pool.map(lambda _: score(rows())["rankme"].sd, range(12)))
+    assert blas() == before
+    assert len(set(values)) == 1
+
+
+def test_a_row_that_drowns_the_others_leaves_a_true_deletion():
+    z = rows(400).astype(np.float64)
+    z[7] *= 1e10
+    block = block_of(np.arange(400), 8, 0)
+    expected = np.linalg.svd(z[block != block[7]], compute_uv=False) ** 2
+    for state in (Spectrum(12, blocks=8).update(z), held.HeldRows(z, block, 8)):
+        left = state.spectra(int(block[7])).raw
+        np.testing.assert_allclose(left, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [2.0**511.6, 1e-100, 1e150])
+def test_extreme_scales(scale):
+    z = np.random.default_rng(0).standard_normal((40, 4))
+    z /= np.abs(z).max() * 20
+    assert score(z * scale, jackknife=0)["rankme"].value == pytest.approx(
+        score(z, jackknife=0)["rankme"].value, rel=1e-9
+    )
+
+
+def test_squares_that_vanish_are_refused():
+    with pytest.raises(ValueError, match="so small that their squares vanish"):
+        score(np.full((5, 2), 1e-170))
+    with pytest.raises(ValueError, match="so small"):
+        Spectrum(2).update(np.full((5, 2), 1e-170))
+    assert score(np.zeros((5, 2)))["rankme"].value == 0.0
