@@ -243,7 +243,7 @@ def law(bench: Bench, layer: str, draws: int = 40) -> dict[str, Any]:
 
 def resnet(bench: Bench, depth: int, seed: int | None) -> dict[str, Any]:
     """Supervised, or with a seed untrained: norms with the statistics of the training images."""
-    test = split(bench.test, 0.5, 0)[1]
+    some = [split(s, 2000 / len(s), 0)[1] for s in (bench.train, bench.test)]
     with seeded(seed or 0):
         body = SmallResNet((depth - 2) // 6)
         net = Encoder(body, dim=64, preprocess=IMAGENET, name="resnet", stem="small")
@@ -254,11 +254,11 @@ def resnet(bench: Bench, depth: int, seed: int | None) -> dict[str, Any]:
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = None
         view = central_view(32, IMAGENET.mean, IMAGENET.std)
-        loader = Loader(bench.train, view, 256, shuffle=False, workers=1)
+        loader = Loader(some[0], view, 256, shuffle=False, workers=1)
         with torch.no_grad():
             for batch in loader:
                 net.train()(batch.views[0])
-    return judged([bench.embed(net, source) for source in (bench.train, test)])
+    return judged([bench.embed(net, source) for source in some])
 
 
 def measured(args: argparse.Namespace) -> Bench:
@@ -372,8 +372,8 @@ def main() -> None:
     torch.set_num_threads(1)
     bench = measured(args)
     head = (
-        f"{len(bench.train):,} training images, {len(bench.test):,} test images (half of them for "
-        f"the ResNets), {ENCODER}, {args.epochs} epochs where nothing else is said, batches of 256."
+        f"{len(bench.train):,} training images, {len(bench.test):,} test images (2,000 of each "
+        f"for the ResNets), {ENCODER}, {args.epochs} epochs where nothing else is said, batches of 256."
     )
     body = [head, "", *of_features(bench.done), *of_runs(bench.done)]
     print("\n".join(body))
