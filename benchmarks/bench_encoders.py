@@ -195,6 +195,7 @@ def main() -> None:
     found, absent = {}, []
     for one in contenders(args):
         if args.only and not any(word in one.name for word in args.only):
+            absent.append(f"{one.name} (--only)")
             continue
         file = _find(args.weights_dir, one.file)
         if one.file is not None and file is None:

@@ -196,7 +196,7 @@ def _limits(objective: Objective) -> list[str]:
             "a larger one need not be better"
         )
     if objective.uses_labels:
-        limits.append("trained with labels: ranks do not order supervised encoders")
+        limits.append("trained with labels: ranks are not made to order supervised encoders")
     return limits
 
 
