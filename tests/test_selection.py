@@ -11,7 +11,14 @@ from jessl.records import Record, append
 
 
 def _run(
-    folder: Path, method: str, rank: float, *, sd: float = 0.1, n: int = 100, d: int = 8
+    folder: Path,
+    method: str,
+    rank: float,
+    *,
+    sd: float = 0.1,
+    n: int = 100,
+    d: int = 8,
+    warnings: tuple[str, ...] = (),
 ) -> Run:
     run = Run(folder)
     config = Pretrain(data="digits", objective=method)
@@ -26,7 +33,7 @@ def _run(
                     value=value,
                     sd=sd,
                     split="pretrain",
-                    extra={"n": n, "d": d, "warnings": []},
+                    extra={"n": n, "d": d, "warnings": list(warnings)},
                 )
             ],
         )
@@ -53,6 +60,12 @@ def test_doubts_are_told(tmp_path: Path) -> None:
     assert "differ in d (8 to 16)" in told
     assert "trained on different images" in told
     assert "within two standard deviations (0.50 apart" in told
+
+
+def test_what_holds_of_every_run_is_told_once(tmp_path: Path) -> None:
+    _run(tmp_path / "a", "vicreg", 5.0, warnings=("the loss drives it", "only of a"))
+    _run(tmp_path / "b", "vicreg", 9.0, warnings=("the loss drives it",))
+    assert select([tmp_path]).warnings == ("vicreg: the loss drives it",)
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

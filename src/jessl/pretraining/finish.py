@@ -35,6 +35,7 @@ def finish(run: Run, parts: Parts, tell: Callable[[str], None], stop: Callable[[
         meta={
             "encoder": parts.encoder.name,
             "weights": f"run {run.name}, step {parts.trainer.step}",
+            "objective": parts.config.objective,
         },
         on_batch=lambda _done, _all: _give_way(stop, run),
     )

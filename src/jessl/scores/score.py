@@ -72,7 +72,7 @@ def score(
         if not has_views(z):
             raise ValueError(
                 f"{of_views[0].text}: needs several views of each image: `views`, or Embeddings in "
-                "which rows of one id are views of one image"
+                "which rows of one id are views of one image (embed with views makes them)"
             )
         views = z
     if jackknife is not None and (jackknife < 0 or jackknife == 1):

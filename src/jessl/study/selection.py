@@ -155,6 +155,9 @@ def _doubts(method: str, group: Sequence[Candidate]) -> list[str]:
                 f"{method}: the runs differ in {what} ({values[0]} to {values[-1]}), "
                 "which moves RankMe by itself"
             )
+    # what holds of every run: few rows, a loss that drives the rank, training with labels
+    for warning in sorted(set.intersection(*(set(c.warnings) for c in group))):
+        doubts.append(f"{method}: {warning}")
     if len({c.data for c in group}) > 1:
         doubts.append(f"{method}: the runs were trained on different images")
     if len(group) > 1 and group[0].sd is not None and group[1].sd is not None:
