@@ -53,7 +53,7 @@ def test_local_crops_are_left_out_and_unlike_views_take_turns() -> None:
     ("options", "reason"),
     [
         ({"n_views": 3}, "say which by views"),
-        ({"views": "simclr", "n_views": 1}, "at least 2, got 1"),
+        ({"views": "simclr", "n_views": 1}, "in 2..256, got 1"),
         ({"views": "simclrr"}, "did you mean 'simclr'"),
     ],
 )

@@ -220,8 +220,11 @@ def test_degenerate_inputs_have_values(n):
         for name in ("participation_ratio", "nesum", "matrix_entropy"):
             assert float(found[name]) == pytest.approx(0.0, abs=1e-9)
         assert math.isnan(found["alpha_req"].value)
-        infinite = rank and n > 1
-        assert found["condition_number"].value == (math.inf if infinite else rank)
+        if rank:
+            assert found["condition_number"].value == (math.inf if n > 1 else 1.0)
+        else:
+            assert math.isnan(found["condition_number"].value)  # not the best of all
+            assert math.isnan(found["self_cluster"].value)
     one = score(np.ones((1, 5)))["rankme"]
     assert one.sd is None
     assert one.low is None

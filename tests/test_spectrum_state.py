@@ -91,6 +91,18 @@ def test_it_scores_itself_as_the_rows_are_scored(n):
     assert Spectrum(12).update(z).score()["rankme"].sd is None
 
 
+def test_rows_of_zeros_are_rows():
+    for seed in range(20):
+        z = rows(50, 8, seed=seed)
+        z[::5] = 0
+        whole = score(z, seed=seed)["rankme"]
+        state = Spectrum(8, blocks=20, seed=seed)
+        for start in range(0, 50, 2):
+            state.update(z[start : start + 2], np.arange(start, start + 2))
+        assert state.score()["rankme"].value == pytest.approx(whole.value, rel=1e-9)
+    assert score(np.eye(300, 16))["rankme"].value == pytest.approx(16, rel=1e-4)
+
+
 def test_what_it_cannot_score():
     with pytest.raises(ValueError, match="matrix_entropy: needs the rows"):
         Spectrum(3).update(np.eye(3)).score("matrix_entropy")
@@ -163,6 +175,16 @@ def test_what_cannot_is_not(shapes, metas, reason):
     assert forced.reasons == found.reasons
 
 
+def test_a_first_place_with_warnings_is_told():
+    found = {
+        "flat": score(np.ones((300, 12)), "self_cluster"),
+        "zeros": score(np.zeros((300, 12)), "self_cluster"),
+    }
+    told = compare(found, {"flat": {}, "zeros": {}})
+    assert told.order["self_cluster"] == ("flat", "zeros")  # what is not defined comes last
+    assert "self_cluster: flat, the first, has warnings of its own" in told.warnings
+
+
 def test_what_an_order_may_hide_is_told():
     metas = {"e0": {"objective": "vicreg"}, "e1": {"objective": "simclr"}}
     assert (
@@ -214,7 +236,7 @@ def test_a_row_that_drowns_the_others_leaves_a_true_deletion():
         np.testing.assert_allclose(left, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("scale", [2.0**511.6, 1e-100, 1e150])
+@pytest.mark.parametrize("scale", [1e-100, 1e150])
 def test_extreme_scales(scale):
     z = np.random.default_rng(0).standard_normal((40, 4))
     z /= np.abs(z).max() * 20
@@ -223,9 +245,48 @@ def test_extreme_scales(scale):
     )
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Spectrum(8, blocks=2.5),
+        lambda: Spectrum("4"),
+        lambda: Spectrum(3).merge(None),
+        lambda: score(rows(), None),
+        lambda: score(rows(), [5]),
+        lambda: score(rows(), []),
+        lambda: score(rows(), jackknife=2.5),
+        lambda: score(rows(), jackknife=10**20),
+        lambda: score(rows(), seed=1.5),
+        lambda: score(rows(), "idest:sizes=1000000000"),
+        lambda: score(rows(), "rankme:eps=1e308"),
+        lambda: score(rows(), "alpha_req:first=5:first=6"),
+    ],
+)
+def test_nonsense_is_one_line(call):
+    with pytest.raises(ValueError, match=r"^[^\n]{20,160}$"):
+        call()
+
+
+def test_few_digits_are_told(tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    half = rows().astype(np.float16)
+    np.save(tmp_path / "half.npy", half)
+    np.savez(tmp_path / "half.npz", z=half)
+    save_file({"z": torch.from_numpy(rows()).bfloat16()}, tmp_path / "b.safetensors")
+    files = [Embeddings.load(tmp_path / name) for name in ("half.npy", "half.npz", "b.safetensors")]
+    for z in (half, torch.from_numpy(half), torch.from_numpy(rows()).bfloat16(), *files):
+        assert any("use float32" in w for w in score(z)["rankme"].warnings)
+    assert not any("use float32" in w for w in score(rows())["rankme"].warnings)
+
+
 def test_squares_that_vanish_are_refused():
     with pytest.raises(ValueError, match="so small that their squares vanish"):
         score(np.full((5, 2), 1e-170))
-    with pytest.raises(ValueError, match="so small"):
-        Spectrum(2).update(np.full((5, 2), 1e-170))
+    for size, said in ((1e-170, "so small"), (2.0**511.6, "so large")):
+        state = Spectrum(2, blocks=3).update(np.eye(2))
+        with pytest.raises(ValueError, match=said):
+            state.update(np.full((5, 2), size))
+        assert state.n == state.lengths().sum() == 2  # as it was
     assert score(np.zeros((5, 2)))["rankme"].value == 0.0

@@ -151,10 +151,13 @@ def _run(command: Any) -> int:
         if command.json:
             import json
 
-            print(json.dumps(answer, indent=2, ensure_ascii=False))
+            # what the stream cannot write must be JSON's escapes, not the stream's
+            plain = (getattr(sys.stdout, "encoding", None) or "").lower() not in ("utf-8", "utf8")
+            print(json.dumps(answer, indent=2, ensure_ascii=plain))
         else:
             command.show(answer)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:  # whoever read the answer has read enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # else Python complains at exit
     return EXIT_OK

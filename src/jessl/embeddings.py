@@ -18,6 +18,7 @@ from jessl.files import read_json, whole_folder, write_json
 FORMAT = "jessl.embeddings"
 _FEATURE_KEYS = ("features", "z", "x", "embeddings")
 _LABEL_KEYS = ("labels", "y")
+_SAFETENSORS = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 
 
 class Embeddings:
@@ -168,17 +169,23 @@ class Embeddings:
             )
         meta = {"file": path.name}
         if path.suffix == ".npy":
-            return _named(path, lambda: cls(_read_npy(path, mmap), meta=meta))
+            rows = _named(path, lambda: _read_npy(path, mmap))
+            return _named(path, lambda: cls(rows, meta={**meta, **_few_digits(rows)}))
         read = _read_npz if path.suffix == ".npz" else _read_safetensors
         arrays = _named(path, lambda: read(path, (*_FEATURE_KEYS, *_LABEL_KEYS, "ids")))
         features = next((arrays[key] for key in _FEATURE_KEYS if key in arrays), None)
         if features is None:
             raise ValueError(f"{path}: holds none of the arrays {', '.join(_FEATURE_KEYS)}")
         labels = next((arrays[key] for key in _LABEL_KEYS if key in arrays), None)
+        meta |= _few_digits(features)
         return _named(path, lambda: cls(features, labels, arrays.get("ids"), meta))
 
 
 def _load_folder(path: Path, mmap: bool) -> Embeddings:
+    inside = path / "embeddings"
+    if inside.is_dir() and not (path / "meta.json").exists():
+        found = " or ".join(str(p) for p in sorted(inside.iterdir()) if p.is_dir())
+        raise ValueError(f"{path} is a run; its embeddings are {found or 'not there yet'}")
     head = read_json(path / "meta.json")
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise ValueError(f"{path / 'meta.json'}: not the head of a folder of embeddings")
@@ -197,6 +204,12 @@ def _load_folder(path: Path, mmap: bool) -> Embeddings:
     if not mmap and found.checksum() != head.get("sha256"):
         raise ValueError(f"{path / 'features.npy'}: changed since it was written (SHA-256 differs)")
     return found
+
+
+def _few_digits(features: Any) -> dict[str, str]:
+    """What scores warn of: features that were kept with fewer digits than float32."""
+    kind = str(features.dtype).removeprefix("torch.")
+    return {"stored_as": kind} if kind in ("float16", "bfloat16") else {}
 
 
 def _read_npy(path: Path, mmap: bool) -> NDArray[Any]:
@@ -224,6 +237,9 @@ def _read_safetensors(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     with safe_open(path, framework="numpy") as held:
         present = [key for key in keys if key in held.keys()]  # noqa: SIM118 (not a dict)
         dtypes = {key: held.get_slice(key).get_dtype() for key in present}
+        for key, dtype in dtypes.items():
+            if dtype not in _SAFETENSORS:
+                raise ValueError(f"{key} is {dtype}; allowed are {', '.join(_SAFETENSORS)}")
         if "BF16" not in dtypes.values():
             return {key: held.get_tensor(key) for key in present}
     # numpy has no bfloat16
@@ -238,7 +254,15 @@ def _named(path: Path, read: Any) -> Any:
 
     from safetensors import SafetensorError
 
-    damaged = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+    damaged = (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        OverflowError,
+        zipfile.BadZipFile,
+        zlib.error,
+    )
     try:
         return read()
     except (*damaged, SafetensorError, NotImplementedError) as error:
@@ -273,8 +297,13 @@ def _as_features(value: Any) -> NDArray[np.float32]:
         raise ValueError(f"features: needs real numbers, got {array.dtype}")
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"features: needs shape [n, d] with d of at least 1, got {array.shape}")
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, which scores refuse and count
-        return np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):
+        kept = np.ascontiguousarray(array, np.float32)
+    if array.dtype.itemsize > 4 and array.size:
+        lost = np.isfinite(array).all() and not np.isfinite(kept).all()
+        if lost or (array.any() and not kept.any()):
+            raise ValueError("features: values beyond what float32 holds (1e-45 to 3e38); rescale")
+    return kept
 
 
 def _as_whole(argument: str, value: Any, n: int) -> NDArray[np.int64]:
@@ -283,6 +312,8 @@ def _as_whole(argument: str, value: Any, n: int) -> NDArray[np.int64]:
         raise ValueError(f"{argument}: needs shape ({n},), one a row, got {array.shape}")
     if n and array.dtype.kind not in "iubf":
         raise ValueError(f"{argument}: needs whole numbers, got {array.dtype}")
+    if array.dtype == bool:
+        array = array.astype(np.int64)
     whole = array.dtype.kind != "f" or bool((np.isfinite(array) & (array == np.rint(array))).all())
     if not whole or (n and not -(2**63) <= array.max() < 2**63):
         raise ValueError(f"{argument}: needs whole numbers that 64 bits hold, got {array.dtype}")

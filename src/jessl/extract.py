@@ -34,6 +34,8 @@ class NothingReadable(ValueError):
 
 # images of which one has to be readable for the number of channels to be known beforehand
 _TRIED = 4
+# of an image: as many as a recipe may have
+_MOST_VIEWS = 256
 
 
 def embed(
@@ -73,7 +75,7 @@ def embed(
         views: a preset ("simclr"), a file or Views: n_views random views of each image instead of
             the central one, each a row of its own with the image's id; what LiDAR and alignment
             judge. The size is the encoder's; of a preset with local crops the global ones.
-        n_views: how many, at least 2; None: 10. Where the preset has unlike views they take turns.
+        n_views: how many, 2 to 256; None: 10. Where the preset has unlike views they take turns.
         on_batch: told (images done, images in all).
 
     Returns:
@@ -122,10 +124,10 @@ def repeated(views: str | Path | Views, n_views: int, preprocess: Preprocess) ->
     """n_views global views in turn, as large and normalised as the encoder wants them.
 
     Raises:
-        ValueError: for fewer than 2 views or an unknown preset.
+        ValueError: for fewer than 2 or more than 256 views, or an unknown preset.
     """
-    if n_views < 2:
-        raise ValueError(f"n_views must be at least 2, got {n_views}")
+    if not 2 <= n_views <= _MOST_VIEWS:
+        raise ValueError(f"n_views must be in 2..{_MOST_VIEWS}, got {n_views}")
     if not isinstance(views, Views):
         views = preset(str(views), None if is_file(str(views)) else preprocess.size)
     views = views.resized(preprocess.size).normalised(preprocess.mean, preprocess.std)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -150,6 +151,8 @@ def read_json(path: str | Path) -> Any:
 
 def _about(error: OSError, path: Path) -> OSError:
     """The same error about the file that was wanted, not about its temporary stand-in."""
+    if error.errno is None and "requested and" in str(error):  # numpy's words for a short write
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     return OSError(error.errno, error.strerror or str(error), str(path))
 
 

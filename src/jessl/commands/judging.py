@@ -79,18 +79,25 @@ class Score:
     def _names(self, paths: list[str]) -> list[str]:
         """Names as asked for, groups of them spelt out."""
         from jessl.embeddings import Embeddings
+        from jessl.progress import say
         from jessl.scores import SCORES, SPECTRAL
-        from jessl.scores.registry import OF_VIEWS
-        from jessl.scores.views import has_views
+        from jessl.scores.registry import OF_VIEWS, asked
+        from jessl.scores.views import equal_views
 
-        asked = [name for name in self.scores.split(",") if name]
-        if not asked:
+        words = [word.strip() for word in self.scores.split(",") if word.strip()]
+        if not words:
             raise ValueError("scores must name at least one score, got none")
         groups: dict[str, list[str]] = {"spectral": list(SPECTRAL)}
-        if "all" in asked:
-            views = all(has_views(Embeddings.load(path, mmap=True)) for path in paths)
-            groups["all"] = [name for name in SCORES if views or name not in OF_VIEWS]
-        return list(dict.fromkeys(n for name in asked for n in groups.get(name, [name])))
+        if "all" in words:
+            views = [equal_views(Embeddings.load(path, mmap=True)) for path in paths]
+            groups["all"] = [name for name in SCORES if all(views) or name not in OF_VIEWS]
+            if not all(views):
+                why = "they need equally many views of every image (embed --views)"
+                say(f"note: {' and '.join(OF_VIEWS)} are left out: {why}")
+        names = list(dict.fromkeys(n for word in words for n in groups.get(word, [word])))
+        for name in names:
+            asked(name)  # a mistake is told before any file is read
+        return names
 
     def show(self, answer: dict[str, Any]) -> None:
         """A row a matrix and score, in order where there is one; then what is to be doubted."""
@@ -111,6 +118,8 @@ class Score:
                     doubts.setdefault((path, warning), []).append(name)
         headers = ["value", "debiased", "sd", "95 % from", "to", "n", "d", "better"]
         table(["score", *(["#"] if order else []), "embeddings", *headers], rows)
+        if any(row[-6] is not None for row in rows):
+            print("95 %: of the debiased value where there is one; over images, not over trainings")
         if self.converge:
             print("\nof fewer rows:")
             widest = max(map(len, curves))

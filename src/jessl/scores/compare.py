@@ -78,6 +78,8 @@ def compare(
             sign = -1 if first.higher_is_better else 1
             ranked = sorted(found, key=lambda p: _key(sign, found[p].value))
             order[name] = tuple(ranked)
+            if found[ranked[0]].warnings and len(found) > 1:
+                warnings.append(f"{name}: {ranked[0]}, the first, has warnings of its own")
             warnings += _close(name, [(p, found[p]) for p in ranked[:2]])
     return Comparison(order, tuple(reasons), tuple(warnings))
 

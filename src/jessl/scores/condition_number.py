@@ -19,10 +19,10 @@ ROUNDING = float(np.finfo(np.float64).eps)
 
 
 def condition_number_of(eigenvalues: NDArray[np.float64], n: int, d: int) -> float:
-    """s_1 / s_k, k = min(n, d): 1 .. about 1e7, beyond which it is infinite; 0.0 for zeros."""
+    """s_1 / s_k, k = min(n, d): 1 .. about 1e7, beyond which it is infinite; NaN for zeros."""
     top, bottom = float(eigenvalues[0]), float(eigenvalues[-1])
     if top == 0:
-        return 0.0
+        return math.nan
     return math.sqrt(top / bottom) if bottom > len(eigenvalues) * ROUNDING * top else math.inf
 
 

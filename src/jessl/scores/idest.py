@@ -14,6 +14,7 @@ from jessl.scores.twonn import centred
 # squared distances below this share of the squared norms lose digits in BLAS: taken again
 _CLOSE = 1e-6
 _CHUNK = 2**21
+_MOST_SIZES = 1000
 
 
 def idest_of(z: NDArray[Any], block: NDArray[np.int64] | None, *, sizes: int = 10) -> Measured:
@@ -42,13 +43,13 @@ def idest_of(z: NDArray[Any], block: NDArray[np.int64] | None, *, sizes: int = 1
     Args:
         z: [n, d].
         block: [n], or None; `deleted` is exactly the score of the other rows in their order.
-        sizes: subsets, at least 2.
+        sizes: subsets, 2 to 1000.
 
     Raises:
-        ValueError: for `sizes` below 2.
+        ValueError: for `sizes` out of range.
     """
-    if sizes < 2:
-        raise ValueError(f"sizes: needs at least 2 subsets, got {sizes}")
+    if not 2 <= sizes <= _MOST_SIZES:
+        raise ValueError(f"sizes: needs 2 .. {_MOST_SIZES} subsets, got {sizes}")
     rows = centred(z) if len(z) > 2 else None
     if rows is None:
         few = "needs at least 3 rows" if len(z) < 3 else "the features are constant"

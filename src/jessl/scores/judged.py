@@ -96,14 +96,13 @@ def of_states(
     whole, deleted = _spectra(states, used, on_block)
     doubts = _doubts(n, d, blocks, len(used))
     mean_share = 0.0
-    if "as they are" in states:
-        raw, centred = states["as they are"].scatter()
-        if raw == 0:
-            doubts.append("all features are zero: the rank is 0")
-        elif centred <= CONSTANT * raw and n > 1:
-            doubts.append("the features are constant: every row is the same")
-        elif n > 1:
-            mean_share = 1 - centred / raw
+    raw, centred = next(iter(states.values())).scatter()
+    if raw == 0:
+        doubts.append("all features are zero: the rank is 0")
+    elif centred <= CONSTANT * raw and n > 1:
+        doubts.append("the features are constant: every row is the same")
+    elif n > 1:
+        mean_share = 1 - centred / raw
     scales = None
     if used and any(_corrected(a) for a in wanted) and n >= FEWEST_ROWS_OVER_D * d:
         raw_and_centred = Spectra(whole["raw"], whole["centred"])
@@ -120,10 +119,12 @@ def of_states(
             )
         spectrum = whole[one.rows]
         value = one.of(spectrum, n, d, **a.options)
-        if math.isnan(value):
-            warnings.append("too few eigenvalues that are not 0: it is not defined")
         # n centred rows span n - 1 directions
         k = len(spectrum) - (one.rows == "centred" and n <= d)
+        if math.isnan(value):
+            warnings.append(f"not defined for these rows ({k} directions at most)")
+        if value == math.inf:
+            warnings.append("infinite: a direction is empty up to rounding")
         cap = one.cap(k, d, a.options) if one.cap is not None and k > 1 else math.inf
         if NEAR_CAP * cap <= value < math.inf:
             warnings.append(
@@ -228,8 +229,8 @@ def _doubts(n: int, d: int | None, asked: int, used: int) -> list[str]:
     if d is not None and n < 4 * d:
         doubts.append(f"n = {n} rows are fewer than 4 d = {4 * d}: the value depends strongly on n")
     if asked and used < asked:
-        what = f"{used} blocks were used" if used else "there is no sd and no interval"
-        doubts.append(f"only {used} of {asked} jackknife blocks can be left out: {what}")
+        what = f"{used} of {asked} blocks hold rows" if used else "no sd and no interval"
+        doubts.append(f"too few rows for {asked} jackknife blocks: {what}")
     return doubts
 
 

@@ -41,12 +41,13 @@ def lidar_of(
         1 .. min(n - 1, d) (a little more, by eps); 0.0 where all images have the same mean.
 
     Raises:
-        ValueError: for delta not above 0, a negative eps, or features so large that delta is lost.
+        ValueError: for delta not above 0, eps out of 0 .. 1, or features so large that delta is
+            lost beside them.
     """
     if not delta > 0:
         raise ValueError(f"lidar: needs delta above 0, got {delta}")
-    if not eps >= 0:
-        raise ValueError(f"lidar: needs eps of at least 0, got {eps}")
+    if not 0 <= eps <= 1:
+        raise ValueError(f"lidar: needs eps in 0 .. 1, got {eps}")
     q, n, d = z.shape
     if n < 2:
         return Measured(

@@ -22,10 +22,10 @@ def numerical_rank_of(
         eps: relative rounding, 1e-7 for float32 (Garrido et al. 2023, section 3.1).
 
     Raises:
-        ValueError: for a negative eps.
+        ValueError: for eps out of 0 .. 1.
     """
-    if not eps >= 0:
-        raise ValueError(f"numerical_rank: needs eps of at least 0, got {eps}")
+    if not 0 <= eps <= 1:
+        raise ValueError(f"numerical_rank: needs eps in 0 .. 1, got {eps}")
     s = np.sqrt(eigenvalues)
     return float((s > s[0] * max(n, d) * eps).sum())
 

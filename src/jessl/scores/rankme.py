@@ -23,7 +23,7 @@ def rankme(z: Any, *, eps: float = EPS, center: bool = False) -> float:
     Args:
         z: [n, d] array, tensor or Embeddings; as published the projector's outputs on 25,600
             pretraining images. Keep it in float32: bfloat16 features are up to 13 % off.
-        eps: at least 0; 0 gives Roy and Vetterli's effective rank.
+        eps: 0 .. 1; 0 gives Roy and Vetterli's effective rank.
         center: subtract the mean row first (some libraries do and print it under this name).
 
     Returns:
@@ -32,7 +32,7 @@ def rankme(z: Any, *, eps: float = EPS, center: bool = False) -> float:
         method with the same n and d: the value falls with d / n (-3 % at n = 4 d).
 
     Raises:
-        ValueError: for NaN or infinite rows (counted), another shape, or a negative eps.
+        ValueError: for NaN or infinite rows (counted), another shape, or eps out of range.
     """
     from jessl.scores.held import spectra_of
 
@@ -42,8 +42,8 @@ def rankme(z: Any, *, eps: float = EPS, center: bool = False) -> float:
 
 def rankme_of(eigenvalues: NDArray[np.float64], *, eps: float = EPS) -> float:
     """RankMe from the eigenvalues (squared singular values) of the Gram matrix."""
-    if not eps >= 0:
-        raise ValueError(f"eps: needs a number of at least 0, got {eps}")
+    if not 0 <= eps <= 1:
+        raise ValueError(f"eps: needs a number in 0 .. 1, got {eps}")
     s = np.sqrt(eigenvalues)
     total = s.sum()
     if total == 0:

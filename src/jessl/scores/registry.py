@@ -55,6 +55,8 @@ def asked(text: str) -> Asked:
             raise ValueError(unknown(f"option of {name}", option, options))
         if not sign:
             raise ValueError(f"{text}: an option is written {option}=VALUE")
+        if [p.partition("=")[0] for p in given].count(option) > 1:
+            raise ValueError(f"{text}: option {option} is given twice; which one is meant?")
         options[option] = _as(type(options[option]), value, f"{name}:{option}")
     return Asked(text, score, options)
 

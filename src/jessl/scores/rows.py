@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from jessl.embeddings import Embeddings
 from jessl.hashing import splitmix64
 
+# of float64 values, so that sums of their squares over many rows neither overflow nor vanish
+_LARGEST = 1e150
+
 
 def on_cuda(z: Any) -> bool:
     """Whether `z` is a torch tensor on a CUDA device."""
@@ -42,7 +45,26 @@ def as_rows(z: Any) -> Any:
     bad = _rows_not_finite(z)
     if bad:
         raise ValueError(f"z: {bad} of {len(z)} rows hold NaN or infinite values")
+    if _width(z) == 8:  # squares of float32 always fit
+        top = float(abs(z).max())
+        if top > _LARGEST:
+            raise ValueError("z: values so large that their squares overflow float64; rescale them")
+        if 0 < top < 1 / _LARGEST:
+            raise ValueError("z: values so small that their squares vanish; rescale them")
     return z
+
+
+def stored_as(z: Any) -> str | None:
+    """ "bfloat16" or "float16" where features were kept with so few digits, else None."""
+    if isinstance(z, Embeddings):
+        kind = z.meta.get("stored_as")
+    else:
+        kind = str(getattr(z, "dtype", "")).removeprefix("torch.")
+    return kind if kind in ("bfloat16", "float16") else None
+
+
+def _width(z: Any) -> int:
+    return int(z.element_size()) if on_cuda(z) else int(z.dtype.itemsize)
 
 
 def as_ids(ids: Any, n: int) -> NDArray[np.int64]:

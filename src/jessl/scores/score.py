@@ -10,16 +10,18 @@ import numpy as np
 
 from jessl.embeddings import Embeddings
 from jessl.hashing import splitmix64
+from jessl.names import whole
 from jessl.scores.judged import of_rows, of_spectrum
 from jessl.scores.kinds import RowScore
 from jessl.scores.registry import OF_VIEWS, Asked, asked
 from jessl.scores.result import ScoreResult
-from jessl.scores.rows import as_ids, as_rows, on_cuda
+from jessl.scores.rows import as_ids, as_rows, on_cuda, stored_as
 from jessl.scores.views import Views, as_views, has_views
 
 # blocks of the jackknife by the number of features: a deletion costs d^3
 BLOCKS = ((2048, 20), (4096, 10))
 FEWEST_BLOCKS = 6
+MOST_BLOCKS = 10_000
 
 
 def score(
@@ -42,7 +44,7 @@ def score(
         views: what scores of views (lidar, alignment) judge: [views, n, d], a list of [n, d], or
             Embeddings in which rows of one id are views of one image. None: z, where it is such
             Embeddings.
-        jackknife: blocks, at least 2, or 0 for no spread. None: 20 for d up to 2,048, 10 up to
+        jackknife: blocks, 2 to 10,000, or 0 for no spread. None: 20 for d up to 2,048, 10 up to
             4,096, 6 beyond; the interval is as much wider. A deletion costs one more spectrum
             (d = 2048: about half a second of a core; they run on all cores).
         ids: [n] whole numbers that name the rows of z (without z the images of the views); None:
@@ -62,7 +64,12 @@ def score(
         ValueError: for unknown names (with the nearest), NaN or infinite rows (counted), and
             arguments out of range.
     """
-    wanted = {n: asked(n) for n in ([names] if isinstance(names, str) else list(names))}
+    listed = [names] if isinstance(names, str) else names
+    listed = list(listed) if isinstance(listed, Iterable) else []
+    if not listed or not all(isinstance(name, str) for name in listed):
+        raise ValueError(f"names: needs names of scores, got {names!r}")
+    seed = whole("seed", seed, None)
+    wanted = {n: asked(n) for n in listed}
     of_views = [a for a in wanted.values() if isinstance(a.score, RowScore) and a.score.views]
     if views is not None and not of_views:
         raise ValueError(
@@ -75,8 +82,10 @@ def score(
                 "which rows of one id are views of one image (embed with views makes them)"
             )
         views = z
-    if jackknife is not None and (jackknife < 0 or jackknife == 1):
-        raise ValueError(f"jackknife: needs 0 or at least 2 blocks, got {jackknife}")
+    if jackknife is not None:
+        jackknife = whole("jackknife", jackknife, None)
+        if not (jackknife == 0 or 2 <= jackknife <= MOST_BLOCKS):
+            raise ValueError(f"jackknife: needs 0 or 2 .. {MOST_BLOCKS:,} blocks, got {jackknife}")
     found: dict[str, ScoreResult] = {}
     if views is not None:
         seen = as_views(views, ids if z is None else None)
@@ -90,6 +99,12 @@ def score(
         rows = as_rows(z)
         names_of_rows = np.arange(len(rows)) if ids is None else as_ids(ids, len(rows))
         found |= _judged(rest, Views(rows, names_of_rows), jackknife, seed, converge, on_block)
+    kind = stored_as(views if z is None else z)
+    if kind is not None:
+        told = f"the features were kept as {kind}: a rank may be up to 13 % too high; use float32"
+        found = {
+            name: dataclasses.replace(r, warnings=(*r.warnings, told)) for name, r in found.items()
+        }
     return {name: found[name] for name in wanted}
 
 

@@ -17,9 +17,9 @@ def self_cluster_of(eigenvalues: NDArray[np.float64], n: int, d: int) -> float:
     """(||W W^T||_F^2 - n - n(n-1)/d) / (n^2 - n - n(n-1)/d), W the rows divided by their norms.
 
     ||W W^T||_F^2 is the sum of the squared eigenvalues. About 0 .. 1, a little below 0 for rows
-    more evenly spread than random ones; NaN for one row or one feature, where it is 0 / 0.
+    more evenly spread than random ones; NaN for one row, one feature or only zeros.
     """
-    if n == 1 or d == 1:
+    if n == 1 or d == 1 or eigenvalues[0] == 0:
         return float("nan")
     random = n + n * (n - 1) / d
     return (float((eigenvalues**2).sum()) - random) / (n * n - random)

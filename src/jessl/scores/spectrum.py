@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.memory import refuse_more_than_there_is
+from jessl.names import whole
 from jessl.scores.norms import BINS, histogram
 from jessl.scores.rankme import rankme_of
 from jessl.scores.result import ScoreResult
@@ -37,9 +38,8 @@ class Spectrum:
     """
 
     def __init__(self, d: int, *, blocks: int = 0, seed: int = 0) -> None:
-        if d < 1:
-            raise ValueError(f"d: needs at least 1 feature, got {d}")
-        if blocks < 0 or blocks == 1:
+        d, blocks, seed = whole("d", d, 1), whole("blocks", blocks, 0), whole("seed", seed, None)
+        if blocks == 1:
             raise ValueError(f"blocks: needs 0 or at least 2, got {blocks}")
         self.d, self.blocks, self.seed = d, blocks, seed
         what = f"Spectrum of {d} features" + (f" in {blocks} blocks" if blocks else "")
@@ -99,6 +99,8 @@ class Spectrum:
         Raises:
             ValueError: when d, blocks or seed differ.
         """
+        if not isinstance(other, Spectrum):
+            raise ValueError(f"other: needs a Spectrum, got {type(other).__name__}")
         for name in ("d", "blocks", "seed"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
@@ -188,6 +190,12 @@ class Spectrum:
             fits = kinds == {((state.d, state.d), "float64")} and count.shape == (len(grams),)
             if not fits or len(total) != len(grams):
                 raise ValueError(f"shapes {kinds}, {total.shape}, {count.shape} do not fit")
+            counted = count.dtype == lengths.dtype == np.int64 and count.min() >= 0
+            sound = np.isfinite(total).all() and all(
+                np.isfinite(g).all() and g.diagonal().min() >= 0 for g in grams
+            )
+            if not (counted and sound and lengths.sum() == count.sum()):
+                raise ValueError("its numbers are not sums over rows")
         except (SafetensorError, KeyError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
         state._lengths = lengths

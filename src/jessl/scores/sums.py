@@ -57,8 +57,6 @@ class Sums:
         parts = (rows[part] if index is None else rows[index[part]] for part in chunks)
         (self._add_on_cuda if on_cuda(rows) else self._add_on_cpu)(parts)
         self.count += n
-        if n and not self.gram[0, 0] and not np.trace(self.gram) and bool((rows != 0).any()):
-            raise ValueError("z: values so small that their squares vanish; rescale them")
 
     def _add_on_cpu(self, parts: Iterable[NDArray[Any]]) -> None:
         from scipy.linalg.blas import dsyrk

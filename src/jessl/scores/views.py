@@ -53,6 +53,14 @@ def has_views(z: Any) -> bool:
     return isinstance(z, Embeddings) and len(np.unique(z.ids)) < z.n
 
 
+def equal_views(z: Any) -> bool:
+    """Whether z is Embeddings with the same number of views, at least 2, of each image."""
+    if not has_views(z):
+        return False
+    counts = np.unique(z.ids, return_counts=True)[1]
+    return bool(counts.min() == counts.max())
+
+
 def _grouped(embeddings: Embeddings) -> Views:
     rows = as_rows(embeddings)
     ids, counts = np.unique(embeddings.ids, return_counts=True)
