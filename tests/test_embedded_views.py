@@ -31,6 +31,10 @@ def test_each_view_is_a_row_with_the_image_s_id(finished: Run, stripes: Path) ->
     )
     order, other = (np.lexsort((e.features[:, 0], e.ids)) for e in (z, again))
     np.testing.assert_allclose(z.features[order], again.features[other], atol=1e-5)
+    reseeded = jessl.embed(
+        finished, str(stripes), views="simclr", n_views=3, layers=("projector",), seed=1
+    )
+    assert not np.isin(reseeded.features, z.features).all()
     found = jessl.score(z, ("lidar", "alignment", "rankme"))
     assert (found["lidar"].n, found["lidar"].params["views"]) == (96, 3)
     assert found["rankme"].n == 288

@@ -126,13 +126,15 @@ def test_fewer_blocks_where_a_deletion_is_dear():
 
 
 def test_the_curve_is_of_random_rows():
-    z = np.concatenate([rows(400), rows(400, seed=1) * 5])  # a sorted folder
+    z = np.zeros((800, 12), np.float32)  # a sorted folder: each half has features of its own
+    z[:400, :6], z[400:, 6:] = rows(400, 6), rows(400, 6, seed=1)
     found = score(z, ("rankme", "twonn"), converge=True, jackknife=0)
     for result in found.values():
         assert [n for n, _ in result.curve] == [200, 400, 800]
         assert result.curve[-1][1] == result.value
     quarter = found["rankme"].curve[0][1]
     assert quarter == pytest.approx(found["rankme"].value, rel=0.05)
+    assert quarter > 8 > score(z[:400])["rankme"].value
     assert score(z[:1], converge=True)["rankme"].curve == ((1, pytest.approx(1.0, abs=1e-4)),)
     assert score(z)["rankme"].curve == ()
 
