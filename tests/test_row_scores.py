@@ -333,11 +333,10 @@ def test_fewer_rows_than_features(name):
 
 
 MISTAKES = "uniformity:t=0 uniformity:chunk=1 alignment:alpha=0 twonn:discard=1 idest:sizes=1"
+MISTAKES += " sigreg:knots=1 sigreg:directions_seed=-1"
 
 
-@pytest.mark.parametrize(
-    "mistake", [*MISTAKES.split(), "sigreg:knots=1", "sigreg:directions_seed=-1"]
-)
+@pytest.mark.parametrize("mistake", MISTAKES.split())
 def test_mistakes(mistake):
     name, option, told = mistake.replace("=", ":").split(":")
     assert option in SCORES[name].options
