@@ -18,10 +18,8 @@ from jessl import objectives
 from jessl.scores import alignment, coherence, idest, sigreg, twonn, uniformity
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "row_scores.json").read_text())
-SCORES = {
-    module.__name__.rpartition(".")[2]: module.SCORE
-    for module in (alignment, coherence, idest, sigreg, twonn, uniformity)
-}
+FILES = (alignment, coherence, idest, sigreg, twonn, uniformity)
+SCORES = {file.__name__.rpartition(".")[2]: file.SCORE for file in FILES}
 
 
 def rng(seed=0):
