@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import hardware, installed, say, write_record
+from harness import say, tell
 from spectra import chunks_of, deficient, features, power_law, rankme_of_singular
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def main() -> None:
         long.append(streamed(case, args))
         say(_row(long[-1]))
     body = report(whole, long, args)
-    title = "The error of RankMe against a float64 SVD"
-    versions = installed(("jessl", "torch", "numpy", "scipy"))
-    print(f"{title}\n\n{hardware()}\n{versions}\n")
-    print("\n".join(body))
-    if args.out:
-        write_record(args.out, title, versions, body)
+    tell(
+        "The error of RankMe against a float64 SVD",
+        ("jessl", "torch", "numpy", "scipy"),
+        body,
+        args.out,
+    )
 
 
 def _arguments() -> argparse.Namespace:

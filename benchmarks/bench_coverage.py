@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import hardware, installed, say, write_record
+from harness import say, tell
 from spectra import Rectified, power_law, rankme_of_moment, rankme_of_singular
 
 KINDS = ("gaussian", "rectified", "log-normal", "student-t5")
@@ -83,12 +83,12 @@ def main() -> None:
     ]
     found = run(sorted(cells, key=lambda cell: cell.cost), Path(args.work), args.processes)
     body = [*table(found), "", *trust(found)]
-    title = "Coverage of the 95 % interval of the debiased RankMe"
-    versions = installed(("jessl", "numpy", "scipy"))
-    print(f"{title}\n\n{hardware()}\n{versions}\n")
-    print("\n".join(body))
-    if args.out:
-        write_record(args.out, title, versions, body)
+    tell(
+        "Coverage of the 95 % interval of the debiased RankMe",
+        ("jessl", "numpy", "scipy"),
+        body,
+        args.out,
+    )
 
 
 def _arguments() -> argparse.Namespace:

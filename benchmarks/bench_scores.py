@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import hardware, installed, say, write_record
+from harness import say, tell
 
 OURS = "jessl.rankme"
 PLAIN = "jessl.score, spectral scores of the rows as they are"
@@ -76,12 +76,12 @@ def main() -> None:
     for d in args.dims:
         seconds, values = rounds(args, d)
         body += [*table(args, d, seconds, values, memory[d]), "", *aims(d, seconds), ""]
-    title = "Speed and memory of the spectral scores"
-    versions = installed(("jessl", "torch", "numpy", "scipy"))
-    print(f"{title}\n\n{hardware()}\n{versions}\n")
-    print("\n".join(body))
-    if args.out:
-        write_record(args.out, title, versions, body)
+    tell(
+        "Speed and memory of the spectral scores",
+        ("jessl", "torch", "numpy", "scipy"),
+        body,
+        args.out,
+    )
 
 
 def _arguments() -> argparse.Namespace:

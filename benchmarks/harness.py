@@ -319,6 +319,15 @@ def command_line() -> str:
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 
+def tell(title: str, packages: Sequence[str], body: Sequence[str], out: str | None) -> None:
+    """Print a result, and write it as a record where `out` names a file."""
+    versions = installed(packages)
+    print(f"{title}\n\n{hardware()}\n{versions}\n")
+    print("\n".join(body))
+    if out:
+        write_record(out, title, versions, body)
+
+
 def write_record(path: str | Path, title: str, versions: str, body: Sequence[str]) -> None:
     """A dated record: hardware, versions, command, then the body."""
     lines = [
