@@ -22,13 +22,13 @@ def lies_on_disk(e):
 
 
 def test_what_comes_in_is_converted_and_frozen():
-    e = Embeddings(X, Y, meta={"encoder": "resnet18"})
+    e = Embeddings(X, Y, meta={"encoder": "resnet18"}, groups=np.array(Y, np.float32))
     assert (e.n, e.d, len(e)) == (7, 3, 7)
     assert e.features.dtype == np.float32
     assert e.features.flags.c_contiguous
-    assert e.labels.dtype == e.ids.dtype == np.int64
+    assert e.labels.dtype == e.ids.dtype == e.groups.dtype == np.int64
     assert e.ids.tolist() == list(range(7))
-    for array in (e.features, e.labels, e.ids):
+    for array in (e.features, e.labels, e.ids, e.groups):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 5
     with pytest.raises(AttributeError):
@@ -52,8 +52,9 @@ def test_the_callers_array_is_neither_copied_nor_frozen():
 
 
 def test_rows_are_chosen():
-    e = Embeddings(X, Y, ids=np.arange(7) + 10)
+    e = Embeddings(X, Y, ids=np.arange(7) + 10, groups=[5, 5, 6, 6, -1, -3, 8])
     assert e.labelled().ids.tolist() == [10, 11, 13, 14, 16]
+    assert e.labelled().groups.tolist() == [5, 5, 6, -1, 8]
     assert e.subset([3, -1]).ids.tolist() == [13, 16]
     assert e.subset(np.array(Y) == 0).labels.tolist() == [0, 0]
     assert len(e.subset([])) == 0
@@ -77,6 +78,9 @@ def test_rows_are_chosen():
         ({"labels": [0.5] * 7}, "labels.*whole"),
         ({"labels": ["cat"] * 7}, "labels.*whole"),
         ({"ids": np.full(7, 2**63, np.uint64)}, "ids.*64 bits"),
+        ({"groups": [0, 1]}, r"groups.*\(7,\).*\(2,\)"),
+        ({"groups": [0.0] * 6 + [np.nan]}, "groups.*whole"),
+        ({"groups": ["ann"] * 7}, "groups.*whole"),
         ({"meta": {"a": object()}}, "meta"),
         ({"meta": {"a": float("nan")}}, "meta"),
         ({"meta": "text"}, "meta"),
@@ -88,19 +92,37 @@ def test_mistakes_are_named(arguments, words):
 
 
 @pytest.mark.parametrize("mmap", [False, True])
-@pytest.mark.parametrize("labels", [None, Y])
-def test_save_and_load(tmp_path, mmap, labels):
-    e = Embeddings(X, labels, ids=np.arange(7) * 3, meta={"layer": "projector", "é": [1, None]})
+@pytest.mark.parametrize(("labels", "groups"), [(None, None), (Y, None), (None, Y), (Y, Y[::-1])])
+def test_save_and_load(tmp_path, mmap, labels, groups):
+    meta = {"layer": "projector", "é": [1, None]}
+    e = Embeddings(X, labels, np.arange(7) * 3, meta, groups)
     e.save(tmp_path / "emb")
     e.save(tmp_path / "emb")  # replaces
     back = Embeddings.load(tmp_path / "emb", mmap=mmap)
     np.testing.assert_array_equal(back.features, e.features)
     np.testing.assert_array_equal(back.ids, e.ids)
     assert (back.labels is None) if labels is None else back.labels.tolist() == labels
+    assert (back.groups is None) if groups is None else back.groups.tolist() == groups
     assert back.meta == e.meta
     assert back.checksum() == e.checksum()
     assert lies_on_disk(back) is mmap
     assert [p.name for p in tmp_path.iterdir()] == ["emb"]
+
+
+def test_a_folder_from_before_groups(tmp_path):
+    Embeddings(X, Y).save(tmp_path / "emb")
+    head = json.loads((tmp_path / "emb" / "meta.json").read_text())
+    assert head.pop("groups") is False
+    (tmp_path / "emb" / "meta.json").write_text(json.dumps(head))
+    back = Embeddings.load(tmp_path / "emb")
+    assert (back.labels.tolist(), back.groups) == (Y, None)
+
+
+def test_groups_go_when_embeddings_without_replace_them(tmp_path):
+    Embeddings(X, groups=Y).save(tmp_path / "emb")
+    Embeddings(X).save(tmp_path / "emb")
+    assert Embeddings.load(tmp_path / "emb").groups is None
+    assert not (tmp_path / "emb" / "groups.npy").exists()
 
 
 def test_nothing_else_is_overwritten(tmp_path):
@@ -116,7 +138,7 @@ def test_nothing_else_is_overwritten(tmp_path):
 def test_damage_is_named(tmp_path):
     def damaged(change):
         folder = tmp_path / f"emb{len(list(tmp_path.iterdir()))}"
-        Embeddings(X, Y).save(folder)
+        Embeddings(X, Y, groups=Y).save(folder)
         change(folder)
         with pytest.raises(ValueError, match=folder.name) as error:
             Embeddings.load(folder)
@@ -124,6 +146,8 @@ def test_damage_is_named(tmp_path):
 
     assert "features.npy" in damaged(lambda p: (p / "features.npy").unlink())
     assert "labels.npy" in damaged(lambda p: (p / "labels.npy").write_bytes(b""))
+    assert "groups.npy" in damaged(lambda p: (p / "groups.npy").unlink())
+    assert "groups" in damaged(lambda p: np.save(p / "groups.npy", Y[1:]))
     assert "meta.json" in damaged(lambda p: (p / "meta.json").unlink())
     assert "meta.json" in damaged(lambda p: (p / "meta.json").write_text("{"))
 
@@ -148,14 +172,17 @@ def test_bare_files(tmp_path):
     x = X.astype(np.float32)
     np.save(tmp_path / "a.npy", x)
     np.savez(tmp_path / "b.npz", z=X, y=Y)
-    np.savez_compressed(tmp_path / "c.npz", embeddings=X, labels=Y, ids=np.arange(7) + 1)
-    tensors = {"features": torch.from_numpy(x).bfloat16(), "labels": torch.tensor(Y)}
+    np.savez_compressed(tmp_path / "c.npz", embeddings=X, labels=Y, ids=np.arange(7) + 1, groups=Y)
+    tensors = {"features": torch.from_numpy(x).bfloat16(), "groups": torch.tensor(Y)}
     save_file(tensors, tmp_path / "d.safetensors")
     for name in ("a.npy", "b.npz", "c.npz"):
         np.testing.assert_array_equal(Embeddings.load(tmp_path / name).features, x)
     assert lies_on_disk(Embeddings.load(tmp_path / "a.npy", mmap=True))
     assert Embeddings.load(tmp_path / "b.npz").labels.tolist() == Y
+    assert Embeddings.load(tmp_path / "b.npz").groups is None
     assert Embeddings.load(tmp_path / "c.npz").ids[0] == 1
+    for name in ("c.npz", "d.safetensors"):
+        assert Embeddings.load(tmp_path / name).groups.tolist() == Y
     np.testing.assert_allclose(
         Embeddings.load(tmp_path / "d.safetensors").features, x, rtol=1e-2, atol=1e-2
     )

@@ -1,4 +1,4 @@
-"""The waist of the library: features of images, with labels, ids and where they came from.
+"""The waist of the library: features of images, with labels, ids, groups and where they came from.
 
 Everything that extracts features writes `Embeddings`; everything that judges features reads them.
 """
@@ -18,11 +18,12 @@ from jessl.files import read_json, whole_folder, write_json
 FORMAT = "jessl.embeddings"
 _FEATURE_KEYS = ("features", "z", "x", "embeddings")
 _LABEL_KEYS = ("labels", "y")
+_ROW_KEYS = ("ids", "groups")
 _SAFETENSORS = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 
 
 class Embeddings:
-    """Features of n images: immutable, float32, with optional labels, ids and provenance.
+    """Features of n images: immutable, float32, with optional labels, ids, groups and provenance.
 
     Args:
         features: [n, d] numbers, array or torch tensor of any real dtype on any device; kept as
@@ -32,21 +33,29 @@ class Embeddings:
         ids: [n] whole numbers that name the images across files; None: 0 .. n-1. Two rows may
             share an id (two views of one image).
         meta: JSON values that say where the features came from: encoder, layer, data, classes.
+        groups: [n] whole numbers: rows of one group (a patient, a camera) belong on one side of
+            every split; -1 where none is known, such a row is a group by itself. None: no groups.
 
     Raises:
         ValueError: for anything else, naming the argument and what came in.
     """
 
-    __slots__ = ("_features", "_ids", "_labels", "_meta")
+    __slots__ = ("_features", "_groups", "_ids", "_labels", "_meta")
 
     def __init__(
-        self, features: Any, labels: Any = None, ids: Any = None, meta: dict[str, Any] | None = None
+        self,
+        features: Any,
+        labels: Any = None,
+        ids: Any = None,
+        meta: dict[str, Any] | None = None,
+        groups: Any = None,
     ) -> None:
         self._features = _read_only(_as_features(features))
         n = len(self._features)
         self._labels = None if labels is None else _read_only(_as_labels(labels, n))
         self._ids = _read_only(np.arange(n) if ids is None else _as_whole("ids", ids, n))
         self._meta = _as_meta(meta)
+        self._groups = None if groups is None else _read_only(_as_whole("groups", groups, n))
 
     @property
     def features(self) -> NDArray[np.float32]:
@@ -62,6 +71,11 @@ class Embeddings:
     def ids(self) -> NDArray[np.int64]:
         """int64 [n], read-only."""
         return self._ids
+
+    @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """int64 [n], read-only, -1 for a row that is a group by itself; None without groups."""
+        return self._groups
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -107,7 +121,8 @@ class Embeddings:
             allowed = f"{-self.n} .. {self.n - 1}"
             raise ValueError(f"indices: allowed are {allowed}, got {index.min()} .. {index.max()}")
         labels = None if self._labels is None else self._labels[index]
-        return Embeddings(self._features[index], labels, self._ids[index], self._meta)
+        groups = None if self._groups is None else self._groups[index]
+        return Embeddings(self._features[index], labels, self._ids[index], self._meta, groups)
 
     def labelled(self) -> Embeddings:
         """The rows that have a label (none of them where there are no labels)."""
@@ -124,9 +139,10 @@ class Embeddings:
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> Path:
-        """Write a folder (features.npy, labels.npy, ids.npy, meta.json), whole or not at all.
+        """Write a folder (features.npy, ids.npy, meta.json), whole or not at all.
 
-        Embeddings that lie at `path` already are replaced.
+        With labels.npy and groups.npy where there are labels and groups. Embeddings that lie at
+        `path` already are replaced.
 
         Raises:
             ValueError: when `path` is a file, or a folder that holds something else.
@@ -139,9 +155,12 @@ class Embeddings:
             np.save(part / "ids.npy", self._ids)
             if self._labels is not None:
                 np.save(part / "labels.npy", self._labels)
+            if self._groups is not None:
+                np.save(part / "groups.npy", self._groups)
             head = {"format": FORMAT, "version": 1, "n": self.n, "d": self.d}
-            kept = {"labels": self._labels is not None, "sha256": self.checksum()}
-            write_json(part / "meta.json", {**head, **kept, "meta": self._meta})
+            kept = {"labels": self._labels is not None, "groups": self._groups is not None}
+            told = {**head, **kept, "sha256": self.checksum(), "meta": self._meta}
+            write_json(part / "meta.json", told)
         return path
 
     @classmethod
@@ -150,7 +169,7 @@ class Embeddings:
 
         Args:
             path: the folder or the file. Names inside .npz and .safetensors: features, z, x or
-                embeddings; labels or y (optional); ids (optional). Nothing is ever unpickled.
+                embeddings; labels or y, ids and groups (optional). Nothing is ever unpickled.
             mmap: leave the features of a folder or a float32 .npy on disk and read them as they
                 are used; then the checksum is not verified.
 
@@ -172,13 +191,14 @@ class Embeddings:
             rows = _named(path, lambda: _read_npy(path, mmap))
             return _named(path, lambda: cls(rows, meta={**meta, **_few_digits(rows)}))
         read = _read_npz if path.suffix == ".npz" else _read_safetensors
-        arrays = _named(path, lambda: read(path, (*_FEATURE_KEYS, *_LABEL_KEYS, "ids")))
+        arrays = _named(path, lambda: read(path, (*_FEATURE_KEYS, *_LABEL_KEYS, *_ROW_KEYS)))
         features = next((arrays[key] for key in _FEATURE_KEYS if key in arrays), None)
         if features is None:
             raise ValueError(f"{path}: holds none of the arrays {', '.join(_FEATURE_KEYS)}")
         labels = next((arrays[key] for key in _LABEL_KEYS if key in arrays), None)
         meta |= _few_digits(features)
-        return _named(path, lambda: cls(features, labels, arrays.get("ids"), meta))
+        ids, groups = (arrays.get(key) for key in _ROW_KEYS)
+        return _named(path, lambda: cls(features, labels, ids, meta, groups))
 
 
 def _load_folder(path: Path, mmap: bool) -> Embeddings:
@@ -190,7 +210,8 @@ def _load_folder(path: Path, mmap: bool) -> Embeddings:
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise ValueError(f"{path / 'meta.json'}: not the head of a folder of embeddings")
     arrays = {}
-    for name in ("features", "ids", *(["labels"] if head.get("labels") else [])):
+    # an older folder says nothing of groups
+    for name in ("features", "ids", *(key for key in ("labels", "groups") if head.get(key))):
         file = path / f"{name}.npy"
         if not file.exists():
             raise ValueError(f"no file {file}")

@@ -49,6 +49,7 @@ def embed(
     stem: str | None = None,
     size: int | None = None,
     labels: str | Path | None = None,
+    groups: str | None = None,
     device: str = "auto",
     workers: int | None = None,
     seed: int = 0,
@@ -69,6 +70,8 @@ def embed(
         init: weights for a named encoder: a file, or "random" (from `seed`).
         stem, size: as in `build_encoder`, for named encoders.
         labels: CSV file with columns path,label.
+        groups: another column of that file: images with the same cell (a patient, a camera) are a
+            group, which no split divides.
         device: "auto" (for an Encoder: where it is), "cpu", "cuda" or "cuda:N".
         workers: threads that decode.
         seed: of random weights, and of random views.
@@ -91,7 +94,7 @@ def embed(
         raise ValueError(f"layers must name at least one of {', '.join(LAYERS)}")
     if views is None and n_views is not None:
         raise ValueError("n_views counts random views; say which by views, such as simclr")
-    opened = grey_or_rgb(open_source(source, labels=labels))
+    opened = grey_or_rgb(open_source(source, labels=labels, groups=groups))
     net, objective, provenance = open_encoder(encoder, init=init, stem=stem, size=size, seed=seed)
     if objective is None and any(layer in LAYERS[1:] for layer in layers):
         raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
@@ -315,14 +318,26 @@ def extract(
         "classes": list(source.classes) if source.classes is not None else None,
         "preprocess": {"size": p.size, "mean": p.mean, "std": p.std, "crop_share": p.crop_share},
         "unreadable": loader.skipped,
+        **({} if source.groups is None else {"groups_column": source.groups_column}),
         **({} if views is None else {"views": views.as_dict(), "views_seed": seed}),
     }
+    seen_ids = np.concatenate(ids)
+    groups = _groups_of(source, seen_ids)
     return {
         layer: Embeddings(
             np.concatenate(rows[layer]),
             np.concatenate(labels) if labels else None,
-            np.concatenate(ids),
+            seen_ids,
             {**told, "layer": layer},
+            groups,
         )
         for layer in layers
     }
+
+
+def _groups_of(source: Source, ids: np.ndarray) -> np.ndarray | None:
+    """Groups of the images with these ids: int64 [len(ids)]; None where the source has none."""
+    if source.groups is None:
+        return None
+    order = np.argsort(source.ids)
+    return source.groups[order[np.searchsorted(source.ids, ids, sorter=order)]]

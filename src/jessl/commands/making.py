@@ -161,6 +161,8 @@ class Embed:
         stem: small or standard, for ResNets by name.
         size: side of the input, pixels, for encoders by name.
         labels: CSV file with columns path,label.
+        groups: another column of that file, such as patient or camera: images with the same cell
+            are a group, which no split of the embeddings divides.
         x_key: name of the images in an .npz file.
         y_key: name of the labels in an .npz file.
         views: preset or file of random views to embed instead of the central one, for scores of
@@ -181,6 +183,7 @@ class Embed:
     stem: str | None = None
     size: int | None = None
     labels: str | None = None
+    groups: str | None = None
     x_key: str | None = None
     y_key: str | None = None
     views: str | None = None
@@ -199,7 +202,13 @@ class Embed:
 
         if Path(self.out).exists() and any(Path(self.out).iterdir()):
             raise ValueError(f"out {self.out} is not empty; give a new folder")
-        source = open_source(self.data, labels=self.labels, x_key=self.x_key, y_key=self.y_key)
+        source = open_source(
+            self.data,
+            labels=self.labels,
+            groups=self.groups,
+            x_key=self.x_key,
+            y_key=self.y_key,
+        )
         for note in source.notes:
             say(f"note: {note}")
         with Count("embedding") as count:

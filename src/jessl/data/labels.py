@@ -1,4 +1,4 @@
-"""Labels from a CSV file, laid over a source."""
+"""Labels and groups from a CSV file, laid over a source."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from jessl.data.decode import printable
-from jessl.data.sources import Relabelled, Source
+from jessl.data.sources import Relabelled, Source, hashed_ids
 
-_COLUMNS = ("path", "label")
+# line, path, and the cells of the wanted columns
+_Row = tuple[int, str, tuple[str, ...]]
 
 
-def labels_from_csv(source: Source, path: str | Path) -> Source:
-    """The images of `source` with the labels of a CSV file in place of its own.
+def labels_from_csv(source: Source, path: str | Path, groups: str | None = None) -> Source:
+    """The images of `source` with the labels, and the groups, of a CSV file in place of its own.
 
     The file is UTF-8 with a header that has the columns path and label (others are left alone).
     A path is relative to the folder, or absolute, for a folder of images; the key of the sample
@@ -25,64 +26,125 @@ def labels_from_csv(source: Source, path: str | Path) -> Source:
     labels, sorted as text, or as numbers where all are integers. Paths that the source lacks are
     counted in `notes`.
 
+    Args:
+        source: the images.
+        path: the file.
+        groups: a column whose cells name the group of each image, such as patient. A group's
+            number is a hash of the cell, so the files of two sources agree. An empty cell or no
+            row: -1, no group is known. The file needs no column label then: the labels of the
+            source stay.
+
     Raises:
-        ValueError: for a missing file, header or path, rows with surplus cells, two labels of one
-            image, or when the source has none of the paths.
+        ValueError: for a missing file, header, column or path, rows with surplus cells, two labels
+            or two groups of one image, or when the source has none of the paths.
     """
     shown = printable(str(path))
+    groups = None if groups is None else groups.strip()
+    columns, rows = _rows(Path(path), shown, groups)
+    found, unknown = _known(source, rows, shown)
+    notes = []
+    if unknown:
+        notes.append(
+            f"{shown}: {_paths(unknown)} not in {source.name}, the first is "
+            f"{printable(unknown[0])!r}"
+        )
+    labels, classes = source.labels, source.classes
+    if "label" in columns:
+        given = _cells(found, columns.index("label"), "label", shown)
+        labels, classes = _numbered(given, len(source))
+        if labels is None:
+            notes.append(f"{shown}: all labels are empty")
+    if groups is None:
+        return Relabelled(source, labels, classes, tuple(notes))
+    at = columns.index(groups)
+    names = sorted({cells[at] for _, _, cells in rows} - {""})
+    number = dict(zip(names, hashed_ids(names, shown).tolist(), strict=True))
+    grouped = np.full(len(source), -1, dtype=np.int64)
+    for index, name in _cells(found, at, "group", shown).items():
+        grouped[index] = number[name]
+    alone = int((grouped == -1).sum())
+    if alone == len(source):
+        raise ValueError(
+            f"groups: {shown}: no image of {source.name} has a cell in column {groups!r}"
+        )
+    if alone:
+        notes.append(
+            f"{shown}: {alone} of {len(source)} images have no group in column {groups!r}; each "
+            "is a group by itself"
+        )
+    return Relabelled(source, labels, classes, tuple(notes), grouped, groups)
+
+
+def _known(
+    source: Source, rows: list[_Row], shown: str
+) -> tuple[list[tuple[int, _Row]], list[str]]:
+    """The rows of images that the source has, with their indices; the paths of the others."""
     known = {source.key(index): index for index in range(len(source))}
-    given: dict[int, tuple[str, int]] = {}
-    unknown: list[str] = []
-    matched = False
-    for line, key, label in _rows(Path(path), shown):
-        index = known.get(source.find(key))
+    found, unknown = [], []
+    for row in rows:
+        index = known.get(source.find(row[1]))
         if index is None:
-            unknown.append(key)
-            continue
-        matched = True
-        if not label:
-            continue
-        before, first = given.setdefault(index, (label, line))
-        if before != label:
-            raise ValueError(
-                f"labels: {shown}: {printable(key)!r} has the label {before!r} in line {first} "
-                f"and {label!r} in line {line}"
-            )
-    total = "path" if len(unknown) == 1 else "paths"
-    if not matched:
+            unknown.append(row[1])
+        else:
+            found.append((index, row))
+    if not found:
         example = printable(source.key(0)) if len(source) else ""
         reason = (
-            f"none of its {len(unknown)} {total} is in {source.name}: the first is "
+            f"none of its {_paths(unknown)} is in {source.name}: the first is "
             f"{printable(unknown[0])!r}, where {source.name} has names like {example!r}"
             if unknown
             else "it has no row below the header"
         )
         raise ValueError(f"labels: {shown}: {reason}")
-    notes = []
-    if unknown:
-        notes.append(
-            f"{shown}: {len(unknown)} {total} not in {source.name}, the first is "
-            f"{printable(unknown[0])!r}"
+    return found, unknown
+
+
+def _paths(some: list[str]) -> str:
+    return f"{len(some)} {'path' if len(some) == 1 else 'paths'}"
+
+
+def _cells(found: list[tuple[int, _Row]], at: int, what: str, shown: str) -> dict[int, str]:
+    """The cell of each image at a place of its row, where it is not empty."""
+    given: dict[int, tuple[str, int]] = {}
+    for index, (line, key, cells) in found:
+        cell = cells[at]
+        if not cell:
+            continue
+        before, first = given.setdefault(index, (cell, line))
+        if before != cell:
+            raise ValueError(
+                f"{what}s: {shown}: {printable(key)!r} has the {what} {before!r} in line {first} "
+                f"and {cell!r} in line {line}"
+            )
+    return {index: cell for index, (cell, _) in given.items()}
+
+
+def _columns(header: list[str], shown: str, groups: str | None) -> list[str]:
+    """The columns to read beside path: label, the one of the groups, or both."""
+    needed = ["path"] if groups is not None and "label" not in header else ["path", "label"]
+    if any(header.count(column) != 1 for column in needed):
+        wanted = f"path and {groups}" if len(needed) == 1 else "path and label"
+        raise ValueError(
+            f"labels: {shown}: the first line must be a header with the columns {wanted}, once "
+            f"each; {', '.join(header) or 'nothing'} came"
         )
-    labels, classes = _numbered({index: label for index, (label, _) in given.items()}, len(source))
-    if labels is None:
-        notes.append(f"{shown}: all labels are empty")
-    return Relabelled(source, labels, classes, tuple(notes))
+    if groups is not None and header.count(groups) != 1:
+        had = "twice or more" if groups in header else "not"
+        raise ValueError(
+            f"groups: {shown} has the column {groups!r} {had}; its columns are {', '.join(header)}"
+        )
+    return list(dict.fromkeys([*needed[1:], *([] if groups is None else [groups])]))
 
 
-def _rows(path: Path, shown: str) -> list[tuple[int, str, str]]:
-    """(line, path, label) of every row."""
+def _rows(path: Path, shown: str, groups: str | None) -> tuple[list[str], list[_Row]]:
+    """The wanted columns, and every row of the file that is not empty."""
     found = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader: Any = csv.reader(file, strict=True)
             header = [cell.strip() for cell in next(reader, [])]
-            if any(header.count(column) != 1 for column in _COLUMNS):
-                raise ValueError(
-                    f"labels: {shown}: the first line must be a header with the columns path and "
-                    f"label, once each; {', '.join(header) or 'nothing'} came"
-                )
-            at_path, at_label = (header.index(column) for column in _COLUMNS)
+            columns = _columns(header, shown, groups)
+            at_path, places = header.index("path"), [header.index(name) for name in columns]
             for row in reader:
                 cells = [cell.strip() for cell in row]
                 if not any(cells):
@@ -95,7 +157,8 @@ def _rows(path: Path, shown: str) -> list[tuple[int, str, str]]:
                 cells += [""] * (len(header) - len(cells))
                 if not cells[at_path]:
                     raise ValueError(f"labels: {shown}: line {reader.line_num} has no path")
-                found.append((reader.line_num, cells[at_path], cells[at_label]))
+                wanted = tuple(cells[place] for place in places)
+                found.append((reader.line_num, cells[at_path], wanted))
     except FileNotFoundError:
         raise ValueError(f"labels: no file {shown}") from None
     except OSError as error:
@@ -104,7 +167,7 @@ def _rows(path: Path, shown: str) -> list[tuple[int, str, str]]:
         raise ValueError(f"labels: {shown} is not UTF-8 text") from None
     except csv.Error as error:
         raise ValueError(f"labels: {shown}: line {reader.line_num}: {error}") from None
-    return found
+    return columns, found
 
 
 def _numbered(given: dict[int, str], n: int) -> tuple[np.ndarray | None, tuple[str, ...] | None]:

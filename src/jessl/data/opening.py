@@ -19,6 +19,7 @@ def open_source(
     spec: Any,
     *,
     labels: str | Path | None = None,
+    groups: str | None = None,
     split: str | None = None,
     x_key: str | None = None,
     y_key: str | None = None,
@@ -34,6 +35,8 @@ def open_source(
             pattern like shard-{000..012}.tar), `digits`, `torchvision:NAME[:split]`,
             `hf:NAME[:split]`.
         labels: CSV file with columns path,label that replaces the labels; see `labels_from_csv`.
+        groups: name of a column of that file: images with the same cell (a patient, a camera) are
+            a group, which `split` never divides. The column label may then be missing.
         split: part of a torchvision or Hugging Face data set, where `spec` does not name it.
         x_key, y_key: names of the arrays in an .npz file, by default the first that exists of
             x, images, data, arr_0 and of y, labels, targets.
@@ -43,6 +46,12 @@ def open_source(
     Raises:
         ValueError: one line that says what is wrong and what is allowed.
     """
+    if groups is not None and not (isinstance(groups, str) and groups.strip()):
+        raise ValueError(f"groups: the name of a column of the labels file wanted, {groups!r} came")
+    if groups is not None and labels is None:
+        raise ValueError(
+            f"groups: {groups!r} is to be a column of the labels file; give labels, a CSV file"
+        )
     source = _open(spec, split, x_key, y_key)
     if fast_decode:
         files = source
@@ -55,7 +64,7 @@ def open_source(
         return source
     from jessl.data.labels import labels_from_csv
 
-    return labels_from_csv(source, labels)
+    return labels_from_csv(source, labels, groups)
 
 
 def _open(spec: Any, part: str | None, x_key: str | None, y_key: str | None) -> Source:

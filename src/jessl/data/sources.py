@@ -27,6 +27,9 @@ class Source(ABC):
             `jessl.data.decode.decode`; None where no files are decoded.
         segments: int64 [n], the number of the shard in which an image lies, so that what is larger
             than memory can be read shard by shard; None where all images are equally near.
+        groups: int64 [n]: images of one group (a patient, a camera) are never on both sides of a
+            split; -1 where none is known, such an image is a group by itself. None: no groups.
+        groups_column: the column of a file of labels that told the groups; None where none did.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Source(ABC):
     notes: tuple[str, ...] = ()
     fast_decode: bool | None = None
     segments: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    groups_column: str | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -119,7 +124,7 @@ class Source(ABC):
 
 
 class Subset(Source):
-    """Some images of a source, in the order given; ids, labels and classes are those of the source.
+    """Some images of a source, in the order given; ids, labels and groups are those of the source.
 
     Args:
         source: where the images lie.
@@ -149,6 +154,9 @@ class Subset(Source):
         self.classes = None if self.labels is None else source.classes
         self.notes = source.notes
         self.segments = None if source.segments is None else source.segments[rows]
+        if source.groups is not None and (source.groups[rows] != -1).any():
+            self.groups = source.groups[rows]
+            self.groups_column = source.groups_column
 
     def read(self, index: int) -> np.ndarray:
         return self.source.read(int(self.indices[index]))
@@ -176,13 +184,15 @@ class Subset(Source):
 
 
 class Relabelled(Source):
-    """A source with other labels.
+    """A source with other labels, or other groups.
 
     Args:
         source: the images.
         labels: int64 [n], -1 where missing, or None.
         classes: names of the labels 0, 1, ..., or None.
         notes: lines to add to those of the source.
+        groups: int64 [n], -1 where none is known; None: those of the source.
+        groups_column: the column that told them.
     """
 
     def __init__(
@@ -191,6 +201,8 @@ class Relabelled(Source):
         labels: np.ndarray | None,
         classes: tuple[str, ...] | None,
         notes: tuple[str, ...] = (),
+        groups: np.ndarray | None = None,
+        groups_column: str | None = None,
     ) -> None:
         self.name = source.name
         self.source = source
@@ -199,6 +211,9 @@ class Relabelled(Source):
         self.classes = classes
         self.notes = (*source.notes, *notes)
         self.segments = source.segments
+        self._regrouped = groups is not None
+        self.groups = groups if self._regrouped else source.groups
+        self.groups_column = groups_column if self._regrouped else source.groups_column
 
     def read(self, index: int) -> np.ndarray:
         return self.source.read(index)
@@ -222,7 +237,8 @@ class Relabelled(Source):
         return self.source.rows(indices)
 
     def fingerprint(self) -> str:
-        return checksum(self.source.fingerprint(), self.labels, repr(self.classes))
+        groups = (self.groups,) if self._regrouped else ()
+        return checksum(self.source.fingerprint(), self.labels, repr(self.classes), *groups)
 
 
 def unlabelled(source: Source) -> Source:
@@ -236,13 +252,17 @@ def split(source: Source, share: float, seed: int) -> tuple[Subset, Subset]:
     An image falls into `part` by a hash of its id and the seed, never by its place, so the same
     images do so in whatever order a source lists them. Both keep the order of the source.
 
+    A group is never divided: it falls where the image with its smallest id would. `part` then gets
+    whole groups, in the order drawn those that fit into round(share * n) images, which leaves room
+    for fewer images than the smallest group of `rest` has. Where not one fits, it is the smallest.
+
     Args:
         source: the images.
-        share: 0..1; `part` gets exactly round(share * n) images.
+        share: 0..1; without groups `part` gets exactly round(share * n) images.
         seed: another seed, another division.
 
     Raises:
-        ValueError: when share is outside 0..1.
+        ValueError: when share is outside 0..1, or all images are one group.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share: 0..1 is allowed, {share!r} came")
@@ -251,7 +271,40 @@ def split(source: Source, share: float, seed: int) -> tuple[Subset, Subset]:
     )
     order = np.lexsort((source.ids, drawn))
     count = round(share * len(source))
+    if source.groups is not None and 0 < count < len(source):
+        inside = _whole_groups(source, drawn, count)
+        return Subset(source, np.flatnonzero(~inside)), Subset(source, np.flatnonzero(inside))
     return Subset(source, np.sort(order[count:])), Subset(source, np.sort(order[:count]))
+
+
+def _whole_groups(source: Source, drawn: np.ndarray, count: int) -> np.ndarray:
+    """Which images fall into a part of `count` that divides no group: bool [n]."""
+    assert source.groups is not None
+    alone = source.groups == -1
+    _, group = np.unique(source.groups, return_inverse=True)
+    group[alone] = len(source) + np.arange(np.count_nonzero(alone))
+    by_id = np.argsort(source.ids)
+    _, first, group, sizes = np.unique(
+        group[by_id], return_index=True, return_inverse=True, return_counts=True
+    )
+    if len(sizes) < 2:
+        raise ValueError(
+            f"groups: all {len(source)} images of {source.name} are one group, which no split "
+            "divides"
+        )
+    first = by_id[first]  # the image with the smallest id
+    order = np.lexsort((source.ids[first], drawn[first]))
+    taken = np.zeros(len(sizes), dtype=bool)
+    room = count
+    for place, size in zip(order.tolist(), sizes[order].tolist(), strict=True):
+        if size <= room:
+            taken[place] = True
+            room -= size
+    if room == count:
+        taken[order[np.argmin(sizes[order])]] = True
+    inside = np.empty(len(source), dtype=bool)
+    inside[by_id] = taken[group]
+    return inside
 
 
 def hashed_ids(keys: Iterable[str], name: str) -> np.ndarray:
