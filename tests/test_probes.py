@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from jessl.embeddings import Embeddings
-from jessl.probes import knn, logistic, online_probes, probe, split
+from jessl.probes import axes, knn, logistic, online_probes, probe, split
 from jessl.probes.result import wilson
 
 
@@ -185,7 +185,12 @@ def with_nan(e):
     ("change", "options", "words"),
     [
         (None, {"kind": "logistc"}, "unknown kind 'logistc'; did you mean 'logistic'"),
-        (None, {"kind": "ridge"}, "unknown kind 'ridge'"),
+        (None, {"kind": "ridge", "C": 1.0}, "unknown option of the ridge probe 'C'"),
+        (None, {"kind": "ridge", "penalty": 0}, "penalty: needs"),
+        (None, {"tuning": "fold"}, "unknown tuning 'fold'"),
+        (None, {"tuning": "leave-one-out"}, "closed form for the ridge"),
+        (None, {"protocol": "published"}, "of few-shot probes"),
+        (None, {"protocol": "publishd"}, "unknown protocol"),
         (None, {"kind": "knn", "C": 1.0}, "unknown option of the knn probe 'C'"),
         (None, {"c": 1.0}, "unknown option of the logistic probe 'c'"),
         (None, {"C": -1.0}, "C: needs"),
@@ -267,14 +272,12 @@ def test_embeddings_that_no_probe_can_be_carried_over_to_are_refused() -> None:
 
 
 def test_standardisation_in_chunks_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jessl.probes import logistic
-
     x = np.random.default_rng(0).normal(3, 2, size=(103, 4)).astype(np.float32)
     x[:, 2] = 0.1
-    monkeypatch.setattr(logistic, "CHUNK", 10)
-    mean, scale = logistic.standardisation(x)
+    monkeypatch.setattr(axes, "CHUNK", 10)
+    mean, scale = axes.standardisation(x)
     np.testing.assert_allclose(mean, x.mean(axis=0, dtype=np.float64), rtol=1e-12)
     np.testing.assert_allclose(scale[[0, 1, 3]], x.std(axis=0, dtype=np.float64)[[0, 1, 3]])
     assert scale[2] == 1.0
-    z = logistic.standardised(x, mean, scale)
+    z = axes.standardised(x, mean, scale)
     np.testing.assert_allclose(z[:, [0, 1, 3]].std(axis=0), 1, rtol=1e-5)

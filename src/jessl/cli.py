@@ -25,6 +25,7 @@ COMMANDS = {
     "probe": ("judge representations with labels", "Probe"),
     "decompose": ("say where the error of representations comes from", "Decompose"),
     "select": ("choose among runs without labels", "Select"),
+    "zoo": ("say what goes with the errors of a table of models", "Zoo"),
     "report": ("a page to look at, of a run or a study", "Report"),
     "bench": ("measure the loader on your images and machine", "Bench"),
 }

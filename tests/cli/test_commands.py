@@ -104,9 +104,12 @@ def test_the_story_by_commands(
     assert scores["embeddings"][f"{emb}/projector"]["rankme"]["d"] == 16
     assert 1 < scores["embeddings"][f"{emb}/projector"]["rankme"]["value"] <= 16.01
     both = ["--train", f"{emb}/backbone", "--test", f"{emb}/backbone"]
-    code, out, _ = _said(capsys, "probe", *both, "--shots", "3", "5", "--json")
+    few = ["--shots", "3", "5", "--fraction", "0.5", "--draws", "2"]
+    code, out, _ = _said(capsys, "probe", *both, *few, "--json")
     assert code == 0
-    assert [r["shots"] for r in json.loads(out)] == [3, 5]
+    told = json.loads(out)["few_shot"]
+    assert [(r["shots"], r["fraction"]) for r in told] == [(3, None), (5, None), (None, 0.5)]
+    assert _said(capsys, "probe", *both, *few)[1].split()[:3] == ["shots", "rows", "draws"]
     code, out, _ = _said(capsys, "decompose", *both, "--json")
     assert code == 0
     parts = json.loads(out)
@@ -119,9 +122,10 @@ def test_the_story_by_commands(
     assert json.loads(out) == {"report": str(run / "report.html")}
     code, out, _ = _said(capsys, "probe", *both)
     assert code == 0
-    assert out.splitlines()[0].split()[:3] == ["shots", "rows", "accuracy"]
-    code, out, _ = _said(capsys, "decompose", *both)
+    assert out.splitlines()[1].split()[0] == "error"
+    code, out, said = _said(capsys, "decompose", *both, "--probe", "ridge")
     assert "approximation is within usability" in out
+    assert "120 test rows are identical to a training row" in said
 
 
 def test_views_draws_a_picture(

@@ -1,9 +1,9 @@
-"""Commands that judge: score, probe, decompose, select (see making.py for their form)."""
+"""Commands that judge without labels: score, select (see making.py for their form)."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import tyro
@@ -136,127 +136,6 @@ class Score:
 
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.5g}"
-
-
-@dataclass(kw_only=True)
-class Probe:
-    """Judge representations with labels: fit on one set, test on another.
-
-    Attributes:
-        train: embeddings with labels to fit on; hyperparameters are chosen on them alone.
-        test: embeddings with labels to test on.
-        kind: logistic or knn.
-        shots: images per class to fit on; several: one probe each.
-        fraction: share of the labels to fit on.
-        seed: of the choice of images.
-        json: print the answer as JSON on standard output.
-    """
-
-    train: str
-    test: str
-    kind: str = "logistic"
-    shots: list[int] = field(default_factory=list)
-    fraction: float | None = None
-    seed: int = 0
-    json: bool = False
-
-    def run(self) -> list[dict[str, Any]]:
-        """Fit and test."""
-        from jessl.embeddings import Embeddings
-        from jessl.probes import probe
-
-        if self.shots and self.fraction is not None:
-            raise ValueError("shots and fraction exclude each other; give one of them")
-        train, test = Embeddings.load(self.train), Embeddings.load(self.test)
-        asked: list[int | None] = [*self.shots] if self.shots else [None]
-        return [
-            {
-                "shots": shots,
-                **probe(
-                    train,
-                    test,
-                    kind=self.kind,
-                    shots=shots,
-                    fraction=self.fraction,
-                    seed=self.seed,
-                ).as_json(),
-            }
-            for shots in asked
-        ]
-
-    def show(self, answer: list[dict[str, Any]]) -> None:
-        """A row a probe."""
-        rows = [
-            [
-                r["shots"] or "all" if self.fraction is None else f"{self.fraction:.3g} of all",
-                r["params"]["train_rows"],
-                *(r[k] for k in ("accuracy", "error", "low", "high", "top5")),
-            ]
-            for r in answer
-        ]
-        table(["shots", "rows", "accuracy", "error", "95 % from", "to", "top-5"], rows)
-        for r in answer:
-            if unseen := r["params"].get("unseen_test_rows"):
-                print(
-                    f"warning: {unseen} test images are of classes that train does not have; "
-                    "they count as errors",
-                    file=sys.stderr,
-                )
-                break
-
-
-@dataclass(kw_only=True)
-class Decompose:
-    """Say where the error of a probe comes from: four signed components that sum to it.
-
-    Attributes:
-        train: embeddings with labels that the encoder was pretrained on.
-        test: embeddings with labels that it has not seen.
-        supervised: train and test embeddings of the same architecture trained with labels.
-        probe: kind of probe: logistic.
-        estimator: crossfit (every image held out once) or published (one held-out subset).
-        order: published or union, the order in which training gets harder.
-        seed: of folds, subsets and intervals.
-        json: print the answer as JSON on standard output.
-    """
-
-    train: str
-    test: str
-    supervised: tuple[str, str] | None = None
-    probe: str = "logistic"
-    estimator: str = "crossfit"
-    order: str = "published"
-    seed: int = 0
-    json: bool = False
-
-    def run(self) -> dict[str, Any]:
-        """Decompose."""
-        from jessl.embeddings import Embeddings
-        from jessl.risk import decompose
-
-        twin = None
-        if self.supervised is not None:
-            twin = (Embeddings.load(self.supervised[0]), Embeddings.load(self.supervised[1]))
-        return decompose(
-            Embeddings.load(self.train),
-            Embeddings.load(self.test),
-            supervised=twin,
-            probe=self.probe,
-            estimator=self.estimator,
-            order=self.order,
-            seed=self.seed,
-        ).as_json()
-
-    def show(self, answer: dict[str, Any]) -> None:
-        """A row a component."""
-        names = ["approximation", "usability", "probe_generalization", "encoder_generalization"]
-        rows = [
-            [name.replace("_", " "), *(answer[name][k] for k in ("value", "low", "high"))]
-            for name in [*names, "risk"]
-        ]
-        table(["component", "error", "95 % from", "to"], rows)
-        if answer["merged"]:
-            print("no supervised twin was given: approximation is within usability")
 
 
 @dataclass(kw_only=True)

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from jessl.probes.kinds import KINDS
+from jessl.probes.fewshot import few_shot
 from jessl.probes.online import online_probes
-from jessl.probes.result import ProbeResult
+from jessl.probes.registry import KINDS
+from jessl.probes.result import FewShot, ProbeResult
 
 # last and eager: the file bears the function's name, and a later import of the file would
 # otherwise put the module in the function's place
 from jessl.probes.probe import probe  # isort: skip
 
-__all__ = ["KINDS", "ProbeResult", "online_probes", "probe"]
+__all__ = ["KINDS", "FewShot", "ProbeResult", "few_shot", "online_probes", "probe"]

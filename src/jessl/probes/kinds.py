@@ -1,33 +1,86 @@
-"""The kinds of probes: how each chooses its hyperparameters from training rows and how it fits."""
+"""The kinds of probes: which hyperparameters each can have, and how it fits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.probes import knn, logistic
-
 Options = dict[str, Any]
-Curve = dict[str, list[float]] | None
+Labels = NDArray[np.int64]
+Masks = Sequence[NDArray[np.bool_]]
 
 
 class Fitted(Protocol):
     """A probe after fitting."""
 
     @property
-    def classes(self) -> NDArray[np.int64]:
+    def classes(self) -> Labels:
         """Sorted labels of the columns of `votes`."""
 
     @property
     def converged(self) -> bool:
         """Whether the solver reached its tolerance."""
 
-    def votes(self, x: NDArray[Any]) -> NDArray[np.float64]:
+    @property
+    def probabilistic(self) -> bool:
+        """Whether the log-softmax of the votes are log-probabilities."""
+
+    @property
+    def details(self) -> Options:
+        """Options that were left open and settled while fitting."""
+
+    def votes(self, x: NDArray[Any]) -> NDArray[Any]:
         """[m, d] -> [m, classes], the largest is the prediction."""
+
+
+class Fits(Protocol):
+    """Fit on several sets of rows, along a path of hyperparameters."""
+
+    def __call__(
+        self,
+        x: NDArray[Any],
+        y: Labels,
+        masks: Masks,
+        candidates: Sequence[Options],
+        seed: int,
+        device: str,
+    ) -> Iterator[list[Fitted]]:
+        """For each candidate in order the fits of all masks.
+
+        Args:
+            x: [n, d] features, finite; possibly a memory map.
+            y: [n] labels of any whole numbers.
+            masks: bool [n] each, the rows to fit on; each has rows of at least one class.
+            candidates: complete options, strongest regularisation first.
+            seed: of what is random.
+            device: "cpu", "cuda" or "cuda:N".
+        """
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What fits say of rows, one after another.
+
+    Attributes:
+        wrong: bool [n]: whether the prediction is not the label.
+        loss: float64 [n]: minus the log-probability of the label (nats); None where the probe
+            gives no probabilities.
+        top5: bool [n]: whether the label is among the five likeliest; None where not asked.
+    """
+
+    wrong: NDArray[np.bool_]
+    loss: NDArray[np.float64] | None
+    top5: NDArray[np.bool_] | None = None
+
+
+# (x, y, candidates) -> for each candidate: is the full fit wrong on each row, is the one without it
+LeaveOneOut = Callable[
+    [NDArray[Any], Labels, Sequence[Options]], list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]
+]
 
 
 @dataclass(frozen=True)
@@ -35,38 +88,26 @@ class Kind:
     """One kind of probe.
 
     Attributes:
-        tune: (x, y, seed, what the user set) -> (all options, how they were chosen), from
-            training rows alone.
-        fit: (x, y, **options) -> a fitted probe.
         takes: the options a user can set.
+        candidates: the path of complete options, given what the user set; one where nothing is
+            to choose. Raises ValueError for values that are not allowed.
+        fits: see `Fits`.
         standardise: what happens to the features first, in words.
+        tuning: how hyperparameters are chosen when nothing is asked for.
+        untuned: what is taken where there are too few rows to choose by.
+        leave_one_out: errors of all fits without one row, where they have a closed form.
+        knows_its_rows: whether a training row gets its own label whatever the features are, so
+            that its training error says nothing.
     """
 
-    tune: Callable[[NDArray[Any], NDArray[np.int64], int, Options], tuple[Options, Curve]]
-    fit: Callable[..., Fitted]
     takes: tuple[str, ...]
+    candidates: Callable[[Options], list[Options]]
+    fits: Fits
     standardise: str
-
-
-def _tune_logistic(
-    x: NDArray[Any], y: NDArray[np.int64], seed: int, given: Options
-) -> tuple[Options, Curve]:
-    if "C" in given:
-        return {"C": positive("C", given["C"])}, None
-    C, curve = logistic.choose(x, y, seed)
-    return {"C": C}, curve
-
-
-def _tune_knn(
-    x: NDArray[Any], y: NDArray[np.int64], seed: int, given: Options
-) -> tuple[Options, Curve]:
-    k = given.get("k", knn.K)
-    if not isinstance(k, int) or k < 1:
-        raise ValueError(f"k: needs a whole number of at least 1, got {k}")
-    return {
-        "k": k,
-        "temperature": positive("temperature", given.get("temperature", knn.TEMPERATURE)),
-    }, None
+    tuning: str
+    untuned: Options
+    leave_one_out: LeaveOneOut | None = None
+    knows_its_rows: bool = False
 
 
 def positive(argument: str, value: Any) -> float:
@@ -75,24 +116,47 @@ def positive(argument: str, value: Any) -> float:
     Raises:
         ValueError: unless it is a finite number above 0.
     """
-    if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+    if isinstance(value, bool) or not (isinstance(value, (int, float)) and 0 < value < np.inf):
         raise ValueError(f"{argument}: needs a finite number above 0, got {value}")
     return float(value)
 
 
-def wrong(fitted: Fitted, x: NDArray[Any], y: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """bool [m]: the rows whose label is not the fitted probe's prediction."""
-    return fitted.classes[fitted.votes(x).argmax(axis=1)] != y
+# entries of a matrix of votes that are held at a time: 64 MiB of float32
+_ENTRIES = 2**24
 
 
-KINDS: dict[str, Kind] = {
-    "logistic": Kind(
-        tune=_tune_logistic,
-        fit=logistic.fit,
-        takes=("C",),
-        standardise="mean and standard deviation of the training rows",
-    ),
-    "knn": Kind(
-        tune=_tune_knn, fit=knn.fit, takes=("k", "temperature"), standardise="rows to length 1"
-    ),
-}
+def judge(fitted: Fitted, x: NDArray[Any], y: Labels) -> Judged:
+    """What a fit says of rows [m, d] with labels [m]; a label that it does not know is an error.
+
+    Equal votes go to the smallest label. The loss of an unknown label is that of a probability
+    of zero, kept finite: -log 1e-12. Memory beside the result: 64 MiB of votes.
+    """
+    classes = fitted.classes
+    place = np.searchsorted(classes, y)
+    known = place < len(classes)
+    known[known] = classes[place[known]] == y[known]
+    wrong = np.ones(len(y), bool)
+    top5 = np.zeros(len(y), bool)
+    loss = np.full(len(y), UNKNOWN_LOSS) if fitted.probabilistic else None
+    step = max(1, _ENTRIES // len(classes))
+    for start in range(0, len(y), step):
+        part = slice(start, min(start + step, len(y)))
+        votes = fitted.votes(x[part])
+        ok = known[part]
+        at = np.where(ok, place[part], 0)
+        own = np.take_along_axis(votes, at[:, None], axis=1)
+        wrong[part] = ~ok | (votes.argmax(axis=1) != at)
+        # equal votes go to the smaller label, as in argmax
+        ahead = (votes > own).sum(axis=1)
+        ahead += ((votes == own) & (np.arange(len(classes)) < at[:, None])).sum(axis=1)
+        top5[part] = ok & (ahead < 5)
+        if loss is not None:
+            most = votes.max(axis=1, keepdims=True).astype(np.float64)
+            log_sum = np.log(np.exp(votes - most).sum(axis=1)) + most[:, 0]
+            found = np.minimum(log_sum - own[:, 0], UNKNOWN_LOSS)
+            loss[part] = np.where(ok, found, UNKNOWN_LOSS)
+    return Judged(wrong, loss, top5)
+
+
+# nats; a probability of 1e-12
+UNKNOWN_LOSS = 12 * float(np.log(10.0))

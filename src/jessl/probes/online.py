@@ -8,9 +8,9 @@ import numpy as np
 
 from jessl.embeddings import Embeddings
 from jessl.probes import knn
-from jessl.probes.kinds import wrong
-from jessl.probes.logistic import standardisation
-from jessl.probes.probe import comparable, labelled_rows
+from jessl.probes.axes import standardisation
+from jessl.probes.kinds import judge
+from jessl.probes.labelled import comparable, labelled_rows
 
 PENALTY = 0.05
 
@@ -30,8 +30,8 @@ def online_probes(z_train: Any, y_train: Any, z_test: Any, y_test: Any) -> dict[
         ValueError: without labels, with one class, for NaN or infinite rows (counted).
     """
     train, test = Embeddings(z_train, y_train), Embeddings(z_test, y_test)
-    x, y, _ = labelled_rows("z_train", train)
-    x_test, labels, _ = labelled_rows("z_test", test)
+    given, asked = labelled_rows("z_train", train), labelled_rows("z_test", test)
+    x, y, labels = given.x, given.y, asked.y
     comparable(train, test, "z_test")
     classes, place = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -42,8 +42,8 @@ def online_probes(z_train: Any, y_train: Any, z_test: Any, y_test: Any) -> dict[
     weights = np.linalg.solve(
         z.T @ z + PENALTY * len(z) * np.eye(train.d), z.T @ (target - target.mean(axis=0))
     )
-    votes = (x_test - mean) / scale @ weights + target.mean(axis=0)
+    votes = (asked.x - mean) / scale @ weights + target.mean(axis=0)
     return {
         "linear": float((classes[votes.argmax(axis=1)] == labels).mean()),
-        "knn": 1.0 - float(wrong(knn.fit(x, y), x_test, labels).mean()),
+        "knn": 1.0 - float(judge(knn.fit(x, y), asked.x, labels).wrong.mean()),
     }

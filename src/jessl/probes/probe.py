@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,15 @@ from numpy.typing import NDArray
 from jessl.embeddings import Embeddings
 from jessl.names import one_of, unknown
 from jessl.probes import split
-from jessl.probes.kinds import KINDS
+from jessl.probes.bootstrap import Resampled, interval
+from jessl.probes.duplicates import near_duplicates
+from jessl.probes.kinds import Judged, Kind, judge
+from jessl.probes.labelled import Labelled, comparable, labelled_rows, shared_groups
+from jessl.probes.registry import KINDS
 from jessl.probes.result import ProbeResult, wilson
+from jessl.probes.tuning import Told, tune, values_of
+
+PROTOCOLS = ("few", "published")
 
 
 def probe(
@@ -22,23 +30,42 @@ def probe(
     shots: int | None = None,
     fraction: float | None = None,
     seed: int = 0,
-    **options: float,
+    tuning: str | None = None,
+    folds: int | None = None,
+    protocol: str = "few",
+    duplicates: bool = True,
+    device: str = "cpu",
+    told: Told | None = None,
+    **options: Any,
 ) -> ProbeResult:
     """Fit a probe on `train` and measure its error on `test`. Rows without labels are left out.
 
     Hyperparameters come from the training rows alone: test rows are used once, for the error.
-    Equal votes go to the smallest label; labels that `train` lacks count as errors.
+    Rows of one group (`Embeddings.groups`) or of one image (equal ids) are never on both sides of
+    a split of train. Equal votes go to the smallest label; labels that `train` lacks count as
+    errors.
 
     Args:
         train, test: Embeddings with labels and the same d.
-        kind: "logistic": multinomial logistic regression (L-BFGS) on features standardised with
-            the training rows; C by 3-fold cross-validation over 1e-5 .. 10, or set by `C`.
+        kind: "logistic": multinomial logistic regression on features standardised with the
+            training rows; `C` by cross-validation over 1e-6 .. 10.
+            "ridge": least squares on one-hot labels; `penalty` by leave-one-out in closed form.
+            "mlp": a perceptron, `hidden` "2048-2048"; its `weight_decay` on a held-out fifth.
             "knn": the `k` (20) nearest training rows by cosine vote with exp(cosine /
             `temperature`) (.07).
         shots: use so many training images of each class, chosen by the seed.
         fraction: use this share of each class (0..1), at least one image of each.
-        seed: of the chosen images and of the folds.
-        options: C for logistic; k, temperature for knn.
+        seed: of the chosen images, of the folds and of what is random in a fit.
+        tuning: "folds", "leave-one-out" (ridge) or "part" (a stratified fifth of train, held
+            out); None: as told at each kind.
+        folds: of the cross-validation; None: 10 up to 5,000 rows, else 5.
+        protocol: what a few-shot probe is tuned on: "few": its few images only; "published": the
+            other training labels (at most 50,000), as the tables of Dubois et al. 2023 were made.
+        duplicates: count test rows that are (nearly) training rows.
+        device: "cpu", "cuda" or "cuda:N", for logistic, mlp and knn.
+        told: called with (hyperparameters tried, of how many).
+        options: C for logistic; penalty for ridge; hidden, weight_decay, lr, epochs for mlp; k,
+            temperature for knn.
 
     Returns:
         ProbeResult.
@@ -47,98 +74,133 @@ def probe(
         ValueError: for missing labels, fewer than two classes, NaN or infinite rows (counted),
             another d, a class with fewer images than `shots`, unknown kinds and options.
     """
-    chosen = KINDS[one_of("kind", kind, KINDS)]
+    chosen = kind_of(kind, options)
+    one_of("protocol", protocol, PROTOCOLS)
+    given, asked = labelled_rows("train", train), labelled_rows("test", test)
+    comparable(train, test, "test")
+    kept = _few(given.y, shots, fraction, seed)
+    few = given if kept is None else given.rows(kept)
+    others = None
+    if protocol == "published":
+        if kept is None:
+            raise ValueError("protocol: 'published' is of few-shot probes; give shots or fraction")
+        others = _others(given, kept, seed)
+    if len(np.unique(few.y)) < 2:
+        raise ValueError(
+            f"train: needs at least two classes, all {len(few.y)} labelled rows are class "
+            f"{few.y[0]}"
+        )
+    tuned = tune(
+        chosen,
+        few.x,
+        few.y,
+        options,
+        tuning=tuning,
+        folds=folds,
+        units=few.units,
+        others=others,
+        seed=seed,
+        device=device,
+        told=told,
+    )
+    every = [np.ones(len(few.y), bool)]
+    [fitted] = next(chosen.fits(few.x, few.y, every, [tuned.options], seed, device))
+    said = judge(fitted, asked.x, asked.y)
+    unseen = sorted(set(asked.y.tolist()) - set(fitted.classes.tolist()))
+    params: dict[str, Any] = {
+        "kind": kind,
+        **tuned.options,
+        **fitted.details,
+        "tuned_on": tuned.how,
+        "converged": fitted.converged,
+        "standardised": chosen.standardise,
+        "train_rows": len(few.y),
+        "test_rows": len(asked.y),
+        "classes": len(fitted.classes),
+        "unlabelled_train_rows": given.missing,
+        "unlabelled_test_rows": asked.missing,
+        "unseen_classes": unseen,
+        "unseen_test_rows": int(np.isin(asked.y, unseen).sum()),
+        "train_groups": None if few.units is None else len(np.unique(few.units)),
+        "near_duplicates": near_duplicates(few.x, asked.x) if duplicates else None,
+        "test_rows_of_train_groups": shared_groups(train, test),
+        "shots": shots,
+        "fraction": fraction,
+        "protocol": protocol if kept is not None else None,
+        "seed": seed,
+    }
+    names = test.meta.get("classes") or train.meta.get("classes")
+    return _result(said, asked, fitted.classes, names, params, tuned.curve, seed)
+
+
+def kind_of(kind: str, options: Iterable[str], argument: str = "kind") -> Kind:
+    """A kind by its name, and whether it takes the options.
+
+    Raises:
+        ValueError: for a kind or an option that does not exist.
+    """
+    chosen = KINDS[one_of(argument, kind, KINDS)]
     for name in options:
         if name not in chosen.takes:
             raise ValueError(unknown(f"option of the {kind} probe", name, chosen.takes))
-    x, y, missing_train = labelled_rows("train", train)
-    x_test, y_test, missing_test = labelled_rows("test", test)
-    comparable(train, test, "test")
-    kept = _few(y, shots, fraction, seed)
-    if kept is not None:
-        x, y = x[kept], y[kept]
-    if len(np.unique(y)) < 2:
-        raise ValueError(
-            f"train: needs at least two classes, all {len(y)} labelled rows are class {y[0]}"
-        )
-    used, curve = chosen.tune(x, y, seed, options)
-    fitted = chosen.fit(x, y, **used)
-    votes = fitted.votes(x_test)
-    correct = fitted.classes[votes.argmax(axis=1)] == y_test
-    m = len(y_test)
-    errors = m - int(correct.sum())
-    low, high = wilson(errors, m)
-    unseen = sorted(set(y_test.tolist()) - set(fitted.classes.tolist()))
-    params: dict[str, Any] = {
-        "kind": kind,
-        **used,
-        "tuned_on": "3-fold cross-validation of train" if curve else None,
-        "converged": fitted.converged,
-        "standardised": chosen.standardise,
-        "interval": "Wilson, over test rows",
-        "train_rows": len(y),
-        "test_rows": m,
-        "classes": len(fitted.classes),
-        "unlabelled_train_rows": missing_train,
-        "unlabelled_test_rows": missing_test,
-        "unseen_classes": unseen,
-        "unseen_test_rows": int(np.isin(y_test, unseen).sum()),
-        "shots": shots,
-        "fraction": fraction,
-        "seed": seed,
-    }
+    return chosen
+
+
+def _result(
+    said: Judged,
+    asked: Labelled,
+    classes: NDArray[np.int64],
+    names: Any,
+    params: dict[str, Any],
+    curve: dict[str, list[float]] | None,
+    seed: int,
+) -> ProbeResult:
+    m = len(asked.y)
+    wrong = int(said.wrong.sum())
+    found, place, sizes = np.unique(asked.y, return_inverse=True, return_counts=True)
+    by_class = np.bincount(place, said.wrong) / sizes
+    # a mean over rows that is the mean over classes
+    share = (m / len(found)) / sizes[place].astype(np.float64)
+    values: dict[str, NDArray[np.float64]] = {"balanced": np.where(said.wrong, share, 0.0)}
+    if len(classes) >= 6 and said.top5 is not None:
+        values["top5"] = said.top5.astype(np.float64)
+    if said.loss is not None:
+        values["log_loss"] = said.loss
+    rng = np.random.default_rng([seed, 4])
+    draws = Resampled(values, rng, asked.units)
+    intervals = {name: interval(draws[name]) for name in values}
+    low, high = intervals.pop("balanced")
+    intervals["balanced_accuracy"] = (1 - high, 1 - low)
+    if asked.units is None:
+        low, high = wilson(wrong, m)
+        params["interval"] = "Wilson, over test rows"
+    else:
+        low, high = interval(Resampled({"e": values_of(said, "error")}, rng, asked.units)["e"])
+        params["interval"] = f"bootstrap of the {len(np.unique(asked.units))} groups of test"
     return ProbeResult(
-        accuracy=(m - errors) / m,
-        error=errors / m,
-        top5=_top5(votes, fitted.classes, y_test),
+        accuracy=(m - wrong) / m,
+        error=wrong / m,
+        top5=float(said.top5.mean()) if "top5" in values and said.top5 is not None else None,
         low=low,
         high=high,
+        balanced_accuracy=1.0 - float(by_class.mean()),
+        log_loss=None if said.loss is None else float(said.loss.mean()),
+        intervals=intervals,
+        per_class={
+            str(label): {"name": _name(names, label), "error": float(error), "n": int(n)}
+            for label, error, n in zip(found.tolist(), by_class, sizes, strict=True)
+        },
         params=params,
         curve=curve,
-        correct=correct,
+        correct=~said.wrong,
+        losses=said.loss,
+        ids=asked.ids,
+        units=asked.units,
     )
 
 
-def labelled_rows(
-    argument: str, data: Embeddings
-) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
-    """Features and labels of the labelled rows, and how many rows have no label.
-
-    Raises:
-        ValueError: without labelled rows, and for NaN or infinite features (counted).
-    """
-    if not isinstance(data, Embeddings):
-        raise ValueError(f"{argument}: needs Embeddings, got {type(data).__name__}")
-    kept = data.labelled()
-    if kept.labels is None or not len(kept):
-        raise ValueError(f"{argument}: none of the {len(data)} rows has a label")
-    bad = int((~np.isfinite(kept.features).all(axis=1)).sum())
-    if bad:
-        raise ValueError(
-            f"{argument}: {bad} of {len(kept)} labelled rows hold NaN or infinite values"
-        )
-    return kept.features, kept.labels, len(data) - len(kept)
-
-
-def comparable(train: Embeddings, other: Embeddings, argument: str) -> None:
-    """Refuse embeddings that no probe can be carried over to.
-
-    Raises:
-        ValueError: for another number of features, another encoder, weights or layer, or labels
-            that mean other classes, as far as the provenance of both tells.
-    """
-    if train.d != other.d:
-        raise ValueError(f"{argument}: needs {train.d} features as train has, got {other.d}")
-    one, two = train.meta, other.meta
-    for what in ("encoder", "weights", "layer", "classes"):
-        a, b = one.get(what), two.get(what)
-        if a is not None and b is not None and a != b:
-            raise ValueError(f"{argument}: its {what} is {_brief(b)}, that of train is {_brief(a)}")
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _name(names: Any, label: int) -> str | None:
+    return str(names[label]) if isinstance(names, list) and label < len(names) else None
 
 
 def _few(
@@ -155,10 +217,18 @@ def _few(
     return split.stratified(y, round(fraction * len(y)), seed, at_least=1)
 
 
-def _top5(
-    votes: NDArray[np.float64], classes: NDArray[np.int64], y: NDArray[np.int64]
-) -> float | None:
-    if len(classes) < 6:
-        return None
-    best = classes[np.argsort(-votes, axis=1, kind="stable")[:, :5]]
-    return float((best == y[:, None]).any(axis=1).mean())
+# labelled images that the published few-shot protocol validates on
+_PUBLISHED_ROWS = 50_000
+
+
+def _others(
+    given: Labelled, kept: NDArray[np.intp], seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    rest = np.setdiff1d(np.arange(len(given.y)), kept)
+    if given.units is not None:
+        rest = rest[~np.isin(given.units[rest], given.units[kept])]
+    if not len(rest):
+        raise ValueError("protocol: 'published' needs other labelled training rows, none are left")
+    if len(rest) > _PUBLISHED_ROWS:
+        rest = rest[split.stratified(given.y[rest], _PUBLISHED_ROWS, seed)]
+    return given.x[rest], given.y[rest]

@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.probes.bootstrap import Estimate, Resampled, interval
+
+_ARRAYS = ("correct", "losses", "ids", "units")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProbeResult:
@@ -17,12 +21,20 @@ class ProbeResult:
     Attributes:
         accuracy, error: shares of the labelled test rows, 0..1; they add up to 1.
         top5: share with the label among the five best classes; None with fewer than 6 classes.
-        low, high: 95 % interval of `error`: Wilson's, for the choice of test rows; the spread
-            over training sets and probes is not in it.
+        low, high: 95 % interval of `error`, for the choice of test rows: Wilson's, or by a
+            bootstrap of groups where test has them. The spread over training sets is not in it.
+        balanced_accuracy: mean over the classes of test of the share that is right.
+        log_loss: mean of minus the log-probability of the label, nats; None where the probe gives
+            no probabilities.
+        intervals: 95 % intervals of top5, balanced_accuracy and log_loss, by a bootstrap of test
+            rows.
+        per_class: {label: {"name", "error", "n"}} of the classes of test.
         params: the protocol: kind, hyperparameters, counts, standardisation, what was left out.
         curve: None, or what the hyperparameter was chosen by: {"C": [...], "error": [...]},
             measured on parts of the training rows.
         correct: bool [m], for each labelled test row in order: whether it was classified right.
+        losses: float64 [m], their log-losses; None with `log_loss`.
+        ids: int64 [m], their ids; units: what was resampled together, None: each row.
     """
 
     accuracy: float
@@ -30,13 +42,70 @@ class ProbeResult:
     top5: float | None
     low: float
     high: float
+    balanced_accuracy: float
+    log_loss: float | None
+    intervals: dict[str, tuple[float, float]]
+    per_class: dict[str, dict[str, Any]]
     params: dict[str, Any]
     curve: dict[str, list[float]] | None
     correct: NDArray[np.bool_] = field(repr=False)
+    losses: NDArray[np.float64] | None = field(repr=False)
+    ids: NDArray[np.int64] = field(repr=False)
+    units: NDArray[np.int64] | None = field(repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        """All fields but `correct` as values that JSON holds."""
-        return {k: v for k, v in asdict(self).items() if k != "correct"}
+        """All fields but the arrays as values that JSON holds."""
+        kept = {k: v for k, v in vars(self).items() if k not in _ARRAYS}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in kept.items()} | {
+            "intervals": {k: list(v) for k, v in self.intervals.items()}
+        }
+
+    def minus(self, other: ProbeResult, *, seed: int = 0) -> Estimate:
+        """The difference of the errors on the same test rows, this less the other.
+
+        Its interval is of the paired bootstrap: what makes a row hard for both does not widen it.
+
+        Raises:
+            ValueError: when the test rows are not the same (ids, in order).
+        """
+        if not np.array_equal(self.ids, other.ids):
+            raise ValueError(
+                f"other: its {len(other.ids)} test rows are not the {len(self.ids)} of this probe"
+            )
+        wrong = {name: (~r.correct).astype(float) for name, r in (("a", self), ("b", other))}
+        draws = Resampled(wrong, np.random.default_rng([seed, 5]), self.units)
+        return Estimate(self.error - other.error, *interval(draws["a"] - draws["b"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShot:
+    """The error of probes fitted on a few labels, over several draws of them.
+
+    Attributes:
+        shots: training images per class; fraction: share of all, 0..1; the one not asked is None.
+        rows: training rows of a draw.
+        error: mean over the draws with its 95 % interval, for the choice of training and of test
+            images: t with draws - 1 degrees of freedom; of the test images alone for one draw.
+        accuracy: the same for 1 - error.
+        sd: over the draws, None for one.
+        errors: of each draw.
+        chosen: hyperparameters of each draw.
+        params: the protocol.
+    """
+
+    shots: int | None
+    fraction: float | None
+    rows: int
+    error: Estimate
+    accuracy: Estimate
+    sd: float | None
+    errors: tuple[float, ...]
+    chosen: tuple[dict[str, Any], ...]
+    params: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields as values that JSON holds."""
+        return asdict(self)
 
 
 def wilson(wrong: int, n: int) -> tuple[float, float]:

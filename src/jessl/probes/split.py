@@ -6,16 +6,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def folds(y: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+def folds(
+    y: NDArray[np.int64], count: int, seed: int, units: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """A fold 0 .. count-1 for each row: every class is shuffled and dealt out in turn.
 
     The dealing goes on from one class to the next, so that folds differ by at most one row.
+
+    Args:
+        y: [n] labels.
+        count: of folds, at least 2.
+        seed: of the dealing.
+        units: [n] whole numbers; rows that share one stay in one fold. None: each row by itself.
+
+    Raises:
+        ValueError: for fewer units than folds.
     """
+    if units is not None:
+        return _folds_of_units(y, count, seed, units)
     rng = np.random.default_rng([seed, 1])
     place = np.empty(len(y), np.int64)
     order = np.concatenate([rng.permutation(np.flatnonzero(y == c)) for c in np.unique(y)])
     place[order] = np.arange(len(y)) % count
     return place
+
+
+def _folds_of_units(
+    y: NDArray[np.int64], count: int, seed: int, units: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Large units first, each to the fold with the fewest rows of its most frequent class."""
+    names, unit = np.unique(units, return_inverse=True)
+    if len(names) < count:
+        raise ValueError(f"folds: {count} asked, the rows have {len(names)} groups")
+    classes, place = np.unique(y, return_inverse=True)
+    size = np.bincount(unit)
+    # the most frequent class of each unit: the longest run of equal (unit, class)
+    pair, rows = np.unique(unit * len(classes) + place, return_counts=True)
+    order = np.lexsort((rows, pair // len(classes)))
+    last = np.r_[np.diff(pair[order] // len(classes)) > 0, True]
+    main = pair[order][last] % len(classes)
+    held = np.zeros((len(classes), count))
+    total = np.zeros(count)
+    fold = np.empty(len(names), np.int64)
+    rng = np.random.default_rng([seed, 1])
+    shuffled = rng.permutation(len(names))
+    for u in shuffled[np.argsort(-size[shuffled], kind="stable")]:
+        # all rows decide where rows of the class do not
+        k = np.lexsort((total, held[main[u]]))[0]
+        fold[u] = k
+        held[main[u], k] += size[u]
+        total[k] += size[u]
+    return fold[unit]
+
+
+def units_of(ids: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    """What must not be torn apart: rows of one group, or of one image (equal ids).
+
+    Args:
+        ids: [n].
+        groups: [n], -1 where none is known (such a row stands with its id); or None.
+
+    Returns:
+        int64 [n], equal where rows belong together; None where every row stands by itself.
+    """
+    _, image = np.unique(ids, return_inverse=True)
+    if groups is None:
+        return None if len(image) == 0 or image.max() + 1 == len(ids) else image.astype(np.int64)
+    _, known = np.unique(groups, return_inverse=True)
+    return np.where(groups != -1, known, len(groups) + image).astype(np.int64)
 
 
 def stratified(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from jessl.probes.bootstrap import Estimate
 from jessl.risk.decomposition import decompose
-from jessl.risk.result import Estimate, RiskDecomposition
+from jessl.risk.result import RiskDecomposition
 
 __all__ = ["Estimate", "RiskDecomposition", "decompose"]

@@ -8,21 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.embeddings import Embeddings
-from jessl.names import one_of
-from jessl.probes.kinds import KINDS, Fitted
-from jessl.probes.probe import comparable, labelled_rows
-from jessl.risk import terms
-from jessl.risk.bootstrap import RESAMPLES, Resampled, interval
-from jessl.risk.result import NAMES, Estimate, RiskDecomposition
+from jessl.names import one_of, whole
+from jessl.probes import split
+from jessl.probes.bootstrap import RESAMPLES, Estimate, interval
+from jessl.probes.duplicates import near_duplicates
+from jessl.probes.kinds import Kind
+from jessl.probes.labelled import Labelled, comparable, labelled_rows, shared_groups
+from jessl.probes.probe import kind_of
+from jessl.probes.tuning import Told, default_folds
+from jessl.risk.components import ORDERS, components, differences, dominant
+from jessl.risk.resampling import Twin, resampled
+from jessl.risk.result import NAMES, RiskDecomposition
+from jessl.risk.terms import Asked, Terms, measure, measure_few
 
-FOLDS = 5
-ORDERS = ("published", "union")
 ESTIMATORS = ("crossfit", "published")
-# not knn: each training row is its own nearest neighbour, so its train error says nothing
-PROBES = ("logistic",)
-# multiples of 2^-51 below 4 add up without rounding
-_GRID = 2.0**51
-_REGULARISATION = "chosen once on train by cross-validation, used in every risk"
+TUNINGS = ("shared", "per-term")
+RISKS = ("error", "log_loss")
+DRAWS = 5
+_TUNING = {
+    "shared": "chosen once on train, used in every risk",
+    "per-term": "each risk its own: those of a probe on its own rows by their training error, "
+    "the others by cross-validation of train",
+}
 
 
 def decompose(
@@ -36,10 +43,19 @@ def decompose(
     n_sub: int | None = None,
     folds: int | None = None,
     seed: int = 0,
+    tuning: str = "shared",
+    risk: str = "error",
+    shots: int | None = None,
+    fraction: float | None = None,
+    draws: int = DRAWS,
+    duplicates: bool = True,
+    device: str = "cpu",
+    told: Told | None = None,
+    **options: Any,
 ) -> RiskDecomposition:
     """Split the error of an encoder and a probe into four components.
 
-    With R(fitted on -> judged on) the 0-1 error of a probe on one encoder's embeddings:
+    With R(fitted on -> judged on) the risk of a probe on one encoder's embeddings:
 
     - approximation = R(supervised train -> supervised train)
     - usability = R(train -> train) - approximation
@@ -50,25 +66,41 @@ def decompose(
 
     The two orders agree on probe generalization (Spearman .93 over ten models) but not on
     encoder generalization (.03): both are computed, the other one is in `params`.
-    The probe's hyperparameters are chosen once, on train, by cross-validation, and used in every
-    risk: the train error depends strongly on them, and so does the cut between the components.
 
-    Intervals: percentiles of 2000 paired resamples of train and of test items with fixed probes.
-    They cover the expected plug-in estimate. The train error underestimates the best error of
-    the probe's family when n is not far above d; `params["midpoint"]`, the mean of the train
-    and the held-out error, estimates that one better.
+    With `shots` or `fraction` the probe has few labels (few-shot decomposition): part and rest
+    are all other training rows and the few, and train -> test is few -> test, over several draws;
+    usability stays that of all labels.
+
+    Intervals: percentiles of 2000 paired resamples of train and of test items (whole groups where
+    there are groups), the choice of hyperparameters made anew in each, with fixed probes; and of
+    draws. They are for the expected value of the estimate. The train error underestimates the best
+    error of the probe's family when n is not far above d: `bias` says by how much, and `midpoint`,
+    the mean of the train and the held-out error, estimates that best error.
 
     Args:
-        train: Embeddings with labels of the images the encoder was trained on.
+        train: Embeddings with labels of images that the encoder was trained on.
         test: Embeddings with labels of images that neither encoder nor probe has seen.
         supervised: (train, test) embeddings of the same architecture trained with labels.
-        probe: "logistic" (kNN counts a training row as its own neighbour and has no train error).
-        estimator: of R(rest -> part): "crossfit" pools the errors of `folds` (5) stratified
-            folds; "published" uses one stratified part of `n_sub` rows
+        probe: "logistic", "ridge" or "mlp" (kNN counts a training row as its own neighbour and
+            has no train error).
+        estimator: of R(rest -> part): "crossfit" pools the held-out errors of all rows
+            (leave-one-out for ridge, else `folds`: 10 up to 5,000 rows, 5 above), which the
+            tuning has measured anyway; "published" uses one stratified part of `n_sub` rows
             (min(test rows, train rows / 5)) and is two to three times noisier.
         order: "published" or "union".
-        n_sub, folds: see `estimator`; each only with its own.
+        n_sub, folds: see `estimator`; n_sub only with "published".
         seed: of folds, parts and resamples.
+        tuning: "shared": hyperparameters are chosen once, on train, for every risk; "per-term":
+            each risk has its own, as published (but never tuned on test). The train error depends
+            strongly on them, and so does the cut between usability and probe generalization.
+        risk: "error" (0-1) or "log_loss" (nats; logistic and mlp).
+        shots: labelled training images per class of a few-shot decomposition.
+        fraction: share of the training images instead, 0..1.
+        draws: of the few images, at least 1.
+        duplicates: count test rows that are (nearly) training rows.
+        device: "cpu", "cuda" or "cuda:N".
+        told: called with (steps done, of how many).
+        options: of the probe: C; penalty; hidden, weight_decay, lr, epochs.
 
     Returns:
         RiskDecomposition; its components add up to `risk` exactly.
@@ -77,132 +109,126 @@ def decompose(
         ValueError: for missing labels, fewer than two classes with two rows in train, another
             d, NaN or infinite rows (counted), and values that are not allowed.
     """
-    kind = KINDS[one_of("probe", probe, PROBES)]
-    one_of("estimator", estimator, ESTIMATORS)
-    one_of("order", order, ORDERS)
-    x, y, missing_train = labelled_rows("train", train)
-    x_test, y_test, missing_test = labelled_rows("test", test)
+    kind = kind_of(probe, options, "probe")
+    if kind.knows_its_rows:
+        raise ValueError(f"probe: {probe} has no train error; allowed are logistic, ridge, mlp")
+    for name, value, allowed in (
+        ("estimator", estimator, ESTIMATORS),
+        ("order", order, ORDERS),
+        ("tuning", tuning, TUNINGS),
+        ("risk", risk, RISKS),
+    ):
+        one_of(name, value, allowed)
+    given, asked_test = labelled_rows("train", train), labelled_rows("test", test)
     comparable(train, test, "test")
-    if (np.unique(y, return_counts=True)[1] >= 2).sum() < 2:
+    if (np.unique(given.y, return_counts=True)[1] >= 2).sum() < 2:
         raise ValueError("train: needs at least two classes with two labelled rows each")
-    n_sub, folds = _sizes(estimator, n_sub, folds, y, len(y_test))
-    options, curve = kind.tune(x, y, seed, {})
-    settled: list[bool] = []
-
-    def fit(rows: terms.Rows, labels: terms.Labels) -> Fitted:
-        fitted = kind.fit(rows, labels, **options)
-        settled.append(fitted.converged)
-        return fitted
-
-    seen, unseen = terms.train_and_test(fit, x, y, x_test, y_test)
-    if folds is not None:
-        held = terms.held_out_folds(fit, x, y, folds, seed)
+    n_sub = _sizes(estimator, n_sub, folds, given.y, len(asked_test.y))
+    asked = Asked(
+        kind, options, risk, tuning == "shared", folds, n_sub, seed, device, told
+    )  # fmt: skip
+    few = shots is not None or fraction is not None
+    if few:
+        if n_sub is not None:
+            raise ValueError(
+                "shots, fraction: all other rows are held out; no estimator='published'"
+            )
+        pick = _picker(given, shots, fraction)
+        terms = measure_few(asked, given, asked_test, pick, whole("draws", draws, 1))
     else:
-        held = terms.held_out_split(fit, x, y, n_sub or 0, seed)
-    on_train = {"train_train": seen, "part_rest": held}
-    on_test = {"train_test": unseen, "union_test": terms.union(fit, x, y, x_test, y_test)}
-    twin, paired, twin_test = _twin(fit, supervised, train)
-    if twin is not None and paired:
-        on_train["supervised_train_train"] = twin
-
-    rng = np.random.default_rng([seed, 3])
-    draws: dict[str, NDArray[np.float64]] = {}
-    groups = [on_train, on_test]
-    if twin is not None and not paired:
-        groups.append({"supervised_train_train": twin})
-    for group in groups:
-        resampled = Resampled(group, rng)
-        draws.update({name: resampled[name] for name in group})
-    risks = {n: float(np.nanmean(wrong)) for group in groups for n, wrong in group.items()}
-    parts = {one: _components(risks, draws, one, twin is not None) for one in ORDERS}
+        terms = measure(asked, given, asked_test)
+    twin = _twin(terms, supervised, train, risk)
+    risks, samples = resampled(terms, given, asked_test, twin, seed)
+    has_twin = twin is not None
+    parts = {one: components(risks, samples, one, has_twin, risk) for one in ORDERS}
     other = ORDERS[1 - ORDERS.index(order)]
+    middle = (samples["train_train"] + samples["part_rest"]) / 2
+    midpoint = (risks["train_train"] + risks["part_rest"]) / 2
+    apart = differences(parts[order][1], has_twin)
     params: dict[str, Any] = {
         "probe": probe,
-        **options,
-        "regularisation": _REGULARISATION if curve else "none to choose",
-        "tuning_curve": curve,
+        **terms.params,
+        "risk": risk,
+        "tuning": tuning,
+        "regularisation": _TUNING[tuning] if terms.params["tuning_curve"] else "none to choose",
         "standardised": kind.standardise,
-        "converged": all(settled),
-        "estimator": estimator,
-        "folds": folds,
+        "converged": terms.converged,
+        "estimator": "few-shot" if few else estimator,
+        "folds": _folds_told(kind, asked, given) if estimator == "crossfit" and not few else None,
         "n_sub": n_sub,
+        "shots": shots,
+        "fraction": fraction,
+        "draws": draws if few else None,
         "seed": seed,
-        "interval": f"percentiles of {RESAMPLES} paired resamples of items, probes fixed",
-        "train_rows": len(y),
-        "test_rows": len(y_test),
-        "unlabelled_train_rows": missing_train,
-        "unlabelled_test_rows": missing_test,
-        "unseen_test_rows": int((~np.isin(y_test, y)).sum()),
+        "interval": f"percentiles of {RESAMPLES} paired resamples of items, probes fixed"
+        + (" but for the draws" if few else ""),
+        "train_rows": len(given.y),
+        "test_rows": len(asked_test.y),
+        "unlabelled_train_rows": given.missing,
+        "unlabelled_test_rows": asked_test.missing,
+        "unseen_test_rows": int((~np.isin(asked_test.y, given.y)).sum()),
+        "near_duplicates": near_duplicates(given.x, asked_test.x) if duplicates else None,
+        "test_rows_of_train_groups": shared_groups(train, test),
         "risks": risks,
-        "midpoint": (risks["train_train"] + risks["part_rest"]) / 2,
-        f"{other}_order": {name: parts[other][name].value for name in NAMES[2:]},
-        "supervised_paired": paired if twin is not None else None,
-        "supervised_test_risk": twin_test,
+        f"{other}_order": {name: parts[other][0][name].value for name in NAMES[2:]},
+        "supervised_paired": None if twin is None else twin.paired,
+        "supervised_test_risk": None if twin is None else twin.test_risk,
     }
-    return RiskDecomposition(**parts[order], order=order, params=params, merged=twin is None)
-
-
-def _components(
-    risks: dict[str, float], draws: dict[str, NDArray[np.float64]], order: str, twin: bool
-) -> dict[str, Estimate]:
-    start = "supervised_train_train" if twin else None
-    # the corners of the path; each component is the step from one to the next
-    corner = "part_rest" if order == "published" else "union_test"
-    steps: dict[str, tuple[str | None, str | None]] = {
-        "approximation": (None, start),
-        "usability": (start, "train_train"),
-        "probe_generalization": ("train_train", corner),
-        "encoder_generalization": (corner, "train_test"),
-        "risk": (None, "train_test"),
-    }
-    if order == "union":
-        steps["encoder_generalization"] = ("train_train", corner)
-        steps["probe_generalization"] = (corner, "train_test")
-    found = {}
-    for name, (a, b) in steps.items():
-        value = (_on_grid(risks[b]) if b else 0.0) - (_on_grid(risks[a]) if a else 0.0)
-        spread = (draws[b] if b else np.zeros(1)) - (draws[a] if a else 0.0)
-        found[name] = Estimate(value, *interval(spread))
-    return found
-
-
-def _on_grid(risk: float) -> float:
-    return round(risk * _GRID) / _GRID
+    return RiskDecomposition(
+        **parts[order][0],
+        midpoint=Estimate(midpoint, *interval(middle)),
+        bias=Estimate(risks["train_train"] - midpoint, *interval(samples["train_train"] - middle)),
+        differences=apart,
+        dominant=dominant(apart),
+        order=order,
+        params=params,
+        merged=not has_twin,
+    )
 
 
 def _sizes(
-    estimator: str, n_sub: int | None, folds: int | None, y: terms.Labels, n_test: int
-) -> tuple[int | None, int | None]:
+    estimator: str, n_sub: int | None, folds: int | None, y: NDArray[np.int64], n_test: int
+) -> int | None:
+    """Rows of the published part; None for pooled folds."""
     n, classes = len(y), len(np.unique(y))
+    if folds is not None and not 2 <= folds <= n:
+        raise ValueError(f"folds: needs 2 .. {n} (training rows), got {folds}")
     if estimator == "crossfit":
         if n_sub is not None:
             raise ValueError("n_sub: belongs to estimator='published', not to 'crossfit'")
-        folds = min(FOLDS, n) if folds is None else folds
-        if not 2 <= folds <= n:
-            raise ValueError(f"folds: needs 2 .. {n} (training rows), got {folds}")
-        return None, folds
+        return None
     if folds is not None:
         raise ValueError("folds: belongs to estimator='crossfit', not to 'published'")
     n_sub = max(1, min(n_test, n // 5)) if n_sub is None else n_sub
     # a part so large that a class had no rows left to fit on would answer another question
     if not 1 <= n_sub <= n - classes:
         raise ValueError(f"n_sub: needs 1 .. {n - classes} (rows less classes), got {n_sub}")
-    return n_sub, None
+    return n_sub
+
+
+def _folds_told(kind: Kind, asked: Asked, train: Labelled) -> int:
+    if asked.folds is not None:
+        return asked.folds
+    alone = kind.leave_one_out is not None and train.units is None and asked.by == "error"
+    return len(train.y) if alone else default_folds(len(train.y))
+
+
+def _picker(train: Labelled, shots: int | None, fraction: float | None) -> Any:
+    if shots is not None and fraction is not None:
+        raise ValueError(f"shots, fraction: one of them, got {shots} and {fraction}")
+    if shots is not None:
+        return lambda seed: split.shots(train.y, shots, seed)
+    if fraction is None or not 0 < fraction < 1:
+        raise ValueError(f"fraction: needs a share above 0 and below 1, got {fraction}")
+    rows = round(fraction * len(train.y))
+    return lambda seed: split.stratified(train.y, rows, seed, at_least=1)
 
 
 def _twin(
-    fit: Any, supervised: tuple[Embeddings, Embeddings] | None, train: Embeddings
-) -> tuple[NDArray[np.float64] | None, bool, float | None]:
-    """The twin's training errors, whether their items are those of `train`, its test error."""
+    terms: Terms, supervised: tuple[Embeddings, Embeddings] | None, train: Embeddings, by: str
+) -> Twin | None:
     if supervised is None:
-        return None, False, None
+        return None
     if not isinstance(supervised, (tuple, list)) or len(supervised) != 2:
         raise ValueError("supervised: needs a pair (train, test) of Embeddings")
-    x, y, _ = labelled_rows("supervised train", supervised[0])
-    x_test, y_test, _ = labelled_rows("supervised test", supervised[1])
-    comparable(supervised[0], supervised[1], "supervised test")
-    if len(np.unique(y)) < 2:
-        raise ValueError("supervised train: needs at least two classes")
-    seen, unseen = terms.train_and_test(fit, x, y, x_test, y_test)
-    paired = np.array_equal(supervised[0].labelled().ids, train.labelled().ids)
-    return seen, paired, float(unseen.mean())
+    return Twin(terms, (supervised[0], supervised[1]), train, by)

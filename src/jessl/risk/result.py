@@ -5,28 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from jessl.probes.bootstrap import Estimate
+
 NAMES = ("approximation", "usability", "probe_generalization", "encoder_generalization")
 _COLORS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A share of errors (0-1 error; a component lies in -1..1) with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __float__(self) -> float:
-        return self.value
 
 
 @dataclass(frozen=True, kw_only=True)
 class RiskDecomposition:
     """The risk of an encoder with a probe, split into where it comes from.
 
-    Components are signed and never clipped. All values lie on a grid of 2^-51, so that their
-    sum is `risk.value` exactly, in any order of summation.
+    Components are signed and never clipped: errors lie in -1 .. 1, log-losses are nats. All
+    values lie on a grid of 2^-51 (log-losses 2^-47), so that their sum is `risk.value` exactly,
+    in any order of summation. Every estimate has `value`, `low` and `high` (95 %).
 
     Attributes:
         approximation: what even the best encoder of this architecture gets wrong.
@@ -34,9 +25,15 @@ class RiskDecomposition:
         probe_generalization: what the probe loses on rows that it has not seen.
         encoder_generalization: what is lost on rows that the encoder has not seen either.
         risk: the error on `test` of the probe fitted on `train`.
+        midpoint: the mean of the train and the held-out risk: an estimate of the best risk of the
+            probe's family on this encoder, which usability and approximation together stand for.
+        bias: the train risk less `midpoint`: how far the plug-in is from it, mostly below zero.
+        differences: {"probe_generalization - usability": ...}: each component less each other.
+        dominant: the component whose differences from all others lie above 0; None where the
+            intervals do not tell.
         order: of the path, "published" or "union".
-        params: the protocol, every risk on the way (`risks`), the midpoint and the components in
-            the other order.
+        params: the protocol, every risk on the way (`risks`) and the components in the other
+            order.
         merged: approximation is 0 by convention and lies inside of usability, because no
             supervised twin was given.
     """
@@ -46,6 +43,10 @@ class RiskDecomposition:
     probe_generalization: Estimate
     encoder_generalization: Estimate
     risk: Estimate
+    midpoint: Estimate
+    bias: Estimate
+    differences: dict[str, Estimate]
+    dominant: str | None
     order: str
     params: dict[str, Any]
     merged: bool
@@ -54,22 +55,32 @@ class RiskDecomposition:
         """All fields as values that JSON holds."""
         return asdict(self)
 
-    def table(self) -> str:
-        """Lines of text, in percent, for people."""
-        lines = [f"{'component':<24}{'%':>8}   95 % interval"]
+    def rows(self) -> list[tuple[str, Estimate]]:
+        """(name in words, estimate) of the components, the risk, the midpoint and the bias."""
+        found = []
         for name in (*NAMES, "risk"):
-            one: Estimate = getattr(self, name)
             if name == "approximation" and self.merged:
-                lines.append(f"{name:<24}{'':>8}   (inside of usability: no supervised twin)")
                 continue
-            spread = f"{100 * one.low:.2f} .. {100 * one.high:.2f}"
-            lines.append(f"{name.replace('_', ' '):<24}{100 * one.value:>8.2f}   {spread}")
+            words = name.replace("_", " ")
+            if name == "usability" and self.merged:
+                words = "usability (with approximation)"
+            found.append((words, getattr(self, name)))
+        return [*found, ("best of the family, midpoint", self.midpoint), ("bias", self.bias)]
+
+    def table(self) -> str:
+        """Lines of text for people: errors in percent, log-losses in nats."""
+        times, unit = (100.0, "%") if self.params["risk"] == "error" else (1.0, "nats")
+        lines = [f"{'component':<32}{unit:>8}   95 % interval"]
+        for name, one in self.rows():
+            spread = f"{times * one.low:.2f} .. {times * one.high:.2f}"
+            lines.append(f"{name:<32}{times * one.value:>8.2f}   {spread}")
         return "\n".join(lines)
 
     def plot(self) -> Any:
-        """A plotly Figure: the components stacked to the risk, in percent; negative go down."""
+        """A plotly Figure: the components stacked to the risk; negative ones go down."""
         from plotly.graph_objects import Bar, Figure
 
+        times, unit = (100.0, "%") if self.params["risk"] == "error" else (1.0, "nats")
         figure = Figure()
         for name, color in zip(NAMES, _COLORS, strict=True):
             if name == "approximation" and self.merged:
@@ -79,21 +90,21 @@ class RiskDecomposition:
             if name == "usability" and self.merged:
                 label = "usability (with approximation)"
             hover = (
-                f"{label}: {100 * one.value:.2f} % "
-                f"(95 %: {100 * one.low:.2f} .. {100 * one.high:.2f})<extra></extra>"
+                f"{label}: {times * one.value:.2f} {unit} "
+                f"(95 %: {times * one.low:.2f} .. {times * one.high:.2f})<extra></extra>"
             )
             figure.add_trace(
                 Bar(
                     name=label,
                     x=["risk"],
-                    y=[100 * one.value],
+                    y=[times * one.value],
                     marker_color=color,
                     hovertemplate=hover,
                 )
             )
         figure.update_layout(
             barmode="relative",
-            title=f"Risk {100 * self.risk.value:.2f} % ({self.order} order)",
-            yaxis_title="0-1 error, %",
+            title=f"Risk {times * self.risk.value:.2f} {unit} ({self.order} order)",
+            yaxis_title="0-1 error, %" if unit == "%" else "log-loss, nats",
         )
         return figure

@@ -3,48 +3,262 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jessl.probes import split
-from jessl.probes.kinds import Fitted, wrong
+from jessl.probes.kinds import Fitted, Judged, Kind, Options, judge
+from jessl.probes.labelled import Labelled
+from jessl.probes.tuning import Told, Tuned, default_folds, risk, tune, values_of
 
-Rows = NDArray[np.float32]
-Labels = NDArray[np.int64]
-Fit = Callable[[Rows, Labels], Fitted]
-
-
-def train_and_test(
-    fit: Fit, x: Rows, y: Labels, x_test: Rows, y_test: Labels
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """R_{A,F} and R_{U,S}: one probe fitted on train, judged on train and on test."""
-    fitted = fit(x, y)
-    return wrong(fitted, x, y).astype(float), wrong(fitted, x_test, y_test).astype(float)
+Values = NDArray[np.float64]
 
 
-def held_out_folds(fit: Fit, x: Rows, y: Labels, folds: int, seed: int) -> NDArray[np.float64]:
-    """R_{A,S} with every row: judged by the probe of the folds that it is not in."""
-    place = split.folds(y, folds, seed)
-    errors = np.empty(len(y))
-    for k in range(folds):
-        out = place == k
-        errors[out] = wrong(fit(x[~out], y[~out]), x[out], y[out])
-    return errors
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is to be measured, and how.
+
+    Attributes:
+        kind: of probe; given: its options as the user set them.
+        by: "error" or "log_loss".
+        shared: one set of hyperparameters for all risks; else each risk its own.
+        folds: of the pooled held-out risk; None: as many as is usual (ridge: one a row).
+        n_sub: rows of the one held-out part of the published estimator; None: pooled.
+        seed, device, told: as of `decompose`.
+    """
+
+    kind: Kind
+    given: Options
+    by: str
+    shared: bool
+    folds: int | None
+    n_sub: int | None
+    seed: int
+    device: str
+    told: Told | None = None
 
 
-def held_out_split(fit: Fit, x: Rows, y: Labels, n_sub: int, seed: int) -> NDArray[np.float64]:
-    """R_{A,S} as published: one stratified part of n_sub rows; NaN for the rows fitted on."""
-    part = split.stratified(y, n_sub, seed)
-    errors = np.full(len(y), np.nan)
-    rest = np.setdiff1d(np.arange(len(y)), part)
-    if len(np.unique(y[rest])) < 2:
-        raise ValueError(f"n_sub: {n_sub} of {len(y)} rows leave fewer than two classes to fit on")
-    errors[part] = wrong(fit(x[rest], y[rest]), x[part], y[part])
-    return errors
+@dataclass(eq=False)
+class Terms:
+    """The risks of the path, item by item.
+
+    Attributes:
+        on_train, on_test: {risk: float64 [n], NaN for items that it leaves out}; the same items
+            within each.
+        choices: {risk: the same for each candidate of the hyperparameters that was tried}, where
+            the choice moves a risk; `criterion` is what the choice was made by, on train.
+        draws: {risk: [draws]} means over each draw of the few-shot images; empty elsewhere.
+        params: what was chosen and how.
+        converged: whether all fits were.
+        fit: fits rows and labels with the hyperparameters of the risks that see all their rows.
+    """
+
+    on_train: dict[str, Values]
+    on_test: dict[str, Values]
+    choices: dict[str, list[Values]]
+    draws: dict[str, Values]
+    params: dict[str, Any]
+    converged: bool
+    fit: Callable[[Labelled], Fitted] = field(repr=False)
 
 
-def union(fit: Fit, x: Rows, y: Labels, x_test: Rows, y_test: Labels) -> NDArray[np.float64]:
-    """The risk of the other order: fitted on train and test together, judged on test."""
-    fitted = fit(np.concatenate([x, x_test]), np.concatenate([y, y_test]))
-    return wrong(fitted, x_test, y_test).astype(float)
+def measure(asked: Asked, train: Labelled, test: Labelled) -> Terms:
+    """All risks with all labels of train.
+
+    The fits of all rows come along with the cross-validation, a fit more among its folds.
+    """
+    whole: list[Fitted] = []
+    tuned = _tuned(asked, train, whole.append)
+    if not whole:
+        whole.append(_fitted(asked, train, tuned.options))
+    at = tuned.at if len(whole) > 1 else 0
+    settled = [whole[at].converged]
+
+    def judged(rows: Labelled) -> list[Values]:
+        return [values_of(judge(one, rows.x, rows.y), asked.by) for one in whole]
+
+    choices = {"train_test": judged(test)}
+    if asked.n_sub is not None:
+        held, one = _published(asked, train, tuned.options)
+        settled.append(one)
+    elif tuned.held_out is not None:
+        choices["part_rest"] = [values_of(said, asked.by) for said in tuned.tried]
+        held = choices["part_rest"][tuned.at]
+    else:
+        held = values_of(_pooled(asked, train, tuned), asked.by)
+    options = {"part_rest": tuned.options, "train_test": tuned.options}
+    both = _joined(train, test)
+    if asked.shared:
+        choices["train_train"] = judged(train)
+        seen = choices["train_train"][at]
+        union = _fitted(asked, both, tuned.options)
+    else:
+        alone, options["train_train"] = _least_on_itself(asked, train)
+        seen = values_of(judge(alone, train.x, train.y), asked.by)
+        union, options["union_test"] = _least_on_itself(asked, both)
+        settled.append(alone.converged)
+    settled.append(union.converged)
+    params: dict[str, Any] = {"tuning_curve": tuned.curve, "tuned_on": tuned.how}
+    if asked.shared:
+        params |= tuned.options
+    else:
+        params["options_by_risk"] = options
+
+    def fit(rows: Labelled) -> Fitted:
+        if asked.shared:
+            return _fitted(asked, rows, tuned.options)
+        return _least_on_itself(asked, rows)[0]
+
+    unseen = choices["train_test"][at]
+    if len(whole) == 1:
+        choices = {}
+    else:
+        choices["criterion"] = [values_of(said, asked.by) for said in tuned.tried]
+    return Terms(
+        {"train_train": seen, "part_rest": held},
+        {
+            "train_test": unseen,
+            "union_test": values_of(judge(union, test.x, test.y), asked.by),
+        },
+        choices,
+        {},
+        params,
+        all(settled),
+        fit,
+    )
+
+
+def measure_few(
+    asked: Asked,
+    train: Labelled,
+    test: Labelled,
+    pick: Callable[[int], NDArray[np.intp]],
+    draws: int,
+) -> Terms:
+    """The risks when the probe has few labels: fitted on a few rows, held out are all others.
+
+    The risks that see all their rows are as with all labels; each draw is tuned within its rows.
+
+    Args:
+        pick: seed -> rows of train that a draw is fitted on.
+        draws: how many.
+    """
+    whole = measure(asked, train, test)
+    held = np.zeros(len(train.y))
+    times = np.zeros(len(train.y))
+    unseen = np.zeros(len(test.y))
+    means: dict[str, list[float]] = {"part_rest": [], "train_test": []}
+    chosen, settled = [], [whole.converged]
+    for draw in range(draws):
+        seed = asked.seed + 1000 * draw
+        kept = pick(seed)
+        few = train.rows(kept)
+        tuned = tune(
+            asked.kind, few.x, few.y, asked.given, units=few.units, by=asked.by, seed=seed,
+            device=asked.device,
+        )  # fmt: skip
+        fitted = _fitted(asked, few, tuned.options)
+        rest = np.setdiff1d(np.arange(len(train.y)), kept)
+        if train.units is not None and few.units is not None:
+            rest = rest[~np.isin(train.units[rest], few.units)]
+        if not len(rest):
+            raise ValueError("shots: no training row is left to be held out")
+        one = values_of(judge(fitted, train.x[rest], train.y[rest]), asked.by)
+        two = values_of(judge(fitted, test.x, test.y), asked.by)
+        held[rest] += one
+        times[rest] += 1
+        unseen += two / draws
+        means["part_rest"].append(float(one.mean()))
+        means["train_test"].append(float(two.mean()))
+        chosen.append(tuned.options)
+        settled.append(fitted.converged)
+        if asked.told is not None:
+            asked.told(draw + 1, draws)
+    with np.errstate(invalid="ignore"):
+        whole.on_train["part_rest"] = held / times
+    whole.on_test["train_test"] = unseen
+    for name in means:
+        whole.choices.pop(name, None)
+    whole.draws = {name: np.array(found) for name, found in means.items()}
+    whole.params["options_by_draw"] = chosen
+    whole.converged = all(settled)
+    return whole
+
+
+def _tuned(asked: Asked, train: Labelled, watch: Callable[[Fitted], None]) -> Tuned:
+    return tune(
+        asked.kind,
+        train.x,
+        train.y,
+        asked.given,
+        folds=asked.folds,
+        units=train.units,
+        by=asked.by,
+        seed=asked.seed,
+        device=asked.device,
+        told=asked.told,
+        watch=watch,
+    )
+
+
+def _pooled(asked: Asked, train: Labelled, tuned: Tuned) -> Judged:
+    """Every training row judged by a fit that lacks it, for kinds that are tuned on one part."""
+    again = tune(
+        asked.kind,
+        train.x,
+        train.y,
+        {k: v for k, v in tuned.options.items() if k in asked.kind.takes},
+        tuning="folds",
+        folds=asked.folds or default_folds(len(train.y)),
+        units=train.units,
+        by=asked.by,
+        seed=asked.seed,
+        device=asked.device,
+    )
+    assert again.held_out is not None
+    return again.held_out
+
+
+def _published(asked: Asked, train: Labelled, options: Options) -> tuple[Values, bool]:
+    """One stratified part of n_sub rows, judged by the fit of the rest; NaN for the rest."""
+    n, n_sub = len(train.y), asked.n_sub or 0
+    part = np.zeros(n, bool)
+    if train.units is None:
+        part[split.stratified(train.y, n_sub, asked.seed)] = True
+    else:
+        part = split.folds(train.y, max(2, round(n / n_sub)), asked.seed, train.units) == 0
+    if len(np.unique(train.y[~part])) < 2:
+        raise ValueError(f"n_sub: {n_sub} of {n} rows leave fewer than two classes to fit on")
+    fitted = _fitted(asked, train.rows(np.flatnonzero(~part)), options)
+    values = np.full(n, np.nan)
+    values[part] = values_of(judge(fitted, train.x[part], train.y[part]), asked.by)
+    return values, fitted.converged
+
+
+def _fitted(asked: Asked, rows: Labelled, options: Options) -> Fitted:
+    every = [np.ones(len(rows.y), bool)]
+    [fitted] = next(asked.kind.fits(rows.x, rows.y, every, [options], asked.seed, asked.device))
+    return fitted
+
+
+def _least_on_itself(asked: Asked, rows: Labelled) -> tuple[Fitted, Options]:
+    """The candidate with the least risk on the rows that it is fitted on, the strongest of equal
+    ones, as the published protocol tunes these risks."""
+    path = asked.kind.candidates(asked.given)
+    every = [np.ones(len(rows.y), bool)]
+    best: tuple[float, Fitted, Options] | None = None
+    fits = asked.kind.fits(rows.x, rows.y, every, path, asked.seed, asked.device)
+    for options, [fitted] in zip(path, fits, strict=True):
+        value = risk(judge(fitted, rows.x, rows.y), asked.by)
+        if best is None or value < best[0]:
+            best = value, fitted, options
+    assert best is not None
+    return best[1], best[2]
+
+
+def _joined(train: Labelled, test: Labelled) -> Labelled:
+    x, y = np.concatenate([train.x, test.x]), np.concatenate([train.y, test.y])
+    return Labelled(x, y, np.arange(len(y)), None, 0)

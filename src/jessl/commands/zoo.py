@@ -1,0 +1,172 @@
+"""The command that analyses a table of models (see making.py for its form)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from jessl.commands.base import table
+
+WHOLE_TABLE = 36  # rows up to which a table is printed whole, else the first ROWS_SHOWN
+ROWS_SHOWN = 12
+WIDEST = 60  # letters of a cell on the screen
+_WORDS = {
+    "approx": "approximation",
+    "probe_gen": "probe gen.",
+    "enc_gen": "encoder gen.",
+    "full": "all labels",
+    "30shot": "30 shots",
+    "5shot": "5 shots",
+    "3shot": "3 shots",
+    "1%": "1 % of labels",
+}
+
+
+@dataclass(kw_only=True)
+class Zoo:
+    """Say what goes with the errors of many models, and what tells them ahead.
+
+    Attributes:
+        table: a CSV or Parquet file, or an http(s) address: the published table of 169 models, one
+            with the same column names, or the table of a study.
+        out: folder for zoo.json, evidence.json (for jessl decompose) and one CSV file a table.
+        top: models in the lists of the best.
+        sections: which ones, by commas; None: all of them.
+        seed: of resamples and folds.
+        json: print the answer as JSON on standard output.
+    """
+
+    table: tyro.conf.Positional[str]
+    out: Path | None = None
+    top: int = 5
+    sections: str | None = None
+    seed: int = 0
+    json: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Read, analyse, and write where asked to."""
+        from jessl.progress import Count, say
+        from jessl.risk.zoo.analysis import analyse
+        from jessl.risk.zoo.evidence import evidence
+        from jessl.risk.zoo.table import read_table
+
+        if self.out is not None and self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"out must be a folder, {self.out} is a file")
+        names = None
+        if self.sections is not None:
+            names = [word.strip() for word in self.sections.split(",") if word.strip()]
+            if not names:
+                raise ValueError("sections must name at least one section, got none")
+        models = read_table(self.table)
+        say(f"{len(models.frame)} models in {self.table}")
+        with Count("analysing") as count:
+
+            def told(section: str, done: int, total: int) -> None:
+                count.update(done, total)
+                say(f"section {done + 1} of {total}: {in_words(section)}")
+
+            answer = analyse(models, sections=names, top=self.top, seed=self.seed, on_section=told)
+        if self.out is not None:
+            written = write(answer, evidence(models), self.out)
+            say(f"wrote {len(written)} files to {self.out}")
+        return answer
+
+    def show(self, answer: dict[str, Any]) -> None:
+        """The first rows of every table below the question that it answers."""
+        shortened = False
+        for section in answer["sections"].values():
+            print(f"\n{section['question'].upper()}")
+            for name, held in section["tables"].items():
+                rows = held["rows"]
+                print(f"\n{in_words(name)}: {held['about']}")
+                shown = rows if len(rows) <= WHOLE_TABLE else rows[:ROWS_SHOWN]
+                table(*_for_people(shown))
+                if len(shown) < len(rows):
+                    shortened = True
+                    print(f"... and {len(rows) - len(shown)} more rows")
+            for note in section["notes"]:
+                print(f"note: {note}")
+        if answer["left_out"]:
+            told = " and ".join(answer["left_out"])
+            print(f"\nleft out, xgboost is not installed (pip install 'jessl[zoo]'): {told}")
+        if shortened and self.out is None:
+            print("\nevery row: --out DIR writes CSV files, --json prints them")
+
+
+def write(answer: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> list[Path]:
+    """zoo.json, evidence.json (`rows`) and SECTION_TABLE.csv for every table; the files."""
+    import pandas as pd
+
+    from jessl.files import write_json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "zoo.json", folder / "evidence.json"]
+    for file, content in zip(files, (answer, rows), strict=True):
+        write_json(file, content)
+    for name, section in answer["sections"].items():
+        for told, held in section["tables"].items():
+            files.append(folder / f"{name}_{told}.csv")
+            flat = [{k: _flat(v) for k, v in row.items()} for row in held["rows"]]
+            pd.DataFrame(flat).to_csv(files[-1], index=False)
+    return files
+
+
+def in_words(name: str) -> str:
+    """A key as words: probe_gen is probe gen., error_30shot is error 30 shots."""
+    for key, words in _WORDS.items():
+        if name == key or name.startswith((f"{key} ", f"{key}_")) or name.endswith(f"_{key}"):
+            name = name.replace(key, words)
+    return name.replace("_", " ").strip()
+
+
+def _for_people(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Headings and cells: an interval is one column, a number and its own n are one, too."""
+    keys = [k for k in rows[0] if any(row[k] not in (None, "", [], {}) for row in rows)]
+    beside = {f"{k}_{part}": k for k in keys for part in ("n", "place") if f"{k}_{part}" in keys}
+    headings, columns = [], []
+    for key in keys:
+        if key in beside or key == "high" or key.endswith("_high"):
+            continue
+        if key == "low" or key.endswith("_low"):
+            base = key.removesuffix("low")
+            headings.append(f"{in_words(base)} 95 %".strip())
+            columns.append([_span(row[key], row[f"{base}high"]) for row in rows])
+        elif key in beside.values():
+            other = next(k for k, of in beside.items() if of == key)
+            headings.append(f"{in_words(key)} ({other.removeprefix(key)[1:]})")
+            columns.append([f"{_number(row[key])} ({row[other]})" for row in rows])
+        else:
+            headings.append(in_words(key))
+            p_value = key == "p" or key.endswith("_p")
+            columns.append([_cell(row[key], p_value=p_value) for row in rows])
+    return headings, [list(cells) for cells in zip(*columns, strict=True)]
+
+
+def _cell(value: Any, *, p_value: bool = False) -> Any:
+    value = _flat(value)
+    if isinstance(value, str):
+        if len(value) > WIDEST:
+            return value[: WIDEST - 3] + "..."
+        first, minus, second = value.partition(" - ")
+        return _WORDS.get(first, first) + minus + _WORDS.get(second, second)
+    return f"{value:.1e}" if p_value and value is not None else value
+
+
+def _flat(value: Any) -> Any:
+    """Lists and dictionaries as text; an empty one is None."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {v}" for k, v in value.items()) or None
+    return (", ".join(map(str, value)) or None) if isinstance(value, list) else value
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def _span(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{_number(low)} to {_number(high)}"

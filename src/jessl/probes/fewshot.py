@@ -1,0 +1,105 @@
+"""Few-shot probes: the same few labels drawn several times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jessl.embeddings import Embeddings
+from jessl.probes.bootstrap import Estimate
+from jessl.probes.probe import probe
+from jessl.probes.result import FewShot, ProbeResult
+from jessl.probes.tuning import Told
+
+SHOTS = (3, 5, 10, 30)
+FRACTIONS = (0.01, 0.1)
+DRAWS = 5
+
+
+def few_shot(
+    train: Embeddings,
+    test: Embeddings,
+    *,
+    shots: Sequence[int] = SHOTS,
+    fractions: Sequence[float] = (),
+    draws: int = DRAWS,
+    seed: int = 0,
+    told: Told | None = None,
+    **asked: Any,
+) -> list[FewShot]:
+    """Probes on a few labelled images, each setting drawn several times.
+
+    Hyperparameters are tuned within the few images of a draw, unless protocol="published".
+
+    Args:
+        train, test: as of `probe`.
+        shots: training images per class, one setting each.
+        fractions: shares of the training images (0..1), one setting each.
+        draws: how many choices of the training images, at least 1.
+        seed: of the first draw; the others follow from it.
+        told: called with (probes done, of how many).
+        asked: kind, protocol, tuning, folds, device and the options of `probe`.
+
+    Returns:
+        A FewShot for each of shots and then fractions, in order.
+
+    Raises:
+        ValueError: as of `probe`, for no setting, and for draws below 1.
+    """
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+        raise ValueError(f"draws: needs a whole number of at least 1, got {draws}")
+    settings: list[dict[str, Any]] = [{"shots": k} for k in shots]
+    settings += [{"fraction": share} for share in fractions]
+    if not settings:
+        raise ValueError("shots, fractions: at least one of them, got none")
+    found, done = [], 0
+    for one in settings:
+        results = []
+        for draw in range(draws):
+            # near duplicates are those of all training images, whichever are drawn
+            options = {"duplicates": False, **asked, **one}
+            results.append(probe(train, test, seed=seed + 1000 * draw, **options))
+            done += 1
+            if told is not None:
+                told(done, draws * len(settings))
+        found.append(_summary(results, one))
+    return found
+
+
+def _summary(results: list[ProbeResult], setting: dict[str, Any]) -> FewShot:
+    first, draws = results[0], len(results)
+    errors = [r.error for r in results]
+    mean = math.fsum(errors) / draws
+    if draws == 1:
+        sd, low, high = None, first.low, first.high
+    else:
+        from scipy.stats import t
+
+        sd = float(np.std(errors, ddof=1))
+        # the draws share the test images, whose choice adds a spread of its own
+        wrong = 1.0 - np.mean([r.correct for r in results], axis=0)
+        half = float(t.ppf(0.975, draws - 1)) * math.sqrt(sd**2 / draws + wrong.var() / len(wrong))
+        low, high = max(0.0, mean - half), min(1.0, mean + half)
+    takes = {k for r in results for k in (r.curve or {})} - {"error", "log_loss"}
+    return FewShot(
+        shots=setting.get("shots"),
+        fraction=setting.get("fraction"),
+        rows=first.params["train_rows"],
+        error=Estimate(mean, low, high),
+        accuracy=Estimate(1 - mean, 1 - high, 1 - low),
+        sd=sd,
+        errors=tuple(errors),
+        chosen=tuple({k: r.params[k] for k in sorted(takes)} for r in results),
+        params={
+            **{k: first.params[k] for k in ("kind", "tuned_on", "protocol", "standardised")},
+            "draws": draws,
+            "test_rows": first.params["test_rows"],
+            "seeds": [r.params["seed"] for r in results],
+            "interval": "t over draws, with the spread of test images"
+            if draws > 1
+            else first.params["interval"],
+        },
+    )

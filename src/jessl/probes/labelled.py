@@ -1,0 +1,87 @@
+"""What probes take of embeddings: the labelled rows, checked, and what must not be torn apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jessl.embeddings import Embeddings
+from jessl.probes.axes import CHUNK
+from jessl.probes.split import units_of
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The labelled rows of embeddings.
+
+    Attributes:
+        x: float32 [n, d]; y: int64 [n]; ids: int64 [n].
+        units: int64 [n], equal for rows of one group or image; None where all stand alone.
+        missing: rows without a label, left out.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    units: NDArray[np.int64] | None
+    missing: int
+
+    def rows(self, kept: NDArray[np.intp]) -> Labelled:
+        """Some of the rows."""
+        units = None if self.units is None else self.units[kept]
+        return Labelled(self.x[kept], self.y[kept], self.ids[kept], units, self.missing)
+
+
+def labelled_rows(argument: str, data: Embeddings) -> Labelled:
+    """The labelled rows.
+
+    Raises:
+        ValueError: without labelled rows, and for NaN or infinite features (counted).
+    """
+    if not isinstance(data, Embeddings):
+        raise ValueError(f"{argument}: needs Embeddings, got {type(data).__name__}")
+    kept = data.labelled()
+    if kept.labels is None or not len(kept):
+        raise ValueError(f"{argument}: none of the {len(data)} rows has a label")
+    bad = 0
+    for start in range(0, len(kept), CHUNK):
+        part = kept.features[start : start + CHUNK]
+        bad += int((~np.isfinite(part).all(axis=1)).sum())
+    if bad:
+        raise ValueError(
+            f"{argument}: {bad} of {len(kept)} labelled rows hold NaN or infinite values"
+        )
+    units = units_of(kept.ids, kept.groups)
+    return Labelled(kept.features, kept.labels, kept.ids, units, len(data) - len(kept))
+
+
+def shared_groups(train: Embeddings, test: Embeddings) -> int | None:
+    """Labelled rows of test whose group has labelled rows in train; None without groups."""
+    one, two = train.labelled().groups, test.labelled().groups
+    if one is None or two is None:
+        return None
+    return int((np.isin(two, one) & (two != -1)).sum())
+
+
+def comparable(train: Embeddings, other: Embeddings, argument: str) -> None:
+    """Refuse embeddings that no probe can be carried over to.
+
+    Raises:
+        ValueError: for another number of features, another encoder, weights or layer, or labels
+            that mean other classes, as far as the provenance of both tells.
+    """
+    if train.d != other.d:
+        raise ValueError(f"{argument}: needs {train.d} features as train has, got {other.d}")
+    one, two = train.meta, other.meta
+    for what in ("encoder", "weights", "layer", "classes"):
+        a, b = one.get(what), two.get(what)
+        if a is not None and b is not None and a != b:
+            raise ValueError(f"{argument}: its {what} is {_brief(b)}, that of train is {_brief(a)}")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,43 @@
+"""What every section of the analysis is: a question, tables that answer it, and notes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+
+
+def section(
+    question: str, tables: Mapping[str, tuple[str, list[Row]]], notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A section as plain values.
+
+    Args:
+        question: what it answers, one sentence.
+        tables: name -> (what its numbers are, rows); the rows of a table have the same keys.
+        notes: what is to be doubted or was left out.
+    """
+    return {
+        "question": question,
+        "tables": {
+            name: {"about": about, "rows": rows} for name, (about, rows) in tables.items() if rows
+        },
+        "notes": list(notes),
+    }
+
+
+def plain(value: Any) -> Any:
+    """Values that JSON knows: numpy's as Python's; what is not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple, set, np.ndarray)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
