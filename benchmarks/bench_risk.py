@@ -271,6 +271,8 @@ def main() -> None:
     ):
         asked = [pool.submit(measure, draw) for draw in left]
         for k, ended in enumerate(as_completed(asked), 1):
+            if ended.exception() is not None:
+                pool.shutdown(cancel_futures=True)
             for row in ended.result():
                 out.write(json.dumps(row) + "\n")
                 rows.append(row)

@@ -36,7 +36,8 @@ def test_every_variant_adds_up_exactly(estimator, tuning, options):
         one = getattr(found, name)
         assert one.low - 1e-9 <= one.value <= one.high + 1e-9, name
     risks = found.params["risks"]
-    assert found.midpoint.value == pytest.approx((risks["train_train"] + risks["part_rest"]) / 2)
+    held = risks["all_part_rest" if "shots" in options else "part_rest"]
+    assert found.midpoint.value == pytest.approx((risks["train_train"] + held) / 2)
     assert found.bias.value == pytest.approx(risks["train_train"] - found.midpoint.value)
 
 
@@ -79,6 +80,7 @@ def test_few_shots_move_the_probe_and_nothing_else():
     full = decompose(train, test, duplicates=False)
     few = decompose(train, test, shots=5, draws=4, duplicates=False)
     assert few.usability.value == full.usability.value
+    assert few.midpoint.value == full.midpoint.value
     assert few.probe_generalization.value > full.probe_generalization.value + 0.05
     # no encoder was trained: the few-shot probe errs alike on rows held out and on test
     assert few.encoder_generalization.low < 0 < few.encoder_generalization.high

@@ -142,8 +142,9 @@ def decompose(
     has_twin = twin is not None
     parts = {one: components(risks, samples, one, has_twin, risk) for one in ORDERS}
     other = ORDERS[1 - ORDERS.index(order)]
-    middle = (samples["train_train"] + samples["part_rest"]) / 2
-    midpoint = (risks["train_train"] + risks["part_rest"]) / 2
+    held = "all_part_rest" if few else "part_rest"
+    middle = (samples["train_train"] + samples[held]) / 2
+    midpoint = (risks["train_train"] + risks[held]) / 2
     apart = differences(parts[order][1], has_twin)
     params: dict[str, Any] = {
         "probe": probe,

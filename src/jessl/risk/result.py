@@ -26,7 +26,8 @@ class RiskDecomposition:
         encoder_generalization: what is lost on rows that the encoder has not seen either.
         risk: the error on `test` of the probe fitted on `train`.
         midpoint: the mean of the train and the held-out risk: an estimate of the best risk of the
-            probe's family on this encoder, which usability and approximation together stand for.
+            probe's family on this encoder, which usability and approximation together stand for
+            (with all labels, also in a few-shot decomposition).
         bias: the train risk less `midpoint`: how far the plug-in is from it, mostly below zero.
         differences: {"probe_generalization - usability": ...}: each component less each other.
         dominant: the component whose differences from all others lie above 0; None where the

@@ -177,6 +177,10 @@ def measure_few(
         settled.append(fitted.converged)
         if asked.told is not None:
             asked.told(draw + 1, draws)
+    # what probes of all labels say of rows that they lack stays, for the midpoint
+    whole.on_train["all_part_rest"] = whole.on_train["part_rest"]
+    if "part_rest" in whole.choices:
+        whole.choices["all_part_rest"] = whole.choices["part_rest"]
     with np.errstate(invalid="ignore"):
         whole.on_train["part_rest"] = held / times
     whole.on_test["train_test"] = unseen
