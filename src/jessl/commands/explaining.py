@@ -10,6 +10,7 @@ from jessl.commands.base import table
 
 # characters of the longest bar
 _BAR = 40
+_SUGGESTIONS = 3
 
 
 @dataclass(kw_only=True)
@@ -231,9 +232,20 @@ class Decompose:
         )
         if answer["merged"]:
             print("no supervised twin was given: approximation is within usability")
-        for one in answer["advice"]:
-            print(f"- {one['text']}")
+        _suggestions(answer["advice"])
         _doubts(params)
+
+
+def _suggestions(advice: list[dict[str, Any]]) -> None:
+    """The first few, wrapped; all of them are in the JSON document."""
+    from textwrap import fill
+
+    print("\nwhat the evidence suggests (what went with it in a table of models, no proof):")
+    for one in advice[:_SUGGESTIONS]:
+        sure = "" if one["sure"] == "no row" else f" [{one['sure']}]"
+        print(fill(one["text"] + sure, 100, initial_indent="- ", subsequent_indent="  "))
+    if len(advice) > _SUGGESTIONS:
+        print(f"... and {len(advice) - _SUGGESTIONS} more in --json")
 
 
 def _bar(value: float, most: float) -> str:

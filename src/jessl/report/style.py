@@ -48,7 +48,7 @@ a:hover { text-decoration: underline; }
 .lead { color: var(--soft); }
 .notes { color: var(--soft); font-size: 14px; line-height: 1.55; margin: 18px 0 0;
   padding-left: 18px; max-width: 74ch; overflow-wrap: anywhere; }
-.notes + details { margin-top: 18px; } details + details { margin-top: 8px; }
+.folds { margin-top: 18px; } .folds details { margin-top: 6px; }
 figure { margin: 20px 0 0; }
 figcaption { color: var(--soft); font-size: 14px; line-height: 1.55; margin-top: 14px;
   max-width: 74ch; }

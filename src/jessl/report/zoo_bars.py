@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from jessl.report.svg import Axis, Markup, fit, line, picture, tag, text, tick_labels
 
-WIDTH, LABEL, NUMBER = 400.0, 132.0, 42.0
-BAR, GAP, HEAD, FOOT = 11.0, 12.0, 34.0, 42.0
+WIDTH, NUMBER = 400.0, 42.0
+LEAST_LABEL, MOST_LABEL = 84.0, 216.0
+BAR, GAP, HEAD, FOOT = 12.0, 12.0, 34.0, 42.0
 
 
 @dataclass(frozen=True)
@@ -37,23 +38,25 @@ def panel(
     if not values:
         return None
     values.append(0.0)
-    axis = Axis.over(values, LABEL + (26 if min(values) < 0 else 0), WIDTH - NUMBER, pad=0.0)
+    longest = max(len(row.label) for row in rows if row.bars)
+    label = min(max(7.3 * longest + 8, LEAST_LABEL), MOST_LABEL)
+    axis = Axis.over(values, label + (30 if min(values) < 0 else 0), WIDTH - NUMBER, pad=0.0)
     parts = [text(0, 15, fit(title, WIDTH), "strong")]
     y = HEAD
     for row in rows:
         if not row.bars:
             continue
         tall = BAR * len(row.bars)
-        parts.append(text(0, y + tall / 2 + 4, fit(row.label, LABEL - 6), ""))
+        parts.append(text(0, y + tall / 2 + 4, fit(row.label, label - 6), ""))
         for bar in row.bars:
             parts.append(_bar(bar, axis, y, lowest))
             y += BAR
         y += GAP
     ticks = axis.ticks(4)
     grid = []
-    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
+    for tick, said in zip(ticks, tick_labels(ticks), strict=True):
         grid.append(line(axis(tick), HEAD - 8, axis(tick), y, "rule"))
-        grid.append(text(axis(tick), y + 14, label, "mid tick"))
+        grid.append(text(axis(tick), y + 14, said, "mid tick"))
     grid.append(text((axis.start + axis.end) / 2, y + 33, unit, "mid axis"))
     zero = line(axis(0), HEAD - 8, axis(0), y, "zero")
     drawn = picture(WIDTH, y + FOOT, f"{title}: {unit} as bars", *grid, *parts, zero)

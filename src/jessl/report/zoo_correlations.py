@@ -43,7 +43,7 @@ def draw(answer: Row, *, roomy: bool) -> Markup | None:
             ]
             first = target.partition(" - ")[0]
             lines.append(Line(in_words(first), "", columns))
-    titles = [(LONG[c], f"{colour(c)} fill") for c in shown]
+    titles = [(in_words(c), f"{colour(c)} fill") for c in shown]
     says = "Rank correlation of the components with the errors"
     return zoo_dots.draw(titles, lines, UNIT, says, roomy=roomy, label_room=104.0)
 

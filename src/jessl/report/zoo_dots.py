@@ -18,7 +18,7 @@ from jessl.report.svg import (
     tick_labels,
 )
 
-ROW, SLIM_ROW, HEAD, FOOT = 40.0, 52.0, 34.0, 44.0
+ROW, LOW_ROW, SLIM_ROW, HEAD, FOOT = 40.0, 28.0, 52.0, 34.0, 44.0
 _NUMBER = 48.0  # px for the number at the end of a line
 _LETTER = 7.3 / 6.0  # a small letter is narrower than those that `fit` counts
 
@@ -53,7 +53,7 @@ def draw(
     says: str,
     *,
     roomy: bool,
-    label_room: float = 250.0,
+    label_room: float = 300.0,
 ) -> Markup | None:
     """Columns beside each other (880 px) or below each other (372 px); None without a dot.
 
@@ -118,14 +118,14 @@ def _picture(
         parts.append(tag("rect", x=axis.start, y=5, width=10, height=10, rx=3, class_=class_))
         parts.append(text(axis.start + 16, 15, fit(title, column - 30), "strong"))
     y = HEAD
-    step = ROW if wide else SLIM_ROW
+    step = SLIM_ROW if not wide else ROW if any(row.note for row in kept) else LOW_ROW
     for row in kept:
         if not row.columns:
             parts.append(text(0, y + 20, fit(row.label, width), "axis"))
             y += 30
             continue
-        parts += _labels(row, y, width, label_room)
-        middle = y + (ROW / 2 if wide else SLIM_ROW - 17)
+        parts += _labels(row, y, step, width, label_room)
+        middle = y + (step / 2 if wide else SLIM_ROW - 17)
         for dots, axis in zip(row.columns, axes, strict=True):
             parts += [_dot(dot, axis, middle) for dot in dots]
             first = next((dot for dot in dots if not dot.second), None)
@@ -136,7 +136,7 @@ def _picture(
         y += step
     grid = []
     for axis in axes:
-        ticks = axis.ticks(5 if wide and len(titles) < 4 else 4 if not wide else 3)
+        ticks = axis.ticks(2 if len(titles) > 2 else 5)
         for tick, label in zip(ticks, tick_labels(ticks), strict=True):
             grid.append(line(axis(tick), HEAD - 6, axis(tick), y, "rule"))
             grid.append(text(axis(tick), y + 16, label, "mid tick"))
@@ -146,10 +146,10 @@ def _picture(
     return picture(width, y + FOOT, said, *grid, *parts)
 
 
-def _labels(row: Line, y: float, width: float, label_room: float) -> list[Markup]:
+def _labels(row: Line, y: float, step: float, width: float, label_room: float) -> list[Markup]:
     if label_room:
         room = label_room - 8
-        middle = y + ROW / 2
+        middle = y + step / 2
         if not row.note:
             return [text(0, middle + 4, fit(row.label, room), "")]
         return [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from jessl.report import zoo_dots
 from jessl.report.numbers import finite, plain
-from jessl.report.svg import Markup
+from jessl.report.svg import Markup, tag
 from jessl.report.zoo_dots import Dot, Line
 from jessl.report.zoo_words import (
     COMPONENTS,
@@ -17,7 +18,6 @@ from jessl.report.zoo_words import (
     ends,
     excludes_zero,
     in_words,
-    legend,
     rows_of,
     signed,
     span,
@@ -25,6 +25,7 @@ from jessl.report.zoo_words import (
 
 PREFERRED = ("usability", "probe_gen", "enc_gen", "approx")
 UNIT = "points of error; to the left: less"
+PER_LN = "points per ln"
 LARGEST_P = 0.05
 
 
@@ -65,10 +66,14 @@ def draw_linear(answer: Row, *, roomy: bool) -> Markup | None:
 
 def effect_legend(*, linear_beside: bool) -> Markup:
     """What filled, hollow and small marks are."""
-    items = [("dot k1", "told from 0"), ("dot hollow", "not told from 0")]
+    items = [
+        tag("li", tag("i", class_="dot m7"), " told from 0"),
+        tag("li", tag("i", class_="dot hollow"), " not told from 0"),
+    ]
     if linear_beside:
-        items.append(("dot square m7", "small: the linear model over all models"))
-    return legend(items)
+        small = tag("span", "◆", class_="shape")
+        items.append(tag("li", small, " small, below: the linear model over all models"))
+    return tag("ul", *items, class_="legend")
 
 
 def untold(rows: Iterable[Row]) -> list[str]:
@@ -108,21 +113,17 @@ def _p(row: Row) -> float:
 
 
 def _note(rows: list[Row]) -> str:
-    """The level or unit, and how many models and groups or trainings the effects are from."""
+    """The level or unit, and how many models and groups the effects are from."""
     first = rows[0]
     what = f"{first['level']} for {first['reference']}" if first.get("level") else "per ln"
     if not first.get("level") and first.get("unit"):
         what = str(first["unit"]).removeprefix("points ")
     counts = []
-    for key, word in (
-        ("n_models", "model"),
-        ("n_groups", "group"),
-        ("n_checkpoints", "training"),
-    ):
+    for key, word in (("n_models", "model"), ("n_groups", "group")):
         found = sorted({row[key] for row in rows if row.get(key) is not None})
         if found:
             one = amount(found[0], word)
-            counts.append(one if len(found) == 1 else f"{found[0]} to {amount(found[-1], word)}")
+            counts.append(one if len(found) == 1 else f"{found[0]}–{amount(found[-1], word)}")
     return ", ".join([what, *counts])
 
 
@@ -167,14 +168,12 @@ def sentences(answer: Row) -> list[str]:
     for row in sure:
         by_choice.setdefault(choice_of(row), []).append(row)
     parts = []
-    for key, rows in by_choice.items():
-        level = f" {key[1]} for {key[2]}" if key[1] else ""
+    for rows in by_choice.values():
         moved = " and ".join(
-            f"{in_words(row['outcome'])} by {signed(row['effect'])}" for row in rows
+            f"{in_words(row['outcome'])} by {signed(_doubled(row))}" for row in rows
         )
         counts = f"{amount(rows[0]['n_models'], 'model')}, {amount(rows[0]['n_groups'], 'group')}"
-        unit = str(rows[0].get("unit") or "points")
-        parts.append(f"{key[0]}{level} moves {moved} {unit} ({counts})")
+        parts.append(f"{_change(rows[0])} moves {moved} points ({counts})")
     found = ["Where nothing else differs, " + "; ".join(parts) + "."]
     found += _trades(by_choice, answer)
     linear = {
@@ -188,11 +187,25 @@ def sentences(answer: Row) -> list[str]:
         names = ", ".join(f"{r['choice']} on {in_words(r['outcome'])}" for r in agreed)
         found.append(
             f"The linear model over all models, other things given, confirms {len(agreed)} of "
-            f"{len(asked)} of these" + (f": {names}. " if names else ". ") + chance
+            f"the {len(asked)} that it can tell" + (f": {names}. " if names else ". ") + chance
         )
     else:
         found.append(chance)
     return found
+
+
+def _change(row: Row) -> str:
+    """The change that a headline is about: of a level, a doubling, or one more."""
+    choice, level, reference = choice_of(row)
+    if level:
+        return f"{choice} {level} instead of {reference}"
+    return f"doubling {choice}" if row.get("unit") == PER_LN else f"one more of {choice}"
+
+
+def _doubled(row: Row, value: float | None = None) -> float:
+    """An effect (or a bound of it) for the change that a headline is about."""
+    value = float(row["effect"]) if value is None else value
+    return value * math.log(2) if row.get("unit") == PER_LN else value
 
 
 def _trades(by_choice: dict[tuple[str, str, str], list[Row]], answer: Row) -> list[str]:
@@ -208,13 +221,13 @@ def _trades(by_choice: dict[tuple[str, str, str], list[Row]], answer: Row) -> li
         up = [in_words(r["outcome"]) for r in rows if r["effect"] > 0]
         if not (down and up):
             continue
-        said = f"More {key[0]} trades {' and '.join(up)} for {' and '.join(down)}"
-        if key[1]:
-            said = f"{key[0]} {key[1]} trades {' and '.join(up)} for {' and '.join(down)}"
+        said = _change(rows[0])
+        said = f"{said[0].upper()}{said[1:]} trades {' and '.join(up)} for {' and '.join(down)}"
         if (row := full.get(key)) is not None:
             low, high = ends(row)
             verdict = "changes" if excludes_zero(row) else "does not tell a change of"
-            said += f" and {verdict} the error with all labels ({signed(row['effect'])}"
-            said += f", 95 %: {span(low, high)})" if low is not None else ")"
+            said += f" and {verdict} the error with all labels ({signed(_doubled(row))} points"
+            ends_said = [_doubled(row, bound) for bound in (low, high)]
+            said += f", 95 %: {span(*ends_said)})" if low is not None else ")"
         found.append(said + ".")
     return found

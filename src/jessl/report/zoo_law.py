@@ -58,8 +58,8 @@ def transfer(answer: Row) -> list[Markup | None]:
     known = laws(answer)
     found = []
     for table, key, title in (
-        ("left_out", "left_out", "R² where a kind was left out"),
-        ("held_out", "held_out", "R² where one kind was held out"),
+        ("left_out", "left_out", "R², each in turn left out"),
+        ("held_out", "held_out", "R², one held out"),
     ):
         rows = rows_of(answer, "few_shot", table)
         groups = []

@@ -206,7 +206,7 @@ def _controlled(answer: Row) -> list[Markup | None]:
         "Models that differ in this choice and in nothing else, with 95 % intervals. Filled: the "
         "interval excludes 0 and, by permutation, p is at most .05; the rest may be chance. An "
         "arrow says that an interval goes on. per ln: for e times as much; a doubling changes "
-        "0.69 times as much."
+        "0.69 times as much, which is what the headlines say."
     )
     if beside:
         caption += (

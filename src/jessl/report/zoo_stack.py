@@ -73,7 +73,7 @@ def draw(answer: Row, *, roomy: bool) -> Markup | None:
     groups = stacks(answer)
     if not groups:
         return None
-    width, left, end = (880.0, 260.0, 48.0) if roomy else (372.0, 122.0, 40.0)
+    width, left, end = (880.0, 300.0, 48.0) if roomy else (372.0, 122.0, 40.0)
     every = [row for _, rows in groups for row in rows]
     reach = [v for row in every for v in row.ends()]
     reach += [row.error for row in every if row.error is not None]
@@ -107,8 +107,8 @@ def _row(row: Stack, axis: Axis, y: float, width: float, roomy: bool) -> Markup:
     middle = y + STEP / 2
     if roomy:
         parts = [
-            text(0, middle + 4, fit(row.label, 132), "number"),
-            text(136, middle + 4, fit(row.note, 140), "small"),
+            text(0, middle + 4, fit(row.label, 150), "number"),
+            text(146, middle + 4, fit(row.note, 180), "small"),
         ]
     else:
         parts = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jessl.report.numbers import finite, plain
-from jessl.report.svg import Markup, join, tag
+from jessl.report.svg import Markup, tag
 from jessl.report.zoo_words import WORDS, Row, in_words
 
 _P_DIGITS = 2
@@ -14,7 +14,7 @@ _P_DIGITS = 2
 def folded(tables: Row) -> Markup | None:
     """The tables of a section, each behind its name; None without any."""
     made = [_folded(name, held) for name, held in tables.items() if held.get("rows")]
-    return join(made) if made else None
+    return tag("div", *made, class_="folds") if made else None
 
 
 def _folded(name: str, held: Row) -> Markup:

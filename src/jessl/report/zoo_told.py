@@ -9,6 +9,7 @@ from jessl.report.zoo_words import COMPONENTS, LONG, Row, along, colour, in_word
 
 MOST = 8  # choices of an outcome
 LOWEST = -1.0
+_MODELS = {"trees": "boosted trees", "linear": "linear model"}
 _STRICT = ("objective", "year")  # splits that leave out a whole kind
 
 
@@ -46,9 +47,7 @@ def validation(answer: Row) -> list[Markup | None]:
             known = [r for r in mine if str(r.get("outcome")) == outcome]
             bars = [_r2_bar(row, order) for row in known if finite(row.get("r2")) is not None]
             groups.append(BarRow(in_words(outcome), bars))
-        panels.append(
-            panel(f"{model} model" if model == "linear" else model, groups, "R²", lowest=LOWEST)
-        )
+        panels.append(panel(_MODELS.get(model, model), groups, "R²", lowest=LOWEST))
     return panels
 
 
