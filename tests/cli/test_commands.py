@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -120,6 +121,14 @@ def test_the_story_by_commands(
     assert "vicreg" in out
     code, out, _ = _said(capsys, "report", str(run), "--json")
     assert json.loads(out) == {"report": str(run / "report.html")}
+    for name in ("t.csv", "t.parquet"):
+        code, out, _ = _said(capsys, "report", str(run), "--table", str(tmp_path / name))
+        assert out.splitlines() == [str(run / "report.html"), str(tmp_path / name)]
+    rows = [pd.read_csv(tmp_path / "t.csv"), pd.read_parquet(tmp_path / "t.parquet")]
+    assert [list(r["method"]) for r in rows] == [["vicreg"], ["vicreg"]]
+    assert rows[0]["rankme_projector"][0] == pytest.approx(rows[1]["rankme_projector"][0])
+    code, _, told = _said(capsys, "report", str(run), "--table", str(tmp_path / "t.xls"))
+    assert (code, "a .csv or .parquet file wanted" in told) == (2, True)
     code, out, _ = _said(capsys, "probe", *both)
     assert code == 0
     assert out.splitlines()[1].split()[0] == "error"

@@ -254,18 +254,34 @@ class Report:
 
     Attributes:
         folder: a run or a study.
+        table: a .csv or .parquet file to write as well, a row a run, which jessl zoo reads.
         json: print the answer as JSON on standard output.
     """
 
     folder: tyro.conf.Positional[str]
+    table: Path | None = None
     json: bool = False
 
     def run(self) -> dict[str, Any]:
         """Write."""
-        from jessl.report import write_report
+        from jessl.report import summary_rows, write_report
 
-        return {"report": str(write_report(self.folder))}
+        if self.table is None:
+            return {"report": str(write_report(self.folder))}
+        if self.table.suffix not in (".csv", ".parquet"):
+            raise ValueError(f"table: a .csv or .parquet file wanted, got {self.table}")
+        from pandas import DataFrame
+
+        from jessl.files import whole_file
+
+        rows = DataFrame(summary_rows(self.folder))
+        with whole_file(self.table) as part:
+            if self.table.suffix == ".csv":
+                rows.to_csv(part, index=False)
+            else:
+                rows.to_parquet(part, index=False)
+        return {"report": str(write_report(self.folder)), "table": str(self.table)}
 
     def show(self, answer: dict[str, Any]) -> None:
         """Where to look."""
-        print(answer["report"])
+        print("\n".join(answer.values()))

@@ -13,16 +13,6 @@ from jessl.commands.base import table
 WHOLE_TABLE = 36  # rows up to which a table is printed whole, else the first ROWS_SHOWN
 ROWS_SHOWN = 12
 WIDEST = 60  # letters of a cell on the screen
-_WORDS = {
-    "approx": "approximation",
-    "probe_gen": "probe gen.",
-    "enc_gen": "encoder gen.",
-    "full": "all labels",
-    "30shot": "30 shots",
-    "5shot": "5 shots",
-    "3shot": "3 shots",
-    "1%": "1 % of labels",
-}
 
 
 @dataclass(kw_only=True)
@@ -32,7 +22,8 @@ class Zoo:
     Attributes:
         table: a CSV or Parquet file, or an http(s) address: the published table of 169 models, one
             with the same column names, or the table of a study.
-        out: folder for zoo.json, evidence.json (for jessl decompose) and one CSV file a table.
+        out: folder for report.html (a page to look at), zoo.json, evidence.json (for jessl
+            decompose) and one CSV file a table.
         top: models in the lists of the best.
         sections: which ones, by commas; None: all of them.
         seed: of resamples and folds.
@@ -49,6 +40,7 @@ class Zoo:
     def run(self) -> dict[str, Any]:
         """Read, analyse, and write where asked to."""
         from jessl.progress import Count, say
+        from jessl.report.zoo_words import in_words
         from jessl.risk.zoo.analysis import analyse
         from jessl.risk.zoo.evidence import evidence
         from jessl.risk.zoo.table import read_table
@@ -76,6 +68,8 @@ class Zoo:
 
     def show(self, answer: dict[str, Any]) -> None:
         """The first rows of every table below the question that it answers."""
+        from jessl.report.zoo_words import in_words
+
         shortened = False
         for section in answer["sections"].values():
             print(f"\n{section['question'].upper()}")
@@ -97,15 +91,19 @@ class Zoo:
 
 
 def write(answer: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> list[Path]:
-    """zoo.json, evidence.json (`rows`) and SECTION_TABLE.csv for every table; the files."""
+    """report.html, zoo.json, evidence.json (`rows`) and a CSV file for every table; the files."""
     import pandas as pd
 
-    from jessl.files import write_json
+    from jessl.files import whole_file, write_json
+    from jessl.report.zoo_page import zoo_page
 
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "zoo.json", folder / "evidence.json"]
     for file, content in zip(files, (answer, rows), strict=True):
         write_json(file, content)
+    files.append(folder / "report.html")
+    with whole_file(files[-1]) as part:
+        part.write_text(zoo_page(answer), encoding="utf-8")
     for name, section in answer["sections"].items():
         for told, held in section["tables"].items():
             files.append(folder / f"{name}_{told}.csv")
@@ -114,16 +112,10 @@ def write(answer: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> l
     return files
 
 
-def in_words(name: str) -> str:
-    """A key as words: probe_gen is probe gen., error_30shot is error 30 shots."""
-    for key, words in _WORDS.items():
-        if name == key or name.startswith((f"{key} ", f"{key}_")) or name.endswith(f"_{key}"):
-            name = name.replace(key, words)
-    return name.replace("_", " ").strip()
-
-
 def _for_people(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
     """Headings and cells: an interval is one column, a number and its own n are one, too."""
+    from jessl.report.zoo_words import in_words
+
     keys = [k for k in rows[0] if any(row[k] not in (None, "", [], {}) for row in rows)]
     beside = {f"{k}_{part}": k for k in keys for part in ("n", "place") if f"{k}_{part}" in keys}
     headings, columns = [], []
@@ -146,12 +138,14 @@ def _for_people(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]
 
 
 def _cell(value: Any, *, p_value: bool = False) -> Any:
+    from jessl.report.zoo_words import WORDS
+
     value = _flat(value)
     if isinstance(value, str):
         if len(value) > WIDEST:
             return value[: WIDEST - 3] + "..."
         first, minus, second = value.partition(" - ")
-        return _WORDS.get(first, first) + minus + _WORDS.get(second, second)
+        return WORDS.get(first, first) + minus + WORDS.get(second, second)
     return f"{value:.1e}" if p_value and value is not None else value
 
 

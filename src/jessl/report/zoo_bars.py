@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jessl.report.svg import Axis, Markup, fit, line, picture, tag, text, tick_labels
 
 WIDTH, NUMBER = 400.0, 42.0
-LEAST_LABEL, MOST_LABEL = 84.0, 216.0
+LEAST_LABEL, MOST_LABEL = 84.0, 222.0
 BAR, GAP, HEAD, FOOT = 12.0, 12.0, 34.0, 42.0
 
 

@@ -19,6 +19,7 @@ from jessl.report.svg import (
 )
 
 ROW, LOW_ROW, SLIM_ROW, HEAD, FOOT = 40.0, 28.0, 52.0, 34.0, 44.0
+WIDE, SLIM, SLIM_LABEL = 880.0, 372.0, 108.0
 _NUMBER = 48.0  # px for the number at the end of a line
 _LETTER = 7.3 / 6.0  # a small letter is narrower than those that `fit` counts
 
@@ -68,14 +69,16 @@ def draw(
     every = [dot for row in rows for column in row.columns for dot in column]
     if not every:
         return None
-    low, high = _reach(every)
-    if not roomy:
-        drawn = [
-            _picture([title], [_only(row, i) for row in rows], unit, says, low, high, 0.0)
-            for i, title in enumerate(titles)
-        ]
-        return join(drawn)
-    return _picture(titles, rows, unit, says, low, high, label_room)
+    reach = _reach(every)
+    if roomy:
+        return _picture(titles, rows, unit, says, reach, WIDE, label_room)
+    # labels stand above their lines where there are remarks beside them
+    label_room = 0.0 if any(row.note for row in rows) else min(label_room, SLIM_LABEL)
+    drawn = [
+        _picture([title], [_only(row, i) for row in rows], unit, says, reach, SLIM, label_room)
+        for i, title in enumerate(titles)
+    ]
+    return join(drawn)
 
 
 def _only(row: Line, column: int) -> Line:
@@ -96,17 +99,15 @@ def _picture(
     rows: Sequence[Line],
     unit: str,
     says: str,
-    low: float,
-    high: float,
+    reach: tuple[float, float],
+    width: float,
     label_room: float,
 ) -> Markup:
-    wide = label_room > 0
-    width = 880.0 if wide else 372.0
     kept = [row for row in rows if not row.columns or any(row.columns)]
     column = (width - label_room) / len(titles)
     axes = [
         Axis.over(
-            [low, high],
+            reach,
             label_room + i * column + 12,
             label_room + (i + 1) * column - _NUMBER - 8,
             pad=0.04,
@@ -118,14 +119,15 @@ def _picture(
         parts.append(tag("rect", x=axis.start, y=5, width=10, height=10, rx=3, class_=class_))
         parts.append(text(axis.start + 16, 15, fit(title, column - 30), "strong"))
     y = HEAD
-    step = SLIM_ROW if not wide else ROW if any(row.note for row in kept) else LOW_ROW
+    noted = any(row.note for row in kept)
+    step = LOW_ROW if not noted else ROW if label_room else SLIM_ROW
     for row in kept:
         if not row.columns:
-            parts.append(text(0, y + 20, fit(row.label, width), "axis"))
+            parts.append(text(0, y + 20, fit(row.label, width), "axis over"))
             y += 30
             continue
         parts += _labels(row, y, step, width, label_room)
-        middle = y + (step / 2 if wide else SLIM_ROW - 17)
+        middle = y + (step / 2 if label_room else SLIM_ROW - 17)
         for dots, axis in zip(row.columns, axes, strict=True):
             parts += [_dot(dot, axis, middle) for dot in dots]
             first = next((dot for dot in dots if not dot.second), None)
@@ -136,14 +138,15 @@ def _picture(
         y += step
     grid = []
     for axis in axes:
-        ticks = axis.ticks(2 if len(titles) > 2 else 5)
+        ticks = axis.ticks(2 if len(titles) > 2 else 4)
         for tick, label in zip(ticks, tick_labels(ticks), strict=True):
             grid.append(line(axis(tick), HEAD - 6, axis(tick), y, "rule"))
             grid.append(text(axis(tick), y + 16, label, "mid tick"))
         grid.append(line(axis(0), HEAD - 6, axis(0), y, "zero"))
         grid.append(text((axis.start + axis.end) / 2, y + 36, unit, "mid axis"))
     said = f"{says}: {', '.join(title for title, _ in titles)}"
-    return picture(width, y + FOOT, said, *grid, *parts)
+    foot = FOOT if width == WIDE else FOOT + 18
+    return picture(width, y + foot, said, *grid, *parts)
 
 
 def _labels(row: Line, y: float, step: float, width: float, label_room: float) -> list[Markup]:
@@ -156,7 +159,7 @@ def _labels(row: Line, y: float, step: float, width: float, label_room: float) -
             text(0, middle - 2, fit(row.label, room), "number"),
             text(0, middle + 12, fit(row.note, room * _LETTER), "small"),
         ]
-    room = (width - 10) * (0.45 if row.note else 1.0)
+    room = min(width - 10, 7.3 * len(row.label) + 4) if row.note else width
     return [
         text(0, y + 14, fit(row.label, room), "number"),
         text(width, y + 14, fit(row.note, (width - room - 10) * _LETTER), "small end"),

@@ -173,7 +173,7 @@ def sentences(answer: Row) -> list[str]:
             f"{in_words(row['outcome'])} by {signed(_doubled(row))}" for row in rows
         )
         counts = f"{amount(rows[0]['n_models'], 'model')}, {amount(rows[0]['n_groups'], 'group')}"
-        parts.append(f"{_change(rows[0])} moves {moved} points ({counts})")
+        parts.append(f"{_change(rows[0])} moves {moved} points of error ({counts})")
     found = ["Where nothing else differs, " + "; ".join(parts) + "."]
     found += _trades(by_choice, answer)
     linear = {
@@ -222,11 +222,12 @@ def _trades(by_choice: dict[tuple[str, str, str], list[Row]], answer: Row) -> li
         if not (down and up):
             continue
         said = _change(rows[0])
-        said = f"{said[0].upper()}{said[1:]} trades {' and '.join(up)} for {' and '.join(down)}"
+        said = f"{said[0].upper()}{said[1:]} buys less {' and '.join(down)} error with more "
+        said += f"{' and '.join(up)} error"
         if (row := full.get(key)) is not None:
             low, high = ends(row)
-            verdict = "changes" if excludes_zero(row) else "does not tell a change of"
-            said += f" and {verdict} the error with all labels ({signed(_doubled(row))} points"
+            verdict = "changes" if excludes_zero(row) else "is not told to change"
+            said += f"; the error with all labels {verdict} ({signed(_doubled(row))} points"
             ends_said = [_doubled(row, bound) for bound in (low, high)]
             said += f", 95 %: {span(*ends_said)})" if low is not None else ")"
         found.append(said + ".")

@@ -41,6 +41,13 @@ HEADS = {
     "counts": "What is in the table",
 }
 
+MEANINGS = {
+    "approx": "what the architecture cannot express",
+    "usability": "what a linear probe cannot read out",
+    "probe_gen": "what the probe loses for lack of labels",
+    "enc_gen": "what is lost on images that pretraining has not seen",
+}
+
 
 def zoo_page(answer: Row) -> str:
     """The whole page as text, one file that loads nothing.
@@ -170,10 +177,7 @@ def _components(answer: Row) -> list[Markup | None]:
     found: list[Markup | None] = []
     if (drawn := both(zoo_stack.draw, answer)) is not None:
         caption = (
-            "Where the error comes from, in percentage points; nothing is cut at zero. "
-            "Approximation: what the architecture cannot express. Usability: what a linear probe "
-            "cannot read out. Probe generalization: what the probe loses for lack of labels. "
-            "Encoder generalization: what is lost on images that pretraining has not seen. The "
+            f"Percentage points; nothing is cut at zero. {_meanings(zoo_stack.shown(answer))} The "
             "number is the sum of the bars, the diamond the error with all labels: they differ "
             "where a component is not known for every model. The best models are those of each "
             "setting among models with every component known."
@@ -192,6 +196,14 @@ def _components(answer: Row) -> list[Markup | None]:
         caption += ". Filled dots and bold numbers: the widest interval excludes 0."
         found.append(figure(caption, drawn))
     return found
+
+
+def _meanings(components: list[str]) -> str:
+    """What each component is."""
+    said = dict(MEANINGS)
+    if "approx" not in components:
+        said["usability"] += " or the architecture cannot express (approximation is not known)"
+    return " ".join(f"{LONG[c].capitalize()}: {said[c]}." for c in components)
 
 
 def _controlled(answer: Row) -> list[Markup | None]:

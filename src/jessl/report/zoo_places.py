@@ -45,7 +45,7 @@ def draw(answer: Row, *, roomy: bool) -> Markup | None:
 
     named = {row["model"]: row for row in moved(answer)[:LARGEST] if row in rows}
     parts = [
-        text(left, 16, in_words(pair[0]), "strong mid" if roomy else "strong"),
+        text(left if roomy else 0, 16, in_words(pair[0]), "strong mid" if roomy else "strong"),
         text(right, 16, in_words(pair[1]), "strong mid"),
         line(left, top, left, bottom, "base"),
         line(right, top, right, bottom, "base"),

@@ -56,16 +56,20 @@ def stacks(answer: Row) -> list[tuple[str, list[Stack]]]:
         parts, setting, name = _parts(row), str(row.get("setting")), str(row.get("model"))
         if parts:
             error = finite(row.get("error")) if setting == "full" else None
-            best.append(Stack(f"best, {in_words(setting)}", name, parts, error, name))
+            best.append(Stack(in_words(setting), name, parts, error, name))
     found = (("Means over models", means), ("The best model of each setting", best))
     return [(head, rows) for head, rows in found if rows]
 
 
-def stack_legend(answer: Row) -> Markup:
-    """Colours of the components there are."""
+def shown(answer: Row) -> list[str]:
+    """The components that are drawn."""
     known = {c for _, rows in stacks(answer) for row in rows for c in row.parts}
-    items = [(f"dot square {colour(c)}", LONG[c]) for c in COMPONENTS if c in known]
-    return legend(items)
+    return [c for c in COMPONENTS if c in known]
+
+
+def stack_legend(answer: Row) -> Markup:
+    """Colours of the components that are drawn."""
+    return legend([(f"dot square {colour(c)}", LONG[c]) for c in shown(answer)])
 
 
 def draw(answer: Row, *, roomy: bool) -> Markup | None:
