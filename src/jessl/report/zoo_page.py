@@ -209,8 +209,11 @@ def _meanings(components: list[str]) -> str:
 def _controlled(answer: Row) -> list[Markup | None]:
     drawn = both(zoo_effects.draw_controlled, answer)
     rows = rows_of(answer, "controlled", "effects")
-    lost = zoo_effects.untold(rows)
-    said = f"No effect can be told of {', '.join(lost)}: too few models differ in it alone."
+    shown = zoo_effects.outcomes(zoo_effects.told(rows))
+    lost = zoo_effects.untold(r for r in rows if not shown or r.get("outcome") in shown)
+    said = (
+        f"No effect on these can be told of {', '.join(lost)}: too few models differ in it alone."
+    )
     if drawn is None:
         return [tag("p", said)] if lost else []
     beside = bool(rows_of(answer, "linear", "effects"))
