@@ -52,10 +52,11 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def ours(train: Labelled, seed: int) -> Row:
+def ours(train: Labelled, seed: int, device: str) -> Row:
     """Our path: the penalties tried, their cross-validated errors, seconds."""
     since = time.perf_counter()
-    tuned = tune(KINDS["logistic"], train.x, train.y, {}, folds=FOLDS, seed=seed)
+    kind = KINDS["logistic"]
+    tuned = tune(kind, train.x, train.y, {}, folds=FOLDS, seed=seed, device=device)
     seconds = time.perf_counter() - since
     assert tuned.curve is not None
     return {"seconds": seconds, "curve": tuned.curve, "C": tuned.options["C"]}
@@ -121,7 +122,7 @@ def path(args: argparse.Namespace) -> list[str]:
     before = peak_mib()
     rounds = []
     for k in range(args.rounds):
-        mine = ours(train, k)
+        mine = ours(train, k, args.device)
         after = peak_mib()
         rounds.append((mine, theirs(train, mine["curve"]["C"], k)))
         say(f"round {k + 1}: {mine['seconds']:.1f} s against {rounds[-1][1]['seconds']:.1f} s")
@@ -131,7 +132,7 @@ def path(args: argparse.Namespace) -> list[str]:
     n, d = train.x.shape
     body = [
         f"{n:,} x {d} features, {len(np.unique(train.y))} classes, {FOLDS} folds, "
-        f"{args.threads} threads, rounds: {args.rounds}.",
+        f"{args.threads} threads, ours on {args.device}, rounds: {args.rounds}.",
         "",
         f"- the path: ours {median(a['seconds'] for a, _ in rounds):.1f} s, independent "
         f"scikit-learn fits {median(b['seconds'] for _, b in rounds):.1f} s: "
@@ -239,6 +240,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--train", help="embeddings with labels")
     parser.add_argument("--test", help="embeddings with labels")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="of our path")
     parser.add_argument("--ridge", type=int, nargs="+", help="rows of made-up features")
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--classes", type=int, default=1000)
