@@ -122,7 +122,10 @@ def table(rows: dict[str, Row]) -> list[str]:
         parts.append(", ".join(f"{100 * union[k]:.1f}" for k in NAMES[2:]))
         twins = params["near_duplicates"]
         parts += [cell(row["midpoint"]), (row["dominant"] or "-").replace("_", " ")]
-        parts.append(f"{twins['identical']}, {twins['near']}" + " *"[: not twins["complete"]])
+        parts.append(
+            f"{twins['identical']}, {'-' if twins['near'] is None else twins['near']}"
+            + " *"[: not twins["complete"]]
+        )
         lines.append(f"| {name} | {row['d']} | {' | '.join(parts)} | {row['seconds']:.0f} |")
     return lines
 

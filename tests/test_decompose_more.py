@@ -5,6 +5,7 @@ import pytest
 
 from jessl.embeddings import Embeddings
 from jessl.probes import probe
+from jessl.probes.bootstrap import Estimate
 from jessl.risk import decompose
 from jessl.risk.components import differences, dominant
 from jessl.risk.result import NAMES
@@ -148,8 +149,11 @@ def test_what_dominates_is_told_only_where_the_intervals_tell():
     assert tight.differences[key].value == pytest.approx(expected, abs=1e-9)
     assert tight.differences[key].low > 0
     assert "approximation - usability" not in tight.differences
-    spread = {name: np.random.default_rng(0).normal(0.1, 0.1, 2000) for name in NAMES}
-    assert dominant(differences(spread, True)) is None
+    rng = np.random.default_rng(0)
+    found = {name: Estimate(0.3 if name == "usability" else 0.1, 0, 1) for name in NAMES}
+    for width, told in ((0.01, "usability"), (0.3, None)):
+        spread = {name: rng.normal(one.value, width, 2000) for name, one in found.items()}
+        assert dominant(differences(found, spread, True)) == told
 
 
 def with_noise(e):

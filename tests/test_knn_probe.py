@@ -16,7 +16,7 @@ def rows(n: int, d: int = 6, classes: int = 5, seed: int = 0) -> tuple[np.ndarra
 
 
 def by_hand(x: np.ndarray, y: np.ndarray, z: np.ndarray, k: int, temperature: float) -> np.ndarray:
-    """Votes in float64, row by row; ties with the k-th vote, too."""
+    """Votes in float64, row by row, the largest 1; ties with the k-th vote, too."""
     a = x / np.linalg.norm(x, axis=1, keepdims=True).astype(np.float64)
     b = z / np.linalg.norm(z, axis=1, keepdims=True).astype(np.float64)
     classes = np.unique(y)
@@ -24,7 +24,7 @@ def by_hand(x: np.ndarray, y: np.ndarray, z: np.ndarray, k: int, temperature: fl
     for row, found in zip(b, votes, strict=True):
         cosine = a @ row
         near = cosine >= np.sort(cosine)[-min(k, len(x))] - 1e-6
-        weight = np.exp((cosine[near] - 1) / temperature)
+        weight = np.exp((cosine[near] - cosine.max()) / temperature)
         np.add.at(found, np.searchsorted(classes, y[near]), weight)
     return votes
 
@@ -58,6 +58,8 @@ def test_all_that_are_as_near_as_the_kth_vote(
     x = np.vstack([np.tile(one, (12, 1)) * np.geomspace(0.1, 10, 12)[:, None], [other], [-one]])
     y = np.array([0, 1, 1] * 4 + [2, 2])
     monkeypatch.setattr(knn, "_ROWS", chunk)
+    monkeypatch.setattr(knn, "_CHUNK_ENTRIES", chunk)
+    far = np.vstack([one, -other, one + other])
     for seed in range(4):
         order = np.random.default_rng(seed).permutation(len(y))
         votes = knn.fit(x[order], y[order], k=3, device=device).votes(np.vstack([one, other]))
@@ -65,12 +67,31 @@ def test_all_that_are_as_near_as_the_kth_vote(
         # the twelve are second to fourteenth nearest of the other
         weight = np.exp((one @ other / np.linalg.norm(one) / np.linalg.norm(other) - 1) / 0.07)
         np.testing.assert_allclose(votes[1], [4 * weight, 8 * weight, 1], rtol=1e-4)
+        found = knn.fit(x[order], y[order], k=3, device=device).votes(far)
+        np.testing.assert_allclose(found, by_hand(x, y, far, 3, 0.07), rtol=1e-4)
+        cold = knn.fit(x[order], y[order], k=3, temperature=1e-30, device=device)
+        np.testing.assert_array_equal(cold.votes(np.vstack([one, other])), [[4, 8, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("chunk", [2, 37, 1000])
+@pytest.mark.parametrize("temperature", [1e-30, 1e-320])
+def test_towards_temperature_0_the_nearest_row_votes(
+    monkeypatch: pytest.MonkeyPatch, device: str | None, chunk: int, temperature: float
+) -> None:
+    x, y = rows(200, d=20)
+    z, _ = rows(60, d=20, seed=1)
+    monkeypatch.setattr(knn, "_ROWS", chunk)
+    monkeypatch.setattr(knn, "_CHUNK_ENTRIES", 7 * chunk)
+    cold = knn.fit(x, y, 20, temperature, device=device).votes(z)
+    np.testing.assert_array_equal(cold, np.eye(5)[by_hand(x, y, z, 1, 1.0).argmax(axis=1)])
+    assert len(np.unique(cold.argmax(axis=1))) == 5
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])
 def test_rows_of_zeros_are_as_near_as_everything(device: str | None) -> None:
     votes = knn.fit(np.eye(3), np.arange(3), k=1, device=device).votes(np.zeros((2, 3)))
-    np.testing.assert_allclose(votes, np.exp(-1 / 0.07), rtol=1e-6)
+    np.testing.assert_array_equal(votes, 1)
     constant = knn.fit(np.ones((50, 4)), np.arange(50) % 2, k=20, device=device)
     np.testing.assert_allclose(constant.votes(np.ones((3, 4))), 25, rtol=1e-4)
 
@@ -115,12 +136,23 @@ def test_training_rows_are_not_copied(tmp_path: object) -> None:
     np.testing.assert_allclose(on_torch.votes(stored), probe.votes(x), rtol=1e-5)
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    (found,) = knn.candidates({"k": np.int64(3), "temperature": np.float32(0.125)})
+    assert found == {"k": 3, "temperature": 0.125}
+    assert [type(value) for value in found.values()] == [int, float]
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         ({"k": 0}, "k: needs a whole number of at least 1, got 0"),
         ({"k": 2.5}, "k: needs"),
         ({"k": True}, "k: needs"),
+        ({"k": np.True_}, "k: needs"),
+        ({"k": np.float64(3)}, "k: needs"),
+        ({"k": np.int64(0)}, "k: needs"),
+        ({"temperature": np.True_}, "temperature: needs"),
+        ({"temperature": np.float32("nan")}, "temperature: needs"),
         ({"temperature": 0}, "temperature: needs a finite number above 0, got 0"),
     ],
 )

@@ -184,10 +184,16 @@ def test_resampling_is_paired():
 
 def test_the_twin_is_paired_by_ids():
     train, test = world(120, 1), world(60, 2)
-    twin = world(120, 3)
+    twin = Embeddings(world(120, 3).features, train.labels)
     assert decompose(train, test, supervised=(twin, test)).params["supervised_paired"] is True
     other = Embeddings(twin.features, twin.labels, ids=np.arange(120) + 1)
     assert decompose(train, test, supervised=(other, test)).params["supervised_paired"] is False
+    mixed = Embeddings(twin.features, np.roll(train.labels, 1))
+    found = decompose(train, test, supervised=(mixed, test))
+    assert found.params["supervised_paired"] is False
+    assert found.params["warnings"] == ["the supervised twin has other labels on the same images"]
+    with pytest.raises(ValueError, match="its classes are not those of train"):
+        decompose(train, test, supervised=(Embeddings(twin.features, twin.labels + 1), test))
 
 
 def test_seeds_and_sizes():

@@ -270,12 +270,14 @@ def _read_safetensors(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
 
 def _named(path: Path, read: Any) -> Any:
     """The result of `read`; whatever a damaged file makes it raise becomes one ValueError."""
+    import tokenize
     import zipfile
     import zlib
 
     from safetensors import SafetensorError
 
     damaged = (
+        tokenize.TokenError,  # the header of a .npy file is a Python literal
         OSError,
         ValueError,
         EOFError,
@@ -336,8 +338,11 @@ def _as_whole(argument: str, value: Any, n: int) -> NDArray[np.int64]:
     if array.dtype == bool:
         array = array.astype(np.int64)
     whole = array.dtype.kind != "f" or bool((np.isfinite(array) & (array == np.rint(array))).all())
-    if not whole or (n and not -(2**63) <= array.max() < 2**63):
-        raise ValueError(f"{argument}: needs whole numbers that 64 bits hold, got {array.dtype}")
+    if not whole:
+        odd = array[~(np.isfinite(array) & (array == np.rint(array)))][0]
+        raise ValueError(f"{argument}: needs whole numbers, got {odd}")
+    if n and not -(2**63) <= array.max() < 2**63:
+        raise ValueError(f"{argument}: needs whole numbers that 64 bits hold, got {array.max()}")
     return np.ascontiguousarray(array, np.int64)
 
 

@@ -1,9 +1,11 @@
-"""Arguments of users: an unknown name is refused with the nearest known ones, a number by range."""
+"""Arguments of users: an unknown name is refused with the nearest known ones, a number by range;
+and names of others as they are shown."""
 
 from __future__ import annotations
 
 import difflib
 import operator
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +19,8 @@ def one_of(argument: str, value: str, allowed: Iterable[str]) -> str:
     known = sorted(set(allowed))
     if value in known:
         return value
+    if not isinstance(value, str):
+        raise ValueError(f"{argument}: one of {', '.join(known)} wanted, {value!r} came")
     raise ValueError(unknown(argument, value, known))
 
 
@@ -48,3 +52,23 @@ def whole(name: str, value: Any, least: int | None) -> int:
     if least is not None and number < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return number
+
+
+# control characters, bytes that are no UTF-8, ends of lines, and what turns the direction of text
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Text of others on one line that every stream can print and that steers no terminal.
+
+    Control characters become escapes such as \\x1b and \\n; bytes of a file name that are no UTF-8
+    become \\x.. as well.
+    """
+    return _UNSHOWN.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    letter = found.group()
+    if "\udc80" <= letter <= "\udcff":  # how Python keeps a byte of a file name that is no UTF-8
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")

@@ -134,7 +134,7 @@ def test_the_story_by_commands(
     assert out.splitlines()[1].split()[0] == "error"
     code, out, said = _said(capsys, "decompose", *both, "--probe", "ridge")
     assert "approximation is within usability" in out
-    assert "120 test rows are identical to a training row" in said
+    assert "of the test rows 120 identical to a training row" in said
 
 
 def test_views_draws_a_picture(

@@ -53,9 +53,13 @@ class Probe:
     def run(self) -> dict[str, Any]:
         """Fit and test."""
         from jessl.embeddings import Embeddings
+        from jessl.names import whole
         from jessl.probes import few_shot, probe
+        from jessl.probes.probe import kind_of
         from jessl.progress import Count
 
+        kind_of(self.kind, self.options)
+        whole("draws", self.draws, 1)
         train, test = Embeddings.load(self.train), Embeddings.load(self.test)
         asked: dict[str, Any] = {
             **self.options,
@@ -79,8 +83,8 @@ class Probe:
                 )
             return {"all": None, "few_shot": [one.as_json() for one in found]}
         with Count(f"{self.kind} probe, hyperparameters") as count:
-            whole = probe(train, test, protocol=self.protocol, told=count.update, **asked)
-        return {"all": whole.as_json(), "few_shot": []}
+            found_all = probe(train, test, protocol=self.protocol, told=count.update, **asked)
+        return {"all": found_all.as_json(), "few_shot": []}
 
     def show(self, answer: dict[str, Any]) -> None:
         """What was found with all labels, or a row a few-shot setting."""
@@ -119,6 +123,7 @@ class Probe:
         params = found[0]["params"]
         tuned = params["tuned_on"]
         print(f"\n{params['kind']} probe" + (f", tuned by {tuned}" if tuned else ""))
+        _doubts(params)
 
 
 @dataclass(kw_only=True)
@@ -170,10 +175,12 @@ class Decompose:
     def run(self) -> dict[str, Any]:
         """Decompose."""
         from jessl.embeddings import Embeddings
+        from jessl.probes.probe import kind_of
         from jessl.progress import Count
         from jessl.risk import decompose
         from jessl.risk.advice import advise, read_evidence
 
+        kind_of(self.probe, self.options, "probe")
         evidence = None if self.evidence is None else read_evidence(self.evidence)
         twin = None
         if self.supervised is not None:
@@ -262,12 +269,12 @@ def _doubts(params: dict[str, Any]) -> None:
             f"{unseen} test images are of classes that train does not have; they count as errors"
         )
     twins = params.get("near_duplicates")
-    if twins and twins["identical"] + twins["near"]:
+    if twins and twins["identical"] + (twins["near"] or 0):
         least = "" if twins["complete"] else "at least "
-        said.append(
-            f"{least}{twins['identical']} test rows are identical to a training row and "
-            f"{twins['near']} nearly so: they are no fair test"
-        )
+        kinds = [("identical to", twins["identical"]), ("very near to", twins["near"] or 0)]
+        told = " and ".join(f"{n} {what} a training row" for what, n in kinds if n)
+        said.append(f"of the test rows {least}{told}: they are no fair test")
+    said += params.get("warnings", [])
     if shared := params.get("test_rows_of_train_groups"):
         said.append(f"{shared} test images are of groups that train has, too")
     if not params["converged"]:

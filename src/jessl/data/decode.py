@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from jessl.data import jpeg
+from jessl.names import printable
 
 # Only formats of photographs: Pillow's other plugins run foreign programs (EPS) or read vectors.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
@@ -269,8 +270,3 @@ def _reason(error: Exception, kind: str | None) -> str:
 
 def _name(data: bytes | str | Path) -> str:
     return f"image of {len(data)} bytes" if isinstance(data, bytes) else printable(str(data))
-
-
-def printable(name: str) -> str:
-    """A file name as text that every stream can print: bytes that are no UTF-8 as \\x.. escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

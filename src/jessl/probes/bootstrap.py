@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
+_MOST_CELLS = 5 * 10**7
 # above so many units means are normal to better than the resamples show
 _DRAWN = 1000
 
@@ -96,6 +97,44 @@ def _of_units(
         draws = rng.multinomial(n, np.full(n, 1 / n), size=200).astype(float)
         rates[start : start + 200] = (draws @ table) / np.maximum(draws @ counts, 1)
     return rates
+
+
+def balanced(
+    wrong: NDArray[np.bool_],
+    place: NDArray[np.intp],
+    rng: np.random.Generator,
+    units: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64] | None:
+    """float64 [RESAMPLES]: means over the classes of the share that is right, resampled.
+
+    Args:
+        wrong: bool [n]; place: [n], the class 0, 1, ... of each item.
+        rng: source of the draws.
+        units: as of `Resampled`.
+
+    Returns:
+        Classes that a resample lacks are left out of its mean; None for so many units and classes
+        that the table of their counts would pass 400 MB.
+    """
+    classes = int(place.max()) + 1
+    cell = 2 * place + wrong
+    if units is None:
+        counts = np.bincount(cell, minlength=2 * classes)
+        table = rng.multinomial(len(cell), counts / len(cell), size=RESAMPLES).astype(float)
+    else:
+        _, unit = np.unique(units, return_inverse=True)
+        n = int(unit.max()) + 1
+        if n * 2 * classes > _MOST_CELLS:
+            return None
+        by_unit = np.bincount(unit * 2 * classes + cell, minlength=n * 2 * classes)
+        by_unit = by_unit.reshape(n, -1).astype(float)
+        table = np.empty((RESAMPLES, 2 * classes))
+        for start in range(0, RESAMPLES, 50):
+            draws = rng.multinomial(n, np.full(n, 1 / n), size=50)
+            table[start : start + 50] = draws @ by_unit
+    right, drawn = table[:, ::2], table[:, ::2] + table[:, 1::2]
+    there = drawn > 0
+    return (np.where(there, right / np.maximum(drawn, 1), 0.0).sum(axis=1)) / there.sum(axis=1)
 
 
 def interval(draws: NDArray[np.float64]) -> tuple[float, float]:

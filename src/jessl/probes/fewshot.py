@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from jessl.embeddings import Embeddings
-from jessl.probes.bootstrap import Estimate
+from jessl.names import whole
+from jessl.probes.bootstrap import Estimate, Resampled
+from jessl.probes.duplicates import near_duplicates
+from jessl.probes.labelled import comparable, labelled_rows
 from jessl.probes.probe import probe
 from jessl.probes.result import FewShot, ProbeResult
 from jessl.probes.tuning import Told
@@ -27,6 +30,7 @@ def few_shot(
     fractions: Sequence[float] = (),
     draws: int = DRAWS,
     seed: int = 0,
+    duplicates: bool = True,
     told: Told | None = None,
     **asked: Any,
 ) -> list[FewShot]:
@@ -40,6 +44,7 @@ def few_shot(
         fractions: shares of the training images (0..1), one setting each.
         draws: how many choices of the training images, at least 1.
         seed: of the first draw; the others follow from it.
+        duplicates: count test rows that are (nearly) training rows.
         told: called with (probes done, of how many).
         asked: kind, protocol, tuning, folds, device and the options of `probe`.
 
@@ -49,27 +54,37 @@ def few_shot(
     Raises:
         ValueError: as of `probe`, for no setting, and for draws below 1.
     """
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise ValueError(f"draws: needs a whole number of at least 1, got {draws}")
+    draws, seed = whole("draws", draws, 1), whole("seed", seed, 0)
+    for name, several in (("shots", shots), ("fractions", fractions)):
+        if isinstance(several, str) or not isinstance(several, Sequence):
+            raise ValueError(f"{name}: a row of numbers wanted, {several!r} came")
     settings: list[dict[str, Any]] = [{"shots": k} for k in shots]
     settings += [{"fraction": share} for share in fractions]
     if not settings:
         raise ValueError("shots, fractions: at least one of them, got none")
     found, done = [], 0
+    # near duplicates are those of all training images, whichever are drawn
+    asked = {"duplicates": False, **asked}
+    twins = None
+    if duplicates:
+        given = [labelled_rows(name, z).x for name, z in (("train", train), ("test", test))]
+        comparable(train, test, "test")
+        twins = near_duplicates(*given)
     for one in settings:
         results = []
         for draw in range(draws):
-            # near duplicates are those of all training images, whichever are drawn
-            options = {"duplicates": False, **asked, **one}
+            options: dict[str, Any] = {**asked, **one}
             results.append(probe(train, test, seed=seed + 1000 * draw, **options))
             done += 1
             if told is not None:
                 told(done, draws * len(settings))
-        found.append(_summary(results, one))
+        found.append(_summary(results, one, twins))
     return found
 
 
-def _summary(results: list[ProbeResult], setting: dict[str, Any]) -> FewShot:
+def _summary(
+    results: list[ProbeResult], setting: dict[str, Any], twins: dict[str, Any] | None
+) -> FewShot:
     first, draws = results[0], len(results)
     errors = [r.error for r in results]
     mean = math.fsum(errors) / draws
@@ -81,7 +96,9 @@ def _summary(results: list[ProbeResult], setting: dict[str, Any]) -> FewShot:
         sd = float(np.std(errors, ddof=1))
         # the draws share the test images, whose choice adds a spread of its own
         wrong = 1.0 - np.mean([r.correct for r in results], axis=0)
-        half = float(t.ppf(0.975, draws - 1)) * math.sqrt(sd**2 / draws + wrong.var() / len(wrong))
+        rng = np.random.default_rng([first.params["seed"], 7])
+        by_test = Resampled({"e": wrong}, rng, first.units)["e"].var()
+        half = float(t.ppf(0.975, draws - 1)) * math.sqrt(sd**2 / draws + by_test)
         low, high = max(0.0, mean - half), min(1.0, mean + half)
     takes = {k for r in results for k in (r.curve or {})} - {"error", "log_loss"}
     return FewShot(
@@ -96,6 +113,10 @@ def _summary(results: list[ProbeResult], setting: dict[str, Any]) -> FewShot:
         params={
             **{k: first.params[k] for k in ("kind", "tuned_on", "protocol", "standardised")},
             "draws": draws,
+            "converged": all(r.params["converged"] for r in results),
+            "unseen_test_rows": max(r.params["unseen_test_rows"] for r in results),
+            "near_duplicates": twins,
+            "test_rows_of_train_groups": first.params["test_rows_of_train_groups"],
             "test_rows": first.params["test_rows"],
             "seeds": [r.params["seed"] for r in results],
             "interval": "t over draws, with the spread of test images"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -116,20 +117,41 @@ def positive(argument: str, value: Any) -> float:
     Raises:
         ValueError: unless it is a finite number above 0.
     """
-    if isinstance(value, bool) or not (isinstance(value, (int, float)) and 0 < value < np.inf):
+    number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    if not number or not 0 < float(value) < np.inf:
         raise ValueError(f"{argument}: needs a finite number above 0, got {value}")
     return float(value)
 
 
-# entries of a matrix of votes that are held at a time: 64 MiB of float32
-_ENTRIES = 2**24
+def checked_device(device: Any) -> str:
+    """`device` where there is one of that name.
+
+    Raises:
+        ValueError: for anything but cpu, cuda and cuda:N, and for a GPU that is not there.
+    """
+    if device == "cpu":
+        return "cpu"
+    name, _, number = str(device).partition(":")
+    if name not in ("cpu", "cuda") or not (number.isdigit() or device == name):
+        raise ValueError(f"device: cpu, cuda or cuda:N wanted, {device!r} came")
+    import torch
+
+    there = torch.cuda.device_count() if name == "cuda" else 1
+    if int(number or 0) >= there:
+        raise ValueError(f"device: {device} is not here; torch sees {there} of {name}")
+    return str(device)
+
+
+# entries of a matrix of votes, or of features, that are held at a time
+_ENTRIES = 2**22
 
 
 def judge(fitted: Fitted, x: NDArray[Any], y: Labels) -> Judged:
     """What a fit says of rows [m, d] with labels [m]; a label that it does not know is an error.
 
     Equal votes go to the smallest label. The loss of an unknown label is that of a probability
-    of zero, kept finite: -log 1e-12. Memory beside the result: 64 MiB of votes.
+    of zero, kept finite: -log 1e-12. Memory beside the result: a few arrays of 2^22 votes or
+    features in float64 (32 MiB each).
     """
     classes = fitted.classes
     place = np.searchsorted(classes, y)
@@ -138,7 +160,7 @@ def judge(fitted: Fitted, x: NDArray[Any], y: Labels) -> Judged:
     wrong = np.ones(len(y), bool)
     top5 = np.zeros(len(y), bool)
     loss = np.full(len(y), UNKNOWN_LOSS) if fitted.probabilistic else None
-    step = max(1, _ENTRIES // len(classes))
+    step = max(1, _ENTRIES // max(len(classes), x.shape[1]))
     for start in range(0, len(y), step):
         part = slice(start, min(start + step, len(y)))
         votes = fitted.votes(x[part])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,9 @@ class Neighbours:
         """[m, d] -> [m, classes]: sums of exp(cosine / temperature) over the k nearest rows.
 
         Exact, in chunks of training and of test rows. All rows as near as the k-th (to 1e-6,
-        float32's rounding) vote, so that no order of the training rows matters. The votes are
-        divided by exp(1 / temperature), which keeps them finite.
+        float32's rounding) vote, so that no order of the training rows matters. The votes of a
+        row are divided by that of its nearest training row, so that the largest is 1 at every
+        temperature; towards 0 only the nearest (and those as near) vote.
 
         Memory: 2 x 16,384 normalised rows in float32, 64 MiB of similarities and up to thrice as
         much to find the nearest of them; the training rows are read, not copied.
@@ -85,12 +87,12 @@ class Neighbours:
                 place[part] = np.take_along_axis(at, best, axis=1)
         least = near[:, self.k - 1]
         cell = np.arange(m)[:, None] * classes + place[:, : self.k]
-        weight = self._weight(near[:, : self.k])
+        weight = self._weight(near[:, : self.k], near[:, :1])
         votes = np.zeros((m, classes))
         votes += np.bincount(cell.ravel(), weight.ravel(), m * classes).reshape(m, classes)
         if keep > self.k:
             tied = np.flatnonzero(near[:, self.k] >= least - _TIE)
-            votes[tied] = self._all_as_near(z, tied, least[tied] - _TIE, there)
+            votes[tied] = self._all_as_near(z, tied, least[tied] - _TIE, near[tied, 0], there)
         return votes
 
     def _all_as_near(
@@ -98,6 +100,7 @@ class Neighbours:
         z: Any,
         tied: NDArray[np.intp],
         least: NDArray[np.float32],
+        most: NDArray[np.float32],
         there: Callable[[Any], Any],
     ) -> NDArray[np.float64]:
         """The votes of all training rows at least so near, for some rows of z."""
@@ -109,7 +112,7 @@ class Neighbours:
                 cosine = _back(z[tied[part]] @ rows_there.T)
                 row, column = np.nonzero(cosine >= least[part, None])
                 cell = row * classes + self.place[start + column]
-                weight = self._weight(cosine[row, column])
+                weight = self._weight(cosine[row, column], most[part][row])
                 size = len(cosine) * classes
                 votes[part] += np.bincount(cell, weight, size).reshape(-1, classes)
         return votes
@@ -121,9 +124,16 @@ class Neighbours:
             part = slice(start, start + step)
             yield start, normalised(self.x[part if self.which is None else self.which[part]])
 
-    def _weight(self, cosine: NDArray[np.float32]) -> NDArray[np.float64]:
-        # less 1: the same ratios for every temperature without overflow
-        return np.exp((cosine.astype(np.float64) - 1) / self.temperature)
+    def _weight(
+        self, cosine: NDArray[np.float32], most: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Votes divided by that of the largest cosine of the row."""
+        less = cosine.astype(np.float64) - most
+        # rounding would decide between equal rows at a low temperature
+        less[less >= -_TIE] = 0
+        # a quotient that is too large is a vote of 0
+        with np.errstate(over="ignore"):
+            return np.exp(less / self.temperature)
 
 
 def fit(
@@ -147,10 +157,10 @@ def fit(
 def candidates(given: Options) -> list[Options]:
     """The k and the temperature that were set, or the usual ones: nothing is chosen."""
     k = given.get("k", K)
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
         raise ValueError(f"k: needs a whole number of at least 1, got {k}")
     temperature = positive("temperature", given.get("temperature", TEMPERATURE))
-    return [{"k": k, "temperature": temperature}]
+    return [{"k": int(k), "temperature": temperature}]
 
 
 def fits(

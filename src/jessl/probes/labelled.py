@@ -45,7 +45,9 @@ def labelled_rows(argument: str, data: Embeddings) -> Labelled:
         raise ValueError(f"{argument}: needs Embeddings, got {type(data).__name__}")
     kept = data.labelled()
     if kept.labels is None or not len(kept):
-        raise ValueError(f"{argument}: none of the {len(data)} rows has a label")
+        bare = str(data.meta.get("file", "")).endswith(".npy")
+        hint = "; a .npy file holds features alone, .npz also labels" if bare else ""
+        raise ValueError(f"{argument}: none of the {len(data)} rows has a label{hint}")
     bad = 0
     for start in range(0, len(kept), CHUNK):
         part = kept.features[start : start + CHUNK]

@@ -71,12 +71,14 @@ def fits(
     """For each C the fits of all masks; standardised once, with all rows.
 
     Time of a pass over the features: 4 n d masks classes; memory: the standardised features up to
-    2 GiB, a few chunks beyond. The labels and rows outside of a mask have no influence on its
+    2 GiB, a few chunks beyond; and 25 times the weights of all masks, float64 (the steps that
+    L-BFGS remembers). The labels and rows outside of a mask have no influence on its
     fit but for the standardisation.
     """
     del seed  # nothing is drawn
     classes, place = np.unique(y, return_inverse=True)
-    small = x.size <= _SMALL and device == "cpu"
+    votes = len(y) * len(masks) * len(classes)
+    small = max(x.size, votes) <= _SMALL and device == "cpu"
     rows = Rows(x, np.float64 if small else np.float32)
     axes = principal_axes(rows)
     if device == "cpu":

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jessl.embeddings import Embeddings
-from jessl.names import one_of, unknown
+from jessl.names import one_of, unknown, whole
 from jessl.probes import split
-from jessl.probes.bootstrap import Resampled, interval
+from jessl.probes.bootstrap import Resampled, balanced, interval
 from jessl.probes.duplicates import near_duplicates
-from jessl.probes.kinds import Judged, Kind, judge
+from jessl.probes.kinds import Judged, Kind, checked_device, judge
 from jessl.probes.labelled import Labelled, comparable, labelled_rows, shared_groups
 from jessl.probes.registry import KINDS
 from jessl.probes.result import ProbeResult, wilson
-from jessl.probes.tuning import Told, tune, values_of
+from jessl.probes.tuning import Told, settle, values_of
 
 PROTOCOLS = ("few", "published")
 
@@ -76,6 +77,7 @@ def probe(
     """
     chosen = kind_of(kind, options)
     one_of("protocol", protocol, PROTOCOLS)
+    seed, device = whole("seed", seed, 0), checked_device(device)
     given, asked = labelled_rows("train", train), labelled_rows("test", test)
     comparable(train, test, "test")
     kept = _few(given.y, shots, fraction, seed)
@@ -90,7 +92,7 @@ def probe(
             f"train: needs at least two classes, all {len(few.y)} labelled rows are class "
             f"{few.y[0]}"
         )
-    tuned = tune(
+    tuned = settle(
         chosen,
         few.x,
         few.y,
@@ -159,28 +161,25 @@ def _result(
     wrong = int(said.wrong.sum())
     found, place, sizes = np.unique(asked.y, return_inverse=True, return_counts=True)
     by_class = np.bincount(place, said.wrong) / sizes
-    # a mean over rows that is the mean over classes
-    share = (m / len(found)) / sizes[place].astype(np.float64)
-    values: dict[str, NDArray[np.float64]] = {"balanced": np.where(said.wrong, share, 0.0)}
-    if len(classes) >= 6 and said.top5 is not None:
-        values["top5"] = said.top5.astype(np.float64)
-    if said.loss is not None:
-        values["log_loss"] = said.loss
     rng = np.random.default_rng([seed, 4])
-    draws = Resampled(values, rng, asked.units)
-    intervals = {name: interval(draws[name]) for name in values}
-    low, high = intervals.pop("balanced")
-    intervals["balanced_accuracy"] = (1 - high, 1 - low)
-    if asked.units is None:
-        low, high = wilson(wrong, m)
-        params["interval"] = "Wilson, over test rows"
-    else:
-        low, high = interval(Resampled({"e": values_of(said, "error")}, rng, asked.units)["e"])
+    intervals: dict[str, tuple[float, float]] = {}
+    if (even := balanced(said.wrong, place, rng, asked.units)) is not None:
+        intervals["balanced_accuracy"] = interval(even)
+    top5 = said.top5 if len(classes) >= 6 else None
+    for name, values in (("top5", top5), ("log_loss", said.loss)):
+        if values is not None:
+            drawn = Resampled({name: values.astype(np.float64)}, rng, asked.units)[name]
+            low, high = interval(drawn)
+            intervals[name] = (max(0.0, low), min(1.0, high) if name == "top5" else high)
+    low, high = wilson(wrong, m)
+    params["interval"] = "Wilson, over test rows"
+    if asked.units is not None:
+        low, high = _of_groups(said, asked.units, rng)
         params["interval"] = f"bootstrap of the {len(np.unique(asked.units))} groups of test"
     return ProbeResult(
         accuracy=(m - wrong) / m,
         error=wrong / m,
-        top5=float(said.top5.mean()) if "top5" in values and said.top5 is not None else None,
+        top5=None if top5 is None else float(top5.mean()),
         low=low,
         high=high,
         balanced_accuracy=1.0 - float(by_class.mean()),
@@ -199,6 +198,24 @@ def _result(
     )
 
 
+def _of_groups(
+    said: Judged, units: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[float, float]:
+    """The interval of the error by groups; where all groups agree, or there are few, at least that
+    of as many rows as there are groups."""
+    groups = len(np.unique(units))
+    error = float(said.wrong.mean())
+    low, high = interval(Resampled({"e": values_of(said, "error")}, rng, units)["e"])
+    if groups < _FEW_GROUPS or low == high:
+        least, most = wilson(round(error * groups), groups)
+        low, high = min(low, least), max(high, most)
+    return min(max(0.0, low), error), max(min(1.0, high), error)
+
+
+# below so many groups their bootstrap is too narrow
+_FEW_GROUPS = 10
+
+
 def _name(names: Any, label: int) -> str | None:
     return str(names[label]) if isinstance(names, list) and label < len(names) else None
 
@@ -212,9 +229,9 @@ def _few(
         return split.shots(y, shots, seed)
     if fraction is None:
         return None
-    if not 0 < fraction <= 1:
+    if not (isinstance(fraction, Real) and 0 < fraction <= 1) or fraction is True:
         raise ValueError(f"fraction: needs a share above 0 and at most 1, got {fraction}")
-    return split.stratified(y, round(fraction * len(y)), seed, at_least=1)
+    return split.stratified(y, round(float(fraction) * len(y)), seed, at_least=1)
 
 
 # labelled images that the published few-shot protocol validates on

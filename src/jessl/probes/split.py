@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.names import whole
+
 
 def folds(
     y: NDArray[np.int64], count: int, seed: int, units: NDArray[np.int64] | None = None
@@ -56,7 +58,8 @@ def _folds_of_units(
         fold[u] = k
         held[main[u], k] += size[u]
         total[k] += size[u]
-    return fold[unit]
+    # the largest units went first: which number their folds bear must be chance
+    return rng.permutation(count)[fold][unit]
 
 
 def units_of(ids: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
@@ -70,10 +73,29 @@ def units_of(ids: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArra
         int64 [n], equal where rows belong together; None where every row stands by itself.
     """
     _, image = np.unique(ids, return_inverse=True)
-    if groups is None:
+    if groups is None or (groups == -1).all():
         return None if len(image) == 0 or image.max() + 1 == len(ids) else image.astype(np.int64)
-    _, known = np.unique(groups, return_inverse=True)
-    return np.where(groups != -1, known, len(groups) + image).astype(np.int64)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    # an image joins the rows of its groups, whichever of its rows has one
+    named, group = np.unique(groups, return_inverse=True)
+    known = groups != -1
+    images = int(image.max()) + 1
+    size = images + len(named)
+    links = (np.ones(known.sum()), (image[known], images + group[known]))
+    _, part = connected_components(coo_array(links, shape=(size, size)), directed=False)
+    return part[image].astype(np.int64)
+
+
+def part_of_units(size: int, seed: int, units: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Sorted rows of whole units, drawn until they are about `size` (at least one unit, never
+    all)."""
+    names, unit, rows = np.unique(units, return_inverse=True, return_counts=True)
+    drawn = np.random.default_rng([seed, 6]).permutation(len(names))
+    total = np.cumsum(rows[drawn])
+    count = int(np.clip(np.abs(total - size).argmin() + 1, 1, len(names) - 1))
+    return np.flatnonzero(np.isin(unit, drawn[:count]))
 
 
 def stratified(
@@ -101,8 +123,7 @@ def shots(y: NDArray[np.int64], each: int, seed: int) -> NDArray[np.intp]:
         ValueError: when a class has fewer.
     """
     classes, counts = np.unique(y, return_counts=True)
-    if each < 1:
-        raise ValueError(f"shots: needs at least 1 image per class, got {each}")
+    each = whole("shots", each, 1)
     if counts.min() < each:
         poor = int(classes[counts.argmin()])
         raise ValueError(

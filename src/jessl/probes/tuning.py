@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.names import one_of
+from jessl.names import one_of, whole
 from jessl.probes import split
 from jessl.probes.kinds import Fitted, Judged, Kind, Labels, Options, judge
 
@@ -48,9 +48,25 @@ class Tuned:
         return self.tried[self.at] if self.tried else None
 
 
-def default_folds(n: int) -> int:
-    """10 up to 5,000 rows, else 5; never more than rows."""
-    return min(n, MANY_FOLDS if n <= FEW_ROWS else FOLDS)
+def default_folds(n: int, units: NDArray[np.int64] | None = None) -> int:
+    """10 up to 5,000 rows, else 5; never more than rows or groups of them."""
+    most = n if units is None else len(np.unique(units))
+    return min(most, MANY_FOLDS if n <= FEW_ROWS else FOLDS)
+
+
+def settle(kind: Kind, x: NDArray[Any], y: Labels, given: Options, **asked: Any) -> Tuned:
+    """`tune` where there is something to choose; else the only candidate, without a fit.
+
+    Raises:
+        ValueError: as `tune`, and for `tuning` or `folds` where nothing is to choose.
+    """
+    path = kind.candidates(given)
+    if len(path) > 1:
+        return tune(kind, x, y, given, **asked)
+    for name in ("tuning", "folds"):
+        if asked.get(name) is not None:
+            raise ValueError(f"{name}: nothing is to choose, so there is nothing to choose it by")
+    return Tuned(path[0], None, None)
 
 
 def tune(
@@ -95,20 +111,29 @@ def tune(
     """
     path = kind.candidates(given)
     name = next((k for k, v in path[0].items() if any(one[k] != v for one in path)), "")
-    how = one_of("tuning", tuning or kind.tuning, TUNINGS)
+    how = one_of("tuning", kind.tuning if tuning is None else tuning, TUNINGS)
     if how == "leave-one-out" and kind.leave_one_out is None:
         raise ValueError("tuning: leave-one-out has a closed form for the ridge probe alone")
-    if how == "leave-one-out" and (units is not None or folds is not None or by != "error"):
-        how = "folds"  # a row's group would be on the other side
+    # leave-one-out would leave a row's group on the other side
+    asked_for_folds = folds is not None and tuning is None
+    if how == "leave-one-out" and (units is not None or by != "error" or asked_for_folds):
+        how = "folds"
+    apart = len(y) if units is None else len(np.unique(units))
+    if folds is not None:
+        if how != "folds" or others is not None:
+            raise ValueError("folds: belongs to cross-validation (tuning='folds'), not to this")
+        if not 2 <= whole("folds", folds, None) <= apart:
+            what = "training rows" if units is None else "groups of training rows"
+            raise ValueError(f"folds: needs 2 .. {apart} ({what}), got {folds}")
     if others is not None:
-        if len(path) == 1:
-            return Tuned(path[0], None, None)
         steps = _on_others(kind, x, y, path, others, seed, device)
         how_told = f"{len(others[1])} other training rows (published few-shot protocol)"
         return _without_rows(_chosen(path, name, steps, by, how_told, told))
     if (np.unique(y, return_counts=True)[1] >= 2).sum() < 2:
         one = path[0] if len(path) == 1 else {**path[0], **kind.untuned}
         return Tuned(one, None, None)
+    if apart < 2:
+        raise ValueError("train: all its labelled rows are one group: none can be held out")
     if how == "leave-one-out":
         assert kind.leave_one_out is not None
         found = kind.leave_one_out(x, y, path)
@@ -118,17 +143,16 @@ def tune(
         steps = (Judged(unseen, None) for _, unseen in found)
         return _chosen(path, name, steps, by, "leave-one-out on train", told, patient=True)
     if how == "part":
-        if len(path) == 1:
-            return Tuned(path[0], None, None)
-        held = split.folds(y, min(5, len(y)), seed, units) == 0
+        held = split.folds(y, min(5, apart), seed, units) == 0
         fits = kind.fits(x, y, [~held], path, seed, device)
         steps = (judge(one[0], x[held], y[held]) for one in fits)
         how_told = "a stratified fifth of train, held out"
         return _without_rows(_chosen(path, name, steps, by, how_told, told))
-    count = default_folds(len(y)) if folds is None else folds
+    count = default_folds(len(y), units) if folds is None else folds
     steps = _on_folds(kind, x, y, path, count, units, seed, device, watch)
-    whole = " (groups whole)" if units is not None else ""
-    return _chosen(path, name, steps, by, f"{count}-fold cross-validation of train{whole}", told)
+    told_groups = " (groups whole)" if units is not None else ""
+    how_told = f"{count}-fold cross-validation of train{told_groups}"
+    return _chosen(path, name, steps, by, how_told, told)
 
 
 def _on_others(

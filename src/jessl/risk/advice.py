@@ -8,6 +8,7 @@ and Liang, "Evaluating Self-Supervised Learning via Risk Decomposition", ICML 20
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jessl.files import read_json
+from jessl.names import printable
 from jessl.risk.result import Estimate, RiskDecomposition
 
 BOTH = "controlled and linear agree"
@@ -29,8 +31,14 @@ COLUMNS = {
 }
 _NAMES = {column: name.replace("_", " ") for name, column in COLUMNS.items()}
 
-_KEYS = ("name", "choice", "words", "level", "reference", "component", "effect", "low", "high")
-_MORE_KEYS = ("unit", "n_models", "n_groups", "p", "method", "source")
+_TEXTS = ("name", "choice", "words", "component", "unit", "method", "source")
+_TEXTS_OR_EMPTY = ("level", "reference")  # both are empty for an amount
+_NUMBERS = ("low", "effect", "high")  # in this order
+_KEYS = (*_TEXTS, *_TEXTS_OR_EMPTY, *_NUMBERS, "n_models", "n_groups", "p")
+_ALLOWED = {
+    "component": (*_NAMES, "full", "30shot", "1%", "5shot", "3shot"),
+    "method": ("controlled", "linear"),
+}
 
 Row = dict[str, Any]
 
@@ -66,19 +74,73 @@ def published_evidence() -> list[Row]:
 def read_evidence(path: str | Path) -> list[Row]:
     """The rows of a JSON file: a list of them, or an object that holds it as `evidence`.
 
+    Control characters in texts become visible escapes.
+
     Raises:
-        ValueError: where it holds something else, naming what a row lacks.
+        ValueError: where it holds something else, naming the row, what it lacks or holds, and what
+            is allowed.
         OSError: for a file that cannot be read.
     """
-    held = read_json(path)
+    shown = printable(str(path))
+    try:
+        held = read_json(path)
+    except RecursionError:
+        raise ValueError(f"{shown}: lists within lists, too many to be read") from None
+    except ValueError as error:  # a whole number of thousands of digits is told without the file
+        told = str(error)
+        raise ValueError(told if str(path) in told else f"{shown}: {told}") from None
     rows = held.get("evidence") if isinstance(held, dict) else held
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{path}: must hold a list of rows of evidence, as jessl zoo writes it")
-    for place, row in enumerate(rows, 1):
-        lacking = [key for key in (*_KEYS, *_MORE_KEYS) if key not in row]
-        if lacking:
-            raise ValueError(f"{path}: row {place} of the evidence has no {lacking[0]!r}")
-    return list(rows)
+        raise ValueError(f"{shown}: must hold a list of rows of evidence, as jessl zoo writes it")
+    return [
+        _checked(row, f"{shown}: row {place} of the evidence") for place, row in enumerate(rows, 1)
+    ]
+
+
+def _checked(row: Row, where: str) -> Row:
+    """A row of evidence with texts that can be printed."""
+    for key in _KEYS:
+        if key not in row:
+            raise ValueError(f"{where} has no {key!r}")
+    for key in (*_TEXTS, *_TEXTS_OR_EMPTY):
+        value = row[key]
+        if not isinstance(value, str) or (key in _TEXTS and not value.strip()):
+            raise ValueError(f"{where}: {key} must be a text, got {_short(value)}")
+        if key in _ALLOWED and value not in _ALLOWED[key]:
+            allowed = ", ".join(_ALLOWED[key])
+            raise ValueError(f"{where}: {key} must be one of {allowed}, got {_short(value)}")
+    if bool(row["level"]) != bool(row["reference"]):
+        raise ValueError(f"{where}: level and reference must both be texts or both be empty")
+    for key in (*_NUMBERS, "p", "p_permuted"):
+        missing = key == "p_permuted" and row.get(key) is None
+        if not missing and not _finite(row[key]):
+            raise ValueError(f"{where}: {key} must be a finite number, got {_short(row[key])}")
+        if key.startswith("p") and not missing and not 0 <= row[key] <= 1:
+            raise ValueError(f"{where}: {key} must lie in 0 to 1, got {_short(row[key])}")
+    low, effect, high = (row[key] for key in _NUMBERS)
+    if not low <= effect <= high:
+        raise ValueError(
+            f"{where}: low, effect, high must be in this order, got {low:g}, {effect:g}, {high:g}"
+        )
+    for key in ("n_models", "n_groups"):
+        value = row[key]
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        if not whole and not (key == "n_groups" and value is None):
+            raise ValueError(f"{where}: {key} must be a whole number above 0, got {_short(value)}")
+    return {
+        key: printable(value) if isinstance(value, str) else value for key, value in row.items()
+    }
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= 1e300 and math.isfinite(value)  # a whole number can be beyond any float
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if not isinstance(value, (list, dict)) else type(value).__name__
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def advise(found: RiskDecomposition, evidence: Sequence[Row] | None = None) -> list[Advice]:

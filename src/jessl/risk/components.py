@@ -27,6 +27,8 @@ def components(
         samples: the same under resampling.
         order: of the path, "published" or "union".
         by: "error" or "log_loss".
+
+    Intervals hold the value, and errors stay in their range.
     """
     start = "supervised_train_train" if twin else None
     # the corners of the path; each component is the step from one to the next
@@ -49,17 +51,26 @@ def components(
     found, spread = {}, {}
     for name, (a, b) in steps.items():
         spread[name] = (samples[b] if b else np.zeros(1)) - (samples[a] if a else 0.0)
-        found[name] = Estimate(rounded(b) - rounded(a), *interval(spread[name]))
-    values = {name: one.value for name, one in found.items()}
-    spread = {name: spread[name] - np.mean(spread[name]) + values[name] for name in spread}
+        least = 0.0 if a is None else -1.0
+        found[name] = bounded(
+            rounded(b) - rounded(a), spread[name], least if by == "error" else None
+        )
     return found, spread
 
 
-def differences(samples: Samples, twin: bool) -> dict[str, Estimate]:
+def bounded(value: float, samples: NDArray[np.float64], least: float | None) -> Estimate:
+    """The interval of the samples, stretched to the value; of errors cut at `least` and at 1."""
+    low, high = interval(samples)
+    if least is not None:
+        low, high = max(low, least), min(high, 1.0)
+    return Estimate(value, min(low, value), max(high, value))
+
+
+def differences(found: dict[str, Estimate], samples: Samples, twin: bool) -> dict[str, Estimate]:
     """How much larger each component is than each other one, paired.
 
     Args:
-        samples: of the components, around their values.
+        found, samples: of `components`.
         twin: whether approximation was measured.
 
     Returns:
@@ -69,7 +80,7 @@ def differences(samples: Samples, twin: bool) -> dict[str, Estimate]:
     apart = {}
     for a, b in permutations(names, 2):
         spread = samples[a] - samples[b]
-        apart[f"{a} - {b}"] = Estimate(float(spread.mean()), *interval(spread))
+        apart[f"{a} - {b}"] = bounded(found[a].value - found[b].value, spread, None)
     return apart
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,15 @@ from numpy.typing import NDArray
 from jessl.embeddings import Embeddings
 from jessl.names import one_of, whole
 from jessl.probes import split
-from jessl.probes.bootstrap import RESAMPLES, Estimate, interval
+from jessl.probes.bootstrap import RESAMPLES, Estimate
 from jessl.probes.duplicates import near_duplicates
-from jessl.probes.kinds import Kind
+from jessl.probes.kinds import Kind, checked_device
 from jessl.probes.labelled import Labelled, comparable, labelled_rows, shared_groups
 from jessl.probes.probe import kind_of
+from jessl.probes.result import wilson
 from jessl.probes.tuning import Told, default_folds
-from jessl.risk.components import ORDERS, components, differences, dominant
-from jessl.risk.resampling import Twin, resampled
+from jessl.risk.components import ORDERS, bounded, components, differences, dominant
+from jessl.risk.resampling import Twin, doubts, resampled
 from jessl.risk.result import NAMES, RiskDecomposition
 from jessl.risk.terms import Asked, Terms, measure, measure_few
 
@@ -72,10 +74,13 @@ def decompose(
     usability stays that of all labels.
 
     Intervals: percentiles of 2000 paired resamples of train and of test items (whole groups where
-    there are groups), the choice of hyperparameters made anew in each, with fixed probes; and of
-    draws. They are for the expected value of the estimate. The train error underestimates the best
-    error of the probe's family when n is not far above d: `bias` says by how much, and `midpoint`,
-    the mean of the train and the held-out error, estimates that best error.
+    there are groups), the choice of hyperparameters made anew in each (not for the fits on train
+    and test together and with the published estimator), with fixed probes; and of draws; that of
+    an error on test alone is Wilson's. They are for the expected value of the estimate. The
+    held-out risk of the best of several candidates is too small: the bootstrap's estimate of that
+    is added (`params["optimism"]`). The train error underestimates the best error of the probe's
+    family when n is not far above d: `bias` says by how much, and `midpoint`, the mean of the
+    train and the held-out error, estimates that best error.
 
     Args:
         train: Embeddings with labels of images that the encoder was trained on.
@@ -86,13 +91,17 @@ def decompose(
         estimator: of R(rest -> part): "crossfit" pools the held-out errors of all rows
             (leave-one-out for ridge, else `folds`: 10 up to 5,000 rows, 5 above), which the
             tuning has measured anyway; "published" uses one stratified part of `n_sub` rows
-            (min(test rows, train rows / 5)) and is two to three times noisier.
+            (min(test rows, train rows / 5); whole groups where there are groups), tunes on the
+            others, and is two to three times noisier.
         order: "published" or "union".
-        n_sub, folds: see `estimator`; n_sub only with "published".
+        n_sub, folds: see `estimator`; each only with its own. A few-shot decomposition takes the
+            folds for what hangs on all labels.
         seed: of folds, parts and resamples.
         tuning: "shared": hyperparameters are chosen once, on train, for every risk; "per-term":
-            each risk has its own, as published (but never tuned on test). The train error depends
-            strongly on them, and so does the cut between usability and probe generalization.
+            each risk has its own, as published, where the risks of a probe on its own rows (also
+            train and test together, in the union order) take the one with the least training
+            error; no risk on test is tuned on test. The train error depends strongly on them, and
+            so does the cut between usability and probe generalization.
         risk: "error" (0-1) or "log_loss" (nats; logistic and mlp).
         shots: labelled training images per class of a few-shot decomposition.
         fraction: share of the training images instead, 0..1.
@@ -123,6 +132,7 @@ def decompose(
     comparable(train, test, "test")
     if (np.unique(given.y, return_counts=True)[1] >= 2).sum() < 2:
         raise ValueError("train: needs at least two classes with two labelled rows each")
+    seed, draws, device = whole("seed", seed, 0), whole("draws", draws, 1), checked_device(device)
     n_sub = _sizes(estimator, n_sub, folds, given.y, len(asked_test.y))
     asked = Asked(
         kind, options, risk, tuning == "shared", folds, n_sub, seed, device, told
@@ -134,18 +144,24 @@ def decompose(
                 "shots, fraction: all other rows are held out; no estimator='published'"
             )
         pick = _picker(given, shots, fraction)
-        terms = measure_few(asked, given, asked_test, pick, whole("draws", draws, 1))
+        terms = measure_few(asked, given, asked_test, pick, draws)
     else:
         terms = measure(asked, given, asked_test)
     twin = _twin(terms, supervised, train, risk)
-    risks, samples = resampled(terms, given, asked_test, twin, seed)
+    risks, samples, optimism = resampled(terms, given, asked_test, twin, seed)
     has_twin = twin is not None
     parts = {one: components(risks, samples, one, has_twin, risk) for one in ORDERS}
     other = ORDERS[1 - ORDERS.index(order)]
     held = "all_part_rest" if few else "part_rest"
     middle = (samples["train_train"] + samples[held]) / 2
     midpoint = (risks["train_train"] + risks[held]) / 2
-    apart = differences(parts[order][1], has_twin)
+    apart = differences(*parts[order], has_twin)
+    warnings, weak = doubts(terms, given, asked_test, twin)
+    if risk == "error" and not few and asked_test.units is None:
+        # the bootstrap of few or equal outcomes has no width
+        wrong = int(terms.on_test["train_test"].sum())
+        for found, _ in parts.values():
+            found["risk"] = Estimate(found["risk"].value, *wilson(wrong, len(asked_test.y)))
     params: dict[str, Any] = {
         "probe": probe,
         **terms.params,
@@ -156,7 +172,7 @@ def decompose(
         "converged": terms.converged,
         "estimator": "few-shot" if few else estimator,
         "folds": _folds_told(kind, asked, given) if estimator == "crossfit" and not few else None,
-        "n_sub": n_sub,
+        "n_sub": terms.params.get("n_sub"),
         "shots": shots,
         "fraction": fraction,
         "draws": draws if few else None,
@@ -171,16 +187,18 @@ def decompose(
         "near_duplicates": near_duplicates(given.x, asked_test.x) if duplicates else None,
         "test_rows_of_train_groups": shared_groups(train, test),
         "risks": risks,
+        "optimism": optimism,
+        "warnings": warnings,
         f"{other}_order": {name: parts[other][0][name].value for name in NAMES[2:]},
         "supervised_paired": None if twin is None else twin.paired,
         "supervised_test_risk": None if twin is None else twin.test_risk,
     }
     return RiskDecomposition(
         **parts[order][0],
-        midpoint=Estimate(midpoint, *interval(middle)),
-        bias=Estimate(risks["train_train"] - midpoint, *interval(samples["train_train"] - middle)),
+        midpoint=bounded(midpoint, middle, 0.0 if risk == "error" else None),
+        bias=bounded(risks["train_train"] - midpoint, samples["train_train"] - middle, None),
         differences=apart,
-        dominant=dominant(apart),
+        dominant=None if weak else dominant(apart),
         order=order,
         params=params,
         merged=not has_twin,
@@ -192,7 +210,7 @@ def _sizes(
 ) -> int | None:
     """Rows of the published part; None for pooled folds."""
     n, classes = len(y), len(np.unique(y))
-    if folds is not None and not 2 <= folds <= n:
+    if folds is not None and not 2 <= whole("folds", folds, None) <= n:
         raise ValueError(f"folds: needs 2 .. {n} (training rows), got {folds}")
     if estimator == "crossfit":
         if n_sub is not None:
@@ -200,7 +218,7 @@ def _sizes(
         return None
     if folds is not None:
         raise ValueError("folds: belongs to estimator='crossfit', not to 'published'")
-    n_sub = max(1, min(n_test, n // 5)) if n_sub is None else n_sub
+    n_sub = max(1, min(n_test, n // 5)) if n_sub is None else whole("n_sub", n_sub, None)
     # a part so large that a class had no rows left to fit on would answer another question
     if not 1 <= n_sub <= n - classes:
         raise ValueError(f"n_sub: needs 1 .. {n - classes} (rows less classes), got {n_sub}")
@@ -219,9 +237,9 @@ def _picker(train: Labelled, shots: int | None, fraction: float | None) -> Any:
         raise ValueError(f"shots, fraction: one of them, got {shots} and {fraction}")
     if shots is not None:
         return lambda seed: split.shots(train.y, shots, seed)
-    if fraction is None or not 0 < fraction < 1:
+    if not isinstance(fraction, Real) or not 0 < fraction < 1:
         raise ValueError(f"fraction: needs a share above 0 and below 1, got {fraction}")
-    rows = round(fraction * len(train.y))
+    rows = round(float(fraction) * len(train.y))
     return lambda seed: split.stratified(train.y, rows, seed, at_least=1)
 
 

@@ -10,13 +10,16 @@ from jessl.probes.bootstrap import RESAMPLES, Resampled
 from jessl.probes.kinds import judge
 from jessl.probes.labelled import Labelled, comparable, labelled_rows
 from jessl.probes.tuning import values_of
-from jessl.risk.terms import Terms
+from jessl.risk.terms import Terms, Values
 
 Samples = dict[str, NDArray[np.float64]]
 
 
 class Twin:
-    """The supervised encoder: its training risk item by item, and its risk on test."""
+    """The supervised encoder: its training risk item by item, and its risk on test.
+
+    Its items are paired with those of train where ids and labels are the same.
+    """
 
     def __init__(
         self, terms: Terms, pair: tuple[Embeddings, Embeddings], train: Embeddings, by: str
@@ -30,18 +33,29 @@ class Twin:
         fitted = terms.fit(one)
         self.values = values_of(judge(fitted, one.x, one.y), by)
         self.test_risk = float(values_of(judge(fitted, two.x, two.y), by).mean())
-        self.paired = np.array_equal(one.ids, train.labelled().ids)
+        own = labelled_rows("train", train)
+        same = np.array_equal(one.ids, own.ids)
+        self.paired = same and np.array_equal(one.y, own.y)
         self.units = one.units
+        self.doubts = []
+        if not np.array_equal(np.unique(one.y), np.unique(own.y)):
+            raise ValueError("supervised train: its classes are not those of train")
+        if same and not self.paired:
+            self.doubts.append("the supervised twin has other labels on the same images")
 
 
 def resampled(
     terms: Terms, train: Labelled, test: Labelled, twin: Twin | None, seed: int
-) -> tuple[dict[str, float], Samples]:
-    """Every risk, and its resamples around it.
+) -> tuple[dict[str, float], Samples, float]:
+    """Every risk, its resamples, and the optimism of the choice.
 
     The items of one set are drawn together, so that risks on the same items stay paired. In each
     resample the hyperparameters are those that are best on its training items: the train error
     hangs on that choice more than on the items. Few-shot draws are drawn anew on top.
+
+    The held-out risk of the chosen candidate is the least of several, so it is too small. By how
+    much (the optimism, >= 0) the resamples tell: what the candidate that is best on a resample
+    has on all items, less what it has on the resample (Efron 1983); it is added to the risk.
     """
     rng = np.random.default_rng([seed, 3])
     groups = [(terms.on_train, train.units), (terms.on_test, test.units)]
@@ -53,6 +67,8 @@ def resampled(
             groups.append((alone, twin.units))
     criterion = terms.choices.get("criterion", [])
     best: NDArray[np.intp] | None = None
+    optimism = 0.0
+    every = np.arange(RESAMPLES)
     risks: dict[str, float] = {}
     samples: Samples = {}
     for values, units in groups:
@@ -65,14 +81,17 @@ def resampled(
         drawn = Resampled(columns, rng, units)
         if values is groups[0][0] and criterion:
             best = np.stack([drawn[f"criterion {k}"] for k in range(len(criterion))]).argmin(axis=0)
+            optimism = _optimism(criterion, units, seed)
         for name, items in values.items():
             risks[name] = float(np.nanmean(items))
             samples[name] = drawn[name]
             if name in chosen and best is not None:
                 rates = np.stack([drawn[f"{name} {k}"] for k in range(len(chosen[name]))])
-                taken = rates[best, np.arange(RESAMPLES)]
-                # the least of several is too small on the items it was chosen by
-                samples[name] = taken - taken.mean() + risks[name]
+                samples[name] = rates[best, every]
+    for name in ("part_rest", "all_part_rest"):
+        if name in terms.choices:
+            risks[name] += optimism
+            samples[name] = samples[name] + optimism
     if terms.draws:
         count = len(next(iter(terms.draws.values())))
         # a draw has its part in both risks; few draws spread too little by the bootstrap's nature
@@ -80,4 +99,43 @@ def resampled(
         widen = np.sqrt(count / max(1, count - 1))
         for name, means in terms.draws.items():
             samples[name] = samples[name] + widen * (weights @ means - means.mean())
-    return risks, samples
+    return risks, samples, optimism
+
+
+def _optimism(criterion: list[Values], units: NDArray[np.int64] | None, seed: int) -> float:
+    """By draws of its own, so that it does not depend on what else is resampled."""
+    columns = {str(k): items for k, items in enumerate(criterion)}
+    drawn = Resampled(columns, np.random.default_rng([seed, 8]), units)
+    rates = np.stack([drawn[name] for name in columns])
+    best = rates.argmin(axis=0)
+    whole = np.array([float(items.mean()) for items in criterion])
+    return max(0.0, float((whole[best] - rates[best, np.arange(RESAMPLES)]).mean()))
+
+
+def doubts(
+    terms: Terms, train: Labelled, test: Labelled, twin: Twin | None
+) -> tuple[list[str], bool]:
+    """What makes the components doubtful, and whether none of them may be called dominant."""
+    said, weak = [], False
+    sizes = np.unique(train.y, return_counts=True)[1]
+    small = sizes[sizes < _FEW_OF_A_CLASS]
+    if small.sum() > _SHARE_OF_SMALL * sizes.sum() and not terms.draws:
+        weak = True
+        said.append(
+            f"{len(small)} of {len(sizes)} classes have fewer than {_FEW_OF_A_CLASS} training "
+            "rows: holding one out changes the probe, and probe generalization comes out too large"
+        )
+    apart = len(test.y) if test.units is None else len(np.unique(test.units))
+    if apart < _FEW_TESTS:
+        weak = True
+        what = "rows" if test.units is None else "groups"
+        said.append(f"test has {apart} {what}: the intervals of what hangs on it are too narrow")
+    if twin is not None:
+        said += twin.doubts
+    return said, weak
+
+
+# rows of a class below which holding one out changes its share by a fifth or more
+_FEW_OF_A_CLASS = 5
+_SHARE_OF_SMALL = 0.1
+_FEW_TESTS = 10

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from jessl.probes import split
 from jessl.probes.kinds import Fitted, Judged, Kind, Options, judge
 from jessl.probes.labelled import Labelled
-from jessl.probes.tuning import Told, Tuned, default_folds, risk, tune, values_of
+from jessl.probes.tuning import (
+    Told,
+    Tuned,
+    Watch,
+    default_folds,
+    risk,
+    settle,
+    tune,
+    values_of,
+)
 
 Values = NDArray[np.float64]
 
@@ -70,60 +79,81 @@ def measure(asked: Asked, train: Labelled, test: Labelled) -> Terms:
 
     The fits of all rows come along with the cross-validation, a fit more among its folds.
     """
+    if asked.n_sub is not None:
+        return _measure_published(asked, train, test)
     whole: list[Fitted] = []
     tuned = _tuned(asked, train, whole.append)
     if not whole:
         whole.append(_fitted(asked, train, tuned.options))
     at = tuned.at if len(whole) > 1 else 0
-    settled = [whole[at].converged]
 
     def judged(rows: Labelled) -> list[Values]:
         return [values_of(judge(one, rows.x, rows.y), asked.by) for one in whole]
 
-    choices = {"train_test": judged(test)}
-    if asked.n_sub is not None:
-        held, one = _published(asked, train, tuned.options)
-        settled.append(one)
-    elif tuned.held_out is not None:
+    choices: dict[str, list[Values]] = {}
+    if tuned.held_out is not None:
         choices["part_rest"] = [values_of(said, asked.by) for said in tuned.tried]
         held = choices["part_rest"][tuned.at]
     else:
         held = values_of(_pooled(asked, train, tuned), asked.by)
+    choices["train_test"] = judged(test)
+    choices["train_train"] = judged(train)
+    terms = _completed(asked, train, test, tuned, whole[at])
+    terms.on_train["part_rest"] = held
+    if len(whole) > 1:
+        if not asked.shared:
+            del choices["train_train"]
+        terms.choices |= choices
+        terms.choices["criterion"] = [values_of(said, asked.by) for said in tuned.tried]
+    return terms
+
+
+def _measure_published(asked: Asked, train: Labelled, test: Labelled) -> Terms:
+    """Tuned on the rows that are not held out, so that their labels choose nothing."""
+    part = _part(asked, train)
+    rest = train.rows(np.flatnonzero(~part))
+    if len(np.unique(rest.y)) < 2:
+        raise ValueError(
+            f"n_sub: {int(part.sum())} of {len(part)} rows leave fewer than two classes to fit on"
+        )
+    tuned = _tuned(asked, rest, None)
+    alone = _fitted(asked, rest, tuned.options)
+    terms = _completed(asked, train, test, tuned, _fitted(asked, train, tuned.options))
+    held = np.full(len(part), np.nan)
+    held[part] = values_of(judge(alone, train.x[part], train.y[part]), asked.by)
+    terms.on_train["part_rest"] = held
+    terms.converged = terms.converged and alone.converged
+    terms.params["n_sub"] = int(part.sum())
+    return terms
+
+
+def _completed(asked: Asked, train: Labelled, test: Labelled, tuned: Tuned, whole: Fitted) -> Terms:
+    """The risks that do not hold out rows, from the fit of all rows with the chosen options."""
     options = {"part_rest": tuned.options, "train_test": tuned.options}
     both = _joined(train, test)
+    settled = [whole.converged]
     if asked.shared:
-        choices["train_train"] = judged(train)
-        seen = choices["train_train"][at]
-        union = _fitted(asked, both, tuned.options)
+        seen, union = whole, _fitted(asked, both, tuned.options)
     else:
-        alone, options["train_train"] = _least_on_itself(asked, train)
-        seen = values_of(judge(alone, train.x, train.y), asked.by)
+        seen, options["train_train"] = _least_on_itself(asked, train)
         union, options["union_test"] = _least_on_itself(asked, both)
-        settled.append(alone.converged)
+        settled.append(seen.converged)
     settled.append(union.converged)
     params: dict[str, Any] = {"tuning_curve": tuned.curve, "tuned_on": tuned.how}
-    if asked.shared:
-        params |= tuned.options
-    else:
-        params["options_by_risk"] = options
+    params |= tuned.options if asked.shared else {"options_by_risk": options}
 
     def fit(rows: Labelled) -> Fitted:
         if asked.shared:
             return _fitted(asked, rows, tuned.options)
         return _least_on_itself(asked, rows)[0]
 
-    unseen = choices["train_test"][at]
-    if len(whole) == 1:
-        choices = {}
-    else:
-        choices["criterion"] = [values_of(said, asked.by) for said in tuned.tried]
     return Terms(
-        {"train_train": seen, "part_rest": held},
+        {"train_train": values_of(judge(seen, train.x, train.y), asked.by)},
         {
-            "train_test": unseen,
+            "train_test": values_of(judge(whole, test.x, test.y), asked.by),
             "union_test": values_of(judge(union, test.x, test.y), asked.by),
         },
-        choices,
+        {},
         {},
         params,
         all(settled),
@@ -156,7 +186,7 @@ def measure_few(
         seed = asked.seed + 1000 * draw
         kept = pick(seed)
         few = train.rows(kept)
-        tuned = tune(
+        tuned = settle(
             asked.kind, few.x, few.y, asked.given, units=few.units, by=asked.by, seed=seed,
             device=asked.device,
         )  # fmt: skip
@@ -192,13 +222,13 @@ def measure_few(
     return whole
 
 
-def _tuned(asked: Asked, train: Labelled, watch: Callable[[Fitted], None]) -> Tuned:
+def _tuned(asked: Asked, train: Labelled, watch: Watch | None) -> Tuned:
     return tune(
         asked.kind,
         train.x,
         train.y,
         asked.given,
-        folds=asked.folds,
+        folds=None if asked.kind.tuning == "part" else asked.folds,
         units=train.units,
         by=asked.by,
         seed=asked.seed,
@@ -216,7 +246,7 @@ def _pooled(asked: Asked, train: Labelled, tuned: Tuned) -> Judged:
         train.y,
         {k: v for k, v in tuned.options.items() if k in asked.kind.takes},
         tuning="folds",
-        folds=asked.folds or default_folds(len(train.y)),
+        folds=asked.folds or default_folds(len(train.y), train.units),
         units=train.units,
         by=asked.by,
         seed=asked.seed,
@@ -226,20 +256,17 @@ def _pooled(asked: Asked, train: Labelled, tuned: Tuned) -> Judged:
     return again.held_out
 
 
-def _published(asked: Asked, train: Labelled, options: Options) -> tuple[Values, bool]:
-    """One stratified part of n_sub rows, judged by the fit of the rest; NaN for the rest."""
-    n, n_sub = len(train.y), asked.n_sub or 0
-    part = np.zeros(n, bool)
+def _part(asked: Asked, train: Labelled) -> NDArray[np.bool_]:
+    """bool [n]: the held-out rows, stratified, or about as many in whole groups."""
+    n_sub = asked.n_sub or 0
+    part = np.zeros(len(train.y), bool)
     if train.units is None:
         part[split.stratified(train.y, n_sub, asked.seed)] = True
+    elif len(np.unique(train.units)) < 2:
+        raise ValueError("train: all its labelled rows are one group: none can be held out")
     else:
-        part = split.folds(train.y, max(2, round(n / n_sub)), asked.seed, train.units) == 0
-    if len(np.unique(train.y[~part])) < 2:
-        raise ValueError(f"n_sub: {n_sub} of {n} rows leave fewer than two classes to fit on")
-    fitted = _fitted(asked, train.rows(np.flatnonzero(~part)), options)
-    values = np.full(n, np.nan)
-    values[part] = values_of(judge(fitted, train.x[part], train.y[part]), asked.by)
-    return values, fitted.converged
+        part[split.part_of_units(n_sub, asked.seed, train.units)] = True
+    return part
 
 
 def _fitted(asked: Asked, rows: Labelled, options: Options) -> Fitted:
