@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jessl.commands.base import table
+
+if TYPE_CHECKING:
+    from jessl.embeddings import Embeddings
 
 # characters of the longest bar
 _BAR = 40
 _SUGGESTIONS = 3
+# features above this stay on disk
+_LARGE_BYTES = 2**31
 
 
 @dataclass(kw_only=True)
@@ -52,7 +58,6 @@ class Probe:
 
     def run(self) -> dict[str, Any]:
         """Fit and test."""
-        from jessl.embeddings import Embeddings
         from jessl.names import whole
         from jessl.probes import few_shot, probe
         from jessl.probes.probe import kind_of
@@ -60,7 +65,7 @@ class Probe:
 
         kind_of(self.kind, self.options)
         whole("draws", self.draws, 1)
-        train, test = Embeddings.load(self.train), Embeddings.load(self.test)
+        train, test = _loaded(self.train), _loaded(self.test)
         asked: dict[str, Any] = {
             **self.options,
             "kind": self.kind,
@@ -174,7 +179,6 @@ class Decompose:
 
     def run(self) -> dict[str, Any]:
         """Decompose."""
-        from jessl.embeddings import Embeddings
         from jessl.probes.probe import kind_of
         from jessl.progress import Count
         from jessl.risk import decompose
@@ -184,12 +188,12 @@ class Decompose:
         evidence = None if self.evidence is None else read_evidence(self.evidence)
         twin = None
         if self.supervised is not None:
-            twin = (Embeddings.load(self.supervised[0]), Embeddings.load(self.supervised[1]))
+            twin = (_loaded(self.supervised[0]), _loaded(self.supervised[1]))
         options: dict[str, Any] = dict(self.options)
         with Count("decomposition, hyperparameters") as count:
             found = decompose(
-                Embeddings.load(self.train),
-                Embeddings.load(self.test),
+                _loaded(self.train),
+                _loaded(self.test),
                 supervised=twin,
                 probe=self.probe,
                 estimator=self.estimator,
@@ -241,6 +245,16 @@ class Decompose:
             print("no supervised twin was given: approximation is within usability")
         _suggestions(answer["advice"])
         _doubts(params)
+
+
+def _loaded(path: str) -> Embeddings:
+    """Embeddings, from a memory map where their features are large."""
+    from jessl.embeddings import Embeddings
+
+    file = Path(path)
+    features = file / "features.npy" if file.is_dir() else file
+    large = features.is_file() and features.stat().st_size > _LARGE_BYTES
+    return Embeddings.load(file, mmap=large)
 
 
 def _suggestions(advice: list[dict[str, Any]]) -> None:

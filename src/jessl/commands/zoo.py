@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,7 @@ class Zoo:
     """
 
     table: tyro.conf.Positional[str]
-    out: Path | None = None
+    out: str | None = None
     top: int = 5
     sections: str | None = None
     seed: int = 0
@@ -39,35 +42,39 @@ class Zoo:
 
     def run(self) -> dict[str, Any]:
         """Read, analyse, and write where asked to."""
+        from jessl.names import printable
         from jessl.progress import Count, say
         from jessl.report.zoo_words import in_words
-        from jessl.risk.zoo.analysis import analyse
+        from jessl.risk.zoo.analysis import analyse, checked
         from jessl.risk.zoo.evidence import evidence
         from jessl.risk.zoo.table import read_table
 
-        if self.out is not None and self.out.exists() and not self.out.is_dir():
-            raise ValueError(f"out must be a folder, {self.out} is a file")
         names = None
         if self.sections is not None:
             names = [word.strip() for word in self.sections.split(",") if word.strip()]
             if not names:
                 raise ValueError("sections must name at least one section, got none")
-        models = read_table(self.table)
-        say(f"{len(models.frame)} models in {self.table}")
-        with Count("analysing") as count:
+        checked(names, self.top, self.seed)
+        with _folder(self.out) as folder:
+            models = read_table(self.table)
+            say(f"{len(models.frame)} models in {printable(self.table)}")
+            with Count("analysing") as count:
 
-            def told(section: str, done: int, total: int) -> None:
-                count.update(done, total)
-                say(f"section {done + 1} of {total}: {in_words(section)}")
+                def told(section: str, done: int, total: int) -> None:
+                    count.update(done, total)
+                    say(f"section {done + 1} of {total}: {in_words(section)}")
 
-            answer = analyse(models, sections=names, top=self.top, seed=self.seed, on_section=told)
-        if self.out is not None:
-            written = write(answer, evidence(models), self.out)
-            say(f"wrote {len(written)} files to {self.out}")
+                answer = analyse(
+                    models, sections=names, top=self.top, seed=self.seed, on_section=told
+                )
+            if folder is not None:
+                written = write(answer, evidence(models), folder)
+                say(f"wrote {len(written)} files to {printable(str(folder))}")
         return answer
 
     def show(self, answer: dict[str, Any]) -> None:
         """The first rows of every table below the question that it answers."""
+        from jessl.names import printable
         from jessl.report.zoo_words import in_words
 
         shortened = False
@@ -82,12 +89,56 @@ class Zoo:
                     shortened = True
                     print(f"... and {len(rows) - len(shown)} more rows")
             for note in section["notes"]:
-                print(f"note: {note}")
+                print(f"note: {printable(note)}")
         if answer["left_out"]:
             told = " and ".join(answer["left_out"])
             print(f"\nleft out, xgboost is not installed (pip install 'jessl[zoo]'): {told}")
         if shortened and self.out is None:
             print("\nevery row: --out DIR writes CSV files, --json prints them")
+
+
+@contextmanager
+def _folder(out: str | None) -> Iterator[Path | None]:
+    """The folder to write to, which is there and can be written to before long work begins.
+
+    Folders made here are removed where the work fails, if nothing is in them.
+
+    Raises:
+        ValueError: where it cannot be made or written to.
+    """
+    if out is None:
+        yield None
+        return
+    from jessl.names import printable
+
+    if not str(out).strip():
+        raise ValueError("out must name a folder, got nothing; . is this folder")
+    folder, shown = Path(out), printable(str(out))
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out must be a folder, {shown} is a file")
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in a name
+        _remove(new)
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"out: {shown} cannot be written to: {reason}") from None
+    try:
+        yield folder
+    except BaseException:
+        _remove(new)
+        raise
+
+
+def _remove(folders: list[Path]) -> None:
+    """Remove folders, the innermost first, up to the first that holds anything."""
+    for one in folders:
+        if one.is_dir():
+            if any(one.iterdir()):
+                return
+            one.rmdir()
 
 
 def write(answer: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> list[Path]:
@@ -114,6 +165,7 @@ def write(answer: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> l
 
 def _for_people(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
     """Headings and cells: an interval is one column, a number and its own n are one, too."""
+    from jessl.names import printable
     from jessl.report.zoo_words import in_words
 
     keys = [k for k in rows[0] if any(row[k] not in (None, "", [], {}) for row in rows)]
@@ -134,14 +186,17 @@ def _for_people(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]
             headings.append(in_words(key))
             p_value = key == "p" or key.endswith("_p")
             columns.append([_cell(row[key], p_value=p_value) for row in rows])
+    headings = [printable(heading) for heading in headings]
     return headings, [list(cells) for cells in zip(*columns, strict=True)]
 
 
 def _cell(value: Any, *, p_value: bool = False) -> Any:
+    from jessl.names import printable
     from jessl.report.zoo_words import WORDS
 
     value = _flat(value)
     if isinstance(value, str):
+        value = printable(value)
         if len(value) > WIDEST:
             return value[: WIDEST - 3] + "..."
         first, minus, second = value.partition(" - ")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from jessl.names import unknown
+from jessl.names import unknown, whole
 from jessl.risk.zoo.components import components
 from jessl.risk.zoo.controlled import controlled
 from jessl.risk.zoo.linear import linear
@@ -66,6 +66,7 @@ SECTIONS: dict[str, Section] = {
 }
 # sections that need the extra `zoo`
 _XGBOOST = ("trees", "validation")
+_HIGHEST_SEED = 2**31 - 1  # of xgboost
 
 
 def analyse(
@@ -91,14 +92,9 @@ def analyse(
         notes; a table is what it is about and its rows.
 
     Raises:
-        ValueError: for an unknown section, and for one asked for that needs xgboost without it.
+        ValueError: as `checked`, before anything is computed.
     """
-    left_out = _XGBOOST if sections is None and find_spec("xgboost") is None else ()
-    asked = [name for name in SECTIONS if name not in left_out] if sections is None else sections
-    names = list(dict.fromkeys(asked))
-    for name in names:
-        if name not in SECTIONS:
-            raise ValueError(unknown("section", name, SECTIONS))
+    names, left_out = checked(sections, top, seed)
     found = {}
     for done, name in enumerate(names):
         if on_section is not None:
@@ -109,3 +105,32 @@ def analyse(
         {"source": models.source, "seed": seed, "left_out": left_out, "sections": found}
     )
     return answer
+
+
+def checked(
+    sections: Sequence[str] | None, top: int, seed: int
+) -> tuple[list[str], tuple[str, ...]]:
+    """The sections to make and those left out, in the order asked for.
+
+    Raises:
+        ValueError: for an unknown section, one asked for that needs xgboost without it, `top`
+            below 1, and a seed outside 0..2**31 - 1.
+    """
+    if whole("top", top, None) < 1:
+        raise ValueError(f"top must be 1 or more models, got {top}")
+    if whole("seed", seed, 0) > _HIGHEST_SEED:
+        raise ValueError(f"seed must be at most {_HIGHEST_SEED}, got {seed}")
+    has = find_spec("xgboost") is not None
+    if sections is None:
+        left_out = () if has else _XGBOOST
+        return [name for name in SECTIONS if name not in left_out], left_out
+    names = list(dict.fromkeys(sections))
+    for name in names:
+        if name not in SECTIONS:
+            raise ValueError(unknown("section", name, SECTIONS))
+        if name in _XGBOOST and not has:
+            raise ValueError(
+                f"section {name!r} needs the package xgboost, which is not installed: "
+                "pip install 'jessl[zoo]'"
+            )
+    return names, ()

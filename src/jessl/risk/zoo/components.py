@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jessl.risk.zoo.resample import correlated
+from jessl.risk.zoo.resample import MOST_ROWS, SAMPLED, correlated
 from jessl.risk.zoo.section import Row, section
 from jessl.risk.zoo.table import Models
 
@@ -95,6 +95,8 @@ def components(models: Models, seed: int = 0) -> dict[str, Any]:
             "intervals draw models again; those by group draw whole objectives, as models of one "
             "objective are no separate evidence"
         ]
+    if len(models.frame) > MOST_ROWS:
+        notes.append(SAMPLED)
     return section(
         question,
         {

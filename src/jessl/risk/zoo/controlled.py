@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from jessl.risk.zoo.ols import REFERENCES, Fit, coded, is_numeric, ols, outcomes
+from jessl.risk.zoo.ols import REFERENCES, Fit, coded, is_numeric, ols, outcomes, within
+from jessl.risk.zoo.resample import MOST_ROWS, sample
 from jessl.risk.zoo.section import Row, section
 from jessl.risk.zoo.table import Models
 
@@ -93,11 +96,15 @@ def design_choices(models: Models) -> tuple[Choice, ...]:
 
 def keys(frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
     """One number a model, equal where all columns are; missing equals missing."""
-    texts = [
-        tuple("" if pd.isna(v) else repr(v) for v in row)
-        for row in frame[list(columns)].to_numpy(object)
-    ]
-    return pd.Series(pd.factorize(pd.Series(texts, dtype=object))[0], index=frame.index)
+    numbers = np.zeros(len(frame), np.int64)
+    for column in columns:
+        values = frame[column]
+        if values.dtype == object:  # texts, numbers and truth values in one column
+            values = values.map(repr, na_action="ignore")
+        codes, different = pd.factorize(values)
+        # numbered anew after every column, so that the product stays small
+        numbers = pd.factorize(numbers * (len(different) + 1) + codes + 1)[0]
+    return pd.Series(numbers, index=frame.index)
 
 
 def checkpoints(models: Models) -> pd.Series:
@@ -117,12 +124,23 @@ def groups(models: Models, choice: Choice) -> pd.Series:
     """Group number of every model that has a partner: equal in all but the choice's columns.
 
     A group holds at least two values of what measures the choice; models without that value
-    are left out. Each model stands in at most one group, once.
+    are left out. Each model stands in at most one group, once. Where more than MOST_ROWS models
+    have a partner, whole groups are drawn, with a seed, until they hold as many.
     """
     frame = models.frame[models.frame[choice.treatment].notna()]
     same = tuple(c for c in held(models) if c not in choice.columns)
     numbers = keys(frame, same)
     values = frame[choice.treatment].groupby(numbers).transform("nunique")
+    numbers = numbers[values > 1]
+    if len(numbers) <= MOST_ROWS:
+        return numbers
+    sizes = numbers.value_counts(sort=False)
+    sizes = sizes.iloc[np.random.default_rng(0).permutation(len(sizes))]
+    numbers = numbers[numbers.isin(sizes.index[: int((sizes.cumsum() < MOST_ROWS).sum()) + 1])]
+    if len(numbers) <= 2 * MOST_ROWS:
+        return numbers
+    numbers = numbers.iloc[sample(len(numbers), 0)]  # of a single group with very many models
+    values = frame.loc[numbers.index, choice.treatment].groupby(numbers).transform("nunique")
     return numbers[values > 1]
 
 
@@ -164,8 +182,15 @@ def controlled(models: Models, seed: int = 0) -> dict[str, Any]:
             "Every model counts once. Components are fitted on models that have all of them.",
             "Each interval is for itself: of 20 effects that are none, about 1 excludes 0.",
             "p_permuted supposes no distribution; with few groups it cannot be small.",
+            *_sampled(models),
         ],
     )
+
+
+def _sampled(models: Models) -> list[str]:
+    if len(models.frame) <= MOST_ROWS:
+        return []
+    return [f"Of a choice with more than {MOST_ROWS} models that compare, groups are sampled."]
 
 
 def controlled_effects(models: Models, seed: int = 0) -> list[Row]:
@@ -215,14 +240,15 @@ def _linked(values: pd.Series, labels: pd.Series) -> list[pd.Index]:
     Amounts are one part."""
     if is_numeric(values):
         return [values.index] if len(values) else []
-    parts: list[tuple[set[str], list[Any]]] = []
-    for _, group in values.astype(str).groupby(labels):
-        levels, members = set(group), list(group.index)
-        for part in [p for p in parts if p[0] & levels]:
-            parts.remove(part)
-            levels, members = levels | part[0], members + part[1]
-        parts.append((levels, members))
-    return [values.index[values.index.isin(members)] for _, members in parts]
+    if values.empty:
+        return []
+    groups, levels = pd.factorize(labels, sort=True)[0], pd.factorize(values.astype(str))[0]
+    first = groups.max() + 1  # levels are numbered after the groups
+    count = first + levels.max() + 1
+    met = coo_array((np.ones(len(groups)), (groups, first + levels)), shape=(count, count))
+    part = connected_components(met, directed=False)[1][groups]
+    last = pd.Series(groups).groupby(part).max().sort_values()
+    return [values.index[part == one] for one in last.index]
 
 
 def _fitted(
@@ -238,10 +264,9 @@ def _fitted(
     if not numeric:
         levels = set(values.astype(str))
         reference = (levels - {name.split("=", 1)[1] for name in asked}).pop()
-    constants = {f"group {g}": (labels == g).to_numpy(float) for g in sorted(labels.unique())}
-    design, y = constants | asked, errors.to_numpy(np.float64)
-    fit = ols(design, y)
-    shuffled = _shuffled(y, labels.to_numpy(), rng)
+    y, members = errors.to_numpy(np.float64), labels.to_numpy()
+    fit = ols(asked, y, members)
+    permuted = _permuted(fit, asked, members, _shuffled(y, members, rng))
     rows = []
     for name in asked:
         told = fit.of(name)
@@ -250,10 +275,10 @@ def _fitted(
                 "level": "" if numeric else name.split("=", 1)[1],
                 "reference": reference,
                 **(told or dict.fromkeys(("effect", "low", "high", "p"))),
-                "p_permuted": _permuted(fit, design, shuffled, name) if told else None,
+                "p_permuted": permuted[name] if told else None,
                 "unit": "points per ln" if log else "points per 1" if numeric else "points",
                 "n_models": fit.n,
-                "n_groups": len(constants),
+                "n_groups": fit.absorbed,
                 "note": fit.why_not(name),
             }
         )
@@ -270,9 +295,14 @@ def _shuffled(y: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np
     return out
 
 
-def _permuted(fit: Fit, design: dict[str, np.ndarray], shuffled: np.ndarray, name: str) -> float:
-    x = np.column_stack([design[c] for c in fit.columns])
-    i = fit.columns.index(name)
-    effects = np.abs(np.linalg.pinv(x)[i] @ shuffled)
-    real = abs(float(fit.coefficients[i]))
-    return float((1 + np.sum(effects >= real * (1 - 1e-9))) / (1 + _DRAWS))
+def _permuted(
+    fit: Fit, asked: dict[str, np.ndarray], labels: np.ndarray, shuffled: np.ndarray
+) -> dict[str, float]:
+    """p of every column kept: the share of orders with an effect as large."""
+    if not fit.columns:
+        return {}
+    x = np.column_stack([within(asked[c], labels) for c in fit.columns])
+    effects = np.abs(np.linalg.pinv(x) @ shuffled)
+    as_large = effects >= np.abs(fit.coefficients)[:, None] * (1 - 1e-9)
+    p = (1 + as_large.sum(axis=1)) / (1 + _DRAWS)
+    return dict(zip(fit.columns, map(float, p), strict=True))

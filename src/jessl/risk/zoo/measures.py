@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from jessl.risk.zoo.resample import correlated
+from jessl.risk.zoo.resample import MOST_ROWS, SAMPLED, correlated
 from jessl.risk.zoo.section import Row, section
 from jessl.risk.zoo.table import Models
 
@@ -58,6 +58,11 @@ def measures(models: Models, seed: int = 0) -> dict[str, Any]:
     question = "Does a number that needs no labels, such as a rank, tell the error?"
     if not models.statistics:
         return section(question, {}, ["the table has no statistic of representations"])
+    notes = [SAMPLED] if len(models.frame) > MOST_ROWS else []
+    if "train_rank" in models.statistics:
+        notes.append(
+            "train_rank of the published table is a thresholded numerical rank, not RankMe"
+        )
     return section(
         question,
         {
@@ -71,9 +76,7 @@ def measures(models: Models, seed: int = 0) -> dict[str, Any]:
                 with_errors(models),
             ),
         },
-        ["train_rank of the published table is a thresholded numerical rank, not RankMe"]
-        if "train_rank" in models.statistics
-        else [],
+        notes,
     )
 
 

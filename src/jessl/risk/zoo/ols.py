@@ -26,7 +26,8 @@ class Fit:
         dropped: columns that the columns before them determine.
         undetermined: kept columns whose coefficient would be another had another one been
             dropped: no number is told of them.
-        freedom: n less the columns kept.
+        freedom: n less the columns kept and the constants absorbed.
+        absorbed: constants of groups that were taken off first; they count as coefficients.
         exact: nothing is left over but rounding, so there is no spread to judge an effect by.
     """
 
@@ -37,6 +38,7 @@ class Fit:
     errors: np.ndarray
     n: int
     freedom: int
+    absorbed: int
     exact: bool
 
     def of(self, column: str) -> dict[str, float] | None:
@@ -55,7 +57,7 @@ class Fit:
         if column in self.dropped or column in self.undetermined:
             return "cannot be told from the other columns"
         if self.freedom < 1:
-            return f"{self.n} models for {len(self.columns)} coefficients"
+            return f"{self.n} models for {len(self.columns) + self.absorbed} coefficients"
         if self.exact:
             return "no spread: the columns tell the values exactly"
         return ""
@@ -66,11 +68,19 @@ class Fit:
         return np.column_stack(columns) @ self.coefficients
 
 
-def ols(design: Mapping[str, np.ndarray], values: np.ndarray) -> Fit:
+def ols(
+    design: Mapping[str, np.ndarray], values: np.ndarray, groups: np.ndarray | None = None
+) -> Fit:
     """Least squares of values [n] on columns [n] by QR; no constant is added.
 
     A column that the columns before it determine is dropped, so what a design is asked about
     belongs at its end: conditions that repeat each other then do not touch it.
+
+    Args:
+        design: columns [n] by name.
+        values: float64 [n].
+        groups: a label a row; a constant for each of them comes before every column, taken off as
+            the mean of the group (Frisch, Waugh and Lovell), which gives the same coefficients.
 
     Raises:
         ValueError: for no column, or values and columns that are not finite numbers.
@@ -78,40 +88,63 @@ def ols(design: Mapping[str, np.ndarray], values: np.ndarray) -> Fit:
     if not design:
         raise ValueError("design must have at least one column, got none")
     y = np.asarray(values, np.float64)
+    if not np.isfinite(y).all():
+        raise ValueError("values must be finite numbers")
+    whole = float(np.linalg.norm(y))
+    y, absorbed = within(y, groups), 0 if groups is None else len(np.unique(groups))
     kept: list[str] = []
     dropped: list[str] = []
-    basis = np.empty((len(y), 0))
+    columns: dict[str, np.ndarray] = {}
+    basis = np.empty((len(y), len(design)), order="F")
     for name, column in design.items():
-        x = np.asarray(column, np.float64)
-        if x.shape != y.shape or not np.isfinite(x).all() or not np.isfinite(y).all():
+        raw = np.asarray(column, np.float64)
+        if raw.shape != y.shape or not np.isfinite(raw).all():
             raise ValueError(f"column {name!r} and values must be finite numbers of one length")
-        rest = x - basis @ (basis.T @ x)
-        rest -= basis @ (basis.T @ rest)  # twice is enough for orthogonality in float64
+        x = columns[name] = within(raw, groups)
+        before = basis[:, : len(kept)]
+        rest = x - before @ (before.T @ x)
+        rest -= before @ (before.T @ rest)  # twice is enough for orthogonality in float64
         length = float(np.linalg.norm(rest))
-        if length <= _COLLINEAR * float(np.linalg.norm(x)):
+        if length <= _COLLINEAR * float(np.linalg.norm(raw)):
             dropped.append(name)
             continue
+        basis[:, len(kept)] = rest / length
         kept.append(name)
-        basis = np.column_stack([basis, rest / length])
-    upper = basis.T @ _columns(design, kept, len(y))
+    basis = basis[:, : len(kept)]
+    upper = basis.T @ _columns(columns, kept, len(y))
     coefficients = np.linalg.solve(upper, basis.T @ y)
     residual = y - basis @ (basis.T @ y)
-    freedom = len(y) - len(kept)
+    freedom = len(y) - len(kept) - absorbed
     variance = float(residual @ residual) / freedom if freedom > 0 else np.nan
     spread = np.sqrt(variance * (np.linalg.inv(upper) ** 2).sum(axis=1))
     # how the dropped ones are made of those kept
-    recipe = np.linalg.solve(upper, basis.T @ _columns(design, dropped, len(y)))
+    recipe = np.linalg.solve(upper, basis.T @ _columns(columns, dropped, len(y)))
     bound = [bool(np.any(np.abs(shares) > _NOTHING)) for shares in recipe]
     undetermined = tuple(c for c, one in zip(kept, bound, strict=True) if one)
-    exact = float(np.linalg.norm(residual)) <= _ROUNDING * float(np.linalg.norm(y))
+    exact = float(np.linalg.norm(residual)) <= _ROUNDING * whole
     return Fit(
-        tuple(kept), tuple(dropped), undetermined, coefficients, spread, len(y), freedom, exact
+        columns=tuple(kept),
+        dropped=tuple(dropped),
+        undetermined=undetermined,
+        coefficients=coefficients,
+        errors=spread,
+        n=len(y),
+        freedom=freedom,
+        absorbed=absorbed,
+        exact=exact,
     )
 
 
-def _columns(design: Mapping[str, np.ndarray], names: list[str], n: int) -> np.ndarray:
-    columns = [np.asarray(design[c], np.float64) for c in names]
-    return np.column_stack(columns) if columns else np.empty((n, 0))
+def within(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Values [n] less the mean of their group; as they are without groups."""
+    if groups is None:
+        return values
+    places = np.unique(groups, return_inverse=True)[1]
+    return np.asarray(values - (np.bincount(places, values) / np.bincount(places))[places])
+
+
+def _columns(columns: Mapping[str, np.ndarray], names: list[str], n: int) -> np.ndarray:
+    return np.column_stack([columns[c] for c in names]) if names else np.empty((n, 0))
 
 
 def outcomes(models: Models) -> dict[str, str]:

@@ -108,12 +108,12 @@ def ranking(models: Models, seed: int = 0, *, top: int = 5) -> dict[str, Any]:
     names = [{r["model"] for r in lists if r["setting"] == s} for s in models.settings]
     in_all = sorted(set.intersection(*names))
     placed = places(models)
-    rows: list[Row] = []
-    for name in placed.sort_values(next(iter(models.settings)), kind="stable").index:
-        row: Row = {"model": name}
-        for setting in models.settings:
-            row |= {setting: models.error(setting)[name], f"{setting}_place": placed[setting][name]}
-        rows.append(row)
+    ordered = placed.sort_values(next(iter(models.settings)), kind="stable")
+    columns: dict[str, Any] = {"model": ordered.index}
+    for setting in models.settings:
+        columns[setting] = models.error(setting).loc[ordered.index].to_numpy()
+        columns[f"{setting}_place"] = ordered[setting].to_numpy()
+    rows: list[Row] = pd.DataFrame(columns).to_dict("records")
     few = list(models.settings)[-1]
     moved = shifts(models, "full", few) if "full" in models.settings and few != "full" else []
     counts = [

@@ -32,6 +32,8 @@ def section(
 
 def plain(value: Any) -> Any:
     """Values that JSON knows: numpy's as Python's; what is not finite as None."""
+    if value is None or type(value) in (str, int, bool):  # most of the cells of a large table
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple, set, np.ndarray)):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jessl.names import printable
 from jessl.risk.zoo.reading import Content, read_content
 
 COMPONENTS = ("approx", "usability", "probe_gen", "enc_gen")
@@ -24,7 +25,8 @@ SETTINGS = {
     "5shot": "train-nperclass-5_test",
     "3shot": "train-nperclass-3_test",
 }
-LOWEST, HIGHEST = -100.0, 200.0
+HIGHEST = 100.0  # percent; components are signed
+_ROUNDING = 1e-6
 
 # columns of jessl's own table -> ours
 _OWN = {
@@ -104,12 +106,14 @@ def read_table(path: str | Path) -> Models:
     Raises:
         ValueError: for an empty file, a table without any component or error, two models of one
             name, a model without a name, text where a number belongs (naming the cell), errors
-            outside -100..200, errors that are fractions though the columns say percent.
+            outside 0..100 and components outside -100..100, and columns that are fractions though
+            others, or all by their names, are in percent.
         OSError: for a file or address that cannot be read.
     """
     content = read_content(path)
-    frame, groups, notes = content.frame, dict(content.groups), list(content.notes)
-    if any(column in _OWN and column.startswith("risk_") for column in frame.columns):
+    frame, groups, notes = content.frame, dict(content.groups), _left_out(content)
+    own = any(column in _OWN and column.startswith("risk_") for column in frame.columns)
+    if own:
         frame, groups = _from_own(content, notes)
     _check_names(frame, content.name)
     components = tuple(c for c in COMPONENTS if c in frame.columns)
@@ -125,7 +129,11 @@ def read_table(path: str | Path) -> Models:
     frame = frame.copy()
     for column in (*errors, *statistics):
         frame[column] = _numbers(frame[column], content.name)
-    _check_range(frame[list(errors)], list(settings.values()), content.name)
+    for column in errors:
+        lowest = 0.0 if column in settings.values() else -HIGHEST
+        _check_range(frame[column], lowest, HIGHEST, "in percent", content.name)
+    if not own:
+        _check_percent(frame, components, settings, content.name)
     missing = {c: int(n) for c, n in frame[list(errors)].isna().sum().items()}
     return Models(
         frame=frame,
@@ -155,7 +163,10 @@ def _from_own(content: Content, notes: list[str]) -> tuple[pd.DataFrame, dict[st
     frame = content.frame.copy()
     risks = [c for c in frame.columns if c in _OWN and c.startswith("risk_")]
     for column in risks:
-        frame[column] = 100 * _numbers(frame[column], content.name)
+        values = _numbers(frame[column], content.name)
+        lowest = 0.0 if column == "risk_total" else -1.0
+        _check_range(values, lowest, 1.0, "fractions", content.name)
+        frame[column] = 100 * values
     merged = frame.get("risk_merged")
     if merged is not None and merged.isin([True, "True", "true", 1]).any():
         # without a supervised twin approximation is zero by convention, not by measurement
@@ -193,8 +204,8 @@ def _numbers(values: pd.Series, name: str) -> pd.Series:
         wrong = values
     if len(wrong):
         raise ValueError(
-            f"{name}: {values.name} of model {wrong.index[0]} must be a number, "
-            f"got {wrong.iloc[0]!r}"
+            f"{name}: {printable(str(values.name))} of model {printable(str(wrong.index[0]))} must "
+            f"be a number, got {wrong.iloc[0]!r}"
         )
     return numbers.astype(np.float64)
 
@@ -212,22 +223,59 @@ def _check_names(frame: pd.DataFrame, name: str) -> None:
         )
 
 
-def _check_range(errors: pd.DataFrame, settings: list[str], name: str) -> None:
-    outside = ((errors < LOWEST) | (errors > HIGHEST)).to_numpy()
-    if outside.any():
-        row, column = (int(i[0]) for i in np.nonzero(outside))
+def _check_range(values: pd.Series, lowest: float, highest: float, what: str, name: str) -> None:
+    outside = values[(values < lowest - _ROUNDING) | (values > highest + _ROUNDING)]
+    if len(outside):
         raise ValueError(
-            f"{name}: {errors.columns[column]} of model {errors.index[row]} must be in percent, "
-            f"{LOWEST:g} to {HIGHEST:g}, got {errors.iloc[row, column]:g}"
+            f"{name}: {values.name} of model {printable(str(outside.index[0]))} must be {what}, "
+            f"{lowest:g} to {highest:g}, got {outside.iloc[0]:g}"
         )
-    highest = errors[settings].max(axis=None) if settings else np.nan
-    if highest <= 1:
+
+
+def _check_percent(
+    frame: pd.DataFrame, components: tuple[str, ...], settings: dict[str, str], name: str
+) -> None:
+    """Refuse fractions: errors by their size, components by what they must sum to."""
+    highest = {c: float(frame[c].abs().max()) for c in (*components, *settings.values())}
+    small = [c for c, value in highest.items() if 0 < value <= 1]
+    errors = [c for c in small if c in settings.values()]
+    known = [c for c, value in highest.items() if np.isfinite(value) and value > 0]
+    if small and small == known and (errors or "usability" in small):
         raise ValueError(
-            f"{name}: the largest of all errors is {highest:g}; errors must be in percent, "
-            "these look like fractions"
+            f"{name}: the largest of all errors is {max(highest[c] for c in small):g}; errors must "
+            "be in percent, these look like fractions"
         )
+    parts = [c for c in small if c in components]
+    if not errors and parts and {"usability", "probe_gen", "enc_gen"} <= set(components):
+        whole, total = (
+            frame.get(SETTINGS["full"]),
+            frame[list(components)].sum(axis=1, skipna=False),
+        )
+        if whole is not None:
+            off = (whole - total).abs().median()
+            if (whole - total - 99 * frame[parts].sum(axis=1)).abs().median() < off:
+                errors = parts
+    if errors:
+        raise ValueError(
+            f"{name}: {errors[0]} is {highest[errors[0]]:g} at most, which looks like fractions "
+            "beside columns in percent; every error must be in percent"
+        )
+
+
+def _left_out(content: Content) -> list[str]:
+    """What is told of columns whose cells hold several values; an error must not be one."""
+    wrong = [c for c in content.nested if c in (*COMPONENTS, *SETTINGS.values(), *_OWN)]
+    if wrong:
+        raise ValueError(
+            f"{content.name}: column {wrong[0]} holds {content.nested[wrong[0]]}; its cells must "
+            "be one value each"
+        )
+    return [
+        f"column {printable(column)} is left out: its cells hold {what}"
+        for column, what in content.nested.items()
+    ]
 
 
 def _some(names: list[str]) -> str:
-    told = ", ".join(map(str, names[:6]))
+    told = ", ".join(printable(str(n)) for n in names[:6])
     return told + (f" and {len(names) - 6} more" if len(names) > 6 else "") if names else "none"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jessl.risk.zoo.law import LAWS, fit, pairs_of, quality
-from jessl.risk.zoo.resample import drawn, interval
+from jessl.risk.zoo.resample import MOST_ROWS, drawn, interval, sample
 from jessl.risk.zoo.section import Row, section
 from jessl.risk.zoo.table import Models
 
@@ -108,6 +109,11 @@ def predictions(models: Models) -> list[Row]:
 def few_shot(models: Models, seed: int = 0) -> dict[str, Any]:
     """The few-shot laws: fits, what they tell of unseen kinds, and every prediction."""
     question = "Can the error with few labels be told from the components?"
+    known = models.frame.dropna(subset=list(models.components))
+    notes = []
+    if len(known) > MOST_ROWS:
+        notes = [f"a seeded sample of {MOST_ROWS} of {len(known)} models with every component"]
+        models = replace(models, frame=known.iloc[sample(len(known), seed)])
     try:
         laws = _possible(pairs_of(models))
     except ValueError as error:
@@ -134,6 +140,7 @@ def few_shot(models: Models, seed: int = 0) -> dict[str, Any]:
         [
             "the laws of the components are told the full-shot error: columns 'few' leave it out",
             "images per setting are those of ImageNet-1k with 1000 classes",
+            *notes,
         ],
     )
 

@@ -10,12 +10,14 @@ does: a choice shares its credit with those that come along with it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jessl.risk.zoo.ols import is_numeric, outcomes
+from jessl.risk.zoo.resample import sample
 from jessl.risk.zoo.section import Row, section
 from jessl.risk.zoo.table import Models
 
@@ -33,6 +35,7 @@ PARAMETERS = {
     "nthread": 1,  # a table is small, and one thread gives the same trees everywhere
 }
 MIN_MODELS = 10
+MOST_MODELS = 5000  # of a table; a larger one is sampled
 # texts that name a variant, or repeat in one cell what further columns tell
 _NOT_USED = ("architecture_exact", "augmentations", "views", "other", "is_aug_anycolor")
 
@@ -76,6 +79,15 @@ def contributions(booster: Any, table: pd.DataFrame) -> np.ndarray:
     return np.asarray(booster.predict(data, pred_contribs=True), np.float64)
 
 
+def sampled(models: Models, seed: int) -> tuple[Models, list[str]]:
+    """At most MOST_MODELS models, drawn once, in their order; and the note that says so."""
+    n = len(models.frame)
+    if n <= MOST_MODELS:
+        return models, []
+    frame = models.frame.iloc[sample(n, seed, MOST_MODELS)]
+    return replace(models, frame=frame), [f"A seeded sample of {MOST_MODELS} of {n} models."]
+
+
 def trees(models: Models, seed: int = 0) -> dict[str, Any]:
     """How far the trees of each component and setting lean on each choice.
 
@@ -91,6 +103,7 @@ def trees(models: Models, seed: int = 0) -> dict[str, Any]:
     Raises:
         ValueError: where xgboost is not installed.
     """
+    models, notes = sampled(models, seed)
     table = choice_columns(models)
     rows: list[Row] = []
     for outcome, column in outcomes(models).items():
@@ -128,6 +141,7 @@ def trees(models: Models, seed: int = 0) -> dict[str, Any]:
         [
             f"{ROUNDS} trees, the same for every table; validation tells what they are worth.",
             "A choice shares its credit with choices that come along with it; this is no effect.",
+            *notes,
         ],
     )
 

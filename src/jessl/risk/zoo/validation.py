@@ -16,7 +16,7 @@ from jessl.risk.zoo.linear import CIRCUMSTANCES, LOGARITHMIC, conditions, filled
 from jessl.risk.zoo.ols import coded, is_numeric, ols, outcomes
 from jessl.risk.zoo.section import Row, section
 from jessl.risk.zoo.table import Models
-from jessl.risk.zoo.trees import MIN_MODELS, choice_columns, fit_trees, predict_trees
+from jessl.risk.zoo.trees import MIN_MODELS, choice_columns, fit_trees, predict_trees, sampled
 
 FOLDS = 10
 SPLITS = ("random", "checkpoint", "objective", "year")
@@ -63,6 +63,7 @@ def validation(models: Models, seed: int = 0) -> dict[str, Any]:
     Raises:
         ValueError: where xgboost is not installed.
     """
+    models, notes = sampled(models, seed)
     table, frame = choice_columns(models), filled(models.frame)
     rows: list[Row] = []
     for split in SPLITS:
@@ -105,6 +106,7 @@ def validation(models: Models, seed: int = 0) -> dict[str, Any]:
             "random: 10 folds; checkpoint: 10 folds, all layers of a training in one; objective "
             "and year: each left out once.",
             "Trees and linear models have the same settings for every table.",
+            *notes,
         ],
     )
 
