@@ -213,12 +213,14 @@ def at_size(args: argparse.Namespace) -> list[str]:
         )
     if len(rows) > 1:
         a, b = rows[-2:]
-        slope = (b["seconds"] - a["seconds"]) / (b["n"] - a["n"])
-        told = b["seconds"] + slope * (args.extrapolate - b["n"])
+        told = {}
+        for clock in ("seconds", "cpu"):
+            slope = (b[clock] - a[clock]) / (b["n"] - a["n"])
+            told[clock] = (b[clock] + slope * (args.extrapolate - b["n"])) / 60
         body += [
             "",
             f"Extrapolated to {args.extrapolate:,} rows by a + b n through the two largest: "
-            f"{told / 60:.0f} min.",
+            f"{told['seconds']:.0f} min, {told['cpu']:.0f} CPU minutes.",
         ]
     return body
 

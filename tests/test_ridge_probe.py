@@ -94,6 +94,7 @@ def test_in_chunks_and_from_disk(tmp_path, monkeypatch):
         np.testing.assert_array_equal(b, d)
     [one] = next(ridge.fits(mapped, y, [np.ones(200, bool)], path[2:3]))
     np.testing.assert_array_equal(judge(one, mapped, y).wrong, whole[2][0])
+    assert np.array_equal(mapped, x)  # pages that were let go come back from the file
     # the float32 predictions of large data
     monkeypatch.setattr(ridge, "_SMALL", 0)
     rounded = ridge.leave_one_out(x, y, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +24,12 @@ def standardisation(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.fl
     total = np.zeros(x.shape[1])
     for start in range(0, len(x), CHUNK):
         total += x[start : start + CHUNK].sum(axis=0, dtype=np.float64)
+        release(x)
     mean = total / max(1, len(x))
     squares = np.zeros(x.shape[1])
     for start in range(0, len(x), CHUNK):
         squares += ((x[start : start + CHUNK] - mean) ** 2).sum(axis=0)
+        release(x)
     scale = np.sqrt(squares / max(1, len(x)))
     # float32 rounding of the values gives a constant column a tiny spread of its own
     return mean, np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)
@@ -43,6 +46,18 @@ def standardised(
     for start in range(0, len(x), CHUNK):
         z[start : start + CHUNK] = (x[start : start + CHUNK] - mean) / scale
     return z
+
+
+def release(x: NDArray[Any]) -> None:
+    """Let go of the pages of a memory map that were read, where the system can be told so.
+
+    They would count as this process's memory although the file has them.
+    """
+    base: Any = x
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 class Rows:
@@ -71,7 +86,9 @@ class Rows:
         """Rows start .. stop-1, standardised."""
         if self._z is not None:
             return self._z[start:stop]
-        return standardised(self._x[start:stop], self.mean, self.scale, self.dtype)
+        z = standardised(self._x[start:stop], self.mean, self.scale, self.dtype)
+        release(self._x)
+        return z
 
     def chunks(self, size: int) -> Iterator[tuple[slice, NDArray[Any]]]:
         """(which rows, the rows) in order, `size` at a time."""
