@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.embeddings import Embeddings
-from jessl.probes.axes import CHUNK
+from jessl.probes.axes import CHUNK, release
 from jessl.probes.split import units_of
 
 
@@ -52,6 +52,7 @@ def labelled_rows(argument: str, data: Embeddings) -> Labelled:
     for start in range(0, len(kept), CHUNK):
         part = kept.features[start : start + CHUNK]
         bad += int((~np.isfinite(part).all(axis=1)).sum())
+        release(part)
     if bad:
         raise ValueError(
             f"{argument}: {bad} of {len(kept)} labelled rows hold NaN or infinite values"
