@@ -1,0 +1,88 @@
+"""Rows of evidence of others: a wrong one is told with its file, row and key, and never used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jessl.risk.advice import published_evidence, read_evidence
+
+
+def written(folder: Path, **changed: Any) -> Path:
+    rows = published_evidence()[:2]
+    (folder / "rows.json").write_text(json.dumps([rows[0], {**rows[1], **changed}]))
+    return folder / "rows.json"
+
+
+def test_the_published_rows_pass(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(published_evidence()))
+    assert read_evidence(path) == published_evidence()
+    del (row := published_evidence()[0])["p_permuted"]
+    path.write_text(json.dumps([row]))
+    assert read_evidence(path) == [row]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"low": "a"}, "low must be a finite number, got 'a'"),
+        ({"low": None}, "low must be a finite number, got None"),
+        ({"high": float("nan")}, "high must be a finite number, got nan"),
+        ({"high": float("inf")}, "high must be a finite number, got inf"),
+        ({"high": 10**400}, "high must be a finite number"),
+        ({"effect": "x"}, "effect must be a finite number"),
+        ({"effect": True}, "effect must be a finite number"),
+        ({"low": 2.0, "effect": 1.5, "high": 1.0}, "in this order, got 2, 1.5, 1$"),
+        ({"low": 1.0, "effect": 3.0, "high": 2.0}, "in this order"),
+        ({"p": "x"}, "p must be a finite number"),
+        ({"p": 1.5}, "p must lie in 0 to 1"),
+        ({"p_permuted": -0.1}, "p_permuted must lie in 0 to 1"),
+        ({"choice": ["a"]}, "choice must be a text, got list"),
+        ({"choice": " "}, "choice must be a text"),
+        ({"method": ["linear"]}, "method must be a text, got list"),
+        ({"method": "guess"}, "method must be one of controlled, linear, got 'guess'"),
+        ({"component": "usabilty"}, "component must be one of approx, usability, .*'usabilty'"),
+        ({"unit": None}, "unit must be a text, got None"),
+        ({"level": 3}, "level must be a text, got 3"),
+        ({"level": "b", "reference": ""}, "level and reference must both"),
+        ({"words": {"a": 1}}, "words must be a text, got dict"),
+        ({"n_models": 2.5}, "n_models must be a whole number above 0, got 2.5"),
+        ({"n_models": None}, "n_models must be a whole number"),
+        ({"n_groups": "x"}, "n_groups must be a whole number"),
+    ],
+)
+def test_wrong_rows(tmp_path, changed, told):
+    path = written(tmp_path, **changed)
+    with pytest.raises(ValueError, match=told) as error:
+        read_evidence(path)
+    assert str(error.value).startswith(f"{path}: row 2 of the evidence: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[" * 100_000, "lists within lists"),
+        ('[{"low": ' + "9" * 5000 + "}]", "Exceeds the limit"),
+        ("{", "is not JSON"),
+        ("[1]", "must hold a list of rows"),
+        ("3", "must hold a list of rows"),
+    ],
+)
+def test_files_that_hold_no_rows(tmp_path, text, told):
+    path = tmp_path / "rows.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=told) as error:
+        read_evidence(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_texts_steer_no_terminal(tmp_path):
+    path = written(tmp_path, words="the \x1b[2Jsize\n", level="a\x07", reference="b\x00")
+    row = read_evidence(path)[1]
+    assert (row["words"], row["level"]) == ("the \\x1b[2Jsize\\n", "a\\x07")
+    assert row["reference"] == "b\\x00"
