@@ -190,7 +190,7 @@ def test_the_optimism_of_a_choice_among_coins_is_added():
         risks, _, optimism = resampled(terms, rows(60), rows(60), None, seed)
         held.append(risks["part_rest"])
         least.append(best.mean())
-        assert risks["part_rest"] == best.mean() + optimism
+        assert risks["part_rest"] == pytest.approx(best.mean() + optimism)
     assert np.mean(least) < 0.43
     assert np.mean(held) == pytest.approx(0.5, abs=0.04)
     # of copies that stay together the optimism is that of the items
@@ -291,13 +291,13 @@ def test_a_test_of_fewer_than_ten_is_doubtful(groups, what):
 
 
 def test_the_mlp_is_tuned_on_a_part_and_pooled_over_folds():
-    train, test = world(45, 1, 0.5), world(30, 2, 0.5)
-    options = {"hidden": "16", "epochs": 5, "lr": 0.03, "duplicates": False}
+    train, test = world(60, 2), world(30, 9)
+    options = {"hidden": "16", "epochs": 5, "lr": 0.18, "duplicates": False}
     own = probe(train, test, kind="mlp", **options)
     found = decompose(train, test, probe="mlp", folds=3, **options)
     for params in (own.params, found.params):
         assert params["tuned_on"] == "a stratified fifth of train, held out"
-        assert params["weight_decay"] in (10.0, 1.0, 0.1)
+        assert params["weight_decay"] in (1.0, 0.1)
         assert (params["hidden"], params["epochs"]) == ("16", 5)
     assert own.curve == found.params["tuning_curve"]
     assert len(own.curve["weight_decay"]) == 3

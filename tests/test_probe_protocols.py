@@ -194,21 +194,31 @@ def test_the_interval_of_the_balanced_accuracy():
     swapped = Embeddings(train.features, 1 - y)
     none = probe(train, swapped, kind="ridge", penalty=0.1)
     assert (none.balanced_accuracy, none.intervals["balanced_accuracy"]) == (0.0, (0.0, 0.0))
-    # 30 of 33 and 12 of 27 are right
+    # 39 of 41 and 13 of 19 are right
     told = y.copy()
-    told[:15], told[45:48] = 1, 0
+    told[:6], told[45:47] = 1, 0
     test = Embeddings(train.features, told)
     found = probe(train, test, kind="ridge", penalty=0.1)
-    rights = np.array([30 / 33, 12 / 27])
+    rights = np.array([39 / 41, 13 / 19])
     assert found.balanced_accuracy == pytest.approx(rights.mean())
     low, high = found.intervals["balanced_accuracy"]
-    half = 1.96 * np.sqrt((rights * (1 - rights) / [33, 27]).sum()) / 2
+    half = 1.96 * np.sqrt((rights * (1 - rights) / [41, 19]).sum()) / 2
     assert low < rights.mean() < high
     assert (high - low) / 2 == pytest.approx(half, rel=0.1)
     # twelve groups of five rows that are right or wrong together
     grouped = Embeddings(test.features, told, groups=np.arange(60) // 5)
     wide = probe(train, grouped, kind="ridge", penalty=0.1).intervals["balanced_accuracy"]
     assert wide[1] - wide[0] > 1.3 * (high - low)
+    # many resamples lack a class of one row: that is no error
+    rare = Embeddings(
+        np.repeat(np.eye(3), [30, 29, 1], axis=0), np.repeat(np.arange(3), [30, 29, 1])
+    )
+    for groups in (None, np.arange(60)):
+        test = Embeddings(rare.features, rare.labels, groups=groups)
+        known = Embeddings(np.eye(3).repeat(5, axis=0), np.arange(3).repeat(5))
+        all_right = probe(known, test, kind="ridge", penalty=0.1, duplicates=False)
+        assert all_right.balanced_accuracy == 1.0
+        assert all_right.intervals["balanced_accuracy"] == (1.0, 1.0)
 
 
 def test_fewer_groups_than_folds():
@@ -273,8 +283,8 @@ def test_where_nothing_is_to_choose_there_is_one_fit(monkeypatch, name):
     ("name", "values"),
     [
         ("folds", [1, 0, -1, 2.5, "3", 1000, True]),
-        ("seed", [-1, 1.5, None]),
-        ("shots", [2.5, "3"]),
+        ("seed", [-1, 1.5, None, True]),
+        ("shots", [2.5, "3", True]),
         ("device", ["tpu", "cuda", "", None]),
         ("kind", [None]),
     ],
