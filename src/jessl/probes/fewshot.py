@@ -78,13 +78,11 @@ def few_shot(
             done += 1
             if told is not None:
                 told(done, draws * len(settings))
-        found.append(_summary(results, one, twins))
+        found.append(_summary(results, twins))
     return found
 
 
-def _summary(
-    results: list[ProbeResult], setting: dict[str, Any], twins: dict[str, Any] | None
-) -> FewShot:
+def _summary(results: list[ProbeResult], twins: dict[str, Any] | None) -> FewShot:
     first, draws = results[0], len(results)
     errors = [r.error for r in results]
     mean = math.fsum(errors) / draws
@@ -102,8 +100,8 @@ def _summary(
         low, high = max(0.0, mean - half), min(1.0, mean + half)
     takes = {k for r in results for k in (r.curve or {})} - {"error", "log_loss"}
     return FewShot(
-        shots=setting.get("shots"),
-        fraction=setting.get("fraction"),
+        shots=first.params["shots"],
+        fraction=first.params["fraction"],
         rows=first.params["train_rows"],
         error=Estimate(mean, low, high),
         accuracy=Estimate(1 - mean, 1 - high, 1 - low),

@@ -126,8 +126,8 @@ def probe(
         "train_groups": None if few.units is None else len(np.unique(few.units)),
         "near_duplicates": near_duplicates(few.x, asked.x) if duplicates else None,
         "test_rows_of_train_groups": shared_groups(train, test),
-        "shots": shots,
-        "fraction": fraction,
+        "shots": None if shots is None else int(shots),
+        "fraction": None if fraction is None else float(fraction),
         "protocol": protocol if kept is not None else None,
         "seed": seed,
     }

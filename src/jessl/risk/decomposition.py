@@ -173,8 +173,8 @@ def decompose(
         "estimator": "few-shot" if few else estimator,
         "folds": _folds_told(kind, asked, given) if estimator == "crossfit" and not few else None,
         "n_sub": terms.params.get("n_sub"),
-        "shots": shots,
-        "fraction": fraction,
+        "shots": None if shots is None else int(shots),
+        "fraction": None if fraction is None else float(fraction),
         "draws": draws if few else None,
         "seed": seed,
         "interval": f"percentiles of {RESAMPLES} paired resamples of items, probes fixed"
@@ -227,9 +227,9 @@ def _sizes(
 
 def _folds_told(kind: Kind, asked: Asked, train: Labelled) -> int:
     if asked.folds is not None:
-        return asked.folds
+        return int(asked.folds)
     alone = kind.leave_one_out is not None and train.units is None and asked.by == "error"
-    return len(train.y) if alone else default_folds(len(train.y))
+    return len(train.y) if alone else default_folds(len(train.y), train.units)
 
 
 def _picker(train: Labelled, shots: int | None, fraction: float | None) -> Any:
