@@ -91,7 +91,7 @@ def candidates(given: Options) -> list[Options]:
     decay = given.get("weight_decay")
     if decay is None:
         return [{"weight_decay": one, **others} for one in PATH]
-    if isinstance(decay, bool) or not (isinstance(decay, Real) and 0 <= decay < np.inf):
+    if isinstance(decay, bool) or not (isinstance(decay, Real) and 0 <= float(decay) < np.inf):
         raise ValueError(f"weight_decay: needs a finite number of at least 0, got {decay}")
     return [{"weight_decay": float(decay), **others}]
 
