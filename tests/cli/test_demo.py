@@ -19,7 +19,6 @@ from jessl.demo import demo
 from jessl.report import write_report
 from jessl.runs import Run
 
-
 # seconds: the first training of a machine compiles kernels, and a busy one takes its time
 BEGUN, ENDED = 240, 60
 
