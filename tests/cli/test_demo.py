@@ -87,7 +87,13 @@ def test_stopped_it_leaves_nobody_behind_and_goes_on(tmp_path: Path, number: int
     out = tmp_path / "study"
     command = [sys.executable, "-m", "jessl.cli", "demo", "--quick", "--images", "300"]
     command += ["--epochs", "400", "--workers", "2", "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a background job starts with Ctrl-C ignored, and jessl leaves that as it is
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + BEGUN
     while not list(out.glob("runs/*/records.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.1)
