@@ -9,7 +9,6 @@ path of penalties each fit starts from the one before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from jessl.probes.axes import Axes, Rows, principal_axes
 from jessl.probes.kinds import Fitted, Kind, Labels, Masks, Options, positive
 from jessl.probes.lbfgs import Floats, minimise
+from jessl.probes.linear import Linear
 from jessl.probes.softmax import Softmax, TorchSoftmax
 
 # strong to weak: each fit starts from the one before, and the path ends where the error rises
@@ -28,28 +28,6 @@ _LEAST_GAIN = 1e-7
 _LEAST_SLOPE = 1e-4
 # below this many numbers everything is float64: it costs nothing there
 _SMALL = 2**22
-
-
-@dataclass(frozen=True, eq=False)
-class Logistic:
-    """A fitted probe: logits = ((x - mean) / scale) @ weights + bias."""
-
-    classes: Labels
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    bias: NDArray[np.float64]
-    converged: bool
-    probabilistic: bool = True
-
-    @property
-    def details(self) -> Options:
-        """Nothing was left open."""
-        return {}
-
-    def votes(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """[m, d] -> logits [m, classes]."""
-        return ((x - self.mean) / self.scale) @ self.weights + self.bias
 
 
 def candidates(given: Options) -> list[Options]:
@@ -92,7 +70,7 @@ def fits(
         for k, present in enumerate(loss.present):
             kept = weights[:, k, present], bias[k, present]
             settled = bool(converged[k])
-            found.append(Logistic(classes[present], rows.mean, rows.scale, *kept, settled))
+            found.append(Linear(classes[present], rows.mean, rows.scale, *kept, settled, True))
         yield found
 
 

@@ -7,7 +7,6 @@ predictions of n probes that each lack one row, in closed form.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,34 +14,13 @@ from numpy.typing import NDArray
 
 from jessl.probes.axes import CHUNK, Rows
 from jessl.probes.kinds import Fitted, Kind, Labels, Masks, Options, positive
+from jessl.probes.linear import Linear
 
 # strong to weak, in units of the mean square of a standardised feature
 PATH = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 1e-2, 3e-3, 1e-3, 1e-4, 1e-5)
 # below this many numbers predictions are float64, too; sums and eigenvalues always are
 _SMALL = 2**26
 _ENTRIES = 2**23
-
-
-@dataclass(frozen=True, eq=False)
-class Ridge:
-    """A fitted probe: votes = ((x - mean) / scale) @ weights + bias."""
-
-    classes: Labels
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    bias: NDArray[np.float64]
-    converged: bool = True
-    probabilistic: bool = False
-
-    @property
-    def details(self) -> Options:
-        """Nothing was left open."""
-        return {}
-
-    def votes(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """[m, d] -> [m, classes]: estimates of the one-hot label."""
-        return ((x - self.mean) / self.scale) @ self.weights + self.bias
 
 
 def candidates(given: Options) -> list[Options]:
@@ -75,7 +53,8 @@ def fits(
         for one in solved:
             weights, bias = one.weights(options["penalty"])
             kept = one.counts > 0
-            found.append(Ridge(every[kept], rows.mean, rows.scale, weights[:, kept], bias[kept]))
+            fit = weights[:, kept], bias[kept]
+            found.append(Linear(every[kept], rows.mean, rows.scale, *fit, True, False))
         yield found
 
 

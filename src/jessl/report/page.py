@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from jessl.files import whole_file
 from jessl.report import closing, curves, layers, ranking, scatter, sections, stack
+from jessl.report.document import document
 from jessl.report.gather import Report, gather
 from jessl.report.numbers import percent
-from jessl.report.script import SCRIPT
-from jessl.report.style import STYLE
 from jessl.report.svg import Markup, join, tag
 
 FILE = "report.html"
@@ -67,33 +65,7 @@ def render(report: Report) -> str:
         *(tag("section", tag("h2", head), inside, id=key) for key, head, inside in kept),
         tag("footer", "Written by jessl. One file; it loads nothing and sends nothing."),
     )
-    return "\n".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<head>',
-            '<meta charset="utf-8"/>',
-            tag("meta", http_equiv="Content-Security-Policy", content=policy()),
-            '<meta name="viewport" content="width=device-width, initial-scale=1"/>',
-            tag("title", title),
-            f"<style>{STYLE}</style>",
-            "</head>\n<body>",
-            body,
-            '<div id="tip" role="status"></div>',
-            f"<script>{SCRIPT}</script>",
-            "</body>\n</html>\n",
-        ]
-    )
-
-
-def policy() -> str:
-    """What the page may do: its own style and script (by their hashes), embedded pictures."""
-    script, style = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (SCRIPT, STYLE)
-    )
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; "
-        f"script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'"
-    )
+    return document(title, body)
 
 
 Section = tuple[str, str, Markup]

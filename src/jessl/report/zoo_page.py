@@ -10,11 +10,9 @@ from jessl.report import (
     zoo_stack,
     zoo_told,
 )
+from jessl.report.document import document
 from jessl.report.numbers import finite
-from jessl.report.page import policy
-from jessl.report.script import SCRIPT
 from jessl.report.sections import together
-from jessl.report.style import STYLE
 from jessl.report.svg import Markup, join, tag
 from jessl.report.zoo_tables import folded
 from jessl.report.zoo_words import (
@@ -76,21 +74,7 @@ def zoo_page(answer: Row) -> str:
         tag("section", tag("h2", "About"), _about(answer), id="about"),
         tag("footer", "Written by jessl. One file; it loads nothing and sends nothing."),
     )
-    return "\n".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<head>',
-            '<meta charset="utf-8"/>',
-            tag("meta", http_equiv="Content-Security-Policy", content=policy()),
-            '<meta name="viewport" content="width=device-width, initial-scale=1"/>',
-            tag("title", title),
-            f"<style>{STYLE}</style>",
-            "</head>\n<body>",
-            body,
-            '<div id="tip" role="status"></div>',
-            f"<script>{SCRIPT}</script>",
-            "</body>\n</html>\n",
-        ]
-    )
+    return document(title, body)
 
 
 def findings(answer: Row) -> list[str]:
