@@ -47,7 +47,7 @@ def test_the_chosen_runs_of_both_methods_are_marked(real: Path) -> None:
 
 def test_the_convention_of_the_risk_is_told(real: Path) -> None:
     told = page(real).text.split("sum to the total. Convention: ")[1]
-    assert told.startswith("order published; estimator crossfit with 5 folds; probe logistic; C ")
+    assert told.startswith("order published; estimator crossfit with 10 folds; probe logistic; C ")
     for part in ("regularisation chosen once on train", "rows to train and", "intervals: perc"):
         assert part in told
 
