@@ -28,6 +28,7 @@ import argparse
 import json
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -203,11 +204,7 @@ def table(rows: list[Row]) -> list[str]:
             "| cost: crossfit | published |",
             "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
-        for (kind, cell), both in sorted(cells.items(), key=_order):
-            if kind != probe or len(both) < 2:
-                continue
-            world, n, m = cell.split(":")
-            ours, theirs = (summary(both[name], best[world]) for name in ESTIMATORS)
+        for told, ours, theirs in _summaries(cells, probe, best):
             errors = []
             for name in TERMS[:1] + TERMS[3:4] + TERMS[2:3] + TERMS[1:2]:
                 a, b = (100 * one[name]["rmse"] for one in (ours, theirs))
@@ -217,11 +214,22 @@ def table(rows: list[Row]) -> list[str]:
                 for name in (*TERMS[3:4], *TERMS[2:3], *TERMS[1:2], "midpoint")
             ]
             cost = [f"{one['cost']:.2f} ({one['seconds']:.2g} s)" for one in (ours, theirs)]
-            cells_text = [f"{world}, {int(n):,}, {int(m):,}", str(ours["n"]), *errors]
+            cells_text = [told, str(ours["n"]), *errors]
             cells_text += [f"{100 * ours['midpoint']['rmse']:.2f}", *covers, *cost]
             body.append("| " + " | ".join(cells_text) + " |")
         body += ["", *_truths(cells, probe, best)]
     return body
+
+
+def _summaries(
+    cells: Any, probe: str, best: dict[str, float]
+) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """(the cell in words, crossfit, published) of a probe, in order."""
+    for (kind, cell), both in sorted(cells.items(), key=_order):
+        if kind == probe and len(both) == len(ESTIMATORS):
+            world, n, m = cell.split(":")
+            ours, theirs = (summary(both[name], best[world]) for name in ESTIMATORS)
+            yield f"{world}, {int(n):,}, {int(m):,}", ours, theirs
 
 
 def _order(item: tuple[tuple[str, str], Any]) -> tuple[Any, ...]:
@@ -235,12 +243,8 @@ def _truths(cells: Any, probe: str, best: dict[str, float]) -> list[str]:
         "| bias ours / published | bias of usability | of the midpoint |",
         "|---|---|---|---|---|---|---|",
     ]
-    for (kind, cell), both in sorted(cells.items(), key=_order):
-        if kind != probe or len(both) < 2:
-            continue
-        world, n, m = cell.split(":")
-        ours, theirs = (summary(both[name], best[world]) for name in ESTIMATORS)
-        words = [f"{world}, {int(n):,}, {int(m):,}"]
+    for told, ours, theirs in _summaries(cells, probe, best):
+        words = [told]
         for name in ("probe_generalization", "encoder_generalization"):
             words.append(f"{100 * ours['truth'][name]:.2f}")
             words.append(" / ".join(f"{100 * s[name]['bias']:+.2f}" for s in (ours, theirs)))

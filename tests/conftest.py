@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from hypothesis import settings
 
 from jessl import Run, pretrain
 from run_samples import small_config
+
+if TYPE_CHECKING:
+    from jessl.risk.zoo.table import Models
 
 # the same examples everywhere, and no failure for a slow machine
 settings.register_profile("jessl", deadline=None, derandomize=True)
@@ -41,6 +45,17 @@ def photos() -> Path:
     if not (SHARED / "photos").is_dir():
         pytest.skip("the photographs beside the checkout (../shared/data/photos) are not here")
     return SHARED / "photos"
+
+
+@pytest.fixture(scope="module")
+def published() -> Models:
+    """The published table of models beside the checkout; skips where it is absent."""
+    from jessl.risk.zoo.table import read_table
+
+    table = SHARED / "zoo" / "all_results.csv"
+    if not table.exists():
+        pytest.skip("the table of 169 models beside the checkout (../shared/data/zoo) is not here")
+    return read_table(table)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from conftest import SHARED
 from jessl.risk.zoo import controlled as module
 from jessl.risk.zoo.controlled import (
     FOLLOWS,
@@ -22,15 +21,6 @@ from jessl.risk.zoo.controlled import (
 )
 from jessl.risk.zoo.ols import ols
 from jessl.risk.zoo.table import Models, read_table
-
-TABLE = SHARED / "zoo" / "all_results.csv"
-
-
-@pytest.fixture(scope="module")
-def published() -> Models:
-    if not TABLE.exists():
-        pytest.skip("the table of 169 models beside the checkout (../shared/data/zoo) is not here")
-    return read_table(TABLE)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import SHARED
 from jessl.risk.zoo.linear import (
     MIN_OF_A_LEVEL,
     conditions,
@@ -20,15 +19,6 @@ from jessl.risk.zoo.linear import (
 )
 from jessl.risk.zoo.ols import coded
 from jessl.risk.zoo.table import Models, read_table
-
-TABLE = SHARED / "zoo" / "all_results.csv"
-
-
-@pytest.fixture(scope="module")
-def published() -> Models:
-    if not TABLE.exists():
-        pytest.skip("the table of 169 models beside the checkout (../shared/data/zoo) is not here")
-    return read_table(TABLE)
 
 
 @pytest.fixture(scope="module")

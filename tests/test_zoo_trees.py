@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import SHARED
 from jessl.risk.zoo.table import Models, read_table
 from jessl.risk.zoo.trees import (
     choice_columns,
@@ -21,14 +20,6 @@ from jessl.risk.zoo.trees import (
 from jessl.risk.zoo.validation import SPLITS, _linear, folds, validation
 
 pytest.importorskip("xgboost", reason="trees need the extra zoo (xgboost)")
-TABLE = SHARED / "zoo" / "all_results.csv"
-
-
-@pytest.fixture(scope="module")
-def published() -> Models:
-    if not TABLE.exists():
-        pytest.skip("the table of 169 models beside the checkout (../shared/data/zoo) is not here")
-    return read_table(TABLE)
 
 
 @pytest.fixture(scope="module")
