@@ -15,6 +15,10 @@ from typing import Any
 LOCK = ".lock"
 
 
+class Busy(ValueError):
+    """A folder that another process writes."""
+
+
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` when the block succeeds.
@@ -81,7 +85,7 @@ def locked(folder: str | Path) -> Iterator[None]:
     block fails and leaves nothing in it.
 
     Raises:
-        ValueError: when another process writes it.
+        Busy: when another process writes it.
     """
     from filelock import FileLock, Timeout
 
@@ -92,7 +96,7 @@ def locked(folder: str | Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise ValueError(f"another process is writing {folder}; wait for it or stop it") from None
+        raise Busy(f"another process is writing {folder}; wait for it or stop it") from None
     try:
         for place in (folder, *(p for p in folder.iterdir() if p.is_dir())):
             sweep(place)

@@ -35,6 +35,7 @@ def pretrain(
     quiet: bool = False,
     stop: Callable[[], bool] = lambda: False,
     given: frozenset[str] = frozenset(),
+    on_judged: Callable[[int, dict[str, float]], None] = lambda _epoch, _numbers: None,
 ) -> Run:
     """Pretrain an encoder and judge it without labels.
 
@@ -45,6 +46,8 @@ def pretrain(
         stop: asked between two steps; True saves the state and raises Stopped.
         given: fields of config that were asked for even where they have their default: a resumed
             run that differs there is refused.
+        on_judged: told (epochs done, scores by "NAME/LAYER") after every judgement on the way, by
+            the first process; with `stop` it can end a training that falls behind.
 
     Started by torchrun (or anything that sets its environment), the processes train together: each
     has its share of every batch, the first one writes, judges and tells.
@@ -89,7 +92,8 @@ def pretrain(
             if loud:
                 _announce(run, parts, tell)
             led(lambda: draw_views(run, parts))
-            _train(run, parts, tell, quiet=not (loud and leading()), stop=stop)
+            quiet = not (loud and leading())
+            _train(run, parts, tell, quiet=quiet, stop=stop, on_judged=on_judged)
         led(lambda: finish(run, parts, tell, stop))
     return run
 
@@ -192,6 +196,7 @@ def _train(
     *,
     quiet: bool,
     stop: Callable[[], bool],
+    on_judged: Callable[[int, dict[str, float]], None],
 ) -> None:
     """Train to the end, writing records and checkpoints; raises Stopped when asked to stop."""
     c, trainer = parts.config, parts.trainer
@@ -245,6 +250,7 @@ def _train(
         bar.judged(numbers)
         ranks = {k.removeprefix("rankme/"): v for k, v in numbers.items() if k[:7] == "rankme/"}
         warn(watch.collapse({}, ranks))
+        on_judged(epoch, numbers)
 
     def on_epoch(epoch: int) -> None:
         last = epoch == c.epochs

@@ -1,0 +1,157 @@
+"""What follows a run of a study: its scores, and the closing check where there are labels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from jessl import records
+from jessl.data import Source, split
+from jessl.embeddings import Embeddings
+from jessl.extract import embed
+from jessl.probes import probe
+from jessl.records import Record
+from jessl.runs import Run
+from jessl.scores import score
+from jessl.scores.registry import OF_VIEWS
+from jessl.study.criteria import Criterion, Measured, final_record, measured
+
+DIVERGED = "diverged"
+# images and views of each for scores of views: LiDAR's paper has 10 views within 1 % of its 50
+_IMAGES, _VIEWS = 1_000, 10
+# kinds of probe, the first of which is shown first
+PROBES = ("logistic", "knn")
+_LAYER = "backbone"
+
+
+def judge_run(run: Run, wanted: list[Criterion], images: Source) -> dict[str, Measured]:
+    """Scores of a finished run by their whole names; those it lacks are taken and recorded.
+
+    Args:
+        wanted: scores at layers.
+        images: that it was trained on, for scores of views.
+    """
+    views = [c for c in wanted if c.name in OF_VIEWS and final_record(run, c.text) is None]
+    if views:
+        records.append(run.path, _of_views(run, views, images))
+    found = {}
+    for one in wanted:
+        told = measured(run, one)
+        assert told is not None, "a run that is judged is finished"
+        if one.layer is not None and final_record(run, one.text) is None:
+            records.append(run.path, [_record(run, one.text, told)])
+        found[one.text] = told
+    return found
+
+
+def _of_views(run: Run, wanted: list[Criterion], images: Source) -> list[Record]:
+    """Records of scores of views, of the views that the run was trained on."""
+    few = images if len(images) <= _IMAGES else split(images, _IMAGES / len(images), 0)[1]
+    layers = list(dict.fromkeys(str(c.layer) for c in wanted))
+    found = embed(run, few, layers=layers, views=run.views, n_views=_VIEWS, workers=1)
+    each = found if isinstance(found, dict) else {layers[0]: found}
+    made = []
+    for one in wanted:
+        result = score(each[str(one.layer)], one.score)[one.score]
+        told = Measured(
+            result.value,
+            result.sd,
+            result.debiased,
+            result.n,
+            result.d,
+            result.warnings,
+            {**result.params, "views": _VIEWS},
+        )
+        made.append(_record(run, one.text, told))
+    return made
+
+
+def _record(run: Run, name: str, told: Measured) -> Record:
+    return Record(
+        run=run.name,
+        name=name,
+        value=told.value,
+        sd=told.sd,
+        split="pretrain",
+        extra={
+            "n": told.n,
+            "d": told.d,
+            "debiased": told.debiased,
+            "warnings": list(told.warnings),
+            "params": told.params,
+        },
+        versions=records.versions(),
+    )
+
+
+def probe_run(run: Run, train: Source, test: Source, *, seed: int = 0) -> dict[str, float]:
+    """The closing check of a run: probes of its backbone, recorded; it chooses nothing.
+
+    Embeddings of both are kept in the run, for a decomposition. A run that was checked is left as
+    it is.
+
+    Returns:
+        {"accuracy/logistic": ..., "accuracy/knn": ...}.
+    """
+    told = [r for r in run.records() if r.split == "test" and r.name.startswith("accuracy/")]
+    if told:
+        return {r.name: r.value for r in told if isinstance(r.value, float)}
+    seen = {name: _embedded(run, source) for name, source in (("train", train), ("test", test))}
+    for name, z in seen.items():
+        z.save(run.path / "embeddings" / name)
+    found = {kind: probe(seen["train"], seen["test"], kind=kind, seed=seed) for kind in PROBES}
+    records.append(
+        run.path,
+        [
+            Record(
+                run=run.name,
+                name=f"accuracy/{kind}",
+                value=result.accuracy,
+                split="test",
+                low=1 - result.high,
+                high=1 - result.low,
+                extra={"n": seen["test"].labelled().n, "layer": _LAYER, "params": result.params},
+                versions=records.versions(),
+            )
+            for kind, result in found.items()
+        ],
+    )
+    return {f"accuracy/{kind}": result.accuracy for kind, result in found.items()}
+
+
+def _embedded(run: Run, source: Source) -> Embeddings:
+    found = embed(run, source, layers=(_LAYER,), workers=1)
+    assert isinstance(found, Embeddings)
+    return found
+
+
+def mark_diverged(run: Run, reason: str) -> None:
+    """Record that a run diverged: it is kept, shown, and never chosen."""
+    if final_record(run, DIVERGED) is None:
+        made = Record(
+            run=run.name,
+            name=DIVERGED,
+            value=1.0,
+            split="pretrain",
+            extra={"reason": reason},
+            versions=records.versions(),
+        )
+        records.append(run.path, [made])
+
+
+def summary(run: Run, found: dict[str, Measured]) -> dict[str, Any]:
+    """What the storage keeps of a finished run, for machines that do not see its folder."""
+    told = run.records()
+    losses = [r.value for r in told if r.name == "loss" and isinstance(r.value, float)]
+    times = [r.seconds for r in told if r.seconds is not None]
+    return {
+        "scores": {name: _plain(told) for name, told in found.items()},
+        "loss": losses[-1] if losses else None,
+        "seconds": max(times, default=None),
+        "folder": str(run.path.resolve()),
+    }
+
+
+def _plain(told: Measured) -> dict[str, Any]:
+    numbers = {"value": told.value, "sd": told.sd, "n": told.n, "d": told.d}
+    return {k: v if v is not None and math.isfinite(v) else None for k, v in numbers.items()}

@@ -1,0 +1,50 @@
+"""Which runs go on: successive halving on a label-free score.
+
+Asynchronous (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2):
+a run that reaches a rung is compared with those that reached it before, and nobody waits. Ranks are
+compared within one method only (Garrido et al. 2023, section 3.2), so the runs of each method halve
+among themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def rungs(epochs: int, grace_epochs: int, keep_share: float, every: int) -> list[int]:
+    """Epochs after which runs are compared: the grace, then 1 / keep_share times as many each time.
+
+    Args:
+        epochs: of a run; a rung at its end would save nothing.
+        grace_epochs: at least 1.
+        keep_share: in (0, 1).
+        every: epochs between two judgements: a rung is at the first one not before its time.
+
+    Returns:
+        Increasing epochs, all below `epochs`; empty where the grace is as long as the run.
+    """
+    found: list[int] = []
+    at = float(grace_epochs)
+    while True:
+        epoch = every * math.ceil(at / every - 1e-9)
+        if epoch >= epochs:
+            return found
+        if epoch not in found:
+            found.append(epoch)
+        at /= keep_share
+
+
+def goes_on(merit: float, others: Iterable[float], keep_share: float) -> bool:
+    """Whether a run with this merit is among the best `keep_share` of all that reached its rung.
+
+    Args:
+        merit: larger is better; NaN never goes on.
+        others: merits of the runs that reached the rung before; NaN counts as the worst.
+        keep_share: in (0, 1); of few runs at least one is kept, so the first always goes on.
+    """
+    if math.isnan(merit):
+        return False
+    known = [-math.inf if math.isnan(m) else m for m in others]
+    kept = max(1, math.ceil(keep_share * (len(known) + 1) - 1e-9))
+    return sum(m > merit for m in known) < kept

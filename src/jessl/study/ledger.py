@@ -1,0 +1,244 @@
+"""Which run of a study is whose, and that every one ends exactly once.
+
+A unit is a setting with a seed; a trial of the storage is one attempt at it. Workers join and
+leave as they like: what must hold is decided by the trials alone, in the order of their numbers.
+
+- The owner of a unit is its first trial that did not fail. Others of the same unit, which two
+  workers can make at the same moment, are surplus: they fail before anything is trained.
+- An attempt whose worker is gone fails as "lost", one that a worker gave back as "returned"; the
+  unit then has no owner, and whoever looks next makes it a new trial.
+- A unit that lost _MOST_LOST workers is given up: it is perhaps what kills them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from jessl.study.lease import WORKER, Watch
+from jessl.study.space import Params, key
+from jessl.study.storage import Storage
+
+_SETTING, _SEED, _REASON = "setting", "seed", "reason"
+_OUTCOME, _RESULT = "outcome", "result"
+LOST, RETURNED, SURPLUS = "lost", "returned", "surplus"
+# how a unit ends; a refused one is a setting that cannot be trained
+FINISHED, PRUNED, DIVERGED, REFUSED = "finished", "pruned", "diverged", "refused"
+_STATES = {
+    FINISHED: TrialState.COMPLETE,
+    PRUNED: TrialState.PRUNED,
+    # TPE takes a pruned trial without values for the worst, and so stays away from it
+    DIVERGED: TrialState.PRUNED,
+    REFUSED: TrialState.FAIL,
+}
+_MOST_LOST = 3
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A setting with a seed, and the trial that is this worker's attempt at it."""
+
+    params: Params
+    seed: int
+    trial_id: int = -1
+    number: int = -1
+
+    @property
+    def name(self) -> tuple[str, int]:
+        """What tells it from the other units."""
+        return key(self.params), self.seed
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a unit ended.
+
+    Attributes:
+        outcome: finished, pruned, diverged, refused, or lost (given up).
+        result: what its worker told of it.
+    """
+
+    unit: Unit
+    outcome: str
+    result: dict[str, Any]
+
+
+class Ledger:
+    """The trials of a study, read and written by one worker.
+
+    Args:
+        study: Optuna's.
+        storage: which holds it.
+        worker: who writes.
+        watch: of the leases of others.
+        distributions: the space as Optuna has it.
+    """
+
+    def __init__(
+        self,
+        study: Any,
+        storage: Storage,
+        worker: str,
+        watch: Watch,
+        distributions: dict[str, Any],
+    ) -> None:
+        self.study, self._storage, self._worker, self._watch = study, storage, worker, watch
+        self._held, self._distributions = storage.held, distributions
+
+    def complete(self, units: Sequence[Unit]) -> None:
+        """Make a waiting trial for every unit that has no owner and was not given up."""
+        with self._storage.guard():
+            by_unit = _by_unit(self._trials())
+            for unit in units:
+                attempts = by_unit.get(unit.name, [])
+                if _owner(attempts) is None and not _given_up(attempts):
+                    self.study.add_trial(
+                        create_trial(
+                            state=TrialState.WAITING,
+                            params=dict(unit.params),
+                            distributions=self._distributions,
+                            user_attrs={_SETTING: unit.name[0], _SEED: unit.seed},
+                        )
+                    )
+
+    def release_lost(self) -> list[Unit]:
+        """Fail the attempts whose workers are gone; the units are there for others."""
+        found = []
+        for trial in self._watch.left(self._trials(TrialState.RUNNING)):
+            if self._fail(trial._trial_id, LOST) and _SETTING in trial.user_attrs:
+                found.append(_unit(trial))
+        return found
+
+    def claim(self) -> Unit | None:
+        """A waiting unit for this worker alone; None where there is none."""
+        for trial in self._trials(TrialState.WAITING):
+            if self._take(trial._trial_id) and not self._surplus(trial):
+                return _unit(trial)
+        return None
+
+    def ask(self, seed: int) -> Unit | None:
+        """A new setting by the study's sampler, with its first seed; None where it was tried."""
+        trial = self.study.ask(self._distributions)
+        self._held.set_trial_user_attr(trial._trial_id, WORKER, self._worker)
+        made = self._held.get_trial(trial._trial_id)
+        if _SETTING not in made.user_attrs:  # else a waiting trial came, made by another meanwhile
+            for name, value in ((_SEED, seed), (_SETTING, key(made.params))):
+                self._held.set_trial_user_attr(trial._trial_id, name, value)
+            made = self._held.get_trial(trial._trial_id)
+        return None if self._surplus(made) else _unit(made)
+
+    def report(self, unit: Unit, epoch: int, merit: float) -> None:
+        """Tell how a run stands after an epoch."""
+        self._held.set_trial_intermediate_value(unit.trial_id, epoch, merit)
+
+    def standing(self) -> dict[tuple[str, int], dict[int, float]]:
+        """What was told of every unit after which epochs; an attempt goes on with the one before
+        it."""
+        found: dict[tuple[str, int], dict[int, float]] = {}
+        for trial in self._trials():
+            if _SETTING in trial.user_attrs:
+                found.setdefault(_unit(trial).name, {}).update(trial.intermediate_values)
+        return found
+
+    def end(self, unit: Unit, outcome: str, merit: float | None, result: dict[str, Any]) -> bool:
+        """End a unit; False where another worker has taken it over, and its own result counts."""
+        try:
+            self._held.set_trial_user_attr(unit.trial_id, _RESULT, result)
+            self._held.set_trial_user_attr(unit.trial_id, _OUTCOME, outcome)
+            with self._storage.guard():
+                values = [merit] if outcome == FINISHED else None
+                self._held.set_trial_state_values(unit.trial_id, _STATES[outcome], values)
+        except UpdateFinishedTrialError:
+            # taken over, or told twice as the answer to the first time was lost on its way
+            trial = self._held.get_trial(unit.trial_id)
+            return bool(trial.state == _STATES[outcome] and _REASON not in trial.user_attrs)
+        return True
+
+    def give_back(self, unit: Unit) -> None:
+        """Leave a unit to others: this worker was asked to stop."""
+        self._fail(unit.trial_id, RETURNED)
+
+    def settings(self, most: int) -> list[Params]:
+        """The first so many settings that were tried, in the order of their first trials."""
+        found: dict[str, Params] = {}
+        for trial in self._trials():
+            if _SETTING in trial.user_attrs:
+                found.setdefault(trial.user_attrs[_SETTING], dict(trial.params))
+        return list(found.values())[:most]
+
+    def ended(self, units: Iterable[Unit]) -> list[Ended]:
+        """The units that ended, in the order given."""
+        by_unit = _by_unit(self._trials())
+        found = []
+        for unit in units:
+            attempts = by_unit.get(unit.name, [])
+            owner = _owner(attempts)
+            if owner is not None and _OUTCOME in owner.user_attrs and owner.state.is_finished():
+                attrs = owner.user_attrs
+                found.append(Ended(_unit(owner), attrs[_OUTCOME], attrs[_RESULT]))
+            elif owner is None and _given_up(attempts):
+                found.append(Ended(_unit(attempts[-1]), LOST, {"attempts": len(attempts)}))
+        return found
+
+    def hands(self) -> int:
+        """How many units are being worked on."""
+        return len(self._trials(TrialState.RUNNING))
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        found: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=states or None)
+        return sorted(found, key=lambda t: t.number)
+
+    def _take(self, trial_id: int) -> bool:
+        with self._storage.guard():
+            try:
+                taken = self._held.set_trial_state_values(trial_id, TrialState.RUNNING)
+            except UpdateFinishedTrialError:
+                return False
+            if taken:
+                self._held.set_trial_user_attr(trial_id, WORKER, self._worker)
+        return bool(taken)
+
+    def _surplus(self, trial: FrozenTrial) -> bool:
+        """Whether another trial owns the unit; this one fails then."""
+        attempts = _by_unit(self._trials())[_unit(trial).name]
+        owner = _owner(attempts)
+        if owner is not None and owner.number == trial.number:
+            return False
+        self._fail(trial._trial_id, SURPLUS)
+        return True
+
+    def _fail(self, trial_id: int, reason: str) -> bool:
+        """Fail a trial; False where it had ended."""
+        with self._storage.guard():
+            try:
+                self._held.set_trial_user_attr(trial_id, _REASON, reason)
+                self._held.set_trial_state_values(trial_id, TrialState.FAIL)
+            except UpdateFinishedTrialError:
+                return False
+        return True
+
+
+def _unit(trial: FrozenTrial) -> Unit:
+    return Unit(dict(trial.params), trial.user_attrs[_SEED], trial._trial_id, trial.number)
+
+
+def _by_unit(trials: Iterable[FrozenTrial]) -> dict[tuple[str, int], list[FrozenTrial]]:
+    found: dict[tuple[str, int], list[FrozenTrial]] = {}
+    for trial in trials:
+        if _SETTING in trial.user_attrs:
+            name = (trial.user_attrs[_SETTING], trial.user_attrs[_SEED])
+            found.setdefault(name, []).append(trial)
+    return found
+
+
+def _owner(attempts: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The first attempt that did not fail, or that ended as refused."""
+    return next((t for t in attempts if _REASON not in t.user_attrs), None)
+
+
+def _given_up(attempts: Sequence[FrozenTrial]) -> bool:
+    return sum(t.user_attrs.get(_REASON) == LOST for t in attempts) >= _MOST_LOST

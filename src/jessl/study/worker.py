@@ -1,0 +1,185 @@
+"""A worker of a study: takes a unit, trains it, judges it, tells the ledger; until all have ended.
+
+Workers know nothing of each other: what they share is the storage, and the study's folder where
+they see the same disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jessl.config import Pretrain
+from jessl.files import Busy
+from jessl.pretraining import Stopped, pretrain
+from jessl.progress import duration
+from jessl.runs import Run
+from jessl.study import halving, ledger, space
+from jessl.study.after import judge_run, mark_diverged, probe_run, summary
+from jessl.study.begun import Study
+from jessl.study.criteria import criterion
+from jessl.study.lease import Lease
+from jessl.study.ledger import Ended, Unit
+from jessl.training.loop import Diverged
+
+# between two looks at a study in which all that is left is in other hands
+_LOOK_SECONDS = 2.0
+# a worker that lost its lease still holds its run until it notices: the next one waits for it
+_BUSY_SECONDS = 120.0
+
+
+@dataclass
+class Worker:
+    """Works on a study.
+
+    Args:
+        study: open.
+        tell: is told one line at a time.
+        stop: asked between two steps; True saves the run under way and leaves it to others.
+    """
+
+    study: Study
+    tell: Callable[[str], None]
+    stop: Callable[[], bool]
+
+    def work(self) -> int:
+        """Work until every unit has ended or `stop` says so; how many runs this worker ended."""
+        done = 0
+        began = time.monotonic()
+        while not self.stop():
+            for lost in self.study.ledger.release_lost():
+                self.tell(f"  lost      {_name(lost)}: its worker is gone; it is tried again")
+            self.study.complete()
+            unit = self.study.ledger.claim() or self.study.ask()
+            if unit is None:
+                if self.study.all_ended():
+                    break
+                time.sleep(_LOOK_SECONDS)
+                continue
+            if self._one(unit):
+                done += 1
+                self._tell(unit, done, time.monotonic() - began)
+        return done
+
+    def _one(self, unit: Unit) -> bool:
+        """Train and judge a unit; False where it was left to others."""
+        books = self.study.ledger
+        with Lease(self.study.storage.held, unit.trial_id, self.study.lease_seconds) as lease:
+            pruning = _Pruning(self.study, unit)
+            config = self.study.config(unit)
+            path = Path(str(config.out))
+            outcome, merit = ledger.FINISHED, None
+            result: dict[str, Any] = {}
+            try:
+                self._train(config, lease, pruning)
+                result |= self._judge(Run.open(path))
+                merit = self._merit(result)
+                if merit is None:
+                    outcome = ledger.DIVERGED
+            except Stopped:
+                if lease.lost:
+                    return False
+                if not pruning.falls_behind:
+                    books.give_back(unit)
+                    return False
+                outcome = ledger.PRUNED
+                result |= {"epochs": pruning.epoch}
+            except Diverged as error:
+                outcome = ledger.DIVERGED
+                result |= {"reason": str(error)}
+                mark_diverged(Run.open(path), str(error))
+            except (ValueError, OSError, MemoryError) as error:
+                # of this setting alone: a batch larger than the images, or than the memory
+                outcome, result = ledger.REFUSED, {**result, "reason": _one_line(error)}
+            except BaseException:
+                books.give_back(unit)
+                raise
+        return books.end(unit, outcome, merit, result)
+
+    def _judge(self, run: Run) -> dict[str, Any]:
+        """Scores and, where there is a closing check, accuracies; as the storage keeps them."""
+        plan, study = self.study.plan, self.study
+        wanted = {c.text: c for c in (plan.criterion, *map(criterion, plan.asked.scores))}
+        found = summary(run, judge_run(run, list(wanted.values()), study.images))
+        if study.test is not None:
+            found["test"] = probe_run(run, study.source, study.test)
+        return found
+
+    def _merit(self, result: dict[str, Any]) -> float | None:
+        value = result["scores"][self.study.plan.criterion.text]["value"]
+        return None if value is None else self.study.plan.criterion.merit(value)
+
+    def _train(self, config: Pretrain, lease: Lease, pruning: _Pruning) -> None:
+        """Train; a run that another worker still holds is waited for."""
+        waited = time.monotonic()
+        while True:
+            try:
+                pretrain(
+                    config,
+                    source=self.study.images,
+                    quiet=True,
+                    stop=lambda: self.stop() or lease.lost or pruning.falls_behind,
+                    on_judged=pruning.judged,
+                )
+                return
+            except Busy:
+                if time.monotonic() - waited > _BUSY_SECONDS:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+
+    def _tell(self, unit: Unit, done: int, seconds: float) -> None:
+        ended, every = self.study.ended(), self.study.count()
+        mine = next(e for e in ended if e.unit.name == unit.name)
+        hands = max(1, self.study.ledger.hands())
+        left = duration(seconds / done * (every - len(ended)) / hands)
+        self.tell(
+            f"  {len(ended):3d}/{every}  {_name(unit):<34} {self._told(mine)}   about {left} left"
+        )
+
+    def _told(self, ended: Ended) -> str:
+        if ended.outcome == ledger.PRUNED:
+            return f"stopped after {ended.result['epochs']} epochs, behind the others"
+        if ended.outcome != ledger.FINISHED:
+            return f"{ended.outcome}: {ended.result.get('reason', 'a score is no number')}"
+        text = self.study.plan.criterion.text
+        told = ended.result["scores"][text]
+        sd = "" if told["sd"] is None else f" ± {told['sd']:.2g}"
+        return f"{text} {told['value']:.4g}{sd}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _name(unit: Unit) -> str:
+    return space.named(unit.params, unit.seed)
+
+
+class _Pruning:
+    """Whether a run falls behind those that reached its rung before.
+
+    Attributes:
+        falls_behind: whether it is to be stopped.
+        epoch: the last one after which it was judged.
+    """
+
+    def __init__(self, study: Study, unit: Unit) -> None:
+        self._study, self._unit = study, unit
+        self.falls_behind = False
+        self.epoch = 0
+
+    def judged(self, epoch: int, numbers: dict[str, float]) -> None:
+        """Told how the run stands; keeps that, and compares it where a rung is reached."""
+        value = numbers.get(self._study.plan.criterion.text)
+        self.epoch = epoch
+        if value is None or value != value:
+            return
+        merit = self._study.plan.criterion.merit(value)
+        self._study.ledger.report(self._unit, epoch, merit)
+        if epoch in self._study.rungs(self._unit):
+            others = self._study.others_at(epoch, self._unit)
+            share = self._study.plan.asked.keep_share
+            self.falls_behind = not halving.goes_on(merit, others, share)
