@@ -34,15 +34,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 import jessl
 from harness import installed, say, write_record
 from jessl.data import Source, split, unlabelled
-from jessl.encoders import Encoder, Preprocess, build_encoder, load_weights, read_weights, seeded
+from jessl.encoders import Encoder, build_encoder, load_weights, seeded
+
+# bench_limits takes it from here
+from jessl.encoders.resnet_cifar import SmallResNet as SmallResNet
 from jessl.scores import SCORES
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SMALL_PX = 32
 VIEWS = 10
 UNTRAINED = "untrained"
@@ -51,50 +52,6 @@ BETTER = {True: "higher", False: "lower", None: "-"}
 Row = dict[str, Any]
 # training images for the probe, images to judge, pixels that large nets see
 Given = tuple[Source | None, Source, int]
-
-
-class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut without parameters (He et al. 2015, option A)."""
-
-    def __init__(self, before: int, planes: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(before, planes, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.stride, self.more = stride, planes - before
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, before, h, w] to [n, planes, h / stride, w / stride]."""
-        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
-        # new channels are zeros on both sides of the old ones
-        sides = (0, 0, 0, 0, self.more // 2, self.more - self.more // 2)
-        return torch.relu(y + nn.functional.pad(x[..., :: self.stride, :: self.stride], sides))
-
-
-class SmallResNet(nn.Module):
-    """The ResNets for CIFAR-10 of He et al. 2015, section 4.2, without the head: 6 k + 2 layers."""
-
-    def __init__(self, blocks: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = self._stage(16, 16, blocks)
-        self.layer2 = self._stage(16, 32, blocks)
-        self.layer3 = self._stage(32, 64, blocks)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight)
-
-    @staticmethod
-    def _stage(before: int, planes: int, blocks: int) -> nn.Sequential:
-        first = Block(before, planes, planes // before)
-        return nn.Sequential(first, *(Block(planes, planes, 1) for _ in range(blocks - 1)))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """[n, 3, 32, 32] to [n, 64]."""
-        x = torch.relu(self.bn1(self.conv1(images)))
-        return self.layer3(self.layer2(self.layer1(x))).mean(dim=(2, 3))
 
 
 @dataclass(frozen=True)
@@ -109,11 +66,7 @@ class Contender:
 def _resnet(layers: int) -> Callable[..., Encoder]:
     def make(_args: argparse.Namespace, file: Path | None, _px: int) -> Encoder:
         with seeded(0):
-            body = SmallResNet((layers - 2) // 6)
-        preprocess = Preprocess(SMALL_PX, *IMAGENET)
-        net = Encoder(
-            body, dim=64, preprocess=preprocess, name=f"resnet{layers}-cifar", stem="small"
-        )
+            net = build_encoder(f"resnet_cifar:{layers}", size=SMALL_PX)
         if file is not None:
             load_weights(net, file)
         return net
@@ -121,16 +74,13 @@ def _resnet(layers: int) -> Callable[..., Encoder]:
     return make
 
 
-def _large(name: str, prefix: str = "") -> Callable[..., Encoder]:
+def _large(name: str) -> Callable[..., Encoder]:
     def make(_args: argparse.Namespace, file: Path | None, px: int) -> Encoder:
         resnet = "resnet" in name
         with seeded(0):
             net = build_encoder(name, size=px, stem="standard" if resnet else None)
         if file is not None:
-            found = read_weights(file).items()
-            wanted = net.body.state_dict()
-            named = {k.removeprefix(prefix): v for k, v in found}
-            net.body.load_state_dict({k: v for k, v in named.items() if k in wanted})
+            say(str(load_weights(net, file)))
         # a third faster on CPUs
         return net.to(memory_format=torch.channels_last)
 
@@ -169,9 +119,7 @@ CONTENDERS = (
         "MobileNetV2 ImageNet", _large("torchvision:mobilenet_v2"), "mobilenet_v2-b0353104.pth"
     ),
     Contender(f"ResNet-50 {UNTRAINED}", _large("timm:resnet50")),
-    Contender(
-        "ResNet-50 imgsim", _large("torchvision:resnet50", "module.pre."), "imgsim/model.pth"
-    ),
+    Contender("ResNet-50 imgsim", _large("torchvision:resnet50"), "imgsim/model.pth"),
 )
 
 

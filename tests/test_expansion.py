@@ -150,7 +150,7 @@ def test_weights_of_the_body_alone_load(tmp_path: Path, prefix: str) -> None:
     assert target.expansion is not None
     before = {k: v.clone() for k, v in target.expansion.state_dict().items()}
     told: list[str] = []
-    assert load_weights(target, file, tell=told.append) == []
+    assert load_weights(target, file, tell=told.append).unused == ()
     assert told == [f"{file} has no block to 50 features: its weights stay random"]
     assert all(torch.equal(v, target.body.state_dict()[k]) for k, v in
                source.body.state_dict().items())  # fmt: skip
@@ -164,12 +164,12 @@ def test_weights_with_a_block_load_it(tmp_path: Path, prefix: str) -> None:
     file = tmp_path / "run.safetensors"
     save_file({prefix + k: v for k, v in source.state_dict().items()}, file)
     told: list[str] = []
-    assert load_weights(target, file, tell=told.append) == []
+    assert load_weights(target, file, tell=told.append).unused == ()
     assert told == []
     wanted = source.state_dict()
     assert all(torch.equal(v, wanted[k]) for k, v in target.state_dict().items())
     # an encoder without a block takes the body and says what it leaves
-    unused = load_weights(plain, file)
+    unused = load_weights(plain, file).unused
     assert "expansion.branch.0.weight" in unused
     assert len(unused) == len([k for k in wanted if k.startswith("expansion.")])
     assert all(torch.equal(v, wanted[k]) for k, v in plain.state_dict().items())

@@ -124,7 +124,8 @@ def test_the_table_of_a_study(tmp_path):
     pd.DataFrame(rows).to_csv(tmp_path / "study.csv", index=False)
     models = read_table(tmp_path / "study.csv")
     assert len(models.frame) == len(rows)
-    assert {"objective", "parameter", "value"} <= set(models.choices)
+    assert {"objective", "lr", "batch_size"} <= set(models.choices)
+    assert {"parameter", "value", "data_fingerprint"} <= set(models.metadata)
     assert "rankme_projector" in models.statistics
     assert "rankme_projector_sd" in models.metadata
     for name, row in known.items():

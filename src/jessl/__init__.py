@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jessl import objectives as objectives
     from jessl import views as views
     from jessl.config import Pretrain as Pretrain
+    from jessl.config import Sweep as Sweep
     from jessl.data import Batch as Batch
     from jessl.data import Loader as Loader
     from jessl.data import Source as Source
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from jessl.scores import score as score
     from jessl.study import Selection as Selection
     from jessl.study import select as select
+    from jessl.study.checkpoints import select_checkpoints as select_checkpoints
+    from jessl.study.encoders import compare_encoders as compare_encoders
+    from jessl.study.sweep import sweep as sweep
 
 # public name -> room that holds it; a room that bears the name is itself the public name
 _HOMES = {
@@ -50,7 +54,9 @@ _HOMES = {
     "Selection": "study",
     "Source": "data",
     "Spectrum": "scores",
+    "Sweep": "config",
     "build_encoder": "encoders",
+    "compare_encoders": "study.encoders",
     "decompose": "risk",
     "embed": "extract",
     "objectives": "objectives",
@@ -61,6 +67,8 @@ _HOMES = {
     "rankme": "scores",
     "score": "scores",
     "select": "study",
+    "select_checkpoints": "study.checkpoints",
+    "sweep": "study.sweep",
     "views": "views",
     "write_report": "report",
 }

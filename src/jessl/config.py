@@ -138,6 +138,30 @@ class Pretrain:
         return cls(**values)
 
 
+# fields that do not change what is computed, or only its rounding, and those that tell runs of one
+# setting apart; data are compared by the checksum of the images
+INCIDENTAL = frozenset(
+    {
+        *("data", "labels", "x_key", "y_key", "seed", "out", "resume", "device", "workers"),
+        *("checkpoint_epochs", "checkpoint_seconds", "keep_checkpoints", "log_steps"),
+        *("evaluate_epochs", "online_probes", "compile", "micro_batch_size", "channels_last"),
+        *("grad_checkpointing", "deterministic"),
+    }
+)
+_OPTIONS = ("objective_options", "view_options")
+
+
+def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration that make a run what it is; "objective_options.cov" and the
+    like are a field each.
+
+    Args:
+        config: as `Pretrain.as_json`.
+    """
+    plain = {k: v for k, v in config.items() if k not in INCIDENTAL and k not in _OPTIONS}
+    return plain | {f"{o}.{k}": v for o in _OPTIONS for k, v in config.get(o, {}).items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
     """A study: many pretrainings that differ in some fields, and how one is chosen without labels.
@@ -159,6 +183,8 @@ class Sweep:
         scores: more scores to take of every run, for comparison.
         test: SRC of labelled images. Every run is probed on them at its end, fitted on the
             labelled images of `base.data`; this chooses nothing.
+        decompose: with `test`, also the components of the error of every run, so that `jessl zoo`
+            can say which fields go with which.
         prune: stop runs that fall behind, by the score alone (successive halving).
         grace_epochs: epochs before any run is stopped: ranks say little in the first ones; None: a
             quarter of the epochs.
@@ -174,6 +200,7 @@ class Sweep:
     by: str = "rankme"
     scores: tuple[str, ...] = ()
     test: str | None = None
+    decompose: bool = False
     prune: bool = False
     grace_epochs: int | None = None
     keep_share: float = 0.5

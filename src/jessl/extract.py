@@ -17,7 +17,7 @@ from jessl import runs
 from jessl.data import Loader, Source, UnreadableImage, open_source
 from jessl.data.sources import evenly
 from jessl.embeddings import Embeddings
-from jessl.encoders import Encoder, Preprocess, build_encoder, load_weights, seeded
+from jessl.encoders import Encoder, Preprocess, build_encoder, foreign, load_weights, seeded
 from jessl.names import one_of
 from jessl.objectives import Objective, build_objective
 from jessl.training import checkpoint
@@ -55,13 +55,16 @@ def embed(
     seed: int = 0,
     views: str | Path | Views | None = None,
     n_views: int | None = None,
+    arch: str | None = None,
+    key: str | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Embeddings | dict[str, Embeddings]:
     """Representations of images: evaluation mode, one central view (or random ones), float32.
 
     Args:
-        encoder: an Encoder, a run (or its folder), or a name that `build_encoder` knows, whose
-            weights are the published ones unless `init` says otherwise.
+        encoder: an Encoder, a run (its folder, or that of one of its checkpoints), a file of
+            weights (`ckpt:PATH`, `ckpt:PATH@ARCH`, or the path), or a name that `build_encoder`
+            knows, whose weights are the published ones unless `init` says otherwise.
         source: a Source or anything `open_source` accepts, n images.
         out: where to save: a folder of embeddings, or with several layers a folder of such.
         batch_size: images at a time.
@@ -79,6 +82,8 @@ def embed(
             the central one, each a row of its own with the image's id; what LiDAR and alignment
             judge. The size is the encoder's; of a preset with local crops the global ones.
         n_views: how many, 2 to 256; None: 10. Where the preset has unlike views they take turns.
+        arch: the net that a file of weights is of, a name; None: by its tensors.
+        key: prefix of the tensors to take of a file that holds several encoders.
         on_batch: told (images done, images in all).
 
     Returns:
@@ -95,7 +100,9 @@ def embed(
     if views is None and n_views is not None:
         raise ValueError("n_views counts random views; say which by views, such as simclr")
     opened = grey_or_rgb(open_source(source, labels=labels, groups=groups))
-    net, objective, provenance = open_encoder(encoder, init=init, stem=stem, size=size, seed=seed)
+    net, objective, provenance = open_encoder(
+        encoder, init=init, stem=stem, size=size, seed=seed, arch=arch, key=key
+    )
     if objective is None and any(layer in LAYERS[1:] for layer in layers):
         raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
     known = ["backbone", *(objective.layers() if objective is not None else ())]
@@ -168,30 +175,73 @@ def open_encoder(
     stem: str | None = None,
     size: int | None = None,
     seed: int = 0,
+    arch: str | None = None,
+    key: str | None = None,
 ) -> tuple[Encoder, Objective | None, dict[str, Any]]:
-    """Encoder, its objective where it has one, and where both came from (JSON values)."""
+    """Encoder, its objective where it has one, and where both came from (JSON values).
+
+    Where weights of a file were loaded, "weights_report" says what was taken of it.
+    """
     if isinstance(encoder, Encoder):
+        _only_files(encoder.name, arch=arch, key=key)
         return encoder, None, {"encoder": encoder.name}
-    if isinstance(encoder, runs.Run) or runs.is_run(encoder):
+    step = None if isinstance(encoder, runs.Run) else checkpoint_step(encoder)
+    if step is not None or isinstance(encoder, runs.Run) or runs.is_run(encoder):
+        _only_files(str(encoder), arch=arch, key=key)
         if init is not None or stem is not None or size is not None:
             raise ValueError("a run has its own weights, stem and size: leave init, stem, size out")
-        run = encoder if isinstance(encoder, runs.Run) else runs.Run.open(encoder)
-        return _of_run(run)
+        if step is not None:
+            return _of_run(*step)
+        return _of_run(encoder if isinstance(encoder, runs.Run) else runs.Run.open(encoder))
     name = str(encoder)
     if Path(name).is_dir():
         runs.Run.open(name)  # says why it is none
+    file = foreign.checkpoint_file(name, arch, key if init is None else None)
+    if file is not None:
+        if init is not None:
+            raise ValueError(f"encoder {name} has its own weights: leave init out")
+        net, loaded = foreign.open_checkpoint(file, stem=stem, size=size)
+        told = {"stem": net.stem, "weights": str(file.path), "weights_report": loaded.as_json()}
+        return net, None, {"encoder": net.name, **told}
     random = str(init) == "random"
     pretrained = init is None or str(init) == "pretrained"
+    if random or pretrained:
+        _only_files(name, arch=arch, key=key)
     with seeded(seed):
         net = build_encoder(name, size=size, stem=stem, pretrained=pretrained)
-    if init is not None and not random and not pretrained:
-        load_weights(net, weights_file(init))
+    # nets of transformers tell what was taken for the representation
+    report = getattr(net.body, "report", None)
+    if not random and not pretrained:
+        assert init is not None
+        report = load_weights(net, weights_file(init), key=key)
     weights = f"random, seed {seed}" if random else str(init or "published")
-    return net, None, {"encoder": net.name, "stem": net.stem, "weights": weights}
+    provenance: dict[str, Any] = {"encoder": net.name, "stem": net.stem, "weights": weights}
+    if report is not None:
+        provenance["weights_report"] = report.as_json()
+    return net, None, provenance
+
+
+def _only_files(encoder: str, **given: str | None) -> None:
+    for argument, value in given.items():
+        if value is not None:
+            raise ValueError(f"{argument} {value!r} is for a file of weights; {encoder} is none")
+
+
+def checkpoint_step(path: str | Path) -> tuple[runs.Run, Path] | None:
+    """The run, and the folder itself, of RUN/checkpoints/step-000000120; None for all else."""
+    folder = Path(path).resolve()
+    if not folder.is_dir() or folder not in [p for _, p in checkpoint.steps(folder.parent)]:
+        return None
+    run = folder.parents[1]
+    return (runs.Run.open(run), folder) if runs.is_run(run) else None
 
 
 def weights_file(init: str | Path) -> Path:
-    """The file behind --init: itself, or the newest checkpoint's weights of a run folder."""
+    """The file behind --init: itself, or the weights of a checkpoint: the newest of a run folder,
+    or the one of that folder."""
+    step = checkpoint_step(init)
+    if step is not None:
+        return step[1] / checkpoint.MODEL
     if not runs.is_run(init):
         return Path(init)
     steps = checkpoint.steps(runs.Run.open(init).checkpoints)
@@ -200,10 +250,14 @@ def weights_file(init: str | Path) -> Path:
     return steps[-1][1] / checkpoint.MODEL
 
 
-def _of_run(run: runs.Run) -> tuple[Encoder, Objective, dict[str, Any]]:
+def _of_run(run: runs.Run, at: Path | None = None) -> tuple[Encoder, Objective, dict[str, Any]]:
+    """Of the newest checkpoint that can be read, or of the one in the folder `at`."""
     chosen = run.chosen()
     assert chosen.encoder is not None
-    latest, notes = checkpoint.load_latest(run.checkpoints)
+    if at is None:
+        latest, notes = checkpoint.load_latest(run.checkpoints)
+    else:
+        latest, notes = checkpoint.load(at), []
     if latest is None:
         raise ValueError("; ".join([f"run {run.path} has no checkpoint that can be read", *notes]))
     net = build_encoder(chosen.encoder, size=chosen.size, stem=chosen.stem, dim=chosen.dim)

@@ -1,4 +1,5 @@
-"""Trainings on a SLURM cluster, by submitit: submitted, stopped at a step, requeued, resumed.
+"""Trainings, and workers of studies, on a SLURM cluster, by submitit: submitted, stopped at a
+step, requeued, resumed.
 
 What a cluster does to a job, and what follows here:
 
@@ -20,10 +21,11 @@ import signal
 import sys
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jessl.config import Pretrain
+from jessl.config import Pretrain, Sweep
 from jessl.names import one_of, unknown, whole
 from jessl.progress import say
 
@@ -52,6 +54,7 @@ _BOTH_SIGNALS_SECONDS = 5.0
 # below the ports that Linux gives to outgoing connections
 _FIRST_PORT, _PORTS = 20_000, 12_000
 _EXIT_SAVED = 75
+_CANCEL = {"local": "kill", "slurm": "scancel"}
 
 # a job on this machine is a child of this process: unreferenced, it would warn while it runs
 _children: list[Any] = []
@@ -82,32 +85,92 @@ def submit(
 
     check(config)  # what cannot be trained is not queued
     asked = _checked(options, config)
-    submitit = _submitit()
+    _submitit()  # its absence is told before a folder is made
     out, made = _reserved(config)
     logs = (Path(folder) if folder is not None else out.with_name(f"{out.name}-logs")).absolute()
     if out in (logs, *logs.parents):
         raise ValueError(f"logs {logs} lie in the run folder; give a folder elsewhere")
     job = PretrainJob(dataclasses.replace(config, out=str(out), resume=True))
-    cluster = asked["cluster"]
     try:
-        executor = submitit.AutoExecutor(
-            folder=logs, cluster=cluster, **{f"{cluster}_max_num_timeout": _MOST_TIMEOUTS}
-        )
-        executor.update_parameters(**_parameters({"name": out.name, **asked}))
-        sent = executor.submit(job)
-    except (RuntimeError, OSError) as error:  # no srun here; sbatch said no; no room for logs
+        sent = _sent(job, out.name, logs, asked)
+    except ValueError:
         if made:
             out.rmdir()
-        raise ValueError(f"{cluster} takes no job: {_last_line(error)}") from None
-    if cluster == "local":
-        _children.append(sent)
+        raise
     return {
         "job": sent.job_id,
         "run": str(out),
         "logs": str(logs),
         "watch": f"tail -F {shlex.quote(str(sent.paths.stdout))}",
-        "cancel": f"{'kill' if cluster == 'local' else 'scancel'} {sent.job_id}",
+        "cancel": f"{_CANCEL[asked['cluster']]} {sent.job_id}",
     }
+
+
+def submit_sweep(
+    asked: Sweep | None,
+    folder: str | Path,
+    options: dict[str, str | int],
+    *,
+    workers: int,
+    storage: str | None,
+) -> dict[str, Any]:
+    """Hand workers of a study to a cluster; more can be submitted at any time.
+
+    Args:
+        asked: the study; None: the one in the folder, which all nodes must see.
+        folder: of the study; logs go into a folder beside it, NAME-logs.
+        options: of the jobs, as `submit`; each job is one worker with one process.
+        workers: how many jobs, at least 1.
+        storage: "journal:PATH" or a database; SQLite is for one machine, and refused on SLURM.
+
+    Returns:
+        jobs (their ids), study and logs (folders), watch and cancel (commands).
+
+    Raises:
+        ValueError: for a study that cannot be, and as `submit`.
+    """
+    from jessl.study.begun import begin
+
+    workers = whole("jobs", workers, 1)
+    study = begin(folder, asked, storage=storage)
+    wanted = _checked({"tasks_per_node": 1, **options}, study.plan.asked.base)
+    if wanted["cluster"] == "slurm" and (storage is None or storage.startswith("sqlite")):
+        raise ValueError(
+            "storage: many machines cannot write one SQLite file: give journal:PATH on a disk that "
+            "all see, or postgresql://user@host/name"
+        )
+    path = study.folder.absolute()
+    logs = path.with_name(f"{path.name}-logs")
+    job = SweepJob(str(path), storage)
+    sent = [_sent(job, f"{path.name}-{k}", logs, wanted) for k in range(workers)]
+    ids = [one.job_id for one in sent]
+    return {
+        "jobs": ids,
+        "study": str(path),
+        "logs": str(logs),
+        "watch": f"tail -F {' '.join(shlex.quote(str(one.paths.stdout)) for one in sent)}",
+        "cancel": f"{_CANCEL[wanted['cluster']]} {' '.join(ids)}",
+    }
+
+
+def _sent(job: Any, name: str, logs: Path, asked: dict[str, Any]) -> Any:
+    """A job that is queued.
+
+    Raises:
+        ValueError: when the cluster takes none.
+    """
+    cluster = asked["cluster"]
+    try:
+        executor = _submitit().AutoExecutor(
+            folder=logs, cluster=cluster, **{f"{cluster}_max_num_timeout": _MOST_TIMEOUTS}
+        )
+        executor.update_parameters(**_parameters({"name": name, **asked}))
+        sent = executor.submit(job)
+    except (RuntimeError, OSError) as error:  # no srun here; sbatch said no; no room for logs
+        raise ValueError(f"{cluster} takes no job: {_last_line(error)}") from None
+    if cluster == "local":
+        _children.append(sent)
+    return sent
 
 
 class PretrainJob:
@@ -124,48 +187,97 @@ class PretrainJob:
         """Train, resume or be done; the run folder comes back.
 
         Raises:
-            SystemExit: when a signal stopped the training: 75 when it stays saved, what submitit
-                ends a requeued job with, 0 in processes but the first.
+            SystemExit: as `_until_signalled`.
         """
-        here = _submitit().JobEnvironment()
-        os.environ.update(meeting(here))
-        requeue = getattr(signal, f"SIG{here.USR_SIG}")
-        stop, back = threading.Event(), threading.Event()
+        os.environ.update(meeting(_submitit().JobEnvironment()))
+        run = _until_signalled(self._train)
+        if _submitit().JobEnvironment().global_rank == 0:
+            from jessl.report import write_report
 
-        def ask(number: int, _frame: object) -> None:
-            stop.set()
-            if number == requeue:
-                back.set()
-
-        before: dict[int, Any] = {n: signal.signal(n, ask) for n in {signal.SIGTERM, requeue}}
-        # after the handlers: these imports take seconds
-        from jessl.pretraining import Stopped, pretrain
-        from jessl.report import write_report
-
-        try:
-            run = pretrain(self.config, stop=stop.is_set)
-        except Stopped as stopped:
-            if here.global_rank != 0:
-                # the first process requeues the job, or its code is that of the job
-                sys.exit(0)
-            say(f"jessl: {stopped}")
-            back.wait(_BOTH_SIGNALS_SECONDS)
-            if not back.is_set() or not callable(before[requeue]):
-                sys.exit(_EXIT_SAVED)
-            before[requeue](requeue, None)  # writes the next submission, requeues and exits
-            raise AssertionError("submitit's handler came back from requeuing") from None
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        if here.global_rank == 0:
             write_report(run.path)
         return str(run.path)
+
+    def _train(self, stop: Callable[[], bool]) -> Any:
+        from jessl.pretraining import pretrain
+
+        return pretrain(self.config, stop=stop)
 
     def checkpoint(self) -> Any:
         """What submitit queues next: the same training, resumed."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(PretrainJob(dataclasses.replace(self.config, resume=True)))
+
+
+class SweepJob:
+    """A worker of a study as submitit runs it; it leaves when all runs have ended.
+
+    Args:
+        folder: of the study, begun; storage: as `jessl.sweep`.
+    """
+
+    def __init__(self, folder: str, storage: str | None) -> None:
+        self.folder, self.storage = folder, storage
+
+    def __call__(self) -> str:
+        """Work; the study folder comes back.
+
+        Raises:
+            SystemExit: as `_until_signalled`.
+        """
+        _until_signalled(self._work)
+        return self.folder
+
+    def _work(self, stop: Callable[[], bool]) -> Any:
+        from jessl.study.sweep import sweep
+
+        return sweep(None, self.folder, storage=self.storage, stop=stop)
+
+    def checkpoint(self) -> Any:
+        """What submitit queues next: another worker."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(SweepJob(self.folder, self.storage))
+
+
+def _until_signalled(work: Callable[[Callable[[], bool]], Any]) -> Any:
+    """Do a job's work; a signal of the cluster ends it with its state saved.
+
+    Args:
+        work: takes a function that says whether to stop; raises Stopped when it did.
+
+    Raises:
+        SystemExit: when a signal stopped it: 75 when it stays saved, what submitit ends a requeued
+            job with, 0 in processes but the first.
+    """
+    here = _submitit().JobEnvironment()
+    requeue = getattr(signal, f"SIG{here.USR_SIG}")
+    stop, back = threading.Event(), threading.Event()
+
+    def ask(number: int, _frame: object) -> None:
+        stop.set()
+        if number == requeue:
+            back.set()
+
+    before: dict[int, Any] = {n: signal.signal(n, ask) for n in {signal.SIGTERM, requeue}}
+    # after the handlers: this import takes seconds
+    from jessl.pretraining import Stopped
+
+    try:
+        return work(stop.is_set)
+    except Stopped as stopped:
+        if here.global_rank != 0:
+            # the first process requeues the job, or its code is that of the job
+            sys.exit(0)
+        say(f"jessl: {stopped}")
+        back.wait(_BOTH_SIGNALS_SECONDS)
+        if not back.is_set() or not callable(before[requeue]):
+            sys.exit(_EXIT_SAVED)
+        before[requeue](requeue, None)  # writes the next submission, requeues and exits
+        raise AssertionError("submitit's handler came back from requeuing") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def meeting(here: Any) -> dict[str, str]:

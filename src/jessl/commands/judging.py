@@ -1,4 +1,4 @@
-"""Commands that judge without labels: score, select (see making.py for their form)."""
+"""The command that judges without labels: score (see making.py for its form)."""
 
 from __future__ import annotations
 
@@ -136,34 +136,3 @@ class Score:
 
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.5g}"
-
-
-@dataclass(kw_only=True)
-class Select:
-    """Choose the best run of each method by RankMe; no labels are read.
-
-    Attributes:
-        runs: run folders, or folders that hold run folders.
-        by: rankme (projector, as published) or rankme_backbone.
-        json: print the answer as JSON on standard output.
-    """
-
-    runs: tyro.conf.Positional[list[str]]
-    by: str = "rankme"
-    json: bool = False
-
-    def run(self) -> dict[str, Any]:
-        """Rank and choose."""
-        from jessl.study import select
-
-        return select(self.runs, by=self.by).as_json()
-
-    def show(self, answer: dict[str, Any]) -> None:
-        """A row a run."""
-        rows = [
-            [c["method"], c["path"], c["value"], c["sd"], c["n"], c["d"], "*" * c["chosen"]]
-            for c in answer["ranking"]
-        ]
-        table(["method", "run", answer["by"], "sd", "n", "d", "chosen"], rows)
-        for warning in answer["warnings"]:
-            print(f"warning: {warning}", file=sys.stderr)

@@ -153,13 +153,17 @@ class Embed:
     """Images to representations: evaluation mode, one central view or random ones, float32.
 
     Attributes:
-        encoder: a run folder, smallconv[:WIDTH], timm:NAME or torchvision:NAME.
+        encoder: a run folder or RUN/checkpoints/step-N, a file of weights (ckpt:PATH,
+            ckpt:PATH@ARCH, or the path), smallconv[:WIDTH], resnet_cifar:LAYERS, timm:NAME,
+            torchvision:NAME or hf:NAME.
         data: SRC, the images.
         out: folder of embeddings to write.
         layers: backbone; of runs also projector. Several: a folder each inside of out.
         init: weights of a named encoder: a file, "random", or the published ones.
         stem: small or standard, for ResNets by name.
         size: side of the input, pixels, for encoders by name.
+        arch: the net that a file of weights is of, such as timm:resnet50; None: by its tensors.
+        key: prefix of the tensors to take of a file that holds several encoders.
         labels: CSV file with columns path,label.
         groups: another column of that file, such as patient or camera: images with the same cell
             are a group, which no split of the embeddings divides.
@@ -182,6 +186,8 @@ class Embed:
     init: str | None = None
     stem: str | None = None
     size: int | None = None
+    arch: str | None = None
+    key: str | None = None
     labels: str | None = None
     groups: str | None = None
     x_key: str | None = None
@@ -226,9 +232,14 @@ class Embed:
                 seed=self.seed,
                 views=self.views,
                 n_views=self.n_views,
+                arch=self.arch,
+                key=self.key,
                 on_batch=count.update,
             )
         each = found if isinstance(found, dict) else {self.layers[0]: found}
+        report = next(iter(each.values())).meta.get("weights_report")
+        if report is not None:
+            say(f"note: {report['told']}")
         shapes = {layer: [e.n, e.d] for layer, e in each.items()}
         unreadable = next(iter(each.values())).meta["unreadable"]
         return {"out": self.out, "layers": shapes, "unreadable": unreadable}
@@ -264,23 +275,12 @@ class Report:
 
     def run(self) -> dict[str, Any]:
         """Write."""
-        from jessl.report import summary_rows, write_report
+        from jessl.report import write_report, write_table
 
         if self.table is None:
             return {"report": str(write_report(self.folder))}
-        if self.table.suffix not in (".csv", ".parquet"):
-            raise ValueError(f"table: a .csv or .parquet file wanted, got {self.table}")
-        from pandas import DataFrame
-
-        from jessl.files import whole_file
-
-        rows = DataFrame(summary_rows(self.folder))
-        with whole_file(self.table) as part:
-            if self.table.suffix == ".csv":
-                rows.to_csv(part, index=False)
-            else:
-                rows.to_parquet(part, index=False)
-        return {"report": str(write_report(self.folder)), "table": str(self.table)}
+        table = write_table(self.folder, self.table)
+        return {"report": str(write_report(self.folder)), "table": str(table)}
 
     def show(self, answer: dict[str, Any]) -> None:
         """Where to look."""

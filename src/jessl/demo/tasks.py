@@ -10,22 +10,17 @@ from functools import lru_cache
 from multiprocessing import parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from jessl import records
 from jessl.config import Pretrain
 from jessl.data import Source, open_source, split, unlabelled
 from jessl.embeddings import Embeddings
-from jessl.records import Record
 from jessl.runs import Run
 
 # the division of the images is part of the demo, not of its seeds
 _SPLIT_SEED = 0
 _TEST_SHARE = 0.2
-# settings of the closing check that the untrained and the trained encoders share
-_LAYER = "backbone"
 
 
 @dataclass(frozen=True)
@@ -102,37 +97,9 @@ def pretrain_one(data: Data, config: Pretrain) -> str:
 
 def accuracy_of_run(data: Data, path: str, seed: int) -> dict[str, float]:
     """Closing check of a run: probes on its representations; records go to the run."""
-    from jessl.extract import embed
-    from jessl.probes import probe
+    from jessl.study.after import probe_run
 
-    run = Run.open(path)
-    told = [r for r in run.records() if r.split == "test" and r.name.startswith("accuracy/")]
-    if told:
-        return {r.name: r.value for r in told if isinstance(r.value, float)}
-    train, test = open_divided(data)
-    z_train = _one(embed(run, train, workers=1))
-    z_test = _one(embed(run, test, workers=1))
-    z_test.save(run.path / "embeddings" / "test")
-    z_train.save(run.path / "embeddings" / "train")
-    found = {}
-    made = []
-    for kind in ("logistic", "knn"):
-        result = probe(z_train, z_test, kind=kind, seed=seed)
-        found[f"accuracy/{kind}"] = result.accuracy
-        made.append(
-            Record(
-                run=run.name,
-                name=f"accuracy/{kind}",
-                value=result.accuracy,
-                split="test",
-                low=1 - result.high,
-                high=1 - result.low,
-                extra={"n": z_test.labelled().n, "layer": _LAYER, "params": result.params},
-                versions=records.versions(),
-            )
-        )
-    records.append(run.path, made)
-    return found
+    return probe_run(Run.open(path), *open_divided(data), seed=seed)
 
 
 def accuracy_untrained(data: Data, encoder: str, size: int, seeds: list[int]) -> list[float]:
@@ -177,40 +144,12 @@ def accuracy_of_pixels(data: Data, size: int) -> float:
     return probe(pixels(train), pixels(test)).accuracy
 
 
-def components_of_run(path: str, seed: int) -> dict[str, Any]:
+def components_of_run(path: str, seed: int) -> dict[str, float]:
     """Risk decomposition of a run from the embeddings of its closing check; also recorded."""
-    from jessl.risk import decompose
+    from jessl.study.after import explain_run
 
-    run = Run.open(path)
-    train = Embeddings.load(run.path / "embeddings" / "train")
-    test = Embeddings.load(run.path / "embeddings" / "test")
-    risk = decompose(train, test, seed=seed)
-    extra = {"merged": risk.merged, "order": risk.order, "params": risk.params}
-    parts = {
-        "approximation": risk.approximation,
-        "usability": risk.usability,
-        "probe_generalization": risk.probe_generalization,
-        "encoder_generalization": risk.encoder_generalization,
-        "total": risk.risk,
-    }
-    records.keep(run.path, lambda r: not r.name.startswith("risk/"))
-    records.append(
-        run.path,
-        [
-            Record(
-                run=run.name,
-                name=f"risk/{name}",
-                value=part.value,
-                low=part.low,
-                high=part.high,
-                split="test",
-                extra=extra,
-                versions=records.versions(),
-            )
-            for name, part in parts.items()
-        ],
-    )
-    return {name: part.value for name, part in parts.items()}
+    found = explain_run(Run.open(path), seed=seed)
+    return {name.removeprefix("risk/"): value for name, value in found.items()}
 
 
 def _one(found: Embeddings | dict[str, Embeddings]) -> Embeddings:

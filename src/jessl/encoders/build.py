@@ -1,4 +1,5 @@
-"""Encoders by name: `smallconv[:WIDTH]`, `timm:NAME`, `torchvision:NAME`."""
+"""Encoders by name: `smallconv[:WIDTH]`, `resnet_cifar:LAYERS`, `timm:NAME`, `torchvision:NAME`,
+`hf:NAME`."""
 
 from __future__ import annotations
 
@@ -13,13 +14,21 @@ from torch import nn
 
 from jessl.encoders.encoder import Encoder, Preprocess
 from jessl.encoders.expansion import Expansion, has_plane, is_resnet
+from jessl.encoders.resnet_cifar import DIM, LAYERS, SmallResNet
 from jessl.encoders.smallconv import DEFAULT_WIDTH, SmallConv
 from jessl.names import one_of, unknown, whole
 
 _HALF = (0.5, 0.5, 0.5)
 _QUARTER = (0.25, 0.25, 0.25)
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# library -> for example
+_FAMILIES = {
+    "timm": "timm:resnet18",
+    "torchvision": "torchvision:resnet18",
+    "hf": "hf:facebook/dinov2-small",
+}
 
 # up to this side a ResNet's stride-2 stem and max-pool throw most of the image away
 SMALL_STEM_PX = 64
@@ -37,8 +46,10 @@ def build_encoder(
 
     Args:
         name: `smallconv` or `smallconv:WIDTH` (own small net, dim 8 x WIDTH, default 32),
-            `timm:NAME` or `torchvision:NAME`.
-        size: side of the images, pixels; None: what the published weights expect, 32 for smallconv.
+            `resnet_cifar:LAYERS` (He et al. 2015, section 4.2; 64 features), `timm:NAME`,
+            `torchvision:NAME`, or `hf:NAME` (transformers; a name of the hub or a folder).
+        size: side of the images, pixels; None: what the published weights expect, 32 for smallconv
+            and resnet_cifar.
         stem: "small" (3x3 stride 1, no max-pool; ResNets only), "standard", or None: small for
             ResNets up to 64 pixels unless `pretrained`.
         pretrained: fetch the published weights (needs the network the first time).
@@ -65,12 +76,19 @@ def _plain(name: str, size: int | None, stem: str | None, pretrained: bool) -> E
         one_of("stem", stem, ("small", "standard"))
     if family == "smallconv":
         return _smallconv(rest, size, stem, pretrained)
-    if not rest and family not in ("timm", "torchvision"):
+    if family == "resnet_cifar":
+        return _resnet_cifar(rest, size, stem, pretrained)
+    if family == "ckpt":
+        raise ValueError(
+            f"encoder {name!r} is a file of weights, which embed and select take; to train from it "
+            "name its net and give the file to --init"
+        )
+    if not rest and family not in _FAMILIES:
         raise ValueError(_no_family(family))
-    one_of("encoder", family, ("smallconv", "timm", "torchvision"))
+    one_of("encoder", family, ("smallconv", "resnet_cifar", *_FAMILIES))
     if not rest:
-        raise ValueError(f"encoder {name!r} lacks a model: {family}:NAME, e.g. {family}:resnet18")
-    make = _timm if family == "timm" else _torchvision
+        raise ValueError(f"encoder {name!r} lacks a model: {family}:NAME, e.g. {_FAMILIES[family]}")
+    make = {"timm": _timm, "torchvision": _torchvision, "hf": _hf}[family]
     body, preprocess = make(rest, size, pretrained)
     small = stem == "small" or (
         stem is None and not pretrained and preprocess.size <= SMALL_STEM_PX and is_resnet(body)
@@ -98,6 +116,33 @@ def _smallconv(rest: str, size: int | None, stem: str | None, pretrained: bool) 
     return Encoder(
         body, dim=body.dim, preprocess=Preprocess(size, _HALF, _QUARTER), name=name, stem="small"
     )
+
+
+def _resnet_cifar(rest: str, size: int | None, stem: str | None, pretrained: bool) -> Encoder:
+    if rest not in map(str, LAYERS):
+        allowed = ", ".join(f"resnet_cifar:{n}" for n in LAYERS)
+        raise ValueError(
+            f"encoder resnet_cifar takes its number of layers, got {rest!r}: {allowed}"
+        )
+    if pretrained:
+        raise ValueError(
+            "resnet_cifar has no published weights to fetch; give a file or random to --init"
+        )
+    if stem == "standard":
+        raise ValueError("resnet_cifar has only the small stem; leave stem out")
+    size = size or 32
+    if size < 8:
+        raise ValueError(f"resnet_cifar needs images of at least 8 pixels a side, got {size}")
+    preprocess = Preprocess(size, IMAGENET_MEAN, IMAGENET_STD)
+    body = SmallResNet((int(rest) - 2) // 6)
+    name = f"resnet_cifar:{rest}"
+    return Encoder(body, dim=DIM, preprocess=preprocess, name=name, stem="small")
+
+
+def _hf(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, Preprocess]:
+    from jessl.encoders.hub import build_hub
+
+    return build_hub(name, size, pretrained)
 
 
 def _output_width(name: str, body: nn.Module, size: int) -> int:
@@ -167,7 +212,7 @@ def _torchvision(name: str, size: int | None, pretrained: bool) -> tuple[nn.Modu
         setattr(body, "aux_logits", False)  # noqa: B010  # not a module: mypy takes it for one
     _cut_head(name, body)
     if not pretrained or size is not None:
-        return body, Preprocess(size or 224, _IMAGENET_MEAN, _IMAGENET_STD)
+        return body, Preprocess(size or 224, IMAGENET_MEAN, IMAGENET_STD)
     card = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     crop, resize = card.crop_size[0], card.resize_size[0]
     return body, Preprocess(crop, tuple(card.mean), tuple(card.std), crop / resize)
@@ -180,10 +225,11 @@ def _no_family(name: str) -> str:
     if name in timm.list_models():
         return f"encoder {name!r} lacks its family: write timm:{name}"
     near = [f"timm:{m}" for m in timm.list_models(f"*{name}*")[:3]]
-    known = unknown("encoder", name, ["smallconv", *near]) + ", timm:NAME, torchvision:NAME"
+    known = unknown("encoder", name, ["smallconv", *near])
+    known += ", resnet_cifar:LAYERS, timm:NAME, torchvision:NAME, hf:NAME"
     if "/" in name or "." in name:
-        return f"{known}, or a run folder (there is none at {name!r}); weights go to --init"
-    return f"{known}, or a run folder"
+        return f"{known}, or a run folder (there is none at {name!r}); ckpt:FILE takes weights"
+    return f"{known}, or a run folder; ckpt:FILE takes weights"
 
 
 def _fetched(name: str, make: Callable[[], nn.Module]) -> nn.Module:

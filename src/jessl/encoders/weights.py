@@ -1,145 +1,245 @@
-"""Weights from files: data, never code."""
+"""Weights of files into encoders: every tensor that is wanted, or none."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
 from jessl.encoders.encoder import Encoder
+from jessl.encoders.matching import Match, Tensors, is_head, matches, preferred, required
+from jessl.encoders.reading import read_tensors
+from jessl.names import printable
 
-# wrappers that other trainers put around a backbone's names
-_PREFIXES = ("module.", "model.", "encoder.", "backbone.", "body.", "net.")
-# heads that an encoder does not have: left out without a word
-_HEADS = ("fc.", "linear.", "classifier.", "head.", "heads.")
 # where an encoder keeps the block to its own number of features
 _EXPANSION = "expansion."
+# what stands before the body's names where that block stands beside it
+_BODY = "body."
+# names in a file -> who writes such; for people to read, nothing depends on it
+_FORMATS = (
+    ("classy_state_dict.", "VISSL"),
+    ("encoder_q.", "MoCo"),
+    ("base_encoder.", "MoCo v3"),
+    ("momentum_backbone.", "solo-learn"),
+    ("online_encoder.", "BYOL"),
+    ("online_network.", "BYOL"),
+    ("teacher.", "teacher and student"),
+    ("encoder.body.", "jessl"),
+    ("state_dict.", "state_dict of a trainer"),
+    ("model.", "model of a trainer"),
+)
 
 
-def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """Named tensors of a .safetensors file or of a file that torch.load reads weights-only.
+@dataclass(frozen=True)
+class LoadReport:
+    """What was taken of a file, and what was left.
 
-    A dict under the key state_dict, model or teacher is unwrapped.
-
-    Raises:
-        ValueError: naming the file when it is missing, truncated, holds anything but tensors, or
-            would run code on loading.
+    Attributes:
+        file: its path.
+        format: whose names it has.
+        prefix: what stood before the names of the tensors that were taken.
+        matched, wanted: tensors that were taken, of those that the encoder needs; they are equal
+            (counts of batches, which older files lack, are not among them).
+        unused: names behind the prefix that the encoder has no place for, heads apart.
+        aside: how many other tensors were left aside: heads, projectors, queues, optimizers.
+        others: prefixes under which the file is complete as well.
+        notes: what else a user should know.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"no weights at {path}: not a file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
 
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ValueError(
-            f"{path} holds more than tensors and would run code on loading; "
-            "save its state_dict as .safetensors and give that"
-        ) from None
-    except Exception as error:  # safetensors and zip errors have no common base
-        reason = str(error).strip().splitlines()
-        raise ValueError(
-            f"cannot read weights from {path}: {reason[0] if reason else error!r}"
-        ) from None
-    for key in ("state_dict", "model", "teacher"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds {type(found).__name__}, expected a dict of tensors")
-    tensors = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
-    if not tensors:
-        raise ValueError(f"{path} holds no tensors")
-    return tensors
+    file: str
+    format: str
+    prefix: str
+    matched: int
+    wanted: int
+    unused: tuple[str, ...] = ()
+    aside: int = 0
+    others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        under = f" under {self.prefix!r}" if self.prefix else ""
+        parts = [f"{self.file} ({self.format}): {self.matched} of {self.wanted} tensors{under}"]
+        if self.others:
+            parts.append(f"complete as well: {', '.join(map(repr, self.others))} (key takes one)")
+        if self.unused:
+            parts.append(f"{len(self.unused)} have no place, e.g. {self.unused[0]}")
+        if self.aside:
+            parts.append(f"{self.aside} others (heads and the like) left aside")
+        return printable("; ".join([*parts, *self.notes]))
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, and under "told" the line."""
+        lists = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {**lists, "told": str(self)}
 
 
 def load_weights(
-    encoder: Encoder, path: str | Path, *, tell: Callable[[str], None] | None = None
-) -> list[str]:
-    """Load weights into an encoder; prefixes such as module. are stripped.
+    encoder: Encoder,
+    path: str | Path,
+    *,
+    tell: Callable[[str], None] | None = None,
+    key: str | None = None,
+) -> LoadReport:
+    """Load weights into an encoder, whatever stands before their names in the file (`matching`).
 
     The block of an encoder with its own `dim` is loaded from a file that has one, such as a run's
     checkpoint; weights of the body alone leave it random.
 
     Args:
-        encoder: in place.
-        path: as `read_weights`.
+        encoder: in place; untouched where the file is refused.
+        path: as `reading.read_file`.
         tell: called with one line where the block stays random.
-
-    Returns:
-        Names in the file that the encoder has no place for (heads excluded).
+        key: which to take where a file is complete under several prefixes, e.g.
+            "module.encoder_k."; None: what the method's publication judges (query, teacher,
+            online encoder), else the first of the file.
 
     Raises:
-        ValueError: when the file lacks parameters of the encoder or shapes differ, naming them.
+        ValueError: when the file lacks tensors of the encoder, shapes differ, it has more tensors
+            in the encoder's own layers, or nothing is complete under `key`.
     """
-    rest, block = _apart(read_weights(path))
-    found = _stripped(rest, set(encoder.body.state_dict()))
-    values = _fitted(encoder, "", encoder.body, found, path)
-    unused = [k for k in found if k not in values and not k.startswith(_HEADS)]
-    if encoder.expansion is not None and block:
-        own = _fitted(encoder, _EXPANSION, encoder.expansion, block, path)
-        encoder.expansion.load_state_dict(own)
-        block = {k: v for k, v in block.items() if k not in own}
-    elif encoder.expansion is not None and tell is not None:
-        tell(f"{path} has no block to {encoder.dim} features: its weights stay random")
-    encoder.body.load_state_dict(values)
-    return unused + [_EXPANSION + k for k in block]
+    return load_tensors(encoder, read_tensors(path), path, tell=tell, key=key)
 
 
-def _fitted(
+def load_tensors(
     encoder: Encoder,
-    under: str,
-    module: nn.Module,
-    found: dict[str, torch.Tensor],
+    tensors: Tensors,
     path: str | Path,
-) -> dict[str, torch.Tensor]:
-    """What a part of an encoder, whose tensors are named `under`, takes of the found tensors.
-
-    Raises:
-        ValueError: when one is missing or has another shape.
-    """
-    wanted = module.state_dict()
+    *,
+    tell: Callable[[str], None] | None = None,
+    key: str | None = None,
+) -> LoadReport:
+    """`load_weights` of tensors that were read from `path` already."""
+    wanted = encoder.body.state_dict()
+    found = matches(tensors, wanted)
     fits_not = f"{path} does not fit encoder {encoder.name} ({encoder.stem} stem): "
-    missing = [k for k in wanted if k not in found and not k.endswith("num_batches_tracked")]
-    if missing:
+    if not found[0].complete:
+        raise ValueError(printable(fits_not + _lack("", found[0], tensors, wanted)))
+    match = preferred(found, key)
+    if match is None:
+        known = ", ".join(repr(m.prefix) for m in found)
+        raise ValueError(printable(f"key {key!r}: {path} is complete under {known} only"))
+    if match.surplus:
         raise ValueError(
-            f"{fits_not}{len(missing)} of {len(wanted)} tensors are missing, first "
-            f"{under + missing[0]!r}"
-        )
-    for key, value in wanted.items():
-        if key in found and found[key].shape != value.shape:
-            raise ValueError(
-                f"{fits_not}{under}{key} is {list(found[key].shape)} in the file and "
-                f"{list(value.shape)} in the encoder"
+            printable(
+                f"{fits_not}beside the {len(required(wanted))} wanted tensors it has "
+                f"{len(match.surplus)} more in the same layers, first {match.surplus[0]!r}: it is "
+                "another net"
             )
-    return {k: found.get(k, v) for k, v in wanted.items()}
+        )
+    taken = dict(match.names)
+    block = _block_prefix(match)
+    if encoder.expansion is not None:
+        own = encoder.expansion.state_dict()
+        if block is not None and any(name.startswith(block) for name in tensors):
+            at = [m for m in matches(_under(tensors, block), own) if m.prefix == ""]
+            if not at or not at[0].complete:
+                best = at[0] if at else Match("", "", {}, tuple(required(own)), {}, ())
+                line = _lack(_EXPANSION, best, _under(tensors, block), own)
+                raise ValueError(printable(fits_not + line))
+            fitted = {k: block + name for k, name in at[0].names.items()}
+            _copy(encoder.expansion, fitted, tensors)
+            taken |= {_EXPANSION + k: name for k, name in fitted.items()}
+        elif tell is not None:
+            tell(f"{path} has no block to {encoder.dim} features: its weights stay random")
+    _copy(encoder.body, match.names, tensors)
+    return _report(path, match, [m for m in found if m is not match], taken, tensors, encoder)
 
 
-def _apart(tensors: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], ...]:
-    """Tensors without, and those of, an encoder's block to its own `dim`; the latter by its names.
+def _copy(module: torch.nn.Module, names: dict[str, str], tensors: Tensors) -> None:
+    own = module.state_dict()
+    module.load_state_dict({k: tensors[names[k]] if k in names else v for k, v in own.items()})
 
-    The block stands beside a body: a part of that name inside of a body is the body's.
-    """
-    rest, block = {}, {}
-    for name, tensor in tensors.items():
-        before, mark, own = name.partition(_EXPANSION)
-        if mark and all(f"{word}." in _PREFIXES for word in before.split(".")[:-1]):
-            block[own] = tensor
+
+def _block_prefix(match: Match) -> str | None:
+    """Where the block to an encoder's own number of features would be; it stands beside a body."""
+    if match.prefix.endswith(_BODY) and (match.prefix == _BODY or match.prefix[-6] == "."):
+        return match.prefix.removesuffix(_BODY) + _EXPANSION
+    return None
+
+
+def _under(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _lack(under: str, match: Match, tensors: Tensors, wanted: Mapping[str, torch.Tensor]) -> str:
+    """What a file lacks of the wanted tensors, which the encoder names with `under` before."""
+    n = len(required(wanted))
+    where = f"under the best prefix {match.prefix!r}" if match.prefix else "under their plain names"
+    parts = [f"{match.fitting} of {n} tensors fit {where}"] if match.fitting else []
+    if match.missing:
+        parts.append(
+            f"{len(match.missing)} of {n} tensors are missing, first {under + match.missing[0]!r}"
+        )
+    if match.misfits:
+        first, name = next(iter(match.misfits.items()))
+        parts.append(
+            f"{len(match.misfits)} differ, first {under}{first} is {_said(tensors[name])} in the "
+            f"file and {_said(wanted[first])} in the encoder"
+        )
+    if not match.fitting and not match.misfits:
+        parts.append(f"the file has {len(tensors)}, first {next(iter(tensors), '')!r}")
+    return "; ".join(parts)
+
+
+def _said(tensor: torch.Tensor) -> str:
+    kind = "" if tensor.is_floating_point() else f"{tensor.dtype} ".removeprefix("torch.")
+    return f"{kind}{list(tensor.shape)}"
+
+
+def _report(
+    path: str | Path,
+    match: Match,
+    others: list[Match],
+    taken: dict[str, str],
+    tensors: Tensors,
+    encoder: Encoder,
+) -> LoadReport:
+    used = set(taken.values())
+    block = _block_prefix(match)
+    scope = match.prefix if block is None else block.removesuffix(_EXPANSION)
+    complete = tuple(o.prefix for o in others if o.prefix != scope and o.prefix.startswith(scope))
+    unused, aside = [], 0
+    elsewhere = {name for o in others for name in o.names.values()}
+    for name in tensors:
+        if name in used or name in elsewhere or (complete and name.startswith(complete)):
+            continue
+        own = name.removeprefix(match.prefix)
+        if name.startswith(match.prefix) and is_head(own):
+            aside += 1
+        elif name.startswith(scope):
+            unused.append(own if name.startswith(match.prefix) else name.removeprefix(scope))
         else:
-            rest[name] = tensor
-    return rest, block
+            aside += 1
+    notes = [f"names: {match.spelling}"] if match.spelling else []
+    wanted = encoder.state_dict()
+    before = {
+        str(tensors[name].dtype).removeprefix("torch.")
+        for name in used
+        if tensors[name].is_floating_point() and tensors[name].dtype != torch.float32
+    }
+    if before:
+        notes.append(f"{' and '.join(sorted(before))} converted to float32")
+    n = len(required(taken))
+    assert n <= len(required(wanted))
+    return LoadReport(
+        file=str(path),
+        format=_format(tensors),
+        prefix=match.prefix,
+        matched=n,
+        wanted=n,
+        unused=tuple(unused),
+        aside=aside,
+        others=tuple(o.prefix for o in others),
+        notes=tuple(notes),
+    )
 
 
-def _stripped(tensors: dict[str, torch.Tensor], wanted: set[str]) -> dict[str, torch.Tensor]:
-    """Strip common prefixes until the names meet the wanted ones."""
-    while not wanted & tensors.keys():
-        prefix = next((p for p in _PREFIXES if any(k.startswith(p) for k in tensors)), None)
-        if prefix is None:
-            return tensors
-        tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    return tensors
+def _format(tensors: Tensors) -> str:
+    dotted = [f".{name}" for name in tensors]
+    for word, what in _FORMATS:
+        if any(f".{word}" in name for name in dotted):
+            return what
+    return "plain names"

@@ -164,7 +164,7 @@ def final(
         )
         made.append(here)
         for name, result in score(embeddings, SCORES).items():
-            limits = _limits(objective) if layer == "projector" and name in _RANKS else []
+            limits = limits_of(objective) if layer == "projector" and name in _RANKS else []
             told = {
                 "n": result.n,
                 "d": result.d,
@@ -187,7 +187,7 @@ def final(
     return sorted(made, key=lambda r: r.name == "rankme/backbone")
 
 
-def _limits(objective: Objective) -> list[str]:
+def limits_of(objective: Objective) -> list[str]:
     """What a rank cannot say of this objective."""
     limits = []
     if objective.raises_rank:

@@ -102,9 +102,9 @@ def build(
         objective = build_objective(config.objective, encoder.dim, config.objective_options)
     notes: list[str] = []
     if with_init and config.init is not None and config.init != "pretrained":
-        unused = load_weights(encoder, weights_file(config.init), tell=notes.append)
-        if unused:
-            notes.append(f"{len(unused)} tensors of {config.init} have no place, e.g. {unused[0]}")
+        report = load_weights(encoder, weights_file(config.init), tell=notes.append)
+        if report.unused or report.others or report.notes:
+            notes.append(str(report))
     views = preset(config.views, config.size, config.view_options).normalised(
         encoder.preprocess.mean, encoder.preprocess.std
     )

@@ -21,7 +21,7 @@ from jessl.names import one_of
 RECIPES: dict[str, Callable[[str], Pretrain]] = {}
 
 for _file in pkgutil.iter_modules(__path__):
-    if _file.name != "scaling":
+    if _file.name not in ("scaling", "studies"):
         _module = import_module(f"{__name__}.{_file.name}")
         RECIPES.update((_name, getattr(_module, _name)) for _name in _module.__all__)
 

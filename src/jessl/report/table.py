@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jessl.config import hyperparameters
+from jessl.files import whole_file
 from jessl.records import HELD_OUT, SEEN_SAMPLE
 from jessl.report.gather import Report, Run, gather, shown
 from jessl.report.numbers import duration, finite, percent, plain
@@ -26,6 +28,7 @@ MEASURED = (
     ("loss", "loss", "train", "Last loss", False),
     ("images_per_second", "images_per_second", "train", "Images per second", False),
 )
+_FINAL = "pretrain"
 _BRIEF = ("rankme_projector", "rankme_backbone", "accuracy_logistic", "accuracy_knn", "risk_total")
 
 
@@ -37,9 +40,11 @@ def summary_rows(folder: str | Path) -> list[dict[str, Any]]:
     usability; None without a decomposition); and for every measured number (rankme_projector,
     rankme_backbone, accuracy_logistic, accuracy_knn, risk_total, risk_approximation,
     risk_usability, risk_probe_generalization, risk_encoder_generalization,
-    online_accuracy_linear, online_accuracy_knn, loss, images_per_second; the study's criterion
-    where it is another) the number itself and, where known, the same key with _sd, _low, _high,
-    _debiased, _n, _d. Accuracies and risks are fractions; what is missing or not finite is None.
+    online_accuracy_linear, online_accuracy_knn, loss, images_per_second; every other score that
+    was taken at the end of a training, such as lidar_projector) the number itself and, where known,
+    the same key with _sd, _low, _high, _debiased, _n, _d; then every hyperparameter under its name
+    (lr, objective_options.cov), and data_fingerprint. Accuracies and risks are fractions; what is
+    missing or not finite is None.
 
     Raises:
         ValueError: naming the folder when it is neither a run nor a study.
@@ -50,7 +55,14 @@ def summary_rows(folder: str | Path) -> list[dict[str, Any]]:
 def rows_of(report: Report) -> list[dict[str, Any]]:
     """`summary_rows` of what was gathered already."""
     chosen = {run.name for run in report.chosen_runs()}
-    return [_row(report, run, run.name in chosen) for run in report.runs()]
+    rows: dict[str, dict[str, Any]] = {}
+    for run in report.runs():
+        if run.name not in rows:
+            rows[run.name] = _row(report, run, run.name in chosen)
+        elif rows[run.name]["parameter"] != run.parameter:
+            # the centre of sweeps of one field at a time belongs to all of them
+            rows[run.name] |= {"parameter": "", "value": None}
+    return list(rows.values())
 
 
 def columns_of(report: Report) -> list[tuple[str, str, str, str, bool]]:
@@ -130,7 +142,7 @@ def _row(report: Report, run: Run, chosen: bool) -> dict[str, Any]:
         "seconds": max(times, default=None),
         "risk_merged": is_merged(run) if has_risk(run) else None,
     }
-    for key, name, split, _, _ in (*columns_of(report), *MEASURED):
+    for key, name, split in _measured(report):
         record = run.last(name, split)
         if record is None and split == HELD_OUT:
             record = run.last(name, SEEN_SAMPLE)
@@ -143,7 +155,45 @@ def _row(report: Report, run: Run, chosen: bool) -> dict[str, Any]:
         for part, value in more.items():
             if finite(value) is not None:
                 row[f"{key}_{part}"] = value
-    return row
+    return row | _hyperparameters(run)
+
+
+def _measured(report: Report) -> list[tuple[str, str, str]]:
+    """Key, name and split of everything that is a column of numbers."""
+    found = {key: (name, split) for key, name, split, _, _ in (*columns_of(report), *MEASURED)}
+    for run in report.runs():
+        for record in run.records:
+            if record.split == _FINAL and "/" in record.name and finite(record.value) is not None:
+                found.setdefault(record.name.replace("/", "_"), (record.name, _FINAL))
+    return [(key, name, split) for key, (name, split) in found.items()]
+
+
+def _hyperparameters(run: Run) -> dict[str, Any]:
+    """What was chosen for a run, where its folder tells, as cells of a table."""
+    chosen = run.config.get("chosen") or {}
+    told = hyperparameters(chosen.get("config") or {})
+    told.pop("objective", None)  # the column method
+    return {**told, "data_fingerprint": chosen.get("data_fingerprint")}
+
+
+def write_table(folder: str | Path, path: str | Path) -> Path:
+    """Write `summary_rows` as a .csv or .parquet file, which `jessl zoo` and `jessl select` read.
+
+    Raises:
+        ValueError: for another ending, and as `summary_rows`.
+    """
+    path = Path(path)
+    if path.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"table: a .csv or .parquet file wanted, got {path}")
+    from pandas import DataFrame
+
+    rows = DataFrame(summary_rows(folder))
+    with whole_file(path) as part:
+        if path.suffix == ".csv":
+            rows.to_csv(part, index=False)
+        else:
+            rows.to_parquet(part, index=False)
+    return path
 
 
 def _with_interval(row: dict[str, Any], key: str, is_fraction: bool) -> str:

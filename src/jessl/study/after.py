@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from jessl import records
@@ -11,6 +12,7 @@ from jessl.embeddings import Embeddings
 from jessl.extract import embed
 from jessl.probes import probe
 from jessl.records import Record
+from jessl.risk import decompose
 from jessl.runs import Run
 from jessl.scores import score
 from jessl.scores.registry import OF_VIEWS
@@ -21,6 +23,7 @@ DIVERGED = "diverged"
 _IMAGES, _VIEWS = 1_000, 10
 # kinds of probe, the first of which is shown first
 PROBES = ("logistic", "knn")
+COMPONENTS = ("approximation", "usability", "probe_generalization", "encoder_generalization")
 _LAYER = "backbone"
 
 
@@ -84,22 +87,36 @@ def _record(run: Run, name: str, told: Measured) -> Record:
     )
 
 
-def probe_run(run: Run, train: Source, test: Source, *, seed: int = 0) -> dict[str, float]:
+def probe_run(
+    run: Run,
+    train: Source,
+    test: Source,
+    *,
+    kinds: Sequence[str] = PROBES,
+    seed: int = 0,
+    workers: int | None = 1,
+) -> dict[str, float]:
     """The closing check of a run: probes of its backbone, recorded; it chooses nothing.
 
-    Embeddings of both are kept in the run, for a decomposition. A run that was checked is left as
-    it is.
+    Embeddings of both are kept in the run, for a decomposition. What was measured is left as it
+    is.
 
     Returns:
         {"accuracy/logistic": ..., "accuracy/knn": ...}.
     """
-    told = [r for r in run.records() if r.split == "test" and r.name.startswith("accuracy/")]
-    if told:
-        return {r.name: r.value for r in told if isinstance(r.value, float)}
-    seen = {name: _embedded(run, source) for name, source in (("train", train), ("test", test))}
-    for name, z in seen.items():
+    told = {r.name: r.value for r in run.records() if r.split == "test"}
+    lacking = [kind for kind in kinds if f"accuracy/{kind}" not in told]
+    known = {f"accuracy/{k}": told.get(f"accuracy/{k}") for k in kinds if k not in lacking}
+    done = {name: value for name, value in known.items() if isinstance(value, float)}
+    if not lacking:
+        return done
+    seen = {}
+    for name, source in (("train", train), ("test", test)):
+        z = embed(run, source, layers=(_LAYER,), workers=workers)
+        assert isinstance(z, Embeddings)
         z.save(run.path / "embeddings" / name)
-    found = {kind: probe(seen["train"], seen["test"], kind=kind, seed=seed) for kind in PROBES}
+        seen[name] = z
+    found = {kind: probe(seen["train"], seen["test"], kind=kind, seed=seed) for kind in lacking}
     records.append(
         run.path,
         [
@@ -116,13 +133,40 @@ def probe_run(run: Run, train: Source, test: Source, *, seed: int = 0) -> dict[s
             for kind, result in found.items()
         ],
     )
-    return {f"accuracy/{kind}": result.accuracy for kind, result in found.items()}
+    return done | {f"accuracy/{kind}": result.accuracy for kind, result in found.items()}
 
 
-def _embedded(run: Run, source: Source) -> Embeddings:
-    found = embed(run, source, layers=(_LAYER,), workers=1)
-    assert isinstance(found, Embeddings)
-    return found
+def explain_run(run: Run, *, seed: int = 0) -> dict[str, float]:
+    """The components of the error of a run that was probed, recorded.
+
+    Returns:
+        {"risk/usability": ..., "risk/total": ...}, fractions.
+    """
+    told = {r.name: r.value for r in run.records() if r.name.startswith("risk/")}
+    done = {name: value for name, value in told.items() if isinstance(value, float)}
+    if done:
+        return done
+    z = [Embeddings.load(run.path / "embeddings" / name) for name in ("train", "test")]
+    risk = decompose(z[0], z[1], seed=seed)
+    extra = {"merged": risk.merged, "order": risk.order, "params": risk.params}
+    parts = {name: getattr(risk, name) for name in COMPONENTS} | {"total": risk.risk}
+    records.append(
+        run.path,
+        [
+            Record(
+                run=run.name,
+                name=f"risk/{name}",
+                value=part.value,
+                low=part.low,
+                high=part.high,
+                split="test",
+                extra=extra,
+                versions=records.versions(),
+            )
+            for name, part in parts.items()
+        ],
+    )
+    return {f"risk/{name}": part.value for name, part in parts.items()}
 
 
 def mark_diverged(run: Run, reason: str) -> None:

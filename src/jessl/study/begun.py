@@ -117,8 +117,8 @@ class Study:
         return config if config.workers else replace(config, workers=self.threads)
 
     def name(self, unit: Unit) -> str:
-        """The name of a unit's folder."""
-        return space.named(unit.params, unit.seed)
+        """The name of a unit's folder; storages give the fields in orders of their own."""
+        return space.named({field: unit.params[field] for field in self.plan.space}, unit.seed)
 
     def rungs(self, unit: Unit) -> list[int]:
         """Epochs after which the run of a unit is compared; none where no run is stopped."""
@@ -168,9 +168,7 @@ def begin(
         raise ValueError(f"lease_seconds must be above 0, got {lease_seconds:g}")
     stored = _stored(folder)
     if asked is None:
-        if stored is None:
-            raise ValueError(f"{folder} holds no study: it has no {FILE}")
-        asked = _from_json(stored)
+        asked = stored_sweep(folder)
     made = plan(asked)
     now = json.loads(json.dumps(asked.as_json()))  # as it comes back from a file
     if stored is not None:
@@ -199,9 +197,20 @@ def _stored(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _from_json(stored: dict[str, Any]) -> Sweep:
-    fields = {k: v for k, v in stored.items() if k not in ("base", "space")}
-    return sweep_from(fields, Pretrain.from_json(stored["base"]), stored["space"])
+def stored_sweep(folder: str | Path) -> Sweep:
+    """The study that a folder holds, as it was asked for.
+
+    Raises:
+        ValueError: for a folder that holds none.
+    """
+    stored = _stored(Path(folder))
+    if stored is None:
+        raise ValueError(f"{folder} holds no study: it has no {FILE}")
+    try:
+        fields = {k: v for k, v in stored.items() if k not in ("base", "space")}
+        return sweep_from(fields, Pretrain.from_json(stored["base"]), stored["space"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{Path(folder) / FILE} is no study of jessl: {error!r}") from None
 
 
 def _try(made: Plan) -> None:

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from jessl.embeddings import Embeddings
-from jessl.names import unknown
+from jessl.names import one_of, unknown
 from jessl.records import Record
 from jessl.runs import Run
 from jessl.scores import SCORES, score
@@ -232,8 +232,9 @@ def limits(run: Run, criterion: Criterion) -> list[str]:
         return []
     # torch comes with both, and records need none
     from jessl.objectives import CONFIGS
-    from jessl.pretraining.judge import _limits as limits_of
+    from jessl.pretraining.judge import limits_of
 
     # both facts are of the class: no heads need be built to know them
-    method: Any = get_type_hints(CONFIGS[run.asked().objective].build)["return"]
+    config = CONFIGS[one_of("objective", run.asked().objective, CONFIGS)]
+    method: Any = get_type_hints(config.build)["return"]
     return limits_of(method)

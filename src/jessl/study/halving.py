@@ -30,9 +30,12 @@ def rungs(epochs: int, grace_epochs: int, keep_share: float, every: int) -> list
         epoch = every * math.ceil(at / every - 1e-9)
         if epoch >= epochs:
             return found
-        if epoch not in found:
-            found.append(epoch)
-        at /= keep_share
+        found.append(epoch)
+        # as often as it takes to come past this rung: a share near 1 would take for ever
+        times = math.log(epoch / at) / -math.log(keep_share)
+        at /= keep_share ** max(1, math.ceil(times - 1e-9))
+        while every * math.ceil(at / every - 1e-9) <= epoch:
+            at /= keep_share
 
 
 def goes_on(merit: float, others: Iterable[float], keep_share: float) -> bool:

@@ -9,16 +9,25 @@ from typing import Any
 from filelock import FileLock
 from optuna.storages.journal import JournalFileBackend
 
+# how every line of a journal begins
+_BEGINNING = b'{"op_code":'
+
 
 def journal(path: str) -> JournalFileBackend:
     """The journal at a path; made where there is none.
 
     Raises:
         OSError: where it cannot be read or made.
+        ValueError: for a file that is something else, which is left as it is.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     lock: Any = _WritersLock(path)
-    return JournalFileBackend(path, lock_obj=lock)
+    found = JournalFileBackend(path, lock_obj=lock)
+    with open(path, "rb") as file:
+        beginning = file.read(len(_BEGINNING))
+    if not _BEGINNING.startswith(beginning):
+        raise ValueError(f"it begins with {beginning!r}")
+    return found
 
 
 class _WritersLock:

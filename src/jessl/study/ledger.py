@@ -3,7 +3,7 @@
 A unit is a setting with a seed; a trial of the storage is one attempt at it. Workers join and
 leave as they like: what must hold is decided by the trials alone, in the order of their numbers.
 
-- The owner of a unit is its first trial that did not fail. Others of the same unit, which two
+- The owner of a unit is its first trial whose state is not FAIL. Others of the same unit, which two
   workers can make at the same moment, are surplus: they fail before anything is trained.
 - An attempt whose worker is gone fails as "lost", one that a worker gave back as "returned"; the
   unit then has no owner, and whoever looks next makes it a new trial.
@@ -25,15 +25,16 @@ from jessl.study.storage import Storage
 
 _SETTING, _SEED, _REASON = "setting", "seed", "reason"
 _OUTCOME, _RESULT = "outcome", "result"
-LOST, RETURNED, SURPLUS = "lost", "returned", "surplus"
+LOST, RETURNED, SURPLUS, DRAWN = "lost", "returned", "surplus", "drawn"
 # how a unit ends; a refused one is a setting that cannot be trained
 FINISHED, PRUNED, DIVERGED, REFUSED = "finished", "pruned", "diverged", "refused"
 _STATES = {
     FINISHED: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
-    # TPE takes a pruned trial without values for the worst, and so stays away from it
+    # of failed attempts alone the state is FAIL: it decides, all at once, whether a trial's end
+    # counts. TPE takes a pruned trial without values for the worst, and so stays away from it
     DIVERGED: TrialState.PRUNED,
-    REFUSED: TrialState.FAIL,
+    REFUSED: TrialState.PRUNED,
 }
 _MOST_LOST = 3
 
@@ -96,14 +97,7 @@ class Ledger:
             for unit in units:
                 attempts = by_unit.get(unit.name, [])
                 if _owner(attempts) is None and not _given_up(attempts):
-                    self.study.add_trial(
-                        create_trial(
-                            state=TrialState.WAITING,
-                            params=dict(unit.params),
-                            distributions=self._distributions,
-                            user_attrs={_SETTING: unit.name[0], _SEED: unit.seed},
-                        )
-                    )
+                    self._add(unit)
 
     def release_lost(self) -> list[Unit]:
         """Fail the attempts whose workers are gone; the units are there for others."""
@@ -125,15 +119,23 @@ class Ledger:
         trial = self.study.ask(self._distributions)
         self._held.set_trial_user_attr(trial._trial_id, WORKER, self._worker)
         made = self._held.get_trial(trial._trial_id)
-        if _SETTING not in made.user_attrs:  # else a waiting trial came, made by another meanwhile
-            for name, value in ((_SEED, seed), (_SETTING, key(made.params))):
-                self._held.set_trial_user_attr(trial._trial_id, name, value)
-            made = self._held.get_trial(trial._trial_id)
-        return None if self._surplus(made) else _unit(made)
+        if _SETTING in made.user_attrs:  # a waiting trial came, made by another meanwhile
+            return None if self._surplus(made) else _unit(made)
+        # the unit's trial has its name from the first moment: else a later one that draws the same
+        # could pass for the owner before
+        drawn = Unit(dict(made.params), seed)
+        if drawn.name not in _by_unit(self._trials()):
+            self._add(drawn)
+        self._fail(trial._trial_id, DRAWN)
+        return self.claim()
 
-    def report(self, unit: Unit, epoch: int, merit: float) -> None:
-        """Tell how a run stands after an epoch."""
-        self._held.set_trial_intermediate_value(unit.trial_id, epoch, merit)
+    def report(self, unit: Unit, epoch: int, merit: float) -> bool:
+        """Tell how a run stands after an epoch; False where another worker has taken it over."""
+        try:
+            self._held.set_trial_intermediate_value(unit.trial_id, epoch, merit)
+        except UpdateFinishedTrialError:
+            return False
+        return True
 
     def standing(self) -> dict[tuple[str, int], dict[int, float]]:
         """What was told of every unit after which epochs; an attempt goes on with the one before
@@ -151,12 +153,11 @@ class Ledger:
             self._held.set_trial_user_attr(unit.trial_id, _OUTCOME, outcome)
             with self._storage.guard():
                 values = [merit] if outcome == FINISHED else None
-                self._held.set_trial_state_values(unit.trial_id, _STATES[outcome], values)
+                told = self._held.set_trial_state_values(unit.trial_id, _STATES[outcome], values)
         except UpdateFinishedTrialError:
             # taken over, or told twice as the answer to the first time was lost on its way
-            trial = self._held.get_trial(unit.trial_id)
-            return bool(trial.state == _STATES[outcome] and _REASON not in trial.user_attrs)
-        return True
+            return bool(self._held.get_trial(unit.trial_id).state == _STATES[outcome])
+        return bool(told)
 
     def give_back(self, unit: Unit) -> None:
         """Leave a unit to others: this worker was asked to stop."""
@@ -191,6 +192,17 @@ class Ledger:
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         found: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=states or None)
         return sorted(found, key=lambda t: t.number)
+
+    def _add(self, unit: Unit) -> None:
+        """A waiting trial of a unit."""
+        self.study.add_trial(
+            create_trial(
+                state=TrialState.WAITING,
+                params=dict(unit.params),
+                distributions=self._distributions,
+                user_attrs={_SETTING: unit.name[0], _SEED: unit.seed},
+            )
+        )
 
     def _take(self, trial_id: int) -> bool:
         with self._storage.guard():
@@ -236,9 +248,11 @@ def _by_unit(trials: Iterable[FrozenTrial]) -> dict[tuple[str, int], list[Frozen
 
 
 def _owner(attempts: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The first attempt that did not fail, or that ended as refused."""
-    return next((t for t in attempts if _REASON not in t.user_attrs), None)
+    """The first attempt that did not fail. A reason to fail is told before the state: it decides
+    nothing, for the attempt can end in between."""
+    return next((t for t in attempts if t.state != TrialState.FAIL), None)
 
 
 def _given_up(attempts: Sequence[FrozenTrial]) -> bool:
-    return sum(t.user_attrs.get(_REASON) == LOST for t in attempts) >= _MOST_LOST
+    failed = [t for t in attempts if t.state == TrialState.FAIL]
+    return sum(t.user_attrs.get(_REASON) == LOST for t in failed) >= _MOST_LOST

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jessl.config import Pretrain, Sweep, fits
-from jessl.names import one_of, unknown
+from jessl.names import one_of, unknown, whole
 from jessl.study import space as spaces
 from jessl.study.criteria import Criterion, criterion
 from jessl.study.space import Params, Space
@@ -56,12 +56,16 @@ def plan(asked: Sweep) -> Plan:
     sampler = one_of("sampler", asked.sampler or ("grid" if listed else "random"), spaces.SAMPLERS)
     if asked.trials is not None and asked.trials < 1:
         raise ValueError(f"trials must be at least 1, got {asked.trials}")
-    if not asked.seeds or len(set(asked.seeds)) < len(asked.seeds) or min(asked.seeds) < 0:
+    for seed in asked.seeds:
+        whole("seeds", seed, 0)
+    if not asked.seeds or len(set(asked.seeds)) < len(asked.seeds):
         raise ValueError(f"seeds: different numbers from 0 on wanted, got {list(asked.seeds)}")
     if not 0 < asked.keep_share < 1:
         raise ValueError(f"keep_share must be in (0, 1), got {asked.keep_share:g}")
     if asked.grace_epochs is not None and asked.grace_epochs < 1:
         raise ValueError(f"grace_epochs must be at least 1, got {asked.grace_epochs}")
+    if asked.decompose and asked.test is None:
+        raise ValueError("decompose needs labelled images to test on: give test as well")
     chosen_by = criterion(asked.by)
     for text in asked.scores:
         criterion(text)
@@ -119,11 +123,11 @@ def same_study(stored: dict[str, Any], now: dict[str, Any], where: str) -> None:
     Raises:
         ValueError: naming the first field that differs.
     """
-    for name in now.keys() | stored.keys():
+    for name in sorted(now.keys() | stored.keys()):
         then, wanted = stored.get(name), now.get(name)
         if name == "seeds" and set(then or ()) <= set(wanted or ()):
             continue
-        if name in ("trials", "test") or then == wanted:
+        if name in ("trials", "test", "decompose") or then == wanted:
             continue
         if isinstance(then, Mapping) and isinstance(wanted, Mapping):
             free = {"data", "labels", "device", "workers", "out", "resume"}

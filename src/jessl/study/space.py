@@ -7,8 +7,10 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from jessl.config import Pretrain, fits
@@ -29,6 +31,8 @@ _FIXED = {
 }
 _RANGE = ("low", "high", "log", "step")
 _LONGEST = 80
+# text that a folder's name can have beside numbers, true, false and a default without a mistake
+_PLAIN = re.compile(r"(?!(?:default|True|False)$)[A-Za-z_][A-Za-z0-9_.+]*")
 
 Value = bool | int | float | str | None
 Params = dict[str, Value]
@@ -83,7 +87,7 @@ def _read(name: str, entry: Any, base: Pretrain) -> Listed | Range:
     if not values:
         raise ValueError(f"space: {name}: a list of values wanted, it is empty")
     for k, value in enumerate(values):
-        if isinstance(value, float) and not math.isfinite(value):
+        if isinstance(value, int | float) and not _finite(value):
             raise ValueError(f"space: {name}: values must be finite, got {value}")
         if not isinstance(value, bool | int | float | str | None) or not fits(value, annotation):
             raise ValueError(f"space: {name} takes {annotation}, got {value!r}")
@@ -97,9 +101,10 @@ def _range(name: str, entry: Mapping[str, Any], annotation: str) -> Range:
         if key not in _RANGE:
             raise ValueError(unknown(f"entry of the range of {name}", str(key), _RANGE))
     low, high, step = (entry.get(key) for key in ("low", "high", "step"))
-    for key, value in (("low", low), ("high", high), *([("step", step)] if step else [])):
+    limits = {"low": low, "high": high, **({} if step is None else {"step": step})}
+    for key, value in limits.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not fits(value, annotation):
+        if not number or not _finite(value) or not fits(value, annotation):
             raise ValueError(f"space: {name}: {key} must be a number that it takes, got {value!r}")
     assert low is not None
     assert high is not None
@@ -115,9 +120,19 @@ def _range(name: str, entry: Mapping[str, Any], annotation: str) -> Range:
     kinds = {kind.strip() for kind in annotation.split("|")}
     # of options, which take both, whole limits mean whole numbers
     whole = "float" not in kinds or (
-        "int" in kinds and isinstance(low, int) and isinstance(high, int)
+        "int" in kinds and all(isinstance(limit, int) for limit in limits.values())
     )
+    if step is not None and (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
+        raise ValueError(f"space: {name}: steps of {step} from {low} do not end at {high}")
     return Range(low, high, log, step, whole)
+
+
+def _finite(value: float) -> bool:
+    """Whether a number is finite, also as the float that the storage keeps."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False
 
 
 def _annotation(name: str, base: Pretrain) -> str:
@@ -137,6 +152,9 @@ def _annotation(name: str, base: Pretrain) -> str:
     from jessl.objectives import CONFIGS
 
     of_method = dataclasses.fields(CONFIGS[base.objective]) if base.objective in CONFIGS else ()
+    if name in {f.name for f in of_method}:
+        told = f"unknown field of the space {name!r}; did you mean 'objective_options.{name}'?"
+        raise ValueError(told)
     names = [n for n in known if n not in _FIXED and n not in OPTIONS]
     names += [f"objective_options.{f.name}" for f in of_method]
     raise ValueError(unknown("field of the space", name, names))
@@ -235,9 +253,13 @@ def _listed(space: Space, sampler: str) -> dict[str, tuple[Value, ...]]:
 def named(params: Params, seed: int) -> str:
     """The name of a run's folder: cov4-lr0.001-s0; with a hash where that would not tell all."""
     parts, exact = [], True
-    for name, value in params.items():
+    for name in sorted(params):  # the storage may give them in another order
+        value = params[name]
         shown = f"{value:g}" if isinstance(value, float) else str(value)
-        exact = exact and (not isinstance(value, float) or float(shown) == value)
+        if isinstance(value, float):
+            exact = exact and float(shown) == value
+        elif isinstance(value, str):  # "1" beside 1, "a-b1" beside "a" and the next field's 1
+            exact = exact and _PLAIN.fullmatch(value) is not None
         parts.append(name.rpartition(".")[2] + ("default" if value is None else shown))
     text = "-".join(parts)
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.+") else "_" for c in text)
@@ -249,7 +271,7 @@ def named(params: Params, seed: int) -> str:
 def key(params: Params) -> str:
     """A setting's hash: the same in whatever order its fields are, and of 1 as of 1.0."""
     plain = {
-        name: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, value in params.items()
     }
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ _JOURNAL = "journal:"
 _SQLITE = "sqlite:///"
 # two processes that write one SQLite file at a time wait for each other
 _BUSY_SECONDS = 60.0
+# to make the tables of a database, or to find that others have made them
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -72,25 +77,27 @@ def _journal(path: str) -> Storage:
         return Storage(JournalStorage(journal(path)), shown, contextlib.nullcontext)
     except OSError as error:
         raise ValueError(f"storage {shown} cannot be opened: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise ValueError(f"storage {shown} is no journal of a study: {error}") from None
 
 
 def _database(url: str) -> Storage:
-    from optuna.storages import RDBStorage, get_storage
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         parsed = make_url(url)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):  # of a port that is no number
+        told = re.sub("//.*@", "//***@", url)
         raise ValueError(
-            f"storage {url!r} is no address; give journal:PATH, sqlite:///PATH or "
+            f"storage {told!r} is no address; give journal:PATH, sqlite:///PATH or "
             "postgresql://user@host/name"
         ) from None
-    shown = parsed.render_as_string(hide_password=True)
+    # what follows a ? can hold a password as well
+    shown = parsed.set(query={}).render_as_string(hide_password=True)
     sqlite = parsed.get_backend_name() == "sqlite"
-    if sqlite and not parsed.database:
+    memory = ":memory:" in (parsed.database or "") or parsed.query.get("mode") == "memory"
+    if sqlite and (memory or not parsed.database):
         raise ValueError(f"storage {shown} is in this process's memory: give sqlite:///PATH")
     options: dict[str, Any] = {"pool_pre_ping": True}
     if sqlite:
@@ -99,7 +106,7 @@ def _database(url: str) -> Storage:
     try:
         with guard(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the driver, not of ours
-            held = get_storage(RDBStorage(url, engine_kwargs=options))
+            held = _with_tables(parsed.render_as_string(hide_password=False), options)
     except ImportError as error:
         driver = getattr(error.__cause__, "name", None) or parsed.drivername
         raise ValueError(
@@ -108,12 +115,31 @@ def _database(url: str) -> Storage:
         ) from None
     except (SQLAlchemyError, OSError, RuntimeError) as error:
         text = str(getattr(error, "orig", None) or error).strip()
-        reason = " ".join(text.splitlines()[-1:]) or type(error).__name__
+        reason = " ".join(text.splitlines()[:1]) or type(error).__name__
         raise ValueError(f"storage {shown} cannot be reached: {reason}") from None
     return Storage(held, shown, guard)
+
+
+def _postgresql_driver() -> str:
+    installed = (name for name in ("psycopg", "psycopg2") if find_spec(name) is not None)
+    return next(installed, "psycopg")
+
+
+def _with_tables(url: str, options: dict[str, Any]) -> Any:
+    """Optuna's storage; of workers that make its tables at the same moment all but one fail."""
+    from optuna.storages import RDBStorage, get_storage
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    for again in range(_TRIES):
+        try:
+            return get_storage(RDBStorage(url, engine_kwargs={**options}))
+        except (IntegrityError, ProgrammingError):
+            time.sleep(0.1 * 2**again)
+    return get_storage(RDBStorage(url, engine_kwargs={**options}))
 
 
 def _locked(path: Path) -> Callable[[], AbstractContextManager[Any]]:
     from filelock import FileLock
 
-    return lambda: FileLock(os.fspath(path))
+    lock = FileLock(os.fspath(path))  # one for all blocks: a block within another does not wait
+    return lambda: lock

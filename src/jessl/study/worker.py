@@ -17,8 +17,8 @@ from jessl.files import Busy
 from jessl.pretraining import Stopped, pretrain
 from jessl.progress import duration
 from jessl.runs import Run
-from jessl.study import halving, ledger, space
-from jessl.study.after import judge_run, mark_diverged, probe_run, summary
+from jessl.study import halving, ledger
+from jessl.study.after import explain_run, judge_run, mark_diverged, probe_run, summary
 from jessl.study.begun import Study
 from jessl.study.criteria import criterion
 from jessl.study.lease import Lease
@@ -51,7 +51,8 @@ class Worker:
         began = time.monotonic()
         while not self.stop():
             for lost in self.study.ledger.release_lost():
-                self.tell(f"  lost      {_name(lost)}: its worker is gone; it is tried again")
+                name = self.study.name(lost)
+                self.tell(f"  lost      {name}: its worker is gone; it is tried again")
             self.study.complete()
             unit = self.study.ledger.claim() or self.study.ask()
             if unit is None:
@@ -106,6 +107,8 @@ class Worker:
         found = summary(run, judge_run(run, list(wanted.values()), study.images))
         if study.test is not None:
             found["test"] = probe_run(run, study.source, study.test)
+            if plan.asked.decompose:
+                found["test"] |= explain_run(run)
         return found
 
     def _merit(self, result: dict[str, Any]) -> float | None:
@@ -133,11 +136,10 @@ class Worker:
     def _tell(self, unit: Unit, done: int, seconds: float) -> None:
         ended, every = self.study.ended(), self.study.count()
         mine = next(e for e in ended if e.unit.name == unit.name)
-        hands = max(1, self.study.ledger.hands())
+        hands = 1 + self.study.ledger.hands()  # this one is about to take another
         left = duration(seconds / done * (every - len(ended)) / hands)
-        self.tell(
-            f"  {len(ended):3d}/{every}  {_name(unit):<34} {self._told(mine)}   about {left} left"
-        )
+        place = f"{len(ended):3d}/{every}  {self.study.name(unit):<34}"
+        self.tell(f"  {place} {self._told(mine)}   about {left} left")
 
     def _told(self, ended: Ended) -> str:
         if ended.outcome == ledger.PRUNED:
@@ -152,10 +154,6 @@ class Worker:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _name(unit: Unit) -> str:
-    return space.named(unit.params, unit.seed)
 
 
 class _Pruning:

@@ -7,6 +7,7 @@ and the table that jessl makes of a study. Whatever came in, errors are in perce
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,10 @@ _OWN = {
 }
 _OWN_STATISTICS = ("rankme", "accuracy", "online_accuracy", "loss", "images_per_second")
 _PARTS = ("sd", "low", "high", "debiased", "n", "d")
-_OWN_METADATA = ("seed", "chosen", "seconds", "risk_merged")
+_OWN_LAYERS = re.compile(r"_(backbone|projector(\.\d+)?)$")
+_OWN_METADATA = ("seed", "chosen", "seconds", "risk_merged", "data_fingerprint")
+# what was swept, for tables without a column a hyperparameter
+_SWEPT = ("parameter", "value")
 
 # names of the published table that tell the kind of a column where no header row does
 _METADATA = (
@@ -185,9 +189,10 @@ def _from_own(content: Content, notes: list[str]) -> tuple[pd.DataFrame, dict[st
         base = column
         for part in _PARTS:
             base = base.removesuffix(f"_{part}")
-        if column in _OWN_METADATA or base in _OWN or base != column:
+        told = column in _SWEPT and "data_fingerprint" in frame.columns
+        if told or column in _OWN_METADATA or base in _OWN or base != column:
             groups[column] = "metadata"
-        elif column.startswith(_OWN_STATISTICS):
+        elif column.startswith(_OWN_STATISTICS) or _OWN_LAYERS.search(column):
             groups[column] = "statistics"
     return frame, groups
 
