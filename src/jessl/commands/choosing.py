@@ -13,7 +13,8 @@ from jessl.commands.base import Interrupted, stoppable, table
 # which options belong to which way of choosing
 _OF_RUNS = {"by", "scores", "oracle", "along", "plateau", "force", "train", "test"}
 _OF_CHECKPOINTS = {"by", "data"}
-_OF_ENCODERS = {"data", "out", "labels", "groups", "shots", "test", "size"}
+_OF_ENCODERS = {"data", "out", "labels", "groups", "shots", "test", "size", "views", "n_views"}
+_OF_ENCODERS |= {"view_images", "most_images", "batch_size", "device", "workers", "seed"}
 _NO_OPTION = {"runs", "encoders", "checkpoints", "json", "given"}
 
 
@@ -45,6 +46,14 @@ class Select:
         groups: a column of that file: images with the same cell are never divided by a split.
         shots: images per class of few-shot probes; none given: 3, 5 and 30.
         size: side of the encoders' input, px; None: each its own.
+        views: preset or file of the random views of lidar and alignment, which judge encoders.
+        n_views: how many of each image.
+        view_images: how many images have them; 0: no such scores.
+        most_images: of --data and --test, chosen by --seed.
+        batch_size: images at a time.
+        device: auto, cpu, cuda or cuda:N.
+        workers: threads that decode; None: the cores that this process may use, at most 16.
+        seed: of the choice of images, of views, blocks and splits.
         json: print the answer as JSON on standard output.
         given: names of the options on the command line.
     """
@@ -66,6 +75,14 @@ class Select:
     groups: str | None = None
     shots: list[int] = field(default_factory=list)
     size: int | None = None
+    views: str = "simclr"
+    n_views: int = 10
+    view_images: int = 1_000
+    most_images: int = 25_600
+    batch_size: int = 256
+    device: str = "auto"
+    workers: int | None = None
+    seed: int = 0
     json: bool = False
     given: frozenset[str] = field(init=False, default=frozenset())
 
@@ -138,17 +155,8 @@ class Select:
         assert self.out is not None
         with stoppable() as stop:
             try:
-                found = compare_encoders(
-                    self.encoders,
-                    self.data,
-                    out=self.out,
-                    labels=self.labels,
-                    groups=self.groups,
-                    shots=self.shots,
-                    test=self.test,
-                    size=self.size,
-                    stop=stop,
-                )
+                asked = {name: getattr(self, name) for name in _OF_ENCODERS}
+                found = compare_encoders(self.encoders, stop=stop, **asked)
             except Stopped as stopped:
                 raise Interrupted(f"{stopped}; the same command goes on") from None
         return {**found.as_json(), "page": str(write_encoders_page(self.out))}
@@ -226,15 +234,28 @@ def _show_checkpoints(answer: dict[str, Any]) -> None:
         table(["epoch", "sample", answer["by"]], told)
 
 
+# score -> heading, as the terminal has room for
+_COLUMNS = {
+    "rankme": "RankMe",
+    "normalized_rank": "RankMe/d",
+    "lidar": "LiDAR",
+    "alpha_req": "alpha",
+    "twonn": "dimension",
+    "uniformity": "uniformity",
+    "alignment": "alignment",
+}
+
+
 def _show_encoders(answer: dict[str, Any]) -> None:
     """A row an encoder, the orders, and where the page is."""
     rows = []
     for one in answer["encoders"]:
-        values = [(one["scores"].get(n) or {}).get("value") for n in ("rankme", "lidar")]
+        values = [(one["scores"].get(name) or {}).get("value") for name in _COLUMNS]
         error = (one["labelled"] or {}).get("error", {}).get("value")
         cost = (one["cost"] or {}).get("ms_per_image")
-        rows.append([one["name"], one["d"], *values, error, cost, one["failed"] or ""])
-    table(["encoder", "d", "rankme", "lidar", "error", "ms an image", "failed"], rows)
+        row = [one["name"], one["d"], one["input_px"], one["weights_mb"], cost, *values, error]
+        rows.append([*row, one["failed"] or ""])
+    table(["encoder", "d", "px", "MB", "ms", *_COLUMNS.values(), "error", ""], rows)
     print()
     for order in answer["orders"]:
         print(f"{order['column']}, {order['rule']}: {', '.join(order['names'])}")
