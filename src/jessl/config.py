@@ -117,8 +117,11 @@ class Pretrain:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Pretrain:
+    def from_json(cls, values: dict[str, Any], where: str = "config.json") -> Pretrain:
         """The inverse of `as_json`.
+
+        Args:
+            values: by field; where: what errors call their place.
 
         Raises:
             ValueError: for a field that does not exist, with the nearest names.
@@ -128,13 +131,11 @@ class Pretrain:
         allowed = {f.name: str(f.type) for f in fields(cls)}
         for name, value in values.items():
             if name not in allowed:
-                raise ValueError(unknown("field of config.json", name, allowed))
+                raise ValueError(unknown(f"field of {where}", name, allowed))
             if not fits(value, allowed[name]):
-                raise ValueError(
-                    f"field {name} of config.json must be {allowed[name]}, got {value!r}"
-                )
+                raise ValueError(f"field {name} of {where} must be {allowed[name]}, got {value!r}")
         if "data" not in values:
-            raise ValueError("config.json lacks the field data")
+            raise ValueError(f"{where} lacks the field data")
         return cls(**values)
 
 

@@ -169,8 +169,9 @@ class Select:
             _show_checkpoints(answer)
         else:
             show_runs(answer)
-        for warning in answer.get("warnings", []):
-            print(f"warning: {warning}", file=sys.stderr)
+        if "groups" not in answer:
+            for warning in answer.get("warnings", []):
+                print(f"warning: {warning}", file=sys.stderr)
 
 
 def show_runs(answer: dict[str, Any]) -> None:
@@ -195,6 +196,12 @@ def show_runs(answer: dict[str, Any]) -> None:
     if others or labelled:
         print()
         _show_choices(answer, oracle, labelled)
+    of_others = [w for w in answer["warnings"] if any(f": {name}: " in w for name in others)]
+    for warning in answer["warnings"]:
+        if warning not in of_others:
+            print(f"warning: {warning}", file=sys.stderr)
+    if of_others:
+        print(f"note: {len(of_others)} more about the other scores: --json", file=sys.stderr)
 
 
 def _show_choices(answer: dict[str, Any], oracle: str, labelled: bool) -> None:

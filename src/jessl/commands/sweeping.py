@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,8 +149,6 @@ class SweepRun:
             return
         if answer["selection"] is not None:
             show_runs(answer["selection"])
-            for warning in answer["selection"]["warnings"]:
-                print(f"warning: {warning}", file=sys.stderr)
         for text in answer["findings"]:
             print(text)
         print(f"report    {answer['report']}")

@@ -38,7 +38,6 @@ def choose(asked: Pretrain, source: Source, device: torch.device) -> Pretrain:
         ValueError: for values that no training can have, naming them.
     """
     check(asked)
-    one_of("optimizer", asked.optimizer, DEFAULTS)
     options = _with_classes(asked, source)
     size = asked.size or _size_in_file(asked.views) or default_size(source, device)
     encoder = asked.encoder or _encoder(size, device)
@@ -179,7 +178,8 @@ def _batch(n_train: int, world: int) -> int:
 
 
 def check(asked: Pretrain) -> None:
-    """Refuse numbers out of range."""
+    """Refuse numbers out of range, and an optimizer that is none."""
+    one_of("optimizer", asked.optimizer, DEFAULTS)
     least = {
         "size": 8,
         "epochs": 1,

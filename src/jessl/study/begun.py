@@ -28,7 +28,7 @@ LEASE_SECONDS = 60.0
 # settings that TPE draws at random before it models any
 _STARTUP = 10
 # of a setting that was not tried before
-_DRAWS = 200
+_DRAWS = 20
 # width of the representations that an objective is tried on: any will do
 _TRIED_DIM = 16
 
@@ -82,6 +82,10 @@ class Study:
         units = [Unit(params, seed) for params in settings for seed in self.plan.asked.seeds]
         return in_order(units, self.plan.asked)
 
+    def wants(self, unit: Unit) -> bool:
+        """Whether it is a unit of the study."""
+        return unit.name in {u.name for u in self.units()}
+
     def count(self) -> int:
         """How many units there are to be."""
         return self.plan.trials * len(self.plan.asked.seeds)
@@ -94,13 +98,16 @@ class Study:
         """A new setting where the sampler makes them on the way and some are still to come."""
         if self.plan.sampler != "tpe":
             return None
-        with self.storage.guard():
-            for _ in range(_DRAWS):  # of lists, a setting can come again
-                if len(self.ledger.settings(self.plan.trials)) >= self.plan.trials:
-                    return None
-                if (unit := self.ledger.ask(self.plan.asked.seeds[0])) is not None:
-                    return unit
-        raise ValueError(f"space: tpe found no new setting in {_DRAWS} draws: it is too small")
+        for _ in range(_DRAWS):  # of lists, a setting can come again
+            if len(self.ledger.settings(self.plan.trials)) >= self.plan.trials:
+                return None
+            if (unit := self.ledger.ask(self.plan.asked.seeds[0])) is not None:
+                return unit
+        # of a space of lists that is nearly used up: what is left, in order
+        tried = {space.key(params) for params in self.ledger.settings(self.plan.trials)}
+        rest = [p for p in space.grid(self.plan.space) if space.key(p) not in tried]
+        self.ledger.complete([Unit(rest[0], self.plan.asked.seeds[0])])
+        return self.ledger.claim()
 
     def ended(self) -> list[Ended]:
         """The units that ended."""
@@ -117,8 +124,8 @@ class Study:
         return config if config.workers else replace(config, workers=self.threads)
 
     def name(self, unit: Unit) -> str:
-        """The name of a unit's folder; storages give the fields in orders of their own."""
-        return space.named({field: unit.params[field] for field in self.plan.space}, unit.seed)
+        """The name of a unit's folder."""
+        return space.named(unit.params, unit.seed)
 
     def rungs(self, unit: Unit) -> list[int]:
         """Epochs after which the run of a unit is compared; none where no run is stopped."""
@@ -170,6 +177,7 @@ def begin(
     if asked is None:
         asked = stored_sweep(folder)
     made = plan(asked)
+    asked = replace(asked, sampler=made.sampler)  # left out or given, it is the same study
     now = json.loads(json.dumps(asked.as_json()))  # as it comes back from a file
     if stored is not None:
         same_study(stored, now, str(folder))
@@ -228,9 +236,12 @@ def _try(made: Plan) -> None:
 
 
 def _corners(entries: space.Space) -> list[tuple[str, space.Value]]:
-    """Both ends of every range."""
-    ranges = [(n, e) for n, e in entries.items() if isinstance(e, space.Range)]
-    return [(n, end) for n, e in ranges for end in (e.low, e.high)]
+    """Both ends of every range, and all listed values."""
+    return [
+        (name, value)
+        for name, entry in entries.items()
+        for value in (entry.values if isinstance(entry, space.Listed) else (entry.low, entry.high))
+    ]
 
 
 def _optunas(opened: Storage, name: str, made: Plan) -> Any:

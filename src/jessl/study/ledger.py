@@ -116,7 +116,8 @@ class Ledger:
 
     def ask(self, seed: int) -> Unit | None:
         """A new setting by the study's sampler, with its first seed; None where it was tried."""
-        trial = self.study.ask(self._distributions)
+        with self._storage.guard():  # a waiting trial can come: it is taken as by _take
+            trial = self.study.ask(self._distributions)
         self._held.set_trial_user_attr(trial._trial_id, WORKER, self._worker)
         made = self._held.get_trial(trial._trial_id)
         if _SETTING in made.user_attrs:  # a waiting trial came, made by another meanwhile
@@ -162,6 +163,14 @@ class Ledger:
     def give_back(self, unit: Unit) -> None:
         """Leave a unit to others: this worker was asked to stop."""
         self._fail(unit.trial_id, RETURNED)
+
+    def lose(self, unit: Unit) -> None:
+        """Leave a unit to others after a failure that may not be its own; three are its end."""
+        self._fail(unit.trial_id, LOST)
+
+    def drop(self, unit: Unit) -> None:
+        """Fail an attempt at what is no unit of the study."""
+        self._fail(unit.trial_id, SURPLUS)
 
     def settings(self, most: int) -> list[Params]:
         """The first so many settings that were tried, in the order of their first trials."""

@@ -167,7 +167,11 @@ def read_toml(path: Path, data: str | None) -> Sweep:
         base["data"] = data
     if "data" not in base:
         raise ValueError(f"{path}: [base] lacks data; give it there, or --data SRC")
-    return sweep_from(found.get("study", {}), Pretrain.from_json(base), found.get("space", {}))
+    return sweep_from(
+        found.get("study", {}),
+        Pretrain.from_json(base, f"[base] in {path}"),
+        found.get("space", {}),
+    )
 
 
 def sweep_from(fields: dict[str, Any], base: Pretrain, space: Any) -> Sweep:

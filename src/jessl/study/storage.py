@@ -93,12 +93,18 @@ def _database(url: str) -> Storage:
             f"storage {told!r} is no address; give journal:PATH, sqlite:///PATH or "
             "postgresql://user@host/name"
         ) from None
+    if parsed.drivername == "postgresql":
+        # the driver of our extra: which one is the default differs between releases of SQLAlchemy
+        parsed = parsed.set(drivername=f"postgresql+{_postgresql_driver()}")
     # what follows a ? can hold a password as well
     shown = parsed.set(query={}).render_as_string(hide_password=True)
     sqlite = parsed.get_backend_name() == "sqlite"
     memory = ":memory:" in (parsed.database or "") or parsed.query.get("mode") == "memory"
     if sqlite and (memory or not parsed.database):
         raise ValueError(f"storage {shown} is in this process's memory: give sqlite:///PATH")
+    if sqlite and not Path(str(parsed.database)).absolute().parent.is_dir():
+        # the lock beside it would make the folder of a mistyped path
+        raise ValueError(f"storage {shown} cannot be reached: its folder is not there")
     options: dict[str, Any] = {"pool_pre_ping": True}
     if sqlite:
         options["connect_args"] = {"timeout": _BUSY_SECONDS}
@@ -121,8 +127,8 @@ def _database(url: str) -> Storage:
 
 
 def _postgresql_driver() -> str:
-    installed = (name for name in ("psycopg", "psycopg2") if find_spec(name) is not None)
-    return next(installed, "psycopg")
+    installed = (name for name in ("psycopg2", "psycopg") if find_spec(name) is not None)
+    return next(installed, "psycopg2")
 
 
 def _with_tables(url: str, options: dict[str, Any]) -> Any:
@@ -141,5 +147,6 @@ def _with_tables(url: str, options: dict[str, Any]) -> Any:
 def _locked(path: Path) -> Callable[[], AbstractContextManager[Any]]:
     from filelock import FileLock
 
-    lock = FileLock(os.fspath(path))  # one for all blocks: a block within another does not wait
+    # one object: a block inside of another of the same thread passes, as in a database
+    lock = FileLock(os.fspath(path))
     return lambda: lock

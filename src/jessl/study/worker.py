@@ -9,8 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from optuna.exceptions import StorageInternalError
 
 from jessl.config import Pretrain
 from jessl.files import Busy
@@ -25,8 +28,12 @@ from jessl.study.lease import Lease
 from jessl.study.ledger import Ended, Unit
 from jessl.training.loop import Diverged
 
+T = TypeVar("T")
+
 # between two looks at a study in which all that is left is in other hands
 _LOOK_SECONDS = 2.0
+# of a database that restarts
+_OUTAGE_SECONDS, _OUTAGE_LOOK_SECONDS = 300.0, 5.0
 # a worker that lost its lease still holds its run until it notices: the next one waits for it
 _BUSY_SECONDS = 120.0
 
@@ -46,30 +53,43 @@ class Worker:
     stop: Callable[[], bool]
 
     def work(self) -> int:
-        """Work until every unit has ended or `stop` says so; how many runs this worker ended."""
+        """Work until every unit has ended or `stop` says so; how many runs this worker ended.
+
+        Raises:
+            OSError: for a disk that is full or gone; the run under way is left to others.
+            ValueError: when the storage stays out of reach.
+        """
         done = 0
         began = time.monotonic()
         while not self.stop():
-            for lost in self.study.ledger.release_lost():
-                name = self.study.name(lost)
-                self.tell(f"  lost      {name}: its worker is gone; it is tried again")
-            self.study.complete()
-            unit = self.study.ledger.claim() or self.study.ask()
+            unit = self._patiently(self._next)
             if unit is None:
-                if self.study.all_ended():
+                if self._patiently(self.study.all_ended):
                     break
                 time.sleep(_LOOK_SECONDS)
-                continue
-            if self._one(unit):
+            elif self._one(unit):
                 done += 1
-                self._tell(unit, done, time.monotonic() - began)
+                self._patiently(partial(self._tell, unit, done, time.monotonic() - began))
         return done
+
+    def _next(self) -> Unit | None:
+        """A unit to work on; None where all that is left is in other hands."""
+        books = self.study.ledger
+        for lost in books.release_lost():
+            self.tell(f"  lost      {self.study.name(lost)}: its worker is gone; it is tried again")
+        self.study.complete()
+        unit = books.claim() or self.study.ask()
+        if unit is not None and not self.study.wants(unit):
+            # a setting drawn by two workers at once beyond the last one, or of a larger plan
+            books.drop(unit)
+            return None
+        return unit
 
     def _one(self, unit: Unit) -> bool:
         """Train and judge a unit; False where it was left to others."""
         books = self.study.ledger
         with Lease(self.study.storage.held, unit.trial_id, self.study.lease_seconds) as lease:
-            pruning = _Pruning(self.study, unit)
+            pruning = _Pruning(self.study, unit, self._patiently)
             config = self.study.config(unit)
             path = Path(str(config.out))
             outcome, merit = ledger.FINISHED, None
@@ -88,17 +108,58 @@ class Worker:
                     return False
                 outcome = ledger.PRUNED
                 result |= {"epochs": pruning.epoch}
+            except Busy:
+                # a suspended worker holds the run: it goes on with it, or ends and another does
+                books.give_back(unit)
+                return False
             except Diverged as error:
                 outcome = ledger.DIVERGED
                 result |= {"reason": str(error)}
                 mark_diverged(Run.open(path), str(error))
-            except (ValueError, OSError, MemoryError) as error:
-                # of this setting alone: a batch larger than the images, or than the memory
+            except ValueError as error:
+                # of this setting alone: a batch larger than the images, a view that is too small
                 outcome, result = ledger.REFUSED, {**result, "reason": _one_line(error)}
+            except (MemoryError, RuntimeError) as error:
+                # perhaps for what else runs here: tried again, and given up in the end
+                self.tell(f"  lost      {self.study.name(unit)}: {_one_line(error)}")
+                self._patiently(lambda: books.lose(unit))
+                return False
             except BaseException:
                 books.give_back(unit)
                 raise
-        return books.end(unit, outcome, merit, result)
+            return self._patiently(lambda: books.end(unit, outcome, merit, result))
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Call what needs the storage; one that is out of reach for a while is waited for."""
+        began = time.monotonic()
+        while True:
+            try:
+                return call()
+            except StorageInternalError as error:
+                reason = _one_line(error.__cause__ or error)
+                if time.monotonic() - began > _OUTAGE_SECONDS or self.stop():
+                    shown = self.study.storage.shown
+                    raise ValueError(f"storage {shown} is out of reach: {reason}") from None
+                self.tell(f"  note: the storage does not answer ({reason}); it is tried again")
+                time.sleep(_OUTAGE_LOOK_SECONDS)
+
+    def _train(self, config: Pretrain, lease: Lease, pruning: _Pruning) -> None:
+        """Train; a run that another worker still holds is waited for."""
+        waited = time.monotonic()
+        while True:
+            try:
+                pretrain(
+                    config,
+                    source=self.study.images,
+                    quiet=True,
+                    stop=lambda: self.stop() or lease.lost or pruning.falls_behind,
+                    on_judged=pruning.judged,
+                )
+                return
+            except Busy:
+                if time.monotonic() - waited > _BUSY_SECONDS or self.stop():
+                    raise
+                time.sleep(_LOOK_SECONDS)
 
     def _judge(self, run: Run) -> dict[str, Any]:
         """Scores and, where there is a closing check, accuracies; as the storage keeps them."""
@@ -115,27 +176,11 @@ class Worker:
         value = result["scores"][self.study.plan.criterion.text]["value"]
         return None if value is None else self.study.plan.criterion.merit(value)
 
-    def _train(self, config: Pretrain, lease: Lease, pruning: _Pruning) -> None:
-        """Train; a run that another worker still holds is waited for."""
-        waited = time.monotonic()
-        while True:
-            try:
-                pretrain(
-                    config,
-                    source=self.study.images,
-                    quiet=True,
-                    stop=lambda: self.stop() or lease.lost or pruning.falls_behind,
-                    on_judged=pruning.judged,
-                )
-                return
-            except Busy:
-                if time.monotonic() - waited > _BUSY_SECONDS:
-                    raise
-                time.sleep(_LOOK_SECONDS)
-
     def _tell(self, unit: Unit, done: int, seconds: float) -> None:
         ended, every = self.study.ended(), self.study.count()
-        mine = next(e for e in ended if e.unit.name == unit.name)
+        mine = next((e for e in ended if e.unit.name == unit.name), None)
+        if mine is None:  # the study was made smaller meanwhile
+            return
         hands = 1 + self.study.ledger.hands()  # this one is about to take another
         left = duration(seconds / done * (every - len(ended)) / hands)
         place = f"{len(ended):3d}/{every}  {self.study.name(unit):<34}"
@@ -164,8 +209,8 @@ class _Pruning:
         epoch: the last one after which it was judged.
     """
 
-    def __init__(self, study: Study, unit: Unit) -> None:
-        self._study, self._unit = study, unit
+    def __init__(self, study: Study, unit: Unit, patiently: Callable[..., Any]) -> None:
+        self._study, self._unit, self._patiently = study, unit, patiently
         self.falls_behind = False
         self.epoch = 0
 
@@ -176,8 +221,11 @@ class _Pruning:
         if value is None or value != value:
             return
         merit = self._study.plan.criterion.merit(value)
-        self._study.ledger.report(self._unit, epoch, merit)
         if epoch in self._study.rungs(self._unit):
-            others = self._study.others_at(epoch, self._unit)
-            share = self._study.plan.asked.keep_share
-            self.falls_behind = not halving.goes_on(merit, others, share)
+            self.falls_behind = not self._patiently(lambda: self._goes_on(epoch, merit))
+
+    def _goes_on(self, epoch: int, merit: float) -> bool:
+        study = self._study
+        study.ledger.report(self._unit, epoch, merit)
+        others = study.others_at(epoch, self._unit)
+        return halving.goes_on(merit, others, study.plan.asked.keep_share)

@@ -165,6 +165,14 @@ def _kind(column: str) -> str:
 def _from_own(content: Content, notes: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:
     """jessl's rows of a study: percent, our names; what was measured besides is no choice."""
     frame = content.frame.copy()
+    probed = frame.get("accuracy_logistic")
+    if (
+        probed is not None
+        and probed.notna().any()
+        and frame.get("risk_total", probed[:0]).isna().all()
+    ):
+        frame["risk_total"] = 1 - _numbers(probed, content.name)
+        notes.append("the error is that of the logistic probe: no risk was decomposed")
     risks = [c for c in frame.columns if c in _OWN and c.startswith("risk_")]
     for column in risks:
         values = _numbers(frame[column], content.name)
