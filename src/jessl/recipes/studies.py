@@ -101,14 +101,17 @@ def rankme_simclr(data: str) -> Sweep:
         "simclr",
         {"objective_options.temperature": [0.05, 0.1, 0.15, 0.25, 0.5, 1.0]},
         {"lr": [0.3, 0.6, 1.2, 2.4, 4.8], "weight_decay": [1e-7, 1e-6, 1e-5, 1e-4, 1e-3]},
+        temperature=0.15,
     )
 
 
-def _large(data: str, objective: str, own: dict[str, Any], rest: dict[str, Any]) -> Sweep:
+def _large(
+    data: str, objective: str, own: dict[str, Any], rest: dict[str, Any], **options: float
+) -> Sweep:
     base = Pretrain(
         data=data,
         objective=objective,
-        objective_options={"projector": "8192-8192-2048"},
+        objective_options={"projector": "8192-8192-2048", **options},
         encoder="torchvision:resnet50",
         size=224,
         views="byol",
