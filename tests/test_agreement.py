@@ -53,6 +53,14 @@ def test_regret() -> None:
     assert (best.regret, best.regret_sd) == (0, 0)
 
 
+def test_the_sd_of_a_regret_is_of_both_arms() -> None:
+    oracles = [[0.9, 0.8], [0.5, 0.6, 0.7]]
+    found = judge([1, 2], oracles, ["a", "b"], 1, higher_is_better=True)
+    assert found is not None
+    # sums of squares .005 and .02 over df 3; of a mean of two less one of three
+    assert found.regret_sd == pytest.approx(math.sqrt(0.025 / 3 * (1 / 2 + 1 / 3)))
+
+
 def test_regret_of_a_risk_and_of_what_was_not_measured() -> None:
     found = judge([1, 2], [[0.2], [0.1]], ["a", "b"], 0, higher_is_better=False)
     assert found is not None

@@ -86,6 +86,36 @@ def test_what_was_embedded_is_kept(run: Run, data: Path, tmp_path: Path) -> None
     assert moved.warnings == select_checkpoints(run).warnings
 
 
+def test_another_file_in_a_step_is_embedded_again(run: Run) -> None:
+    before = [c.value for c in select_checkpoints(run).checkpoints]
+    steps = sorted(run.checkpoints.iterdir())
+    kept = run.embeddings(f"{steps[0].name}/projector")
+    made = kept.stat().st_ino
+    assert [c.value for c in select_checkpoints(run).checkpoints] == before
+    assert kept.stat().st_ino == made
+    shutil.copyfile(steps[1] / "model.safetensors", steps[0] / "model.safetensors")
+    after = [c.value for c in select_checkpoints(run).checkpoints]
+    assert after == [before[1], *before[1:]] != before
+    (steps[0] / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"cannot read checkpoint .*model\.safetensors"):
+        select_checkpoints(run)
+
+
+def test_other_images_at_the_place_of_the_run_s_are_never_kept_as_its_own(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    whole = shutil.copyfile(data, tmp_path / "whole.npz")
+    try:
+        _images(data, 1)
+        others = select_checkpoints(run)
+        assert "is not exactly what the run was" in "".join(others.warnings)
+    finally:
+        shutil.copyfile(whole, data)
+    own = select_checkpoints(run)
+    assert own.checkpoints[0].value != others.checkpoints[0].value
+    assert "is not exactly what the run was" not in "".join(own.warnings)
+
+
 def test_images_of_another_run_are_refused(run: Run, tmp_path: Path) -> None:
     other = _images(tmp_path / "other.npz", 1)
     found = select_checkpoints(run, data=str(other))

@@ -349,7 +349,8 @@ def test_a_lease_notices_that_it_was_lost(books: Books, clock: Clock) -> None:
 def test_a_setting_that_is_drawn_has_its_unit_from_the_first_moment(books: Books) -> None:
     one, _ = books()
     other, _ = books()
-    unit = one.ask(7)
+    assert one.ask(7)
+    unit = one.claim()
     assert unit is not None
     assert unit.seed == 7
     trials = attempts(other, unit)
@@ -367,7 +368,7 @@ def test_a_setting_that_is_drawn_has_its_unit_from_the_first_moment(books: Books
 
 def test_a_setting_drawn_again_is_no_new_unit(books: Books) -> None:
     one, _ = books()
-    found = [one.ask(0) for _ in range(25)]
+    found = [one.claim() if one.ask(0) else None for _ in range(25)]
     units = [u for u in found if u is not None]
     assert len({u.name for u in units}) == len(units) <= 15
     assert None in found

@@ -69,7 +69,9 @@ def _race(url: str, folder: str, worker: int, go: Any, told: Any, asking: bool) 
     end = time.monotonic() + 240
     while len(books.ended(UNITS)) < len(UNITS):
         assert time.monotonic() < end
-        unit = books.ask(0) if asking and rng.random() < 0.3 else books.claim()
+        if asking and rng.random() < 0.3:
+            books.ask(0)
+        unit = books.claim()
         if unit is None:
             books.release_lost()
             books.complete(UNITS)

@@ -17,10 +17,13 @@ from jessl.study.settings import Setting
 
 
 def _settings(
-    rows: Sequence[Sequence[float]], by: str = "rankme", sd: float | None = None
+    rows: Sequence[Sequence[float]],
+    by: str = "rankme",
+    sd: float | Sequence[float | None] | None = None,
 ) -> list[Setting]:
-    """A setting a row, lr 1, 2, 3, ..., a seed a number."""
+    """A setting a row, lr 1, 2, 3, ..., a seed a number; one sd of all, or one for each row."""
     text = criterion(by).text
+    sds = sd if isinstance(sd, Sequence) else [sd] * len(rows)
     return [
         Setting(
             f"lr={k}",
@@ -32,7 +35,7 @@ def _settings(
                     method="vicreg",
                     seed=seed,
                     fields={"lr": float(k)},
-                    measured={text: Measured(float(value), sd, None, 1000, 100)},
+                    measured={text: Measured(float(value), sds[k - 1], None, 1000, 100)},
                     diverged=None if math.isfinite(value) else "not finite",
                 )
                 for seed, value in enumerate(row)
@@ -111,6 +114,24 @@ def test_without_seeds_the_jackknife_is_the_noise() -> None:
     assert found.tied == (True, True, True)
     found = _compared([[30], [32], [32]])
     assert (found.noise, found.df) == ("none", None)
+    assert found.tied == (False, True, True)
+
+
+def test_an_unknown_sd_is_taken_for_the_largest_known() -> None:
+    for sds in ([0.5, 0.5, None], [None, 0.5, 0.5], [0.5, None, None]):
+        assert _compared([[30], [30.01], [30.02]], sd=sds).tied == (True, True, True)
+    # reach 2.43 sqrt(.01 + .25) = 1.24 of the best, 40, and of one whose sd is taken to be .5
+    merits, variances = [37.0, 39.0, 10.0, 40.0], [math.nan, math.nan, 0.25, 0.01]
+    assert ties(merits, variances, 19) == (3, [False, True, False, True])
+    # what diverged has no say
+    assert ties([39, 40, math.nan], [math.nan, 0.01, 9.0], 19)[1] == [False, True, False]
+
+
+def test_the_variance_between_seeds_is_divided_by_their_number() -> None:
+    rows = [[-1, -3], [-4, -6], [-7, -9]]
+    found = _compared(rows, by="uniformity")
+    assert (found.noise, found.df, found.best) == ("seeds", 3, 2)
+    # variance 2, df 3: of a mean of two 1, reach 3.182 sqrt(1 + 1) = 4.5; undivided it is 6.4
     assert found.tied == (False, True, True)
 
 

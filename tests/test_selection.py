@@ -196,7 +196,7 @@ def test_doubts_are_told(tmp_path: Path) -> None:
     folder = tmp_path / "seeds"
     _study(folder, {0.1: [5.0, 7.0], 0.2: [5.2, 7.2]})
     told = "\n".join(select(folder).warnings)
-    assert "seeds of one setting disagree as much as settings do (sd 1.41 and 0.141)" in told
+    assert "disagree as much as settings do (sd 0.234 and 0.0232 of the logarithms)" in told
 
 
 def test_what_holds_of_every_run_is_told_once(tmp_path: Path) -> None:
@@ -385,7 +385,7 @@ def test_the_command_shows_what_was_chosen(
     assert f"simclr: take {tmp_path / 'lr0.4-1'}" in lines
     assert any(line.split()[:4] == ["simclr", "rankme/backbone", "lr=0.1", "-1.00"]
                for line in lines), out  # fmt: skip
-    assert "warning: simclr: loss: a training loss compares" in err
+    assert "more about the other scores: --json" in err
     assert main([*args, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["chosen"] == {"simclr": str(tmp_path / "lr0.4-1")}

@@ -60,13 +60,13 @@ def test_a_storage_that_cannot_be_is_told_in_one_line(tmp_path: Path, url: str, 
 
 def test_a_study_goes_on_and_grows_in_its_folder(tmp_path: Path, asked: Sweep) -> None:
     one = begin(tmp_path / "s", asked)
-    one.complete()
+    one.ledger.complete(one.units())
     assert one.count() == 6
     again = begin(tmp_path / "s")
     assert again.plan.settings == one.plan.settings
     assert json.loads((tmp_path / "s" / "sweep.json").read_text())["space"] == {"lr": LRS}
     grown = begin(tmp_path / "s", dataclasses.replace(asked, seeds=(0, 1, 5)))
-    grown.complete()
+    grown.ledger.complete(grown.units())
     assert grown.count() == 9
     assert len(grown.ledger.study.get_trials()) == 9
     assert begin(tmp_path / "s").count() == 9
@@ -78,7 +78,7 @@ def test_a_study_goes_on_and_grows_in_its_folder(tmp_path: Path, asked: Sweep) -
         ({"space": {"lr": [0.1]}}, r"another space.lr: \[0.1, 0.2, 0.3\], now \[0.1\]"),
         ({"space": {"epochs": [1]}}, "another space.epochs: None, now"),
         ({"by": "lidar"}, "another by: 'rankme', now 'lidar'"),
-        ({"seeds": (0,)}, r"another seeds: \[0, 1\], now \[0\]"),
+        ({"seeds": (0,)}, r"seeds \[0, 1\]: it can grow, and not shrink to \[0\]"),
     ],
 )
 def test_another_study_is_refused_by_the_folder_and_by_the_storage(
@@ -89,7 +89,7 @@ def test_another_study_is_refused_by_the_folder_and_by_the_storage(
     other = dataclasses.replace(asked, **changes)
     with pytest.raises(ValueError, match=told):
         begin(tmp_path / "one" / "s", other, storage=storage)
-    with pytest.raises(ValueError, match=f"storage journal:.*study.log was begun with {told}"):
+    with pytest.raises(ValueError, match=f"name 's' in storage journal:.*study.log .*{told}"):
         begin(tmp_path / "two" / "s", other, storage=storage)
     assert not (tmp_path / "two" / "s" / "sweep.json").exists()
 
@@ -99,7 +99,7 @@ def test_other_images_are_refused(tmp_path: Path, asked: Sweep) -> None:
     x = np.random.default_rng(1).integers(0, 256, (96, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "other.npz", x=x, y=np.arange(96) % 2)
     moved = dataclasses.replace(asked.base, data=str(tmp_path / "other.npz"))
-    with pytest.raises(ValueError, match=r"data: .* holds other images than the study was begun"):
+    with pytest.raises(ValueError, match=r"data: these are other images than the study was begun"):
         begin(tmp_path / "s", dataclasses.replace(asked, base=moved))
 
 

@@ -53,7 +53,8 @@ BASE = Pretrain(data="digits", epochs=3, objective_options={"inv": 10.0})
         ({"lr": [True]}, "lr takes .* got True"),
         ({"epochs": [1.5]}, r"epochs takes int \| None, got 1.5"),
         ({"objective": [1]}, "objective takes str, got 1"),
-        ({"deterministic": [0, 1]}, "deterministic takes bool, got 0"),
+        ({"lr": [True]}, "lr takes .*, got True"),
+        ({"device": ["cpu", "cuda"]}, "device cannot be varied: it does not change what a run is"),
         ({"objective_options.cov": [None]}, "objective_options.cov takes .* got None"),
         ({"lr": [0.1, math.nan]}, "lr: values must be finite, got nan"),
         ({"lr": [math.inf]}, "lr: values must be finite, got inf"),
@@ -85,7 +86,7 @@ BASE = Pretrain(data="digits", epochs=3, objective_options={"inv": 10.0})
             "epochs: low must be a number that it takes, got 1.0",
         ),
         ({"objective": {"low": 1, "high": 2}}, "objective: low must be a number that it takes"),
-        ({"compile": {"low": 0, "high": 1}}, "compile: low must be a number that it takes"),
+        ({"encoder": {"low": 0, "high": 1}}, "encoder: low must be a number that it takes"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(given_space: Any, told: str) -> None:
@@ -104,7 +105,7 @@ def test_lists_and_ranges_are_read_as_given() -> None:
             "objective_options.inv": {"low": 0.3, "high": 0.9, "step": 0.1},
             "weight_decay": (None, 0, 0.1),
             "objective": ["vicreg", "simclr"],
-            "deterministic": [True, False],
+            "objective_options.learnable": ["yes", "no"],
         },
         BASE,
     )
@@ -113,7 +114,7 @@ def test_lists_and_ranges_are_read_as_given() -> None:
     assert found["objective_options.cov"] == Range(1, 5, False, None, True)
     assert found["objective_options.var"] == Range(1, 2, False, 0.5, False)
     assert found["weight_decay"] == Listed((None, 0, 0.1))
-    assert found["deterministic"] == Listed((True, False))
+    assert found["objective_options.learnable"] == Listed(("yes", "no"))
     as_optuna = distributions(found, [])  # a warning of Optuna would be an error
     assert (as_optuna["epochs"].low, as_optuna["epochs"].high, as_optuna["epochs"].step) == (
         2,

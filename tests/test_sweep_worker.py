@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from optuna.exceptions import StorageInternalError
 
 from jessl.config import Sweep
 from jessl.files import Busy
@@ -166,7 +167,7 @@ def test_a_worker_that_judges_while_its_unit_is_taken_over_does_not_count(
     def overtaken(*_: Any) -> None:
         mine = next(t for t in other.ledger.study.get_trials() if t.state.name == "RUNNING")
         assert other.ledger._fail(mine._trial_id, "lost")
-        other.complete()
+        other.ledger.complete(other.units())
         while (unit := other.ledger.claim()) is not None:
             assert other.ledger.end(unit, REFUSED, None, {"reason": "by the other"})
         faked.scores = {0.1: 100.0}
@@ -215,7 +216,8 @@ def test_a_setting_drawn_beyond_the_last_one_does_not_kill_its_worker(
 
     def meanwhile(seed: int) -> Any:  # the others ask between this one's look and its asking
         for _ in range(2):
-            unit = other.ledger.ask(0)
+            assert other.ledger.ask(0)
+            unit = other.ledger.claim(other.units())
             assert unit is not None
             faked.pretrain(other.config(unit), stop=None, on_judged=None)
             result = faked.summary(Path(str(other.config(unit).out)), {})
@@ -262,7 +264,7 @@ def test_methods_are_halved_among_themselves(tmp_path: Path, asked: Sweep, faked
     space = {"objective": ["vicreg", "simclr"], "lr": [0.1, 0.2]}
     asked = dataclasses.replace(asked, space=space, prune=True, seeds=(0,))
     study = begin(tmp_path / "m", asked, storage=f"journal:{tmp_path}/m.log")
-    study.complete()
+    study.ledger.complete(study.units())
     merits = {("vicreg", 0.1): 1.0, ("vicreg", 0.2): 2.0, ("simclr", 0.1): 9.0}
     units = {(u.params["objective"], u.params["lr"]): u for u in study.units()}
     while (unit := study.ledger.claim()) is not None:
@@ -289,3 +291,38 @@ def test_tpe_draws_as_many_settings_as_asked_for_and_every_seed_of_them(
     assert list(by_setting.values()) == [{0, 1}] * 12
     assert not math.isnan(study.ledger.study.best_value)
     assert begun.begin(tmp_path / "t").all_ended()
+
+
+def test_a_damaged_run_is_set_aside_and_trained_again(study: Study, faked: Faked) -> None:
+    path = study.folder / "runs" / study.name(study.units()[0])
+    path.mkdir(parents=True)
+    (path / "config.json").write_text("{")
+    _worker(study).work()
+    assert [e.outcome for e in study.ended()] == [FINISHED] * study.count()
+    (aside,) = (study.folder / "damaged").iterdir()
+    assert (aside / "config.json").read_text() == "{"
+
+
+def test_an_outage_of_the_storage_refuses_no_setting(
+    study: Study, faked: Faked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_OUTAGE_SECONDS", 0.2)
+    monkeypatch.setattr(worker, "_OUTAGE_LOOK_SECONDS", 0.05)
+    end, calls = study.ledger.end, iter(range(100))
+
+    def away(*args: Any) -> bool:
+        if next(calls) < 2:
+            raise StorageInternalError("server closed the connection")
+        return end(*args)
+
+    monkeypatch.setattr(study.ledger, "end", away)
+    told: list[str] = []
+    Worker(study, told.append, lambda: False).work()
+    assert [e.outcome for e in study.ended()] == [FINISHED] * study.count()
+    assert any("does not answer (server closed the connection)" in line for line in told)
+    calls = iter([0] * 10_000)
+    grown = begun.begin(study.folder, dataclasses.replace(study.plan.asked, seeds=(0, 1, 2, 3)))
+    monkeypatch.setattr(grown.ledger, "end", away)
+    with pytest.raises(ValueError, match="is out of reach: server closed the connection"):
+        Worker(grown, told.append, lambda: False).work()
+    assert not any(e.outcome == REFUSED for e in grown.ended())

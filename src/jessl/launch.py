@@ -113,6 +113,7 @@ def submit_sweep(
     *,
     workers: int,
     storage: str | None,
+    lease_seconds: float = 60.0,
 ) -> dict[str, Any]:
     """Hand workers of a study to a cluster; more can be submitted at any time.
 
@@ -121,7 +122,9 @@ def submit_sweep(
         folder: of the study; logs go into a folder beside it, NAME-logs.
         options: of the jobs, as `submit`; each job is one worker with one process.
         workers: how many jobs, at least 1.
-        storage: "journal:PATH" or a database; SQLite is for one machine, and refused on SLURM.
+        storage: "journal:PATH" or a database; SQLite is for one machine, and refused on SLURM. It
+            is in the files of the jobs: keep a password in ~/.pgpass, not in the address.
+        lease_seconds: as `jessl.sweep`.
 
     Returns:
         jobs (their ids), study and logs (folders), watch and cancel (commands).
@@ -129,19 +132,25 @@ def submit_sweep(
     Raises:
         ValueError: for a study that cannot be, and as `submit`.
     """
+    from jessl.study import kept
     from jessl.study.begun import begin
 
     workers = whole("jobs", workers, 1)
-    study = begin(folder, asked, storage=storage)
-    wanted = _checked({"tasks_per_node": 1, **options}, study.plan.asked.base)
-    if wanted["cluster"] == "slurm" and (storage is None or storage.startswith("sqlite")):
+    given = (asked or kept.stored_sweep(folder)).base
+    wanted = _checked({"tasks_per_node": 1, **options}, given)
+    if wanted["nodes"] * wanted["tasks_per_node"] > 1:
+        raise ValueError("slurm options nodes, tasks_per_node: a worker is one process; give jobs")
+    url = kept.address(kept.read(Path(folder)), storage)
+    if wanted["cluster"] == "slurm" and (url is None or url.startswith("sqlite")):
         raise ValueError(
             "storage: many machines cannot write one SQLite file: give journal:PATH on a disk that "
             "all see, or postgresql://user@host/name"
         )
+    _submitit()
+    study = begin(folder, asked, storage=storage, lease_seconds=lease_seconds)
     path = study.folder.absolute()
     logs = path.with_name(f"{path.name}-logs")
-    job = SweepJob(str(path), storage)
+    job = SweepJob(str(path), storage, lease_seconds)
     sent = [_sent(job, f"{path.name}-{k}", logs, wanted) for k in range(workers)]
     ids = [one.job_id for one in sent]
     return {
@@ -213,11 +222,11 @@ class SweepJob:
     """A worker of a study as submitit runs it; it leaves when all runs have ended.
 
     Args:
-        folder: of the study, begun; storage: as `jessl.sweep`.
+        folder: of the study, begun; storage, lease_seconds: as `jessl.sweep`.
     """
 
-    def __init__(self, folder: str, storage: str | None) -> None:
-        self.folder, self.storage = folder, storage
+    def __init__(self, folder: str, storage: str | None, lease_seconds: float) -> None:
+        self.folder, self.storage, self.lease_seconds = folder, storage, lease_seconds
 
     def __call__(self) -> str:
         """Work; the study folder comes back.
@@ -231,13 +240,15 @@ class SweepJob:
     def _work(self, stop: Callable[[], bool]) -> Any:
         from jessl.study.sweep import sweep
 
-        return sweep(None, self.folder, storage=self.storage, stop=stop)
+        return sweep(
+            None, self.folder, storage=self.storage, lease_seconds=self.lease_seconds, stop=stop
+        )
 
     def checkpoint(self) -> Any:
         """What submitit queues next: another worker."""
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(SweepJob(self.folder, self.storage))
+        return DelayedSubmission(SweepJob(self.folder, self.storage, self.lease_seconds))
 
 
 def _until_signalled(work: Callable[[Callable[[], bool]], Any]) -> Any:

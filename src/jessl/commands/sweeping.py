@@ -26,17 +26,18 @@ class SweepRun:
             named one: rankme_simclr, rankme_vicreg, small_simclr_sweep, small_vicreg_sweep.
         data: SRC, the images; over that of the file.
         out: folder of the study; None: studies/NAME.
-        trials: how many settings; None: all of a grid, 20 of random and tpe.
-        seeds: how many runs of each setting.
+        trials: how many settings; None: all of a grid, 20 of random and tpe. Of a grid the first.
+        seeds: how many runs of each setting (the file can list seeds).
         by: the score that chooses, such as rankme, rankme/backbone, lidar/projector.
         scores: more scores to take, for comparison.
-        sampler: grid, each (one field at a time), random or tpe.
+        sampler: grid, each (one field at a time), random or tpe; None: grid where all fields have
+            lists, else random.
         test: SRC of labelled images for a closing check, which chooses nothing.
         decompose: with --test, also the components of the error, for jessl zoo.
         prune: stop runs that fall behind, by the score alone.
         grace_epochs: epochs before any run is stopped; None: a quarter of them.
-        storage: None (SQLite in the folder: processes of one machine), journal:PATH (a file on a
-            shared disk), postgresql://user@host/name.
+        storage: journal:PATH (a file on a shared disk), postgresql://user@host/name; None: that of
+            the study, at first SQLite in the folder (processes of one machine).
         jobs: processes here, which share the cores.
         lease_seconds: a worker that is silent for so long counts as gone.
         slurm: submit --jobs workers to a cluster instead (needs jessl[slurm], and --storage
@@ -73,7 +74,12 @@ class SweepRun:
             from jessl.launch import submit_sweep
 
             return submit_sweep(
-                asked, out, self.slurm_options, workers=self.jobs, storage=self.storage
+                asked,
+                out,
+                self.slurm_options,
+                workers=self.jobs,
+                storage=self.storage,
+                lease_seconds=self.lease_seconds,
             )
         from jessl.pretraining import Stopped
         from jessl.report import write_report, write_table
@@ -94,13 +100,16 @@ class SweepRun:
         if self.json:  # what every run came to is in the table
             told.pop("runs")
         tables = [str(write_table(out, out / f"table.{kind}")) for kind in ("csv", "parquet")]
-        return {**told, "report": str(write_report(out)), "tables": tables}
+        report = str(write_report(out))
+        if told["selection"] is None:
+            raise ValueError(f"{' '.join(told['findings'])} {report}")
+        return {**told, "report": report, "tables": tables}
 
     def _asked(self) -> tuple[Sweep | None, Path]:
         """The study with the options over it, and its folder."""
         import dataclasses
 
-        from jessl.study.begun import stored_sweep
+        from jessl.study.kept import stored_sweep
         from jessl.study.planning import read_toml
 
         path = Path(self.study)
@@ -147,9 +156,9 @@ class SweepRun:
             for name in ("jobs", "logs", "watch", "cancel"):
                 print(f"{name:<9} {answer[name]}")
             return
-        if answer["selection"] is not None:
-            show_runs(answer["selection"])
-        for text in answer["findings"]:
-            print(text)
+        show_runs(answer["selection"])
+        choices = sum(len(g["choices"]) for g in answer["selection"]["groups"])
+        for text in answer["findings"][: len(answer["findings"]) - choices]:
+            print(text)  # what was chosen stands above
         print(f"report    {answer['report']}")
         print(f"tables    {'  '.join(answer['tables'])}")

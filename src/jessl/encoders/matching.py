@@ -10,12 +10,17 @@ nn.Sequential(*net.children()) has them (lightly's backbones).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 
 Tensors = Mapping[str, torch.Tensor]
+# a net's name -> the file's; of each prefix; of one prefix, all names under it
+_Names = dict[str, str]
+_Candidates = dict[str, _Names]
+_Under = Callable[[str], _Names]
 
 # counts batches, for a mean without momentum only; older files lack it
 _OPTIONAL = "num_batches_tracked"
@@ -26,7 +31,7 @@ _HEADS = re.compile(
 )
 # buffers that older files kept beside their weights
 _BUFFERS = ("attn_mask", "relative_position_index", _OPTIONAL)
-_NUMBERED = re.compile(r"(?:^|(?<=\.))(\d+)\.")
+_NUMBERED = re.compile(r"(?:^|(?<=\.))(\d{1,9})\.")
 # of two that a file holds, the one that its publication judges comes first
 _PREFERRED = (
     ("encoder_q", "encoder_k"),  # MoCo: the query encoder
@@ -84,17 +89,21 @@ def matches(tensors: Tensors, wanted: Tensors) -> list[Match]:
 
     Without such a prefix the best one alone: where most tensors fit, then where most are named.
     """
-    best: Match | None = None
-    for spelling, candidates in _spellings(tensors, wanted):
-        found = [_match(prefix, spelling, own, tensors, wanted) for prefix, own in candidates]
-        complete = [m for m in found if m.complete]
+    needed = set(required(wanted))
+    best, rank = _match("", "", {}, tensors, wanted), (-1, -1)
+    for spelling, candidates, under in _spellings(tensors, wanted):
+        complete = []
+        for prefix, own in candidates.items():
+            fits = {k for k, name in own.items() if _fits(tensors[name], wanted[k])}
+            if len(fits) == len(own) and needed <= fits:
+                complete.append(_match(prefix, spelling, under(prefix), tensors, wanted))
+            elif not complete and (len(fits & needed), len(own) - len(fits)) > rank:
+                rank = (len(fits & needed), len(own) - len(fits))
+                best = _match(prefix, spelling, under(prefix), tensors, wanted)
         if complete:
             at = {name: k for k, name in enumerate(tensors)}
             return sorted(complete, key=lambda m: min(at[name] for name in m.names.values()))
-        for m in found:
-            if best is None or _rank(m) > _rank(best):
-                best = m
-    return [best] if best is not None else [_match("", "", {}, tensors, wanted)]
+    return [best]
 
 
 def preferred(complete: list[Match], key: str | None) -> Match | None:
@@ -114,10 +123,6 @@ def preferred(complete: list[Match], key: str | None) -> Match | None:
         if any(good in m.prefix for m in better):
             left = better
     return left[0]
-
-
-def _rank(match: Match) -> tuple[int, int]:
-    return match.fitting, len(match.misfits)
 
 
 def _match(
@@ -143,18 +148,28 @@ def _fits(found: torch.Tensor, wanted: torch.Tensor) -> bool:
     return found.shape == wanted.shape and found.is_floating_point() == wanted.is_floating_point()
 
 
-def _spellings(
-    tensors: Tensors, wanted: Tensors
-) -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
-    """(spelling, [(prefix, name of the net -> name in the file)])."""
+def _spellings(tensors: Tensors, wanted: Tensors) -> Iterator[tuple[str, _Candidates, _Under]]:
+    """(spelling, prefix -> names that the net has, what gives all names under a prefix).
+
+    Files of others may suggest thousands of prefixes: all names are asked for of few of them only.
+    """
+    ranked = sorted(tensors)
+    at = {name: k for k, name in enumerate(tensors)}
     for word in ("downsample", "shortcut"):
         spelled = {k.replace("downsample.", f"{word}."): k for k in wanted}
         if word == "shortcut" and spelled.keys() == wanted.keys():
             return
         how = "" if word == "downsample" else "shortcut for downsample"
-        yield how, _prefixed(tensors, spelled, word)
+
+        def under(prefix: str, spelled: dict[str, str] = spelled, word: str = word) -> _Names:
+            names = sorted(_beginning(ranked, prefix), key=at.__getitem__)
+            return {_own(name[len(prefix) :], spelled, word): name for name in names}
+
+        yield how, _prefixed(tensors, {**{k: k for k in wanted}, **spelled}), under
         numbers = "children by number"
-        yield f"{how}, {numbers}" if how else numbers, _numbered(tensors, spelled, word)
+        full = _numbered(tensors, spelled, word)
+        known = {p: {k: v for k, v in own.items() if k in wanted} for p, own in full.items()}
+        yield f"{how}, {numbers}" if how else numbers, known, full.__getitem__
 
 
 def _own(name: str, spelled: Mapping[str, str], word: str) -> str:
@@ -162,39 +177,40 @@ def _own(name: str, spelled: Mapping[str, str], word: str) -> str:
     return spelled.get(name, name.replace(f"{word}.", "downsample."))
 
 
-def _prefixed(
-    tensors: Tensors, spelled: Mapping[str, str], word: str
-) -> list[tuple[str, dict[str, str]]]:
+def _prefixed(tensors: Tensors, spelled: Mapping[str, str]) -> _Candidates:
+    """What stands before a name of the net. One tensor alone may suggest a prefix, such as
+    layer1.0.: the count decides."""
     lengths = sorted({len(k) for k in spelled})
-    prefixes = {name[:-n]: None for name in tensors for n in lengths if name[-n:] in spelled}
-    # a prefix that one tensor alone suggests, such as layer1.0., is still one: the count decides
-    found = []
-    for prefix in prefixes:
-        own = {
-            _own(name[len(prefix) :], spelled, word): name
-            for name in tensors
-            if name.startswith(prefix)
-        }
-        found.append((prefix, own))
+    found: _Candidates = {}
+    for name in tensors:
+        for n in lengths:
+            own = spelled.get(name[-n:])
+            if own is not None and n <= len(name):
+                found.setdefault(name[:-n], {})[own] = name
     return found
 
 
-def _numbered(
-    tensors: Tensors, spelled: Mapping[str, str], word: str
-) -> list[tuple[str, dict[str, str]]]:
+def _beginning(ranked: list[str], prefix: str) -> Iterator[str]:
+    """Those of sorted names that begin with a prefix."""
+    for k in range(bisect_left(ranked, prefix), len(ranked)):
+        if not ranked[k].startswith(prefix):
+            return
+        yield ranked[k]
+
+
+def _numbered(tensors: Tensors, spelled: Mapping[str, str], word: str) -> _Candidates:
     """Prefixes with numbers behind them, which in rising order stand for the net's children."""
     children = list(dict.fromkeys(k.partition(".")[0] for k in spelled if "." in k))
     under: dict[str, dict[int, list[str]]] = {}
     for name in tensors:
         for mark in _NUMBERED.finditer(name):
             under.setdefault(name[: mark.start()], {}).setdefault(int(mark[1]), []).append(name)
-    found = []
+    found: _Candidates = {}
     for prefix, numbers in under.items():
-        own = {}
+        own = found.setdefault(prefix, {})
         # more numbers than children: a head behind them
         for child, number in zip(children, sorted(numbers), strict=False):
             for name in numbers[number]:
                 rest = name[len(f"{prefix}{number}.") :]
                 own[_own(f"{child}.{rest}", spelled, word)] = name
-        found.append((prefix, own))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from jessl.names import printable
 _EXPANSION = "expansion."
 # what stands before the body's names where that block stands beside it
 _BODY = "body."
+# so many tensors of a kind are named
+_NAMED = 3
 # names in a file -> who writes such; for people to read, nothing depends on it
 _FORMATS = (
     ("classy_state_dict.", "VISSL"),
@@ -41,12 +43,13 @@ class LoadReport:
         file: its path.
         format: whose names it has.
         prefix: what stood before the names of the tensors that were taken.
-        matched, wanted: tensors that were taken, of those that the encoder needs; they are equal
-            (counts of batches, which older files lack, are not among them).
+        matched, wanted: tensors that were taken, of all those of the encoder; counts of batches,
+            which older files lack, are not among them. Fewer where an encoder's block to its own
+            number of features is not in the file.
         unused: names behind the prefix that the encoder has no place for, heads apart.
         aside: how many other tensors were left aside: heads, projectors, queues, optimizers.
         others: prefixes under which the file is complete as well.
-        notes: what else a user should know.
+        notes: what else a user should know: what stays random, numbers that are not finite.
     """
 
     file: str
@@ -86,7 +89,8 @@ def load_weights(
     """Load weights into an encoder, whatever stands before their names in the file (`matching`).
 
     The block of an encoder with its own `dim` is loaded from a file that has one, such as a run's
-    checkpoint; weights of the body alone leave it random.
+    checkpoint; weights of the body alone leave it random, and the report says so. NaN and infinite
+    numbers are loaded as they are and told.
 
     Args:
         encoder: in place; untouched where the file is refused.
@@ -214,7 +218,6 @@ def _report(
         else:
             aside += 1
     notes = [f"names: {match.spelling}"] if match.spelling else []
-    wanted = encoder.state_dict()
     before = {
         str(tensors[name].dtype).removeprefix("torch.")
         for name in used
@@ -222,19 +225,35 @@ def _report(
     }
     if before:
         notes.append(f"{' and '.join(sorted(before))} converted to float32")
-    n = len(required(taken))
-    assert n <= len(required(wanted))
+    notes += _not_finite(tensors, taken.values())
+    n, wanted = len(required(taken)), len(required(encoder.state_dict()))
+    if n < wanted:
+        notes.append(
+            f"{wanted - n} tensors of the block to {encoder.dim} features are not in the file and "
+            "stay random"
+        )
     return LoadReport(
         file=str(path),
         format=_format(tensors),
         prefix=match.prefix,
         matched=n,
-        wanted=n,
+        wanted=wanted,
         unused=tuple(unused),
         aside=aside,
         others=tuple(o.prefix for o in others),
         notes=tuple(notes),
     )
+
+
+def _not_finite(tensors: Tensors, names: Iterable[str]) -> list[str]:
+    """A note on tensors whose numbers the encoder holds as NaN or infinite; none where none are."""
+    # as float32, which cannot hold every float64
+    bad = [name for name in names if not torch.isfinite(tensors[name].float()).all()]
+    if not bad:
+        return []
+    more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+    named = ", ".join(bad[:_NAMED]) + more
+    return [f"{len(bad)} tensors hold NaN or infinite numbers: {named}"]
 
 
 def _format(tensors: Tensors) -> str:

@@ -72,7 +72,7 @@ def rankme_vicreg(data: str) -> Sweep:
         ours, as are the seeds: the paper has one run of each.
     Expected: top-1 of the choice .678, .679, .682, .678, against .682, .682, .686, .680 of the
         best run (published); nothing measured here.
-    Hardware: 21 settings of about 14 hours on 8 GPUs, by the paper's setting; not measured.
+    Hardware: 19 settings of about 14 hours on 8 GPUs, by the paper's setting; not measured.
     Command: jessl sweep rankme_vicreg --data SRC --slurm
     """
     return _large(

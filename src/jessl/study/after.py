@@ -98,25 +98,79 @@ def probe_run(
 ) -> dict[str, float]:
     """The closing check of a run: probes of its backbone, recorded; it chooses nothing.
 
-    Embeddings of both are kept in the run, for a decomposition. What was measured is left as it
-    is.
+    Embeddings of both are kept in the run, for a decomposition. What was measured on these images
+    is left as it is.
 
     Returns:
         {"accuracy/logistic": ..., "accuracy/knn": ...}.
+
+    Raises:
+        ValueError: for images without labels, or classes of `test` that `train` has not.
     """
-    told = {r.name: r.value for r in run.records() if r.split == "test"}
-    lacking = [kind for kind in kinds if f"accuracy/{kind}" not in told]
-    known = {f"accuracy/{k}": told.get(f"accuracy/{k}") for k in kinds if k not in lacking}
-    done = {name: value for name, value in known.items() if isinstance(value, float)}
-    if not lacking:
-        return done
-    seen = {}
+    same_classes(train, test)
+    done = probed_on(run, train, test)
+    lacking = [kind for kind in kinds if f"accuracy/{kind}" not in done]
+    if lacking:
+        done |= _probed(run, {"train": train, "test": test}, lacking, seed, workers)
+    return {f"accuracy/{kind}": done[f"accuracy/{kind}"] for kind in kinds}
+
+
+def probed_on(run: Run, train: Source, test: Source) -> dict[str, float]:
+    """Accuracies of a run on these images, by the names of their records."""
+    on = _on(train, test)
+    return {
+        r.name: r.value
+        for r in run.records()
+        # records of former releases do not tell of which images they are
+        if r.split == "test" and {**on, **r.extra} == {**r.extra, **on}
+        if r.name.startswith("accuracy/") and isinstance(r.value, float)
+    }
+
+
+def _labels(source: Source) -> set[int]:
+    labels = source.labels
+    return set() if labels is None else set(labels[labels >= 0].tolist())
+
+
+def _on(train: Source, test: Source) -> dict[str, str]:
+    return {"train": train.fingerprint(), "test": test.fingerprint()}
+
+
+def same_classes(train: Source, test: Source) -> None:
+    """Refuse labels that do not mean the same on both sides.
+
+    Raises:
+        ValueError: where one has none, the names of the classes differ, or no class of `test` is
+            among those of `train`.
+    """
     for name, source in (("train", train), ("test", test)):
+        if not _labels(source):
+            raise ValueError(f"{name}: the images of {source.name} have no labels")
+    a, b = train.classes, test.classes
+    if a is not None and b is not None and tuple(a) != tuple(b):
+        odd = sorted({*map(str, a)} ^ {*map(str, b)})[:3] or ["another order"]
+        raise ValueError(f"test: its classes are not those to learn from ({', '.join(odd)})")
+    known, wanted = _labels(train), _labels(test)
+    if not known & wanted:
+        numbers = ", ".join(map(str, sorted(wanted)[:3]))
+        raise ValueError(f"test: none of its classes ({numbers}) is among those to learn from")
+
+
+def _probed(
+    run: Run,
+    sources: dict[str, Source],
+    kinds: Sequence[str],
+    seed: int,
+    workers: int | None,
+) -> dict[str, float]:
+    seen = {}
+    for name, source in sources.items():
         z = embed(run, source, layers=(_LAYER,), workers=workers)
         assert isinstance(z, Embeddings)
         z.save(run.path / "embeddings" / name)
         seen[name] = z
-    found = {kind: probe(seen["train"], seen["test"], kind=kind, seed=seed) for kind in lacking}
+    found = {kind: probe(seen["train"], seen["test"], kind=kind, seed=seed) for kind in kinds}
+    told = {"n": seen["test"].labelled().n, "layer": _LAYER, **_on(**sources)}
     records.append(
         run.path,
         [
@@ -127,13 +181,13 @@ def probe_run(
                 split="test",
                 low=1 - result.high,
                 high=1 - result.low,
-                extra={"n": seen["test"].labelled().n, "layer": _LAYER, "params": result.params},
+                extra={**told, "params": result.params},
                 versions=records.versions(),
             )
             for kind, result in found.items()
         ],
     )
-    return done | {f"accuracy/{kind}": result.accuracy for kind, result in found.items()}
+    return {f"accuracy/{kind}": result.accuracy for kind, result in found.items()}
 
 
 def explain_run(run: Run, *, seed: int = 0) -> dict[str, float]:

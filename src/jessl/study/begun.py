@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,18 +12,17 @@ from typing import Any
 from jessl.config import Pretrain, Sweep
 from jessl.data import Source, open_source, unlabelled
 from jessl.encoders import seeded
-from jessl.files import read_json, write_json
 from jessl.objectives import build_objective
 from jessl.pretraining import plan as choices
-from jessl.study import halving, space
+from jessl.study import halving, kept, space
+from jessl.study.after import same_classes
 from jessl.study.lease import Watch, this_worker
 from jessl.study.ledger import Ended, Ledger, Unit
-from jessl.study.planning import Plan, in_order, plan, same_study, sweep_from
+from jessl.study.planning import Plan, in_order, plan
 from jessl.study.storage import Storage, open_storage
 from jessl.training.devices import pick_device
 
-FILE, RUNS = "sweep.json", "runs"
-_PLAN, _DATA = "plan", "data"
+RUNS = "runs"
 LEASE_SECONDS = 60.0
 # settings that TPE draws at random before it models any
 _STARTUP = 10
@@ -40,6 +39,9 @@ class Study:
     Attributes:
         folder: holds sweep.json and the runs.
         plan: what is to be done.
+        source: the images, with their labels where they have some; images: what a run is trained
+            on: without labels, unless a method of the study needs them; test: labelled ones of
+            the closing check.
         storage, ledger: who does what.
         lease_seconds: silence after which a worker counts as gone.
         threads: that decode for a run, where the base leaves that open.
@@ -47,32 +49,13 @@ class Study:
 
     folder: Path
     plan: Plan
+    source: Source
+    images: Source
+    test: Source | None
     storage: Storage
     ledger: Ledger
     lease_seconds: float
     threads: int | None = None
-
-    @functools.cached_property
-    def source(self) -> Source:
-        """The images, with their labels where they have some."""
-        base = self.plan.asked.base
-        return open_source(base.data, labels=base.labels, x_key=base.x_key, y_key=base.y_key)
-
-    @functools.cached_property
-    def images(self) -> Source:
-        """What a run is trained on: without labels, unless a method of the study needs them."""
-        base = self.plan.asked.base
-        entry = self.plan.space.get("objective")
-        methods = entry.values if isinstance(entry, space.Listed) else (base.objective,)
-        with seeded(0):
-            using = [build_objective(str(m), _TRIED_DIM).uses_labels for m in methods]
-        return self.source if any(using) else unlabelled(self.source)
-
-    @functools.cached_property
-    def test(self) -> Source | None:
-        """The labelled images of the closing check."""
-        test = self.plan.asked.test
-        return None if test is None else open_source(test)
 
     def units(self) -> list[Unit]:
         """The units known so far, in the order of work."""
@@ -82,32 +65,38 @@ class Study:
         units = [Unit(params, seed) for params in settings for seed in self.plan.asked.seeds]
         return in_order(units, self.plan.asked)
 
-    def wants(self, unit: Unit) -> bool:
-        """Whether it is a unit of the study."""
-        return unit.name in {u.name for u in self.units()}
-
     def count(self) -> int:
         """How many units there are to be."""
         return self.plan.trials * len(self.plan.asked.seeds)
 
-    def complete(self) -> None:
-        """Have a trial for every unit."""
-        self.ledger.complete(self.units())
+    def next(self) -> tuple[Unit | None, list[Unit]]:
+        """(a unit for this worker, or None where all that is left is in other hands; units whose
+        workers turned out to be gone)."""
+        self.ledger.look()
+        lost = self.ledger.release_lost()
+        if lost:
+            self.ledger.look()
+        units = self.units()
+        self.ledger.complete(units)
+        unit = self.ledger.claim(units)
+        if unit is None and self.plan.sampler == "tpe" and self._draw():
+            unit = self.ledger.claim(self.units())
+        self.ledger.look()
+        return unit, lost
 
-    def ask(self) -> Unit | None:
-        """A new setting where the sampler makes them on the way and some are still to come."""
-        if self.plan.sampler != "tpe":
-            return None
+    def _draw(self) -> bool:
+        """Have the sampler make a new setting, where some are still to come."""
         for _ in range(_DRAWS):  # of lists, a setting can come again
             if len(self.ledger.settings(self.plan.trials)) >= self.plan.trials:
-                return None
-            if (unit := self.ledger.ask(self.plan.asked.seeds[0])) is not None:
-                return unit
-        # of a space of lists that is nearly used up: what is left, in order
+                return False
+            if self.ledger.ask(self.plan.asked.seeds[0]):
+                return True
+        # a space that is nearly used up: what is left, in order
         tried = {space.key(params) for params in self.ledger.settings(self.plan.trials)}
-        rest = [p for p in space.grid(self.plan.space) if space.key(p) not in tried]
-        self.ledger.complete([Unit(rest[0], self.plan.asked.seeds[0])])
-        return self.ledger.claim()
+        rest = (p for p in space.combinations(self.plan.space) if space.key(p) not in tried)
+        self.ledger.look()
+        self.ledger.complete([Unit(next(rest), self.plan.asked.seeds[0])])
+        return True
 
     def ended(self) -> list[Ended]:
         """The units that ended."""
@@ -115,6 +104,7 @@ class Study:
 
     def all_ended(self) -> bool:
         """Whether there is nothing left to do, for anybody."""
+        self.ledger.look()
         return len(self.ended()) >= self.count()
 
     def config(self, unit: Unit) -> Pretrain:
@@ -171,54 +161,39 @@ def begin(
             that cannot be reached.
     """
     folder = Path(folder)
-    if lease_seconds <= 0:
+    if not 0 < lease_seconds < math.inf:
         raise ValueError(f"lease_seconds must be above 0, got {lease_seconds:g}")
-    stored = _stored(folder)
-    if asked is None:
-        asked = stored_sweep(folder)
-    made = plan(asked)
-    asked = replace(asked, sampler=made.sampler)  # left out or given, it is the same study
-    now = json.loads(json.dumps(asked.as_json()))  # as it comes back from a file
-    if stored is not None:
-        same_study(stored, now, str(folder))
+    found = kept.read(folder)
+    url = kept.address(found, storage)
+    made = plan(kept.stored_sweep(folder) if asked is None else asked)
+    # a sampler left out or given is the same; as it comes back from a file
+    now = json.loads(json.dumps(replace(made.asked, sampler=made.sampler).as_json()))
+    if found is not None:
+        before = {**found.plan, "sampler": found.plan.get("sampler") or made.sampler}
+        kept.same(before, now, f"in {folder}")
     _try(made)
+    source, images, test = _opened(made)
     folder.mkdir(parents=True, exist_ok=True)
-    opened = open_storage(storage, folder)
+    opened = open_storage(url, folder)
     study = _optunas(opened, folder.resolve().name, made)
-    _agree(opened, study, now)
-    if stored != now:
-        write_json(folder / FILE, now)
+    kept.agree(opened, study, now, images.fingerprint())
+    kept.write(folder, found, now, None if url is None else opened.shown)
     books = Ledger(study, opened, this_worker(), Watch(lease_seconds), made.distributions)
-    begun = Study(folder, made, opened, books, lease_seconds)
-    _same_images(opened, study, begun)
-    return begun
+    return Study(folder, made, source, images, test, opened, books, lease_seconds)
 
 
-def _stored(folder: Path) -> dict[str, Any] | None:
-    if folder.is_file():
-        raise ValueError(f"out {folder} is a file; give the folder of a study, or a new one")
-    if (folder / FILE).is_file():
-        found: dict[str, Any] = read_json(folder / FILE)
-        return found
-    if folder.is_dir() and any(not p.name.startswith(".") for p in folder.iterdir()):
-        raise ValueError(f"out {folder} is not empty and holds no study; give a new folder")
-    return None
-
-
-def stored_sweep(folder: str | Path) -> Sweep:
-    """The study that a folder holds, as it was asked for.
-
-    Raises:
-        ValueError: for a folder that holds none.
-    """
-    stored = _stored(Path(folder))
-    if stored is None:
-        raise ValueError(f"{folder} holds no study: it has no {FILE}")
-    try:
-        fields = {k: v for k, v in stored.items() if k not in ("base", "space")}
-        return sweep_from(fields, Pretrain.from_json(stored["base"]), stored["space"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{Path(folder) / FILE} is no study of jessl: {error!r}") from None
+def _opened(made: Plan) -> tuple[Source, Source, Source | None]:
+    """(the images of a study, what its runs are trained on, labelled ones to test them on)."""
+    base = made.asked.base
+    source = open_source(base.data, labels=base.labels, x_key=base.x_key, y_key=base.y_key)
+    entry = made.space.get("objective")
+    methods = entry.values if isinstance(entry, space.Listed) else (base.objective,)
+    with seeded(0):
+        using = [build_objective(str(m), _TRIED_DIM).uses_labels for m in methods]
+    test = None if made.asked.test is None else open_source(made.asked.test)
+    if test is not None:
+        same_classes(source, test)
+    return source, source if any(using) else unlabelled(source), test
 
 
 def _try(made: Plan) -> None:
@@ -229,8 +204,15 @@ def _try(made: Plan) -> None:
     for params in [*made.settings, *({n: v} for n, v in _corners(made.space))]:
         config = space.configured(base, params, 0, "")
         choices.check(config)
-        with seeded(0):
-            build_objective(config.objective, _TRIED_DIM, config.objective_options)
+        try:
+            with seeded(0):
+                build_objective(config.objective, _TRIED_DIM, config.objective_options)
+        except ValueError as error:
+            if "objective" not in made.space:
+                raise
+            raise ValueError(
+                f"{error}; options of one method need a study of that method alone"
+            ) from None
         if not is_file(config.views):
             preset(config.views, config.size or 32, config.view_options)
 
@@ -259,25 +241,3 @@ def _optunas(opened: Storage, name: str, made: Plan) -> Any:
         n_startup_trials=_STARTUP, seed=seed, constant_liar=True
     )
     return study
-
-
-def _agree(opened: Storage, study: Any, now: dict[str, Any]) -> None:
-    """Keep the plan in the storage; refuse another one."""
-    with opened.guard():
-        stored = study.user_attrs.get(_PLAN)
-        if stored is not None:
-            same_study(stored, now, f"storage {opened.shown}")
-        if stored != now:
-            study.set_user_attr(_PLAN, now)
-
-
-def _same_images(opened: Storage, study: Any, begun: Study) -> None:
-    now = begun.images.fingerprint()
-    with opened.guard():
-        then = study.user_attrs.get(_DATA, now)
-        if then != now:
-            raise ValueError(
-                f"data: {begun.source.name} holds other images than the study was begun with; "
-                "runs on other images cannot be compared"
-            )
-        study.set_user_attr(_DATA, now)

@@ -11,6 +11,8 @@ from typing import Any
 
 from jessl.config import hyperparameters
 from jessl.names import unknown
+from jessl.probes.registry import KINDS
+from jessl.risk.result import NAMES
 from jessl.runs import Run, is_run
 from jessl.scores import SCORES
 from jessl.study.criteria import LOSS, Criterion, Measured, last, measured, number
@@ -19,10 +21,15 @@ _TABLES = (".csv", ".parquet")
 # columns of a table that are no hyperparameters: what a run was, and what was measured on it
 _TOLD = {
     *("run", "path", "method", "seed", "parameter", "value", "chosen", "seconds", "risk_merged"),
-    *("loss", "images_per_second", "data_fingerprint", "diverged"),
+    *("data_fingerprint", "diverged"),
 }
-_MEASURED = re.compile(rf"(online_)?accuracy_|risk_|loss_|({'|'.join(SCORES)})(:[^_]*)?_")
 _PARTS = ("sd", "low", "high", "debiased", "n", "d")
+# whole names, as jessl.report.table writes them: loss_weight is a hyperparameter
+_MEASURED = re.compile(
+    rf"(({'|'.join(SCORES)})(:.+)?_(backbone|projector(\.[1-9]\d*)?)"
+    rf"|(online_)?accuracy_(linear|{'|'.join(KINDS)})|risk_({'|'.join(NAMES)}|total)"
+    rf"|loss|images_per_second)(_({'|'.join(_PARTS)}))?"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,11 +192,9 @@ def _of_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> Entries
             raise ValueError(f"{path}: {unknown('column', wanted, columns)}")
     if not len(frame):
         raise ValueError(f"{path} has no rows: select needs at least one run")
-    measured_here = {column(c.text) for c in criteria} | {column(oracle)}
-    parts = {f"{c}_{part}" for c in columns for part in _PARTS}
-    plain = [
-        c for c in columns if c not in _TOLD | measured_here | parts and not _MEASURED.match(c)
-    ]
+    here = {column(c.text) for c in criteria} | {column(oracle)}
+    told = _TOLD | here | {f"{c}_{part}" for c in here for part in _PARTS}
+    plain = [c for c in columns if c not in told and not _MEASURED.fullmatch(c)]
     found, left_out = [], []
     for number_, raw in enumerate(frame.to_dict("records")):
         row = {str(k): _plain(v) for k, v in raw.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -106,7 +107,9 @@ def select_checkpoints(
     that are tied with it (jessl.study.plateau, by the jackknife's sd of each as if they saw other
     images; they see the same, so that a plateau is longer than need be). Its first checkpoint is
     taken: what comes after costs time and cannot be told from it. Embeddings are kept under
-    RUN/embeddings/step-000000120/LAYER, and a second call reads them.
+    RUN/embeddings/step-000000120/LAYER with the checksums of the weights and the images, and a
+    second call reads them where these are the same. Of the last step those count that the run
+    itself keeps.
 
     Args:
         run: a run; it need not be finished.
@@ -232,9 +235,10 @@ def _embeddings(
 ) -> Embeddings:
     """Those kept, or made now and kept."""
     kept = run.embeddings(f"{path.name}/{layer}")
+    weights = _checksum(path)
     if kept.is_dir():
         z = Embeddings.load(kept)
-        if z.meta.get("judged") == images.told():
+        if z.meta.get("judged") == [weights, images.told()]:
             return z
     final = run.embeddings(layer)
     if final.is_dir() and images.asked is None:
@@ -245,10 +249,19 @@ def _embeddings(
         path, images.source(), layers=(layer,), workers=workers, device=device, on_batch=on_batch
     )
     assert isinstance(found, Embeddings)
-    meta = {**found.meta, "judged": images.told()}
+    meta = {**found.meta, "judged": [weights, images.told()]}
     z = Embeddings(found.features, None, found.ids, meta)
     z.save(kept)
     return z
+
+
+def _checksum(path: Path) -> str:
+    """SHA-256 of the weights of a checkpoint (hexadecimal); "" where they are gone."""
+    file = path / checkpoint.MODEL
+    if not file.is_file():
+        return ""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 class _Images:
@@ -265,10 +278,16 @@ class _Images:
         self.asked = asked
         self._warnings = warnings
         self._source: Source | None = None
+        self._same = True
 
     def told(self) -> str:
-        """What the kept embeddings were made of: changes with the source that was handed in."""
-        return "as configured" if self.asked is None else self.source().fingerprint()
+        """What embeddings are kept with: a checksum of the images, opened only where it must be.
+
+        Images as configured are those of the run, until they were opened and are others.
+        """
+        if self.asked is None and self._same:
+            return f"of the run, {self.run.facts().get('data_fingerprint')}"
+        return self.source().fingerprint()
 
     def source(self) -> Source:
         """Without labels.
@@ -286,6 +305,7 @@ class _Images:
         bare = unlabelled(whole)
         # a training may have been handed its images with labels or without
         same = self.run.facts().get("data_fingerprint") in (whole.fingerprint(), bare.fingerprint())
+        self._same = same
         final = self.run.embeddings("backbone")
         if final.is_dir():
             ids = Embeddings.load(final, mmap=True).ids

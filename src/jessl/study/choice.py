@@ -52,7 +52,8 @@ def compared(
 
     Noise: the variance of a setting's mean is the variance between seeds, pooled over the settings
     that have two or more, divided by its own seeds (it contains the sampling of images); where none
-    has two, the jackknife's alone, which does not cover the spread between trainings. Values that
+    has two, the jackknife's alone, which does not cover the spread between trainings; a setting
+    without one is given the largest of the others. Values that
     are all positive are compared by their logarithms, since their spread grows with them; the loss
     and scores that are best in between as they are. Ties and plateaus: jessl.study.plateau.
 

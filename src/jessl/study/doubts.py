@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jessl.scores.kinds import SpectralScore
 from jessl.scores.registry import asked
-from jessl.study.agreement import mean
+from jessl.study.agreement import pooled
 from jessl.study.candidates import Entry
 from jessl.study.choice import Compared
 from jessl.study.criteria import LOSS, Criterion
@@ -72,9 +72,9 @@ def doubts(group: Comparable, criterion: Criterion, found: Compared) -> list[str
 
 
 def _spread(settings: Sequence[Setting], criterion: Criterion, found: Compared) -> list[str]:
-    """Of noise and ties."""
+    """Of noise and ties, on the scale on which ties are decided."""
     told: list[str] = []
-    known = [m for m in found.means if math.isfinite(m)]
+    known = [m for m in found.merits if math.isfinite(m)]
     if len(known) < 2:
         return told
     if found.noise == "images":
@@ -85,13 +85,13 @@ def _spread(settings: Sequence[Setting], criterion: Criterion, found: Compared) 
     elif found.noise == "none":
         told.append("neither seeds nor error bars: nothing tells how sure the order is")
     else:
-        sds = [sd for sd in found.seed_sds if sd is not None]
-        within = math.sqrt(mean([sd * sd for sd in sds]))
-        between = math.sqrt(sum((m - mean(known)) ** 2 for m in known) / (len(known) - 1))
-        if within >= between:
+        rows = [s.values(criterion) for s in settings]
+        within, _ = pooled([[math.log(v) if found.log else v for v in row] for row in rows])
+        between, _ = pooled([known])
+        if within is not None and between is not None and within >= between:
             told.append(
-                f"seeds of one setting disagree as much as settings do (sd {within:.3g} and "
-                f"{between:.3g})"
+                f"seeds of one setting disagree as much as settings do (sd {math.sqrt(within):.3g} "
+                f"and {math.sqrt(between):.3g}{' of the logarithms' if found.log else ''})"
             )
     rivals = [
         s.name or "the setting" for k, s in enumerate(settings) if found.tied[k] and k != found.best

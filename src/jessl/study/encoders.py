@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jessl.data import Source, Subset, open_source
+from jessl.data import Subset, open_source
 from jessl.encoders import Preprocess
 from jessl.extract import grey_or_rgb, repeated
 from jessl.files import locked
@@ -16,6 +16,7 @@ from jessl.pretraining.judge import MOST_IMAGES
 from jessl.pretraining.parts import judged_images
 from jessl.progress import say
 from jessl.study import encoder_labels
+from jessl.study.after import same_classes
 from jessl.study.cached import bare
 from jessl.study.contenders import Contender, contenders
 from jessl.study.encoder_rows import Asked, Seen, row_of
@@ -92,7 +93,7 @@ def compare_encoders(
     tested = None
     if test is not None:
         tested = judged_images(grey_or_rgb(open_source(test)), most, seed)
-        _same_classes(source, tested)
+        same_classes(source, tested)
     viewed = judged_images(bare(source), view_images, seed) if view_images else None
     asked = Asked(
         out=out,
@@ -119,18 +120,6 @@ def compare_encoders(
 def _checked_views(views: str, n_views: int) -> None:
     """Refuse views that are none before an encoder is opened."""
     repeated(views, n_views, Preprocess(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
-
-
-def _same_classes(source: Source, test: Source) -> None:
-    """Labels of both must mean the same."""
-    if source.labels is None:
-        raise ValueError("test: needs labels of data as well, to fit probes on; got none")
-    if test.labels is None:
-        raise ValueError(f"test: {test.name} has no labels; it is there to measure errors on")
-    a, b = source.classes, test.classes
-    if a is not None and b is not None and tuple(a) != tuple(b):
-        odd = sorted({*a} ^ {*b})[:3] or ["another order"]
-        raise ValueError(f"test: its classes are not those of data ({', '.join(map(str, odd))})")
 
 
 def _table(found: list[Contender], asked: Asked, notes: list[str]) -> EncoderTable:

@@ -11,9 +11,8 @@ from jessl.names import one_of
 from jessl.probes.registry import KINDS
 from jessl.progress import say
 from jessl.runs import Run
-from jessl.study.after import probe_run
+from jessl.study.after import probe_run, probed_on, same_classes
 from jessl.study.candidates import opened
-from jessl.study.criteria import last
 from jessl.study.selection import ORACLE
 
 
@@ -26,7 +25,7 @@ def probe_runs(
     workers: int | None = None,
     seed: int = 0,
 ) -> list[str]:
-    """Probe the backbone of every finished run that lacks the record, and append it.
+    """Probe the backbone of every finished run that lacks the record of these images; append it.
 
     Args:
         runs: run folders, folders that hold runs, Runs; what is not finished is passed over.
@@ -47,17 +46,14 @@ def probe_runs(
     one_of("oracle", kind, KINDS)
     known = opened(runs)
     sources = {"train": open_source(train), "test": open_source(test)}
-    for name, source in sources.items():
-        if source.labels is None:
-            raise ValueError(f"{name}: the images of {source.name} have no labels")
+    same_classes(**sources)
     if sources["train"].fingerprint() == sources["test"].fingerprint():
         raise ValueError("test: these are the images of train; a probe is tested on others")
     made = []
     for run in known:
-        told = run.records()
-        if last(told, "pretrain", "rankme/backbone") is None or last(told, "test", oracle):
+        if not run.finished() or oracle in probed_on(run, **sources):
             continue
         say(f"probing {run.path}")
-        probe_run(run, sources["train"], sources["test"], kinds=(kind,), seed=seed, workers=workers)
+        probe_run(run, **sources, kinds=(kind,), seed=seed, workers=workers)
         made.append(str(run.path))
     return made

@@ -21,6 +21,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 WORKER, BEAT = "worker", "beat"
 # renewals in the time after which a lease counts as left: one that is late does not lose it
 _RENEWALS = 4
+_UNKNOWN = "?"
 
 
 class Lease:
@@ -114,8 +115,10 @@ def _started(pid: int) -> str:
     """When a process began, in ticks since the start of the machine; "" where it is no more."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
+    except OSError:  # another user's process: it is there
+        return _UNKNOWN
     fields = stat.rpartition(")")[2].split()
     return "" if fields[0] in "ZX" else fields[19]
 
@@ -126,4 +129,4 @@ def _gone(worker: str) -> bool:
     place, _, pid = place.rpartition("/")
     if place != _here() or not rest:
         return False  # another machine's, or a system that does not tell
-    return _started(int(pid)) != rest
+    return _started(int(pid)) not in (rest, _UNKNOWN)

@@ -7,11 +7,12 @@ leave as they like: what must hold is decided by the trials alone, in the order 
   workers can make at the same moment, are surplus: they fail before anything is trained.
 - An attempt whose worker is gone fails as "lost", one that a worker gave back as "returned"; the
   unit then has no owner, and whoever looks next makes it a new trial.
-- A unit that lost _MOST_LOST workers is given up: it is perhaps what kills them.
+- A unit that lost MOST_LOST workers is given up: it is perhaps what kills them.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,9 @@ _STATES = {
     DIVERGED: TrialState.PRUNED,
     REFUSED: TrialState.PRUNED,
 }
-_MOST_LOST = 3
+MOST_LOST = 3
+# waiting trials that there are at a time
+_AHEAD = 64
 
 
 @dataclass(frozen=True)
@@ -89,46 +92,75 @@ class Ledger:
     ) -> None:
         self.study, self._storage, self._worker, self._watch = study, storage, worker, watch
         self._held, self._distributions = storage.held, distributions
+        self._seen: list[FrozenTrial] | None = None
+
+    def look(self) -> None:
+        """Read the trials anew; until the next look `release_lost`, `complete` and `ended` see
+        them as they were."""
+        self._seen = self._trials()
 
     def complete(self, units: Sequence[Unit]) -> None:
-        """Make a waiting trial for every unit that has no owner and was not given up."""
+        """Have waiting trials, a few at a time, of units without an owner that were not given up.
+
+        A storage reads every trial that has not ended again and again: thousands of waiting ones
+        would cost more than the trainings.
+        """
+        waiting = sum(t.state == TrialState.WAITING for t in self._known())
+        by_unit = _by_unit(self._known())
+        lacking = (u for u in units if self._open(by_unit.get(u.name, [])))
         with self._storage.guard():
-            by_unit = _by_unit(self._trials())
-            for unit in units:
-                attempts = by_unit.get(unit.name, [])
-                if _owner(attempts) is None and not _given_up(attempts):
-                    self._add(unit)
+            for unit in itertools.islice(lacking, max(0, _AHEAD - waiting)):
+                self._add(unit)
 
     def release_lost(self) -> list[Unit]:
         """Fail the attempts whose workers are gone; the units are there for others."""
         found = []
-        for trial in self._watch.left(self._trials(TrialState.RUNNING)):
+        running = [t for t in self._known() if t.state == TrialState.RUNNING]
+        for trial in self._watch.left(running):
             if self._fail(trial._trial_id, LOST) and _SETTING in trial.user_attrs:
                 found.append(_unit(trial))
         return found
 
-    def claim(self) -> Unit | None:
-        """A waiting unit for this worker alone; None where there is none."""
-        for trial in self._trials(TrialState.WAITING):
+    def claim(self, units: Iterable[Unit] | None = None) -> Unit | None:
+        """A waiting one of the units for this worker alone; None where there is none.
+
+        Waiting trials of other units (of a larger plan, or drawn beyond the last one) stay as they
+        are.
+
+        Args:
+            units: None: any.
+        """
+        wanted = None if units is None else {unit.name for unit in units}
+        for trial in self._trials():
+            name = _name(trial)
+            known = name is not None if wanted is None else name in wanted
+            if trial.state != TrialState.WAITING or not known:
+                continue
             if self._take(trial._trial_id) and not self._surplus(trial):
                 return _unit(trial)
         return None
 
-    def ask(self, seed: int) -> Unit | None:
-        """A new setting by the study's sampler, with its first seed; None where it was tried."""
+    def ask(self, seed: int) -> bool:
+        """Have a waiting trial of a new setting by the study's sampler, with its first seed.
+
+        Returns:
+            False where the setting was tried.
+        """
         with self._storage.guard():  # a waiting trial can come: it is taken as by _take
             trial = self.study.ask(self._distributions)
         self._held.set_trial_user_attr(trial._trial_id, WORKER, self._worker)
         made = self._held.get_trial(trial._trial_id)
         if _SETTING in made.user_attrs:  # a waiting trial came, made by another meanwhile
-            return None if self._surplus(made) else _unit(made)
+            self._fail(trial._trial_id, RETURNED)
+            return False
         # the unit's trial has its name from the first moment: else a later one that draws the same
         # could pass for the owner before
         drawn = Unit(dict(made.params), seed)
-        if drawn.name not in _by_unit(self._trials()):
+        new = drawn.name not in _by_unit(self._trials())
+        if new:
             self._add(drawn)
         self._fail(trial._trial_id, DRAWN)
-        return self.claim()
+        return new
 
     def report(self, unit: Unit, epoch: int, merit: float) -> bool:
         """Tell how a run stands after an epoch; False where another worker has taken it over."""
@@ -168,10 +200,6 @@ class Ledger:
         """Leave a unit to others after a failure that may not be its own; three are its end."""
         self._fail(unit.trial_id, LOST)
 
-    def drop(self, unit: Unit) -> None:
-        """Fail an attempt at what is no unit of the study."""
-        self._fail(unit.trial_id, SURPLUS)
-
     def settings(self, most: int) -> list[Params]:
         """The first so many settings that were tried, in the order of their first trials."""
         found: dict[str, Params] = {}
@@ -182,7 +210,7 @@ class Ledger:
 
     def ended(self, units: Iterable[Unit]) -> list[Ended]:
         """The units that ended, in the order given."""
-        by_unit = _by_unit(self._trials())
+        by_unit = _by_unit(self._known())
         found = []
         for unit in units:
             attempts = by_unit.get(unit.name, [])
@@ -196,11 +224,18 @@ class Ledger:
 
     def hands(self) -> int:
         """How many units are being worked on."""
-        return len(self._trials(TrialState.RUNNING))
+        return sum(t.state == TrialState.RUNNING for t in self._trials())
 
-    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        found: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=states or None)
+    def _known(self) -> list[FrozenTrial]:
+        """The trials as of the last look."""
+        return self._trials() if self._seen is None else self._seen
+
+    def _trials(self) -> list[FrozenTrial]:
+        found: list[FrozenTrial] = self.study.get_trials(deepcopy=False)
         return sorted(found, key=lambda t: t.number)
+
+    def _open(self, attempts: Sequence[FrozenTrial]) -> bool:
+        return _owner(attempts) is None and not _given_up(attempts)
 
     def _add(self, unit: Unit) -> None:
         """A waiting trial of a unit."""
@@ -247,11 +282,16 @@ def _unit(trial: FrozenTrial) -> Unit:
     return Unit(dict(trial.params), trial.user_attrs[_SEED], trial._trial_id, trial.number)
 
 
+def _name(trial: FrozenTrial) -> tuple[str, int] | None:
+    """What `Unit.name` is; None of a draft, which is no attempt at anything."""
+    attrs = trial.user_attrs
+    return (attrs[_SETTING], attrs[_SEED]) if _SETTING in attrs else None
+
+
 def _by_unit(trials: Iterable[FrozenTrial]) -> dict[tuple[str, int], list[FrozenTrial]]:
     found: dict[tuple[str, int], list[FrozenTrial]] = {}
     for trial in trials:
-        if _SETTING in trial.user_attrs:
-            name = (trial.user_attrs[_SETTING], trial.user_attrs[_SEED])
+        if (name := _name(trial)) is not None:
             found.setdefault(name, []).append(trial)
     return found
 
@@ -264,4 +304,4 @@ def _owner(attempts: Sequence[FrozenTrial]) -> FrozenTrial | None:
 
 def _given_up(attempts: Sequence[FrozenTrial]) -> bool:
     failed = [t for t in attempts if t.state == TrialState.FAIL]
-    return sum(t.user_attrs.get(_REASON) == LOST for t in failed) >= _MOST_LOST
+    return sum(t.user_attrs.get(_REASON) == LOST for t in failed) >= MOST_LOST

@@ -11,8 +11,9 @@ from typing import Any
 from jessl import records
 from jessl.files import write_json
 from jessl.progress import duration
+from jessl.runs import Run, is_run
 from jessl.study.begun import RUNS, Study
-from jessl.study.ledger import DIVERGED, FINISHED, Ended
+from jessl.study.ledger import DIVERGED, FINISHED, LOST, PRUNED, REFUSED, Ended
 from jessl.study.selection import Selection, select
 
 FILE = "study.json"
@@ -25,20 +26,23 @@ def outcome(study: Study, *, seconds: float) -> dict[str, Any]:
 
     Runs whose folders other machines keep are counted; they cannot be chosen among here.
     """
+    study.ledger.look()
     ended = study.ended()
-    here = [e for e in ended if (study.folder / RUNS / study.name(e.unit)).is_dir()]
+    here = [e for e in ended if _is_here(study, e)]
     chosen = _selected(study, _compared(study, here), study.plan.asked.scores)
     groups = [g for group in _grouped(study, here) if (g := _told(study, *group)) is not None]
+    known = {e.unit.name for e in here}
+    elsewhere = [study.name(e.unit) for e in ended if e.unit.name not in known]
     told: dict[str, Any] = {
         "name": study.folder.resolve().name,
         "title": f"{study.plan.trials} settings on {study.source.name}",
         "criterion": study.plan.criterion.text,
         "seeds": list(study.plan.asked.seeds),
         "outcomes": dict(Counter(e.outcome for e in ended)),
-        "elsewhere": [study.name(e.unit) for e in ended if e not in here],
+        "elsewhere": elsewhere,
         "groups": groups,
         "chosen_run": None if chosen is None else _first(chosen),
-        "findings": _findings(study, ended, chosen),
+        "findings": _findings(study, ended, elsewhere, chosen),
         "selection": None if chosen is None else chosen.as_json(),
         "runs": {
             study.name(e.unit): {
@@ -59,6 +63,17 @@ def outcome(study: Study, *, seconds: float) -> dict[str, Any]:
                 shutil.copy(picture, study.folder / name)
     write_json(study.folder / FILE, told)
     return told
+
+
+def _is_here(study: Study, ended: Ended) -> bool:
+    """Whether this machine has a run as it ended; refused and lost ones left nothing to have."""
+    if ended.outcome in (REFUSED, LOST):
+        return True
+    run = Run(study.folder / RUNS / study.name(ended.unit))
+    try:
+        return is_run(run.path) and (ended.outcome != FINISHED or run.finished())
+    except ValueError:  # damaged: it is told with those that are not here
+        return False
 
 
 def _compared(study: Study, runs: list[Ended]) -> list[Path]:
@@ -123,14 +138,27 @@ def _value(run: Ended, name: str, field: str) -> Any:
     return run.unit.params[field]
 
 
-def _findings(study: Study, ended: list[Ended], chosen: Selection | None) -> list[str]:
+def _findings(
+    study: Study, ended: list[Ended], elsewhere: list[str], chosen: Selection | None
+) -> list[str]:
     """What a reader is told first."""
     counts = Counter(e.outcome for e in ended)
     said = ", ".join(f"{count} {name}" for name, count in counts.items())
     times = [e.result["seconds"] for e in ended if e.result.get("seconds")]
-    found = [f"{study.count()} runs: {said}; {duration(sum(times))} of training, run by run."]
+    found = [f"{study.count()} runs: {said}; the finished ones trained for {duration(sum(times))}."]
+    for outcome in (DIVERGED, REFUSED, LOST, PRUNED):
+        mine = [e for e in ended if e.outcome == outcome]
+        if mine:
+            why = mine[0].result.get("reason")
+            names = _some([study.name(e.unit) for e in mine])
+            found.append(f"{outcome.capitalize()}: {names}" + (f" ({why})" if why else "") + ".")
+    if elsewhere:
+        found.append(
+            f"{len(elsewhere)} of them ended elsewhere, or their folders were removed or damaged: "
+            f"{_some(elsewhere)}. What is chosen is chosen among the others."
+        )
     if chosen is None:
-        return [*found, "No run finished: there is nothing to choose from."]
+        return [*found, "No run finished here: there is nothing to choose from."]
     for group in chosen.groups:
         for choice in group.choices:
             if choice.setting is None:
@@ -141,3 +169,8 @@ def _findings(study: Study, ended: list[Ended], chosen: Selection | None) -> lis
                 text += f", {lost:.1f} points below the best by {chosen.oracle}"
             found.append(f"{text} ({choice.rule}).")
     return found
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

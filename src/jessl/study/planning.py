@@ -6,18 +6,21 @@ import dataclasses
 import hashlib
 import math
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jessl.config import Pretrain, Sweep, fits
+from jessl.extract import LAYERS
 from jessl.names import one_of, unknown, whole
+from jessl.pretraining.judge import SCORES
 from jessl.study import space as spaces
 from jessl.study.criteria import Criterion, criterion
 from jessl.study.space import Params, Space
 
 _DRAWN = 20
+# what a training judges on its way
+_JUDGED = tuple(f"{score}/{layer}" for score in SCORES for layer in LAYERS)
 _TABLES = ("base", "space", "study")
 
 
@@ -68,13 +71,17 @@ def plan(asked: Sweep) -> Plan:
         raise ValueError("decompose needs labelled images to test on: give test as well")
     chosen_by = criterion(asked.by)
     for text in asked.scores:
-        criterion(text)
+        criterion(text, "scores")
     settings = _settings(asked, space, sampler)
     trials = len(settings)
     if sampler == "tpe":
         trials = asked.trials or _DRAWN
-        if listed:
-            trials = min(trials, len(spaces.grid(space)))
+        trials = min(trials, spaces.size(space) or trials)
+    if asked.prune and chosen_by.text not in _JUDGED:
+        raise ValueError(
+            f"prune: runs are compared while they train, and {chosen_by.text} is taken at their "
+            f"end; take by one of {', '.join(_JUDGED)}, or leave prune out"
+        )
     return Plan(asked, space, sampler, chosen_by, tuple(settings), trials)
 
 
@@ -115,32 +122,6 @@ def in_order(units: list[Any], asked: Sweep) -> list[Any]:
         units,
         key=lambda u: hashlib.sha256(f"{asked.sampler_seed}/{u.name}".encode()).hexdigest(),
     )
-
-
-def same_study(stored: dict[str, Any], now: dict[str, Any], where: str) -> None:
-    """Refuse to go on with another study than was begun; it may have grown.
-
-    Raises:
-        ValueError: naming the first field that differs.
-    """
-    for name in sorted(now.keys() | stored.keys()):
-        then, wanted = stored.get(name), now.get(name)
-        if name == "seeds" and set(then or ()) <= set(wanted or ()):
-            continue
-        if name in ("trials", "test", "decompose") or then == wanted:
-            continue
-        if isinstance(then, Mapping) and isinstance(wanted, Mapping):
-            free = {"data", "labels", "device", "workers", "out", "resume"}
-            unlike = sorted(k for k in then.keys() | wanted.keys() if then.get(k) != wanted.get(k))
-            unlike = [k for k in unlike if name != "base" or k not in free]
-            if not unlike:
-                continue
-            field = unlike[0]
-            name, then, wanted = f"{name}.{field}", then.get(field), wanted.get(field)
-        raise ValueError(
-            f"the study in {where} was begun with another {name}: {then!r}, now {wanted!r}; give a "
-            "new folder, or go on with what it has"
-        )
 
 
 def read_toml(path: Path, data: str | None) -> Sweep:

@@ -28,8 +28,9 @@ def ties(
     """(index of the best, whether each is tied with it).
 
     A setting is tied where its merit is below the best by less than
-    limit(df, settings) * sqrt(v_best + v). NaN merits never are; without noise (df None) only
-    equals.
+    limit(df, settings) * sqrt(v_best + v). A variance that is unknown is taken to be the largest
+    known one: what nobody measured is no reason to tell settings apart. NaN merits never are tied;
+    without noise (df None) only equals.
 
     Args:
         merits: larger is better; at least one is a number.
@@ -39,6 +40,8 @@ def ties(
     sound = [k for k, merit in enumerate(merits) if merit == merit]
     best = max(sound, key=lambda k: merits[k])
     reach = 0.0 if df is None else limit(df, len(sound))
+    largest = max((variances[k] for k in sound if variances[k] == variances[k]), default=0.0)
+    spread = [largest if v != v else v for v in variances]
 
     def tied(k: int) -> bool:
         if k not in sound:
@@ -46,7 +49,7 @@ def ties(
         apart = merits[best] - merits[k]
         if apart == 0:
             return True
-        return df is not None and apart < reach * (variances[best] + variances[k]) ** 0.5
+        return df is not None and apart < reach * (spread[best] + spread[k]) ** 0.5
 
     return best, [tied(k) for k in range(len(merits))]
 

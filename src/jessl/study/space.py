@@ -8,12 +8,12 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from jessl.config import Pretrain, fits
+from jessl.config import INCIDENTAL, Pretrain, fits
 from jessl.names import unknown
 
 SAMPLERS = ("each", "grid", "random", "tpe")
@@ -72,7 +72,16 @@ def read_space(given: Any, base: Pretrain) -> Space:
             "space: needs at least one field with its values, such as "
             '"lr": [0.001, 0.003, 0.01]; it is empty'
         )
-    return {str(name): _read(str(name), entry, base) for name, entry in given.items()}
+    return {name: _read(name, entry, base) for name, entry in _flat(given)}
+
+
+def _flat(given: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Fields with their entries; a table [space.objective_options] is as good as dotted names."""
+    for name, entry in given.items():
+        if name in OPTIONS and isinstance(entry, Mapping) and entry:
+            yield from ((f"{name}.{option}", own) for option, own in entry.items())
+        else:
+            yield str(name), entry
 
 
 def _read(name: str, entry: Any, base: Pretrain) -> Listed | Range:
@@ -143,6 +152,11 @@ def _annotation(name: str, base: Pretrain) -> str:
     """
     if name in _FIXED:
         raise ValueError(f"space: {name} cannot be varied: {_FIXED[name]}")
+    if name in INCIDENTAL:
+        raise ValueError(
+            f"space: {name} cannot be varied: it does not change what a run is, and runs that "
+            "differ in it alone are one setting"
+        )
     known = {f.name: str(f.type) for f in dataclasses.fields(Pretrain)}
     if name in known and name not in OPTIONS:
         return known[name]
@@ -155,7 +169,7 @@ def _annotation(name: str, base: Pretrain) -> str:
     if name in {f.name for f in of_method}:
         told = f"unknown field of the space {name!r}; did you mean 'objective_options.{name}'?"
         raise ValueError(told)
-    names = [n for n in known if n not in _FIXED and n not in OPTIONS]
+    names = [n for n in known if n not in INCIDENTAL and n not in OPTIONS]
     names += [f"objective_options.{f.name}" for f in of_method]
     raise ValueError(unknown("field of the space", name, names))
 
@@ -172,6 +186,30 @@ def configured(base: Pretrain, params: Params, seed: int, out: str) -> Pretrain:
         else:
             plain[owner][option] = value
     return dataclasses.replace(base, **plain, seed=seed, out=out, resume=True)
+
+
+def size(space: Space) -> int | None:
+    """How many settings there are; None for infinitely many."""
+    counts = [len(_values(entry) or ()) for entry in space.values()]
+    return math.prod(counts) if all(counts) else None
+
+
+def combinations(space: Space) -> Iterator[Params]:
+    """All settings of a finite space, one after the other."""
+    values = [_values(entry) or () for entry in space.values()]
+    return (dict(zip(space, row, strict=True)) for row in itertools.product(*values))
+
+
+def _values(entry: Listed | Range) -> Sequence[Value] | None:
+    """What a field may be; None where it is infinitely many numbers."""
+    if isinstance(entry, Listed):
+        return entry.values
+    if entry.whole:
+        return range(int(entry.low), int(entry.high) + 1, int(entry.step or 1))
+    if entry.step is None:
+        return None
+    steps = round((entry.high - entry.low) / entry.step)
+    return [entry.low + k * entry.step for k in range(steps + 1)]
 
 
 def grid(space: Space) -> list[Params]:

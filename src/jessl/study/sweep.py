@@ -17,6 +17,7 @@ from jessl.names import whole
 from jessl.pretraining import Stopped
 from jessl.progress import say
 from jessl.study.begun import LEASE_SECONDS, Study, begin
+from jessl.study.ledger import MOST_LOST, Unit
 from jessl.study.outcome import outcome
 from jessl.study.worker import Worker
 
@@ -60,6 +61,8 @@ def sweep(
     began = time.monotonic()
     study = begin(out, asked, storage=storage, lease_seconds=lease_seconds)
     tell(_announced(study, jobs))
+    if study.plan.asked.prune:
+        tell(_compared(study))
     if jobs == 1:
         Worker(study, tell, stop).work()
     else:
@@ -81,6 +84,24 @@ def _announced(study: Study, jobs: int) -> str:
     )
 
 
+def _compared(study: Study) -> str:
+    """When runs are compared and stopped.
+
+    Raises:
+        ValueError: where that would be never.
+    """
+    one = next(iter(study.plan.settings), {})
+    stops = study.rungs(Unit(one, study.plan.asked.seeds[0]))
+    if not stops:
+        raise ValueError(
+            "prune: no run could be stopped: the first comparison would be at its end; take fewer "
+            "grace_epochs, more epochs, or a smaller evaluate_epochs in the base (not 0)"
+        )
+    share = study.plan.asked.keep_share
+    told = ", ".join(map(str, stops))
+    return f"pruning   after epoch {told}: the best {share:.0%} of those that came so far go on"
+
+
 def _together(
     study: Study, storage: str | None, jobs: int, tell: Callable[[str], None], stop: Any
 ) -> None:
@@ -100,7 +121,7 @@ def _together(
         return process
 
     running = [started() for _ in range(jobs)]
-    killed = 0
+    killed = ended = 0
     try:
         while running:
             time.sleep(_LOOK_SECONDS)
@@ -110,12 +131,14 @@ def _together(
                 running.remove(process)
                 if process.exitcode == 0 or stopping.is_set():
                     continue
-                killed += 1
-                if killed > 2 * jobs:
+                study.ledger.look()
+                before, ended = ended, len(study.ended())
+                killed = 1 if ended > before else killed + 1
+                if killed > max(2 * jobs, MOST_LOST):
                     raise ValueError(
                         f"worker processes ended {killed} times (last with code "
-                        f"{process.exitcode}), perhaps for their memory: take fewer --jobs; the "
-                        "same command goes on"
+                        f"{process.exitcode}) while no run did, perhaps for their memory: take "
+                        "fewer --jobs; the same command goes on"
                     )
                 tell(f"  note: a worker ended with code {process.exitcode}; another takes over")
                 running.append(started())

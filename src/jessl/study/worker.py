@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from optuna.exceptions import StorageInternalError
 
 from jessl.config import Pretrain
-from jessl.files import Busy
+from jessl.files import Busy, locked
 from jessl.pretraining import Stopped, pretrain
 from jessl.progress import duration
 from jessl.runs import Run
@@ -24,6 +24,7 @@ from jessl.study import halving, ledger
 from jessl.study.after import explain_run, judge_run, mark_diverged, probe_run, summary
 from jessl.study.begun import Study
 from jessl.study.criteria import criterion
+from jessl.study.kept import set_aside
 from jessl.study.lease import Lease
 from jessl.study.ledger import Ended, Unit
 from jessl.training.loop import Diverged
@@ -36,6 +37,10 @@ _LOOK_SECONDS = 2.0
 _OUTAGE_SECONDS, _OUTAGE_LOOK_SECONDS = 300.0, 5.0
 # a worker that lost its lease still holds its run until it notices: the next one waits for it
 _BUSY_SECONDS = 120.0
+
+
+class _Away(Exception):
+    """The storage stays out of reach."""
 
 
 @dataclass
@@ -59,6 +64,12 @@ class Worker:
             OSError: for a disk that is full or gone; the run under way is left to others.
             ValueError: when the storage stays out of reach.
         """
+        try:
+            return self._work()
+        except _Away as away:
+            raise ValueError(str(away)) from None
+
+    def _work(self) -> int:
         done = 0
         began = time.monotonic()
         while not self.stop():
@@ -74,15 +85,9 @@ class Worker:
 
     def _next(self) -> Unit | None:
         """A unit to work on; None where all that is left is in other hands."""
-        books = self.study.ledger
-        for lost in books.release_lost():
-            self.tell(f"  lost      {self.study.name(lost)}: its worker is gone; it is tried again")
-        self.study.complete()
-        unit = books.claim() or self.study.ask()
-        if unit is not None and not self.study.wants(unit):
-            # a setting drawn by two workers at once beyond the last one, or of a larger plan
-            books.drop(unit)
-            return None
+        unit, lost = self.study.next()
+        for one in lost:
+            self.tell(f"  lost      {self.study.name(one)}: its worker is gone; it is tried again")
         return unit
 
     def _one(self, unit: Unit) -> bool:
@@ -96,7 +101,10 @@ class Worker:
             result: dict[str, Any] = {}
             try:
                 self._train(config, lease, pruning)
-                result |= self._judge(Run.open(path))
+                if lease.lost:
+                    return False
+                with locked(path):
+                    result |= self._judge(Run.open(path))
                 merit = self._merit(result)
                 if merit is None:
                     outcome = ledger.DIVERGED
@@ -104,14 +112,16 @@ class Worker:
                 if lease.lost:
                     return False
                 if not pruning.falls_behind:
-                    books.give_back(unit)
+                    self._leave(unit)
                     return False
                 outcome = ledger.PRUNED
                 result |= {"epochs": pruning.epoch}
             except Busy:
                 # a suspended worker holds the run: it goes on with it, or ends and another does
-                books.give_back(unit)
+                self._leave(unit)
                 return False
+            except _Away:
+                raise  # the lease runs out
             except Diverged as error:
                 outcome = ledger.DIVERGED
                 result |= {"reason": str(error)}
@@ -125,9 +135,16 @@ class Worker:
                 self._patiently(lambda: books.lose(unit))
                 return False
             except BaseException:
-                books.give_back(unit)
+                self._leave(unit)
                 raise
             return self._patiently(lambda: books.end(unit, outcome, merit, result))
+
+    def _leave(self, unit: Unit) -> None:
+        """Leave a unit to others; where the storage cannot be told, the lease runs out."""
+        try:
+            self.study.ledger.give_back(unit)
+        except StorageInternalError as error:
+            self.tell(f"  note: {self.study.name(unit)} is left to others ({_one_line(error)})")
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Call what needs the storage; one that is out of reach for a while is waited for."""
@@ -137,14 +154,18 @@ class Worker:
                 return call()
             except StorageInternalError as error:
                 reason = _one_line(error.__cause__ or error)
-                if time.monotonic() - began > _OUTAGE_SECONDS or self.stop():
-                    shown = self.study.storage.shown
-                    raise ValueError(f"storage {shown} is out of reach: {reason}") from None
+                shown = self.study.storage.shown
+                if self.stop():
+                    raise Stopped(f"stopped while storage {shown} is out of reach") from None
+                if time.monotonic() - began > _OUTAGE_SECONDS:
+                    raise _Away(f"storage {shown} is out of reach: {reason}") from None
                 self.tell(f"  note: the storage does not answer ({reason}); it is tried again")
                 time.sleep(_OUTAGE_LOOK_SECONDS)
 
     def _train(self, config: Pretrain, lease: Lease, pruning: _Pruning) -> None:
         """Train; a run that another worker still holds is waited for."""
+        if (moved := set_aside(self.study.folder, Path(str(config.out)))) is not None:
+            self.tell(f"  note: {moved}; trained again")
         waited = time.monotonic()
         while True:
             try:
@@ -177,6 +198,7 @@ class Worker:
         return None if value is None else self.study.plan.criterion.merit(value)
 
     def _tell(self, unit: Unit, done: int, seconds: float) -> None:
+        self.study.ledger.look()
         ended, every = self.study.ended(), self.study.count()
         mine = next((e for e in ended if e.unit.name == unit.name), None)
         if mine is None:  # the study was made smaller meanwhile
@@ -226,6 +248,7 @@ class _Pruning:
 
     def _goes_on(self, epoch: int, merit: float) -> bool:
         study = self._study
-        study.ledger.report(self._unit, epoch, merit)
+        if not study.ledger.report(self._unit, epoch, merit):
+            return False  # another worker has taken the run over
         others = study.others_at(epoch, self._unit)
         return halving.goes_on(merit, others, study.plan.asked.keep_share)
