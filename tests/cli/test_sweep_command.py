@@ -16,6 +16,8 @@ from jessl.risk.zoo.table import read_table
 from jessl.runs import Run
 from jessl.study.planning import plan
 
+SCORES = ("rankme/projector", "nesum/backbone", "alignment/projector", "rankme/projector.1")
+
 TOML = """
 [base]
 data = "{data}"
@@ -35,7 +37,7 @@ lr = [0.001, {last}]
 sampler = "each"
 seeds = 2
 test = "{data}"
-scores = ["nesum/backbone", "alignment/projector"]
+scores = ["nesum/backbone", "alignment/projector", "rankme/projector.1"]
 """
 
 
@@ -79,7 +81,7 @@ def test_every_run_is_a_folder_and_a_row(study: Path) -> None:
         assert row["seed"] == chosen.seed
         assert row["data_fingerprint"] == run.facts()["data_fingerprint"]
         values = {r.name: r.value for r in run.records() if r.split in ("pretrain", "test")}
-        for name in ("rankme/projector", "nesum/backbone", "alignment/projector", "risk/total"):
+        for name in (*SCORES, "risk/total"):
             here = row[name.replace("/", "_")]
             assert np.isnan(here) if name not in values else here == values[name]
         assert (row["accuracy_logistic"] > 0.5) == ("accuracy/logistic" in values)

@@ -20,6 +20,7 @@ from jessl.data import Loader, Source, Subset, open_source, split
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
 from jessl.extract import grey_or_rgb, weights_file
 from jessl.objectives import Objective, build_objective
+from jessl.pretraining.judge import MOST_IMAGES
 from jessl.pretraining.plan import oddly_numbered
 from jessl.probes.layers import LayerProbes
 from jessl.training.devices import pick_precision
@@ -320,3 +321,14 @@ def judged_images(source: Source, most: int, seed: int) -> Source:
         return source
     part: Subset = split(source, most / len(source), seed)[1]
     return part
+
+
+def judged_part(config: Pretrain, source: Source) -> Source:
+    """What a run is judged on at its end: images that it was trained on, at most MOST_IMAGES.
+
+    Args:
+        config: of the run, in which everything is decided.
+        source: all its images.
+    """
+    train = _divided(source, config.holdout or 0, config.seed)[0]
+    return judged_images(train, MOST_IMAGES, config.seed)

@@ -9,14 +9,15 @@ from typing import Any
 from jessl import records
 from jessl.data import Source, split
 from jessl.embeddings import Embeddings
-from jessl.extract import embed
+from jessl.extract import LAYERS, embed
+from jessl.pretraining.parts import judged_part
 from jessl.probes import probe
 from jessl.records import Record
 from jessl.risk import decompose
 from jessl.runs import Run
 from jessl.scores import score
 from jessl.scores.registry import OF_VIEWS
-from jessl.study.criteria import Criterion, Measured, final_record, measured
+from jessl.study.criteria import Criterion, Measured, final_record, measured, measured_of
 
 DIVERGED = "diverged"
 # images and views of each for scores of views: LiDAR's paper has 10 views within 1 % of its 50
@@ -37,6 +38,13 @@ def judge_run(run: Run, wanted: list[Criterion], images: Source) -> dict[str, Me
     views = [c for c in wanted if c.name in OF_VIEWS and final_record(run, c.text) is None]
     if views:
         records.append(run.path, _of_views(run, views, images))
+    inside = [
+        c
+        for c in wanted
+        if c not in views and c.layer not in (None, *LAYERS) and not final_record(run, c.text)
+    ]
+    if inside:
+        records.append(run.path, _of_layers(run, inside, images))
     found = {}
     for one in wanted:
         told = measured(run, one)
@@ -67,6 +75,14 @@ def _of_views(run: Run, wanted: list[Criterion], images: Source) -> list[Record]
         )
         made.append(_record(run, one.text, told))
     return made
+
+
+def _of_layers(run: Run, wanted: list[Criterion], images: Source) -> list[Record]:
+    """Records of scores inside the projector, whose embeddings a training does not keep."""
+    layers = list(dict.fromkeys(str(c.layer) for c in wanted))
+    found = embed(run, judged_part(run.chosen(), images), layers=layers, workers=1)
+    each = found if isinstance(found, dict) else {layers[0]: found}
+    return [_record(run, c.text, measured_of(each[str(c.layer)], c)) for c in wanted]
 
 
 def _record(run: Run, name: str, told: Measured) -> Record:

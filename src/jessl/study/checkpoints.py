@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from jessl.data import Source, Subset, open_source, split, unlabelled
+from jessl.data import Source, Subset, open_source, unlabelled
 from jessl.embeddings import Embeddings
 from jessl.extract import embed
-from jessl.pretraining.judge import MOST_IMAGES
-from jessl.pretraining.parts import judged_images, open_data
+from jessl.pretraining.parts import judged_part, open_data
 from jessl.records import HELD_OUT, SEEN_SAMPLE
 from jessl.runs import Run
 from jessl.scores.registry import OF_VIEWS
@@ -325,7 +324,4 @@ class _Images:
             raise ValueError(
                 f"data: by its checksum {bare.name} is not what run {self.run.path} was trained on"
             )
-        train: Source = bare
-        if config.holdout:
-            train = split(bare, config.holdout / len(bare), config.seed)[0]
-        return judged_images(train, MOST_IMAGES, config.seed)
+        return judged_part(config, bare)
