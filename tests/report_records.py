@@ -40,7 +40,8 @@ def probe_record(kind: str) -> dict[str, Any]:
         "classes": 10,
         "seed": 0,
     }
-    return {"n": TEST, "layer": "backbone", "params": params}
+    on = {"train": "0f3a", "test": "9c41"}
+    return {"n": TEST, "layer": "backbone", "params": params, **on}
 
 
 def risk_records(
