@@ -16,7 +16,11 @@ from jessl import Run, pretrain
 from run_samples import small_config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from jessl.risk.zoo.table import Models
+    from jessl.study.ledger import Ledger
+    from jessl.study.storage import Storage
 
 # the same examples everywhere, and no failure for a slow machine
 settings.register_profile("jessl", deadline=None, derandomize=True)
@@ -82,3 +86,37 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return pretrain(small_config(stripes, tmp_path_factory.mktemp("runs") / "whole"), quiet=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL of our own; skips where it is not installed."""
+    from sweep_samples import postgres_cluster
+
+    with postgres_cluster() as address:
+        yield address
+
+
+@pytest.fixture(params=("sqlite", "journal", "postgresql"))
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A storage of each kind."""
+    from sweep_samples import address
+
+    return address(request.param, tmp_path, request)
+
+
+@pytest.fixture
+def books(url: str, tmp_path: Path) -> Iterator[Callable[..., tuple[Ledger, Storage]]]:
+    """Makes ledgers of workers of one study, each with a storage of its own."""
+    from sweep_samples import ELSEWHERE, closed, ledger
+
+    opened: list[Storage] = []
+
+    def made(worker: str = ELSEWHERE, lease_seconds: float = 60.0) -> tuple[Ledger, Storage]:
+        found, storage = ledger(url, tmp_path, worker=worker, lease_seconds=lease_seconds)
+        opened.append(storage)
+        return found, storage
+
+    yield made
+    for storage in opened:
+        closed(storage)

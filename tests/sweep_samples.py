@@ -23,7 +23,6 @@ from jessl.study.lease import Watch, this_worker
 from jessl.study.ledger import Ledger, Unit
 from jessl.study.storage import Storage, open_storage
 
-KINDS = ("sqlite", "journal", "postgresql")
 # a worker of which this machine cannot tell whether it lives
 ELSEWHERE = "another-machine/boot/pid:[1]/17/123"
 

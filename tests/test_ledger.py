@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,44 +16,13 @@ from jessl.study.ledger import DIVERGED, FINISHED, LOST, PRUNED, REFUSED, Ledger
 from jessl.study.storage import Storage
 from sweep_samples import (
     ELSEWHERE,
-    KINDS,
     UNITS,
     Clock,
-    address,
-    closed,
-    ledger,
     owners,
-    postgres_cluster,
 )
 from sweep_samples import trials_of as attempts
 
 Books = Callable[..., tuple[Ledger, Storage]]
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with postgres_cluster() as url:
-        yield url
-
-
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return address(request.param, tmp_path, request)
-
-
-@pytest.fixture
-def books(url: str, tmp_path: Path) -> Iterator[Books]:
-    """Makes ledgers of workers of one study, each with a storage of its own."""
-    opened: list[Storage] = []
-
-    def made(worker: str = ELSEWHERE, lease_seconds: float = 60.0) -> tuple[Ledger, Storage]:
-        found, storage = ledger(url, tmp_path, worker=worker, lease_seconds=lease_seconds)
-        opened.append(storage)
-        return found, storage
-
-    yield made
-    for storage in opened:
-        closed(storage)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +16,13 @@ import pytest
 from jessl.study.ledger import DIVERGED, FINISHED, PRUNED, REFUSED, Ledger, Unit
 from jessl.study.storage import Storage
 from sweep_samples import (
-    ELSEWHERE,
-    KINDS,
     UNITS,
-    address,
-    closed,
     ledger,
     owners,
-    postgres_cluster,
 )
 
 WORKERS = 4
 Books = Callable[..., tuple[Ledger, Storage]]
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with postgres_cluster() as url:
-        yield url
-
-
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return address(request.param, tmp_path, request)
-
-
-@pytest.fixture
-def books(url: str, tmp_path: Path) -> Iterator[Books]:
-    """Makes ledgers of workers of one study, each with a storage of its own."""
-    opened: list[Storage] = []
-
-    def made(worker: str = ELSEWHERE, lease_seconds: float = 60.0) -> tuple[Ledger, Storage]:
-        found, storage = ledger(url, tmp_path, worker=worker, lease_seconds=lease_seconds)
-        opened.append(storage)
-        return found, storage
-
-    yield made
-    for storage in opened:
-        closed(storage)
 
 
 def _race(url: str, folder: str, worker: int, go: Any, told: Any, asking: bool) -> None:
