@@ -56,6 +56,8 @@ def risk_records(
     parts["encoder_generalization"] = total - sum(parts.values())
     told = {
         "merged": merged,
+        "train": "0f3a",
+        "test": "9c41",
         "order": "published",
         "params": {
             "probe": "logistic",

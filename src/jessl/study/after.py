@@ -133,13 +133,17 @@ def probe_run(
 
 def probed_on(run: Run, train: Source, test: Source) -> dict[str, float]:
     """Accuracies of a run on these images, by the names of their records."""
-    on = _on(train, test)
+    return _measured_on(run, _on(train, test), "accuracy/")
+
+
+def _measured_on(run: Run, on: dict[str, str], prefix: str) -> dict[str, float]:
+    """Numbers of test images whose names begin so; `on`: which images they have to be of."""
     return {
         r.name: r.value
         for r in run.records()
         # records of former releases do not tell of which images they are
         if r.split == "test" and {**on, **r.extra} == {**r.extra, **on}
-        if r.name.startswith("accuracy/") and isinstance(r.value, float)
+        if r.name.startswith(prefix) and isinstance(r.value, float)
     }
 
 
@@ -207,18 +211,19 @@ def _probed(
 
 
 def explain_run(run: Run, *, seed: int = 0) -> dict[str, float]:
-    """The components of the error of a run that was probed, recorded.
+    """The components of the error of a run that was probed, on the images of its last probe;
+    recorded.
 
     Returns:
         {"risk/usability": ..., "risk/total": ...}, fractions.
     """
-    told = {r.name: r.value for r in run.records() if r.name.startswith("risk/")}
-    done = {name: value for name, value in told.items() if isinstance(value, float)}
+    z = {name: Embeddings.load(run.path / "embeddings" / name) for name in ("train", "test")}
+    on = {name: z[name].meta["data_checksum"] for name in z}
+    done = _measured_on(run, on, "risk/")
     if done:
         return done
-    z = [Embeddings.load(run.path / "embeddings" / name) for name in ("train", "test")]
-    risk = decompose(z[0], z[1], seed=seed)
-    extra = {"merged": risk.merged, "order": risk.order, "params": risk.params}
+    risk = decompose(z["train"], z["test"], seed=seed)
+    extra = {"merged": risk.merged, "order": risk.order, "params": risk.params, **on}
     parts = {name: getattr(risk, name) for name in COMPONENTS} | {"total": risk.risk}
     records.append(
         run.path,
