@@ -41,7 +41,7 @@ from jessl.data import Source, split, unlabelled
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
 
 # bench_limits takes it from here
-from jessl.encoders.resnet_cifar import SmallResNet as SmallResNet
+from jessl.encoders.nets.resnet_cifar import SmallResNet as SmallResNet
 from jessl.scores import SCORES
 
 SMALL_PX = 32

@@ -20,10 +20,10 @@ import torch
 
 from harness import installed, say, write_record
 from jessl import Loader, build_encoder
-from jessl.cores import usable_cores
+from jessl.core.devices import pick_precision
+from jessl.core.resources import usable_cores
 from jessl.objectives import build_objective
-from jessl.training.demand import images_per_second
-from jessl.training.devices import pick_precision
+from jessl.training.throughput import images_per_second
 from jessl.views import Views, presets
 
 _PLAIN = ((0.0,) * 3, (1.0,) * 3)

@@ -21,10 +21,10 @@ import torch
 
 import jessl
 from jessl.data import Source, unlabelled
-from jessl.extract import extract
-from jessl.pretraining import judge
-from jessl.pretraining.parts import build
-from jessl.pretraining.plan import choose
+from jessl.extraction.embed import extract
+from jessl.pretraining import evaluate
+from jessl.pretraining.build import build
+from jessl.pretraining.defaults import choose
 from jessl.records import versions
 
 
@@ -94,8 +94,8 @@ def _row(
             return found
 
         since = time.perf_counter()
-        with mock.patch.object(judge, "extract", timed):
-            judge.online(parts.encoder, parts.objective, parts.sample, workers=None)
+        with mock.patch.object(evaluate, "extract", timed):
+            evaluate.online(parts.encoder, parts.objective, parts.sample, workers=None)
         spent = time.perf_counter() - since
         trainer.set_training()
         if k:  # the first round warms up

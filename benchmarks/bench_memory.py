@@ -139,7 +139,7 @@ def stream(
 
 def _quality(order: np.ndarray) -> list[tuple[str, float, str]]:
     """How near an order of positions on disk is to a full shuffle."""
-    from jessl.data.order import shuffle_quality
+    from jessl.data.loading.order import shuffle_quality
 
     n = len(order)
     found = shuffle_quality(order)

@@ -33,10 +33,11 @@ import numpy as np
 
 from harness import say, tell
 from jessl.embeddings import Embeddings
-from jessl.probes import ridge, split
-from jessl.probes.axes import standardisation, standardised
+from jessl.probes import split
+from jessl.probes.kinds import ridge
 from jessl.probes.labelled import Labelled, labelled_rows
 from jessl.probes.registry import KINDS
+from jessl.probes.standardize import standardisation, standardised
 from jessl.probes.tuning import FOLDS, tune
 
 PACKAGES = ("jessl", "numpy", "scipy", "scikit-learn")

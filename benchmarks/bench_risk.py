@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 import jessl
 from harness import say, tell
 from jessl.embeddings import Embeddings
-from jessl.probes.kinds import judge
+from jessl.probes.base import judge
 from jessl.probes.labelled import labelled_rows
 from jessl.probes.registry import KINDS
 

@@ -104,7 +104,7 @@ def _cores() -> int:
 def spectral_names(*, unit: bool = True) -> list[str]:
     """Every score that a spectrum determines, with or without those of unit rows."""
     from jessl.scores import SCORES
-    from jessl.scores.kinds import SpectralScore
+    from jessl.scores.base import SpectralScore
 
     return [
         name
@@ -119,8 +119,8 @@ def contenders() -> dict[str, Callable[[Any], float]]:
     import torch
 
     import jessl
-    from jessl.scores.rankme import rankme_of
-    from jessl.scores.sums import Sums
+    from jessl.scores.gram.gram import Sums
+    from jessl.scores.metrics.rankme import rankme_of
     from spectra import rankme_of_singular
 
     names, plain = spectral_names(), spectral_names(unit=False)

@@ -35,11 +35,11 @@ from scipy import stats
 
 from harness import say, tell
 from jessl.config import Pretrain, Sweep
-from jessl.files import read_json
+from jessl.core.files import read_json
 from jessl.report import summary_rows
-from jessl.study import select
-from jessl.study.criteria import criterion
-from jessl.study.sweep import sweep
+from jessl.selection import select
+from jessl.selection.criteria import criterion
+from jessl.sweeps.sweep import sweep
 from selection_pruning import HEADS, ORDERS, replayed
 
 RATES = [2e-4, 6e-4, 2e-3, 6e-3, 2e-2]

@@ -24,8 +24,8 @@ import torch
 import jessl
 from jessl.data import Source, split, unlabelled
 from jessl.objectives import CONFIGS
-from jessl.pretraining.parts import Parts, build
-from jessl.pretraining.plan import choose
+from jessl.pretraining.build import Parts, build
+from jessl.pretraining.defaults import choose
 from jessl.records import versions
 from jessl.training.loop import train
 

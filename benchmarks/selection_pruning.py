@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jessl.files import read_json
+from jessl.core.files import read_json
 from jessl.runs import Run
-from jessl.study.halving import goes_on, rungs
+from jessl.sweeps.pruning import goes_on, rungs
 
 SCORE, ACCURACY = "rankme/projector", "accuracy/logistic"
 ORDERS = 200

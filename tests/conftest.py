@@ -12,21 +12,20 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from helpers.paths import SHARED
+from helpers.run_samples import small_config
 from jessl import Run, pretrain
-from run_samples import small_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jessl.risk.zoo.table import Models
-    from jessl.study.ledger import Ledger
-    from jessl.study.storage import Storage
+    from jessl.sweeps.storage import Storage
+    from jessl.sweeps.trial_claims import Ledger
+    from jessl.zoo.table import Models
 
 # the same examples everywhere, and no failure for a slow machine
 settings.register_profile("jessl", deadline=None, derandomize=True)
 settings.load_profile("jessl")
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +53,7 @@ def photos() -> Path:
 @pytest.fixture(scope="module")
 def published() -> Models:
     """The published table of models beside the checkout; skips where it is absent."""
-    from jessl.risk.zoo.table import read_table
+    from jessl.zoo.table import read_table
 
     table = SHARED / "zoo" / "all_results.csv"
     if not table.exists():
@@ -91,7 +90,7 @@ def finished(stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The address of a PostgreSQL of our own; skips where it is not installed."""
-    from sweep_samples import postgres_cluster
+    from helpers.sweep_samples import postgres_cluster
 
     with postgres_cluster() as address:
         yield address
@@ -100,7 +99,7 @@ def postgres() -> Iterator[str]:
 @pytest.fixture(params=("sqlite", "journal", "postgresql"))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A storage of each kind."""
-    from sweep_samples import address
+    from helpers.sweep_samples import address
 
     return address(request.param, tmp_path, request)
 
@@ -108,7 +107,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def books(url: str, tmp_path: Path) -> Iterator[Callable[..., tuple[Ledger, Storage]]]:
     """Makes ledgers of workers of one study, each with a storage of its own."""
-    from sweep_samples import ELSEWHERE, closed, ledger
+    from helpers.sweep_samples import ELSEWHERE, closed, ledger
 
     opened: list[Storage] = []
 

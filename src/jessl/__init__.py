@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jessl import objectives as objectives
     from jessl import views as views
+    from jessl.comparison.compare import compare_encoders as compare_encoders
     from jessl.config import Pretrain as Pretrain
     from jessl.config import Sweep as Sweep
     from jessl.data import Batch as Batch
     from jessl.data import Loader as Loader
     from jessl.data import Source as Source
     from jessl.data import open_source as open_source
-    from jessl.data.packing import pack as pack
+    from jessl.data.packing.pack import pack as pack
     from jessl.embeddings import Embeddings as Embeddings
     from jessl.encoders import Encoder as Encoder
     from jessl.encoders import build_encoder as build_encoder
-    from jessl.extract import embed as embed
-    from jessl.pretraining import pretrain as pretrain
+    from jessl.extraction.embed import embed as embed
+    from jessl.pretraining.pretrain import pretrain as pretrain
     from jessl.probes import ProbeResult as ProbeResult
     from jessl.probes import probe as probe
     from jessl.report import write_report as write_report
@@ -32,13 +33,12 @@ if TYPE_CHECKING:
     from jessl.runs import Run as Run
     from jessl.scores import ScoreResult as ScoreResult
     from jessl.scores import Spectrum as Spectrum
-    from jessl.scores import rankme as rankme
     from jessl.scores import score as score
-    from jessl.study import Selection as Selection
-    from jessl.study import select as select
-    from jessl.study.checkpoints import select_checkpoints as select_checkpoints
-    from jessl.study.encoders import compare_encoders as compare_encoders
-    from jessl.study.sweep import sweep as sweep
+    from jessl.scores.metrics import rankme as rankme
+    from jessl.selection import Selection as Selection
+    from jessl.selection.checkpoints import select_checkpoints as select_checkpoints
+    from jessl.selection.select import select as select
+    from jessl.sweeps.sweep import sweep as sweep
 
 # public name -> room that holds it; a room that bears the name is itself the public name
 _HOMES = {
@@ -51,24 +51,24 @@ _HOMES = {
     "RiskDecomposition": "risk",
     "Run": "runs",
     "ScoreResult": "scores",
-    "Selection": "study",
+    "Selection": "selection",
     "Source": "data",
     "Spectrum": "scores",
     "Sweep": "config",
     "build_encoder": "encoders",
-    "compare_encoders": "study.encoders",
+    "compare_encoders": "comparison.compare",
     "decompose": "risk",
-    "embed": "extract",
+    "embed": "extraction.embed",
     "objectives": "objectives",
     "open_source": "data",
-    "pack": "data.packing",
+    "pack": "data.packing.pack",
     "pretrain": "pretraining",
     "probe": "probes",
     "rankme": "scores",
     "score": "scores",
-    "select": "study",
-    "select_checkpoints": "study.checkpoints",
-    "sweep": "study.sweep",
+    "select": "selection",
+    "select_checkpoints": "selection.checkpoints",
+    "sweep": "sweeps.sweep",
     "views": "views",
     "write_report": "report",
 }

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from jessl.names import unknown
+from jessl.core.validation import unknown
 
 
 @dataclass(frozen=True, kw_only=True)

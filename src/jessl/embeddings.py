@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.files import read_json, whole_folder, write_json
+from jessl.core.files import read_json, whole_folder, write_json
 
 FORMAT = "jessl.embeddings"
 _FEATURE_KEYS = ("features", "z", "x", "embeddings")

@@ -27,7 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jessl.files import whole_file
+from jessl.core.files import whole_file
 
 FILE = "records.jsonl"
 HELD_OUT, SEEN_SAMPLE = "heldout", "pretrain_sample"

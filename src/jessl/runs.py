@@ -18,7 +18,7 @@ from typing import Any
 
 from jessl import records
 from jessl.config import Pretrain
-from jessl.files import read_json, write_json
+from jessl.core.files import read_json, write_json
 
 CONFIG = "config.json"
 

@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
+from helpers.paths import TESTS
 from jessl.report import write_report
 
 CHROMIUM = next(
@@ -67,7 +68,7 @@ addEventListener('message', event => { document.body.dataset.probe = event.data;
 
 
 def _samples() -> ModuleType:
-    path = Path(__file__).parent.parent / "report_samples.py"
+    path = TESTS / "helpers" / "report_samples.py"
     spec = importlib.util.spec_from_file_location("report_samples", path)
     assert spec is not None
     assert spec.loader is not None

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from source_samples import N, picture, png
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 from torchvision import transforms
 from torchvision.datasets import FakeData, ImageFolder
 
+from helpers.source_samples import N, picture, png
 from jessl.data import Loader, Source, UnreadableImage, open_source
-from jessl.data.dataset import DatasetSource
+from jessl.data.sources.dataset import DatasetSource
 from jessl.views import presets
 
 PICTURES = np.stack([picture(i) for i in range(N)])

@@ -7,16 +7,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from helpers.paths import TESTS
 from jessl import objectives
 from jessl.objectives import CONFIGS, Moment, build_objective
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "losses.json").read_text())
+GOLDEN = json.loads((TESTS / "golden" / "losses.json").read_text())
 FUNCTIONS: dict[str, Callable] = {
     "nt_xent T=0.1": lambda a, b: objectives.nt_xent(a, b, temperature=0.1),
     "nt_xent T=0.5": lambda a, b: objectives.nt_xent(a, b, temperature=0.5),

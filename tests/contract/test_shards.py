@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from source_samples import picture, png, tar
 
+from helpers.source_samples import picture, png, tar
 from jessl.data import Subset, UnreadableImage, open_source, unlabelled
-from jessl.data.index import read_index
-from jessl.data.packing import pack
-from jessl.data.shards import ShardSource
+from jessl.data.packing.pack import pack
+from jessl.data.sources.shard_index import read_index
+from jessl.data.sources.shards import ShardSource
 
 
 def test_shard_labels(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_an_index_gives_back_ids_keys_and_classes(packed: Path) -> None:
 
 
 def test_opening_by_index_reads_no_header(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jessl.data.shards.scan", None)
-    monkeypatch.setattr("jessl.data.shards.header_size", None)
+    monkeypatch.setattr("jessl.data.sources.shards.scan", None)
+    monkeypatch.setattr("jessl.data.sources.shards.header_size", None)
     source = open_source(packed)
     assert source.size(11) == (20, 30)
     assert source.sizes(5)[0].tolist() == [20] * 5

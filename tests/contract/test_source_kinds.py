@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from source_samples import mnist, picture, png
 
-from jessl.cli import main
+from helpers.source_samples import mnist, picture, png
+from jessl.cli.main import main
+from jessl.core.image_grid import write_grid
 from jessl.data import UnreadableImage, open_source
-from jessl.pictures import write_grid
 
 GOOD = np.zeros((3, 4, 5), dtype=np.uint8)
 
@@ -234,7 +234,7 @@ def test_hugging_face_without_the_package(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_hugging_face_rows() -> None:
     datasets = pytest.importorskip("datasets", reason="the package datasets is not installed")
-    from jessl.data.hubs import HuggingFaceSource
+    from jessl.data.sources.hub_datasets import HuggingFaceSource
 
     images = [Image.fromarray(picture(i)) for i in range(2)]
     rows = datasets.Dataset.from_dict({"img": [*images, None], "label": [4, None, 1]})

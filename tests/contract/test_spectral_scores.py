@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jessl.scores import SCORES, SPECTRAL, score
-from jessl.scores.kinds import RowScore, SpectralScore
-from jessl.scores.rankme import cap
+from jessl.scores.base import RowScore, SpectralScore
+from jessl.scores.metrics.rankme import cap
 
 
 def singular(z):
@@ -150,7 +150,7 @@ def test_rotation_order_scale_and_copies_change_nothing(shape):
 
 @pytest.mark.parametrize("name", [name for name in SPECTRAL if SCORES[name].smooth])
 def test_a_deletion_is_the_score_without_the_block(name):
-    from jessl.scores.debias import jackknife
+    from jessl.scores.debiasing import jackknife
     from jessl.scores.rows import block_of
 
     z = np.random.default_rng(0).standard_normal((300, 25)) * np.arange(1, 26) ** -0.5

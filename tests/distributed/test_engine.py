@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from groups import WORLD, together
 from torch import nn
 
+from helpers.groups import WORLD, together
+from helpers.run_samples import losses, weights
 from jessl import Run
+from jessl.core import process_group
 from jessl.objectives import build_objective
-from jessl.training import processes
 from jessl.training.optimizers import build_optimizer
 from jessl.training.step import Trainer
 from jessl.training.syncbn import synchronise
-from run_samples import losses, weights
 
 BATCH = 12
 
@@ -94,15 +94,15 @@ def _all(rank: int) -> dict[str, Any]:
     for method in METHODS:
         found[method] = _steps(rank, WORLD, None, method)
         found[f"{method} in parts"] = _steps(rank, WORLD, 3, method)
-    found["stop"] = processes.agreed(rank == 1, rank == 1)
-    found["due"] = processes.agreed(False, rank == 0)
-    found["led"] = processes.led(lambda: rank)
+    found["stop"] = process_group.agreed(rank == 1, rank == 1)
+    found["due"] = process_group.agreed(False, rank == 0)
+    found["led"] = process_group.led(lambda: rank)
     try:
-        processes.led(_mistaken)
+        process_group.led(_mistaken)
     except ValueError as error:
         found["error"] = [str(error), getattr(error, "told", None)]
     try:
-        processes.alike(_mistaken if rank == 1 else lambda: 1)
+        process_group.alike(_mistaken if rank == 1 else lambda: 1)
     except ValueError as error:
         found["alike"] = [str(error), getattr(error, "told", None)]
     return found

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from groups import together
 
+from helpers.groups import together
 from jessl.data import Source, Subset, UnreadableImage, open_source
 from jessl.encoders import build_encoder
 from jessl.objectives import build_objective
-from jessl.pretraining import judge
+from jessl.pretraining import evaluate
 
 PLACE = "JESSL_TEST_STRIPES"
 
@@ -29,7 +29,7 @@ def _judged(
         torch.nn.init.constant_(next(encoder.parameters()), weights)
     if source is None:
         source = open_source(os.environ[PLACE])
-    return judge.online(encoder, objective, Subset(source, np.arange(images)), workers=1)
+    return evaluate.online(encoder, objective, Subset(source, np.arange(images)), workers=1)
 
 
 def _many(rank: int) -> dict[str, float]:
@@ -92,7 +92,7 @@ def test_shares_add_up(
 ) -> None:
     monkeypatch.setenv(PLACE, str(stripes))
     one = _judged(images) if work in (_many, _one_image) else work(0)
-    assert {k.partition("/")[0] for k in one} >= set(judge.SCORES)
+    assert {k.partition("/")[0] for k in one} >= set(evaluate.SCORES)
     if work is _diverged:
         assert all(math.isnan(value) for value in one.values())
     if images > 1:

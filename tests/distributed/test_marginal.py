@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from groups import WORLD, together
 
+from helpers.groups import WORLD, together
 from jessl.objectives import supervised
 from jessl.objectives.dissl import dissl_terms, lower_bound
 

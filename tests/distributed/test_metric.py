@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from groups import together
 from torch import distributed, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import jessl
+from helpers.groups import together
 from jessl.integrations import Measure
 
 D = 12

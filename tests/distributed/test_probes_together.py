@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from groups import WORLD, together
 
+from helpers.groups import WORLD, together
 from jessl.probes.layers import LayerProbes
 from jessl.training.syncbn import synchronise
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sweep_worker import ENDED, TRAINING, WRITING, started
 
+from helpers.run_samples import small_config
+from helpers.sweep_samples import address, closed, owners, postgres_cluster, trials_of
+from helpers.sweep_worker import ENDED, TRAINING, WRITING, started
 from jessl.config import Sweep
-from jessl.study.begun import Study, begin
-from jessl.study.ledger import FINISHED
-from run_samples import small_config
-from sweep_samples import address, closed, owners, postgres_cluster, trials_of
+from jessl.sweeps.study_state import Study, begin
+from jessl.sweeps.trial_claims import FINISHED
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from groups import WORLD, together
 
+from helpers.groups import WORLD, together
 from jessl.objectives import CONFIGS, Moment, build_objective
 from jessl.training.syncbn import synchronise
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.paths import SHARED
 from jessl.data import UnreadableImage, open_source
-from jessl.data.decode import decode, header_size
+from jessl.data.decode.image import decode, header_size
 
-PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
+PHOTOS = SHARED / "photos"
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:

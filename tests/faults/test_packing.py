@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jessl.cli import main
+from jessl.cli.main import main
+from jessl.core.files import locked
+from jessl.core.interruption import Stopped
+from jessl.core.progress import Count
 from jessl.data import open_source
-from jessl.data.packing import Stopped, pack
-from jessl.data.shardfile import ShardFile
-from jessl.files import locked
-from jessl.progress import Count
+from jessl.data.packing.pack import pack
+from jessl.data.packing.shard_writer import ShardFile
 
 N = 30
 OPTIONS = {"shard_mb": 0.02, "workers": 2}
@@ -53,7 +54,7 @@ def whole(data: Path) -> dict[str, bytes]:
 def test_killed_in_the_middle_of_a_shard(data: Path, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
-        "from jessl.data.packing import pack\n"
+        "from jessl.data.packing.pack import pack\n"
         "def die(done, total):\n"
         "    if done == 16:\n        os.kill(os.getpid(), signal.SIGKILL)\n"
         "pack(sys.argv[1], sys.argv[2], shard_mb=0.02, workers=2, on_progress=die)\n"

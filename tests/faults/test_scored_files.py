@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jessl.cli import main
+from jessl.cli.main import main
 from jessl.embeddings import Embeddings
 
 

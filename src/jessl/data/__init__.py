@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jessl.data.dataset import DatasetSource
-from jessl.data.decode import UnreadableImage
-from jessl.data.loader import Batch, Loader
-from jessl.data.opening import open_source
-from jessl.data.sources import Source, Subset, split, unlabelled
+from jessl.data.decode.image import UnreadableImage
+from jessl.data.loading.loader import Batch, Loader
+from jessl.data.open_source import open_source
+from jessl.data.sources.base import Source, Subset, split, unlabelled
+from jessl.data.sources.dataset import DatasetSource
 
 __all__ = [
     "Batch",

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jessl.data.decode import printable
-from jessl.data.sources import Relabelled, Source, hashed_ids
+from jessl.core.validation import printable
+from jessl.data.sources.base import Relabelled, Source, hashed_ids
 
 # line, path, and the cells of the wanted columns
 _Row = tuple[int, str, tuple[str, ...]]
@@ -184,3 +184,28 @@ def _numbered(given: dict[int, str], n: int) -> tuple[np.ndarray | None, tuple[s
     for index, name in given.items():
         labels[index] = number.get(name, -1)
     return labels, classes
+
+
+def _labels(source: Source) -> set[int]:
+    labels = source.labels
+    return set() if labels is None else set(labels[labels >= 0].tolist())
+
+
+def same_classes(train: Source, test: Source) -> None:
+    """Refuse labels that do not mean the same on both sides.
+
+    Raises:
+        ValueError: where one has none, the names of the classes differ, or no class of `test` is
+            among those of `train`.
+    """
+    for name, source in (("train", train), ("test", test)):
+        if not _labels(source):
+            raise ValueError(f"{name}: the images of {source.name} have no labels")
+    a, b = train.classes, test.classes
+    if a is not None and b is not None and tuple(a) != tuple(b):
+        odd = sorted({*map(str, a)} ^ {*map(str, b)})[:3] or ["another order"]
+        raise ValueError(f"test: its classes are not those to learn from ({', '.join(odd)})")
+    known, wanted = _labels(train), _labels(test)
+    if not known & wanted:
+        numbers = ", ".join(map(str, sorted(wanted)[:3]))
+        raise ValueError(f"test: none of its classes ({numbers}) is among those to learn from")

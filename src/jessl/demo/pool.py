@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
+from jessl.core.interruption import Stopped
 from jessl.demo import tasks
-from jessl.pretraining import Stopped
 
 
 class Pool:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from jessl.config import Pretrain
+from jessl.core.files import LOCK, read_json, write_json
 from jessl.data import Source
 from jessl.demo.tasks import Data
-from jessl.files import LOCK, read_json, write_json
-from jessl.pretraining import plan
+from jessl.pretraining import defaults
 
 SEEDS = (0, 1)
 # of a run whose data set is so small that it would be seen for hours
@@ -65,7 +65,7 @@ def configs(
             f"{len(train)}"
         )
     device = torch.device("cpu")
-    size = min(32, plan.default_size(train, device))
+    size = min(32, defaults.default_size(train, device))
     heights, _ = train.sizes()
     # digits and letters are not what they are when flipped
     views: dict[str, int | float] = {"flip": 0} if np.median(heights) < 16 else {}

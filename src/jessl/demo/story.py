@@ -13,7 +13,9 @@ import numpy as np
 
 from jessl import records
 from jessl.config import Pretrain
-from jessl.cores import usable_cores
+from jessl.core.files import locked, write_json
+from jessl.core.progress import duration, say
+from jessl.core.resources import usable_cores
 from jessl.data import Source, UnreadableImage
 from jessl.demo import tasks
 from jessl.demo.findings import Trial, judged
@@ -30,10 +32,8 @@ from jessl.demo.settings import (
     configs,
     run_name,
 )
-from jessl.files import locked, write_json
-from jessl.progress import duration, say
 from jessl.runs import Run
-from jessl.study import final_record
+from jessl.selection import final_record
 from jessl.views.kernels import compiled
 
 STUDY = "study.json"

@@ -97,14 +97,14 @@ def pretrain_one(data: Data, config: Pretrain) -> str:
 
 def accuracy_of_run(data: Data, path: str, seed: int) -> dict[str, float]:
     """Closing check of a run: probes on its representations; records go to the run."""
-    from jessl.study.after import probe_run
+    from jessl.selection.run_evaluation import probe_run
 
     return probe_run(Run.open(path), *open_divided(data), seed=seed)
 
 
 def accuracy_untrained(data: Data, encoder: str, size: int, seeds: list[int]) -> list[float]:
     """Logistic-probe accuracy of the same encoder with random weights, for each seed."""
-    from jessl.extract import embed
+    from jessl.extraction.embed import embed
     from jessl.probes import probe
 
     train, test = open_divided(data)
@@ -146,7 +146,7 @@ def accuracy_of_pixels(data: Data, size: int) -> float:
 
 def components_of_run(path: str, seed: int) -> dict[str, float]:
     """Risk decomposition of a run from the embeddings of its closing check; also recorded."""
-    from jessl.study.after import explain_run
+    from jessl.selection.run_evaluation import explain_run
 
     found = explain_run(Run.open(path), seed=seed)
     return {name.removeprefix("risk/"): value for name, value in found.items()}

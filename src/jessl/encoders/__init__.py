@@ -2,13 +2,13 @@
 
 from jessl.encoders.build import build_encoder as build_encoder
 from jessl.encoders.build import seeded as seeded
+from jessl.encoders.checkpoints.load_weights import LoadReport as LoadReport
+from jessl.encoders.checkpoints.load_weights import load_weights as load_weights
+from jessl.encoders.checkpoints.open_checkpoint import checkpoint_file as checkpoint_file
+from jessl.encoders.checkpoints.open_checkpoint import open_checkpoint as open_checkpoint
+from jessl.encoders.checkpoints.reading import read_weights as read_weights
 from jessl.encoders.encoder import Encoder as Encoder
 from jessl.encoders.encoder import Preprocess as Preprocess
-from jessl.encoders.foreign import checkpoint_file as checkpoint_file
-from jessl.encoders.foreign import open_checkpoint as open_checkpoint
-from jessl.encoders.reading import read_weights as read_weights
-from jessl.encoders.weights import LoadReport as LoadReport
-from jessl.encoders.weights import load_weights as load_weights
 
 __all__ = [
     "Encoder",

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from jessl.core.validation import one_of, unknown, whole
 from jessl.encoders.encoder import Encoder, Preprocess
 from jessl.encoders.expansion import Expansion, has_plane, is_resnet
-from jessl.encoders.resnet_cifar import DIM, LAYERS, SmallResNet
-from jessl.encoders.smallconv import DEFAULT_WIDTH, SmallConv
-from jessl.names import one_of, unknown, whole
+from jessl.encoders.nets.resnet_cifar import DIM, LAYERS, SmallResNet
+from jessl.encoders.nets.smallconv import DEFAULT_WIDTH, SmallConv
 
 _HALF = (0.5, 0.5, 0.5)
 _QUARTER = (0.25, 0.25, 0.25)
@@ -140,7 +140,7 @@ def _resnet_cifar(rest: str, size: int | None, stem: str | None, pretrained: boo
 
 
 def _hf(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, Preprocess]:
-    from jessl.encoders.hub import build_hub
+    from jessl.encoders.huggingface import build_hub
 
     return build_hub(name, size, pretrained)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jessl.encoders.smallconv import SmallConv
+from jessl.encoders.nets.smallconv import SmallConv
 
 # channels of the 3x3 convolution, as in the paper whatever it expands to
 BOTTLENECK = 512

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import distributed, nn
 
-from jessl import collectives
+from jessl.core import collectives
 from jessl.scores import Spectrum
 
 Features = Callable[[Any, Any], torch.Tensor]

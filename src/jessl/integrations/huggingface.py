@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Subset
 
-from jessl import collectives
+from jessl.core import collectives
 from jessl.integrations import Features, Measure
 
 try:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DistributedSampler
 
-from jessl import collectives
+from jessl.core import collectives
 from jessl.integrations import Features, Measure
 
 try:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jessl.scores.rankme import EPS, rankme_of
+from jessl.scores.gram.gram import Sums
+from jessl.scores.metrics.rankme import EPS, rankme_of
 from jessl.scores.rows import as_rows, on_cuda
-from jessl.scores.sums import Sums
 
 try:
     from torchmetrics import Metric

@@ -1,6 +1,6 @@
 """Objectives: one file a method; the folder is the registry.
 
-Every file here but base.py, heads.py and contrast.py is a method. It offers, in __all__, its pure
+Every file here without a leading underscore is a method. It offers, in __all__, its pure
 loss function, its class and its frozen config with `build(dim)`; they become names of this package.
 The files are imported now, not later, so that a file named like its function (vicreg.py) cannot
 come to stand in the function's place.
@@ -14,15 +14,15 @@ import pkgutil
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jessl.names import one_of, unknown
-from jessl.objectives.base import Moment as Moment
-from jessl.objectives.base import Objective as Objective
-from jessl.objectives.base import Terms as Terms
+from jessl.core.validation import one_of, unknown
+from jessl.objectives._base import Moment as Moment
+from jessl.objectives._base import Objective as Objective
+from jessl.objectives._base import Terms as Terms
 
 CONFIGS: dict[str, Any] = {}
 
 for _file in pkgutil.iter_modules(__path__):
-    if _file.name in ("base", "heads", "contrast"):
+    if _file.name.startswith("_"):
         continue
     _module = import_module(f"{__name__}.{_file.name}")
     for _name in _module.__all__:

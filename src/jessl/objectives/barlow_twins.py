@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import torch
 
-from jessl.objectives.base import (
+from jessl.objectives._base import (
     Objective,
     Terms,
     full_precision,
@@ -19,7 +19,7 @@ from jessl.objectives.base import (
     same_shape,
     whole_batch,
 )
-from jessl.objectives.heads import apply_to_views, expander_widths, head
+from jessl.objectives._heads import apply_to_views, expander_widths, head
 
 __all__ = ["BarlowTwins", "BarlowTwinsConfig", "barlow_twins"]
 
@@ -62,7 +62,7 @@ class BarlowTwinsConfig:
     """Options of Barlow Twins.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`); None: 4 dim - 4 dim - dim.
+        projector: a head (`jessl.objectives._heads.head`); None: 4 dim - 4 dim - dim.
         lambd: weight of the redundancy reduction, >= 0.
     """
 

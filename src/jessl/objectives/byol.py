@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl.objectives.base import Objective, Terms, full_precision, ordered_pairs, same_shape
-from jessl.objectives.heads import apply_to_views, head, must_end_in
+from jessl.objectives._base import Objective, Terms, full_precision, ordered_pairs, same_shape
+from jessl.objectives._heads import apply_to_views, head, must_end_in
 
 __all__ = ["BYOL", "BYOLConfig", "byol"]
 
@@ -42,7 +42,7 @@ class BYOLConfig:
     """Options of BYOL.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`); None: 2 dim - max(64, dim / 8), the
+        projector: a head (`jessl.objectives._heads.head`); None: 2 dim - max(64, dim / 8), the
             paper's 4096-256 on a ResNet-50, to scale. The teacher's is its slow copy.
         predictor: a head of the student alone; None: 2 dim - width of the projector.
     """

@@ -12,9 +12,9 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from jessl.objectives.base import Objective, Terms, full_precision, view_stacks, whole_batch
-from jessl.objectives.contrast import positive_temperature, same_width
-from jessl.objectives.heads import apply_to_views, head
+from jessl.objectives._base import Objective, Terms, full_precision, view_stacks, whole_batch
+from jessl.objectives._contrastive import positive_temperature, same_width
+from jessl.objectives._heads import apply_to_views, head
 
 __all__ = ["CISSL", "CISSLConfig", "cissl"]
 
@@ -54,7 +54,7 @@ class CISSLConfig:
     """Options of CISSL.
 
     Attributes:
-        projector: the teacher head (`jessl.objectives.heads.head`); None: 1024-128. Batch norm
+        projector: the teacher head (`jessl.objectives._heads.head`); None: 1024-128. Batch norm
             follows its last layer.
         student_head: a head that ends in the projector's width and that should have the form of
             the probe to come: "linear" with batch norm after it, an affine map in evaluation, for

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import torch
 
-from jessl.objectives.base import Objective, Terms, full_precision, same_shape
-from jessl.objectives.contrast import (
+from jessl.objectives._base import Objective, Terms, full_precision, same_shape
+from jessl.objectives._contrastive import (
     all_logits,
     contrast_heads,
     paired_rows,
@@ -59,7 +59,7 @@ class DCLConfig:
     """Options of DCL.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`); None: 4 dim - 4 dim - dim.
+        projector: a head (`jessl.objectives._heads.head`); None: 4 dim - 4 dim - dim.
         temperature: of the softmax, > 0.
         teacher_head: a second head, whose outputs the projector's are compared with; it must end
             in the projector's width ("mlp": 4 dim - 4 dim - dim); None: the projector.

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl import collectives
-from jessl.objectives.base import (
+from jessl.core import collectives
+from jessl.objectives._base import (
     Moment,
     Objective,
     Terms,
@@ -23,7 +23,7 @@ from jessl.objectives.base import (
     mean_cross_entropy,
     view_stacks,
 )
-from jessl.objectives.heads import Prototypes, apply_to_views, head, must_end_in
+from jessl.objectives._heads import Prototypes, apply_to_views, head, must_end_in
 
 __all__ = ["DINO", "DINOConfig", "dino"]
 
@@ -76,7 +76,7 @@ class DINOConfig:
     """Options of DINO.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`) up to the bottleneck, where RankMe is
+        projector: a head (`jessl.objectives._heads.head`) up to the bottleneck, where RankMe is
             taken; None: 2 dim - 2 dim - max(64, dim / 8). The authors have 2048-2048-256 for
             ViT-S (5.3 dim) as for ResNet-50 (1 dim), with GELU and without batch norm; here heads
             have ReLU and batch norm.

@@ -15,9 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl import collectives
-from jessl.objectives.base import Objective, Terms, full_precision, ordered_pairs, view_stacks
-from jessl.objectives.heads import Head, apply_to_views, head
+from jessl.core import collectives
+from jessl.objectives._base import (
+    Objective,
+    Terms,
+    full_precision,
+    ordered_pairs,
+    view_stacks,
+)
+from jessl.objectives._heads import Head, apply_to_views, head
 
 __all__ = ["DISSL", "DISSLConfig", "dissl"]
 
@@ -148,7 +154,7 @@ class DISSLConfig:
     """Options of DISSL.
 
     Attributes:
-        projector: the teacher's head up to its bottleneck (`jessl.objectives.heads.head`), which
+        projector: the teacher's head up to its bottleneck (`jessl.objectives._heads.head`), which
             batch norm and the linear layer to the classes follow.
         student_head: likewise the student's, which should be of the family of the probe to come:
             "linear" (to the 512 of the published bottleneck: of low rank), "mlp", a width or

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 import torch
 
-from jessl import collectives
-from jessl.objectives.base import Moment, Objective, Terms, enough_views, full_precision
-from jessl.objectives.heads import apply_to_views, head
+from jessl.core import collectives
+from jessl.objectives._base import Moment, Objective, Terms, enough_views, full_precision
+from jessl.objectives._heads import apply_to_views, head
 
 __all__ = ["LeJEPA", "LeJEPAConfig", "sigreg"]
 
@@ -96,7 +96,7 @@ class LeJEPAConfig:
     """Options of LeJEPA.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`); None: 4 dim - 4 dim - max(16, dim / 8),
+        projector: a head (`jessl.objectives._heads.head`); None: 4 dim - 4 dim - max(16, dim / 8),
             the authors' 2048-2048 on a ViT-S/8 of width 512, to scale (their example ends in 16,
             the paper's table of projectors in 64 and more).
         lambd: share of SIGReg in the loss, 0 to 1; the paper's .05, the authors' example has .02.

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl.objectives.base import (
+from jessl.objectives._base import (
     Objective,
     Terms,
     full_precision,
@@ -22,7 +22,7 @@ from jessl.objectives.base import (
     same_shape,
     whole_batch,
 )
-from jessl.objectives.heads import apply_to_views, head, must_end_in
+from jessl.objectives._heads import apply_to_views, head, must_end_in
 
 __all__ = ["MoCo", "MoCoConfig", "moco"]
 
@@ -58,7 +58,7 @@ class MoCoConfig:
     """Options of MoCo.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`); None: 2 dim - 2 dim - max(64, dim / 8),
+        projector: a head (`jessl.objectives._heads.head`); None: 2 dim - 2 dim - max(64, dim / 8),
             4096-4096-256 on a ResNet-50 (the authors' widths; they have three layers on a ViT and
             two on a ResNet). Batch norm follows the last layer; in the authors' code that one
             has no affine map, here it has. The teacher's is its slow copy.

@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from jessl.objectives.base import Moment, Objective, Terms, full_precision, same_shape
-from jessl.objectives.contrast import (
+from jessl.objectives._base import Moment, Objective, Terms, full_precision, same_shape
+from jessl.objectives._contrastive import (
     all_logits,
     contrast_heads,
     draw_negatives,
@@ -81,7 +81,7 @@ class SimCLRConfig:
     """Options of SimCLR.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`); None: 4 dim - 4 dim - dim.
+        projector: a head (`jessl.objectives._heads.head`); None: 4 dim - 4 dim - dim.
         temperature: of the softmax, > 0 (FFCV-SSL's recipes for ImageNet use .15).
         teacher_head: a second head, whose outputs the projector's are compared with; it must end
             in the projector's width ("mlp": 4 dim - 4 dim - dim); None: the projector.

@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from jessl.objectives.base import Objective, Terms, full_precision, ordered_pairs, same_shape
-from jessl.objectives.heads import apply_apart, apply_to_views, head, must_end_in
+from jessl.objectives._base import Objective, Terms, full_precision, ordered_pairs, same_shape
+from jessl.objectives._heads import apply_apart, apply_to_views, head, must_end_in
 
 __all__ = ["SimSiam", "SimSiamConfig", "negative_cosine"]
 
@@ -41,7 +41,7 @@ class SimSiamConfig:
     """Options of SimSiam.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`); None: dim - dim - dim, the paper's
+        projector: a head (`jessl.objectives._heads.head`); None: dim - dim - dim, the paper's
             2048-2048-2048 on a ResNet-50, to scale. Batch norm follows its last layer; the
             authors' code has no affine map in that one, here it has.
         predictor: a head; None: a bottleneck, out / 4 - out for a projector of width out (the

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl import collectives
-from jessl.objectives.base import Objective, Terms, full_precision
-from jessl.objectives.heads import apply_to_views, expander_widths, head
+from jessl.core import collectives
+from jessl.objectives._base import Objective, Terms, full_precision
+from jessl.objectives._heads import apply_to_views, expander_widths, head
 
 __all__ = ["Supervised", "SupervisedConfig", "supervised"]
 
@@ -81,7 +81,7 @@ class SupervisedConfig:
     """Options of supervised training.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`) before the classifier; "identity": the
+        projector: a head (`jessl.objectives._heads.head`) before the classifier; "identity": the
             classifier is on the representation, as a linear probe is; "mlp": 4 dim - 4 dim - dim.
         classes: how many labels there are, > 1; a training sets it from the data.
         label_smoothing: share of the target spread over all classes, from 0 to less than 1.

@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from jessl import collectives
-from jessl.objectives.base import (
+from jessl.core import collectives
+from jessl.objectives._base import (
     Moment,
     Objective,
     Terms,
@@ -24,7 +24,7 @@ from jessl.objectives.base import (
     same_shape,
     whole_batch,
 )
-from jessl.objectives.heads import Prototypes, apply_apart, apply_to_views, head, must_end_in
+from jessl.objectives._heads import Prototypes, apply_apart, apply_to_views, head, must_end_in
 
 __all__ = ["SwAV", "SwAVConfig", "swav"]
 
@@ -103,7 +103,7 @@ class SwAVConfig:
     """Options of SwAV.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`); None: dim - max(64, dim / 16), the
+        projector: a head (`jessl.objectives._heads.head`); None: dim - max(64, dim / 16), the
             paper's 2048-128 on a ResNet-50, to scale.
         predictor: a head between the features and the prototypes that predicts, of the same
             width; codes are made without it. The paper has none ("identity").
@@ -149,7 +149,7 @@ class SwAV(Objective):
 
     Each global view's code, made of the whole batch of all processes by itself, is predicted from
     every other view: the mean over ordered pairs of unlike views, the code's a global one. The
-    projector sees global and local views apart (`jessl.objectives.heads.apply_apart`), so that
+    projector sees global and local views apart (`jessl.objectives._heads.apply_apart`), so that
     no local view has a part in a code; the authors' sees them together. The prototypes' lengths
     are divided out where they are used; the authors set them to 1 before each step.
 

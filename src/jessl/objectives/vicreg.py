@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from jessl.objectives.base import (
+from jessl.objectives._base import (
     Objective,
     Terms,
     full_precision,
@@ -20,7 +20,7 @@ from jessl.objectives.base import (
     unordered_pairs,
     whole_batch,
 )
-from jessl.objectives.heads import apply_to_views, expander_widths, head
+from jessl.objectives._heads import apply_to_views, expander_widths, head
 
 __all__ = ["VICReg", "VICRegConfig", "vicreg"]
 
@@ -80,7 +80,7 @@ class VICRegConfig:
     """Options of VICReg.
 
     Attributes:
-        projector: a head (`jessl.objectives.heads.head`); None: 4 dim - 4 dim - dim.
+        projector: a head (`jessl.objectives._heads.head`); None: 4 dim - 4 dim - dim.
         inv, var, cov: weights of invariance, variance and covariance, >= 0.
     """
 

@@ -8,24 +8,21 @@ from collections.abc import Callable
 import numpy as np
 
 from jessl import records
+from jessl.core.image_grid import write_grid
+from jessl.core.interruption import Stopped
 from jessl.data import Source
 from jessl.embeddings import Embeddings
-from jessl.extract import LAYERS, extract
-from jessl.pictures import write_grid
-from jessl.pretraining import judge
-from jessl.pretraining.grids import view_rows
-from jessl.pretraining.parts import Parts, judged_images
+from jessl.extraction.embed import LAYERS, extract
+from jessl.pretraining import evaluate
+from jessl.pretraining.build import Parts, judged_images
+from jessl.pretraining.view_grid import view_rows
 from jessl.records import Record
 from jessl.runs import Run
 
 
-class Stopped(Exception):
-    """The training was asked to stop; its state is saved and `resume` goes on from it."""
-
-
 def finish(run: Run, parts: Parts, tell: Callable[[str], None], stop: Callable[[], bool]) -> None:
     """Judge the trained encoder on its training images and draw its nearest neighbours."""
-    images = judged_images(parts.train, judge.MOST_IMAGES, parts.config.seed)
+    images = judged_images(parts.train, evaluate.MOST_IMAGES, parts.config.seed)
     found = extract(
         parts.encoder,
         parts.objective,
@@ -48,7 +45,7 @@ def finish(run: Run, parts: Parts, tell: Callable[[str], None], stop: Callable[[
             f"note: {len(skipped)} images cannot be read and were left out, e.g. {where}: {reason}"
         )
     _draw_neighbours(run, found["backbone"], images)
-    judged = judge.final(
+    judged = evaluate.final(
         found, parts.objective, run=run.name, step=parts.trainer.step, seconds=parts.trainer.seconds
     )
     if skipped:
@@ -95,7 +92,7 @@ def _draw_neighbours(run: Run, embeddings: Embeddings, images: Source, count: in
     if n < 2:
         return
     rows = np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(int))
-    near = judge.neighbours(embeddings, rows, min(7, n - 1))
+    near = evaluate.neighbours(embeddings, rows, min(7, n - 1))
     at = {int(i): k for k, i in enumerate(images.ids)}
     read = [
         [images.read(at[int(embeddings.ids[j])]) for j in (row, *others)]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.probes.axes import CHUNK, standardisation, standardised
-from jessl.probes.kinds import positive
+from jessl.probes.base import positive
+from jessl.probes.standardize import CHUNK, standardisation, standardised
 
 SHARE = 0.05
 # a near row is also nearer than this share of what training rows are from their nearest

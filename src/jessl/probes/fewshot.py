@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from jessl.core.validation import whole
 from jessl.embeddings import Embeddings
-from jessl.names import whole
 from jessl.probes.bootstrap import Estimate, Resampled
 from jessl.probes.duplicates import near_duplicates
 from jessl.probes.labelled import comparable, labelled_rows

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.embeddings import Embeddings
-from jessl.probes.axes import CHUNK, release
 from jessl.probes.split import units_of
+from jessl.probes.standardize import CHUNK, release
 
 
 @dataclass(frozen=True, eq=False)

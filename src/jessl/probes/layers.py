@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from jessl.collectives import total, world
-from jessl.names import whole
+from jessl.core.collectives import total, world
+from jessl.core.validation import whole
 
 DEFAULT_LR = 3e-3
 # rows that `accuracy` classifies at a time

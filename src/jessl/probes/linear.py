@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.probes.kinds import Labels, Options
+from jessl.probes.base import Labels, Options
 
 
 @dataclass(frozen=True, eq=False)

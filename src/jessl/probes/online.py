@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from jessl.embeddings import Embeddings
-from jessl.probes import knn
-from jessl.probes.axes import standardisation
-from jessl.probes.kinds import judge
+from jessl.probes.base import judge
+from jessl.probes.kinds import knn
 from jessl.probes.labelled import comparable, labelled_rows
+from jessl.probes.standardize import standardisation
 
 PENALTY = 0.05
 

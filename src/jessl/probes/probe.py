@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.validation import one_of, unknown, whole
 from jessl.embeddings import Embeddings
-from jessl.names import one_of, unknown, whole
 from jessl.probes import split
+from jessl.probes.base import Judged, Kind, checked_device, judge
 from jessl.probes.bootstrap import Resampled, balanced, interval
 from jessl.probes.duplicates import near_duplicates
-from jessl.probes.kinds import Judged, Kind, checked_device, judge
 from jessl.probes.labelled import Labelled, comparable, labelled_rows, shared_groups
 from jessl.probes.registry import KINDS
 from jessl.probes.result import ProbeResult, wilson

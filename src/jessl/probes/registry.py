@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jessl.probes import knn, logistic, mlp, ridge
-from jessl.probes.kinds import Kind
+from jessl.probes.base import Kind
+from jessl.probes.kinds import knn, logistic, mlp, ridge
 
 KINDS: dict[str, Kind] = {
     "logistic": logistic.KIND,

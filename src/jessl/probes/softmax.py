@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.probes.axes import Rows
+from jessl.probes.standardize import Rows
 
 # entries of the matrix of logits that are held at a time
 _ENTRIES = 2**21

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.names import whole
+from jessl.core.validation import whole
 
 
 def folds(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.names import one_of, whole
+from jessl.core.validation import one_of, whole
 from jessl.probes import split
-from jessl.probes.kinds import Fitted, Judged, Kind, Labels, Options, judge
+from jessl.probes.base import Fitted, Judged, Kind, Labels, Options, judge
 
 FOLDS = 5
 # of few rows a fifth is missed: with ten folds the fits are nearer to the fit of all

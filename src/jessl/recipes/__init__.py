@@ -16,7 +16,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from jessl.config import Pretrain
-from jessl.names import one_of
+from jessl.core.validation import one_of
 
 RECIPES: dict[str, Callable[[str], Pretrain]] = {}
 

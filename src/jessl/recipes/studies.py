@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from jessl.config import Pretrain, Sweep
-from jessl.names import one_of
+from jessl.core.validation import one_of
 
 __all__ = ["rankme_simclr", "rankme_vicreg", "small_simclr_sweep", "small_vicreg_sweep"]
 

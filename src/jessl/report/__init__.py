@@ -3,7 +3,7 @@
 Nothing here imports torch: a report can be written where only records are.
 """
 
-from jessl.report.page import write_report
-from jessl.report.table import as_markdown, summary_rows, write_table
+from jessl.report.pages.run import write_report
+from jessl.report.run_summary import as_markdown, summary_rows, write_table
 
 __all__ = ["as_markdown", "summary_rows", "write_report", "write_table"]

@@ -1,6 +1,6 @@
 """What to try, told from where the error comes from and from rows of evidence on design choices.
 
-Rows say what went with fewer errors in a table of models (`jessl.risk.zoo.evidence`). The rows of
+Rows say what went with fewer errors in a table of models (`jessl.zoo.evidence`). The rows of
 evidence.json are computed from the published table of 169 models on ImageNet (Dubois, Hashimoto
 and Liang, "Evaluating Self-Supervised Learning via Risk Decomposition", ICML 2023).
 """
@@ -15,8 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jessl.files import read_json
-from jessl.names import printable
+from jessl.core.files import read_json
+from jessl.core.validation import printable
 from jessl.risk.result import Estimate, RiskDecomposition
 
 BOTH = "controlled and linear agree"
@@ -152,7 +152,7 @@ def advise(found: RiskDecomposition, evidence: Sequence[Row] | None = None) -> l
 
     Args:
         found: what `decompose` answers.
-        evidence: rows as `jessl.risk.zoo.evidence.evidence` makes them; None: those of the
+        evidence: rows as `jessl.zoo.evidence.evidence` makes them; None: those of the
             published table.
 
     Returns:

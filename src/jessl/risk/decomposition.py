@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.validation import one_of, whole
 from jessl.embeddings import Embeddings
-from jessl.names import one_of, whole
 from jessl.probes import split
+from jessl.probes.base import Kind, checked_device
 from jessl.probes.bootstrap import RESAMPLES, Estimate
 from jessl.probes.duplicates import near_duplicates
-from jessl.probes.kinds import Kind, checked_device
 from jessl.probes.labelled import Labelled, comparable, labelled_rows, shared_groups
 from jessl.probes.probe import kind_of
 from jessl.probes.result import wilson

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.embeddings import Embeddings
+from jessl.probes.base import judge
 from jessl.probes.bootstrap import RESAMPLES, Resampled
-from jessl.probes.kinds import judge
 from jessl.probes.labelled import Labelled, comparable, labelled_rows
 from jessl.probes.tuning import values_of
 from jessl.risk.terms import Terms, Values

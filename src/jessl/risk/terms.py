@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.probes import split
-from jessl.probes.kinds import Fitted, Judged, Kind, Options, judge
+from jessl.probes.base import Fitted, Judged, Kind, Options, judge
 from jessl.probes.labelled import Labelled
 from jessl.probes.tuning import (
     Told,

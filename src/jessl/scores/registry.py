@@ -6,23 +6,16 @@ import math
 import pkgutil
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from jessl.names import one_of, unknown
-from jessl.scores.kinds import RowScore, Score, SpectralScore
-
-# files of this folder that are no scores but what scores are made and judged with
-_FRAME = {
-    *("compare", "debias", "held", "judged", "kinds", "lapack", "law", "norms", "registry"),
-    *("result", "rows", "score", "spectrum", "sums", "views"),
-}
+from jessl.core.validation import one_of, unknown
+from jessl.scores import metrics
+from jessl.scores.base import RowScore, Score, SpectralScore
 
 # name -> what its file declares
 SCORES: dict[str, Score] = {
-    file.name: import_module(f"jessl.scores.{file.name}").SCORE
-    for file in pkgutil.iter_modules([str(Path(__file__).parent)])
-    if file.name not in _FRAME
+    file.name: import_module(f"{metrics.__name__}.{file.name}").SCORE
+    for file in pkgutil.iter_modules(metrics.__path__)
 }
 # the paper's first
 SCORES = {"rankme": SCORES.pop("rankme"), **SCORES}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.hashing import splitmix64
 from jessl.embeddings import Embeddings
-from jessl.hashing import splitmix64
 
 # of float64 values, so that sums of their squares over many rows neither overflow nor vanish
 _LARGEST = 1e150

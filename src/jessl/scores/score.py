@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from jessl.core.hashing import splitmix64
+from jessl.core.validation import whole
 from jessl.embeddings import Embeddings
-from jessl.hashing import splitmix64
-from jessl.names import whole
-from jessl.scores.judged import of_rows, of_spectrum
-from jessl.scores.kinds import RowScore
+from jessl.scores.base import RowScore
+from jessl.scores.jackknife import of_rows, of_spectrum
+from jessl.scores.multiview import Views, as_views, has_views
 from jessl.scores.registry import OF_VIEWS, Asked, asked
 from jessl.scores.result import ScoreResult
 from jessl.scores.rows import as_ids, as_rows, on_cuda, stored_as
-from jessl.scores.views import Views, as_views, has_views
 
 # blocks of the jackknife by the number of features: a deletion costs d^3
 BLOCKS = ((2048, 20), (4096, 10))

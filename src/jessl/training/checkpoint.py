@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jessl.files import whole_folder
+from jessl.core.files import whole_folder
 
 MODEL = "model.safetensors"
 STATE = "state.pt"

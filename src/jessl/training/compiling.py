@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 
-from jessl import collectives
+from jessl.core import collectives
 from jessl.training.forward import represent
 
 

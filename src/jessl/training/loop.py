@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import torch
 
-from jessl import collectives
+from jessl.core import collectives
+from jessl.core.process_group import agreed, not_told
 from jessl.objectives import Terms
-from jessl.training.processes import agreed, not_told
+from jessl.training.collapse import nonsense, spread
 from jessl.training.step import Trainer
-from jessl.training.watch import nonsense, spread
 
 # layers whose spread is told
 _WATCHED = ("backbone", "projector")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jessl.names import one_of
+from jessl.core.validation import one_of
 
 # name -> (base learning rate for a batch of 256, weight decay)
 DEFAULTS = {"adamw": (1e-3, 1e-2), "sgd": (0.06, 5e-4), "lars": (1.0, 1e-6)}

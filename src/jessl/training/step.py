@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl import collectives
+from jessl.core import collectives, process_group
 from jessl.objectives import Moment, Objective, Terms
-from jessl.training import ema, processes, schedules
-from jessl.training.accumulate import in_two_passes
+from jessl.training import data_parallel, ema, schedules
 from jessl.training.compiling import compiled
 from jessl.training.forward import Forward
+from jessl.training.gradient_cache import in_two_passes
 
 
 class Observer(Protocol):
@@ -154,7 +154,7 @@ class Trainer:
 
     def _at_once(self, views: list[torch.Tensor], labels: torch.Tensor | None) -> Terms:
         if self._parallel is None:
-            self._parallel = processes.parallel(self._forward, self.device)
+            self._parallel = data_parallel.parallel(self._forward, self.device)
         with self.autocast():
             total, student, parts = self._parallel(views, self.n_global, labels)
         self.seen["backbone"] = student.detach().flatten(0, 1)
@@ -167,7 +167,7 @@ class Trainer:
         for module in (self.encoder, self.teacher):
             if module is not None:
                 runs[id(module)], note = compiled(module, views, self.autocast)
-                notes += [n for n in processes.collected(note) if n is not None]
+                notes += [n for n in process_group.collected(note) if n is not None]
         if not notes:
             self._forward.run_by(lambda module: runs[id(module)])
         return notes[:1]
@@ -184,7 +184,7 @@ class Trainer:
             backward=self._backward,
         )
         self.seen["backbone"] = student.flatten(0, 1)
-        processes.average_gradients(self._parameters)
+        data_parallel.average_gradients(self._parameters)
         return terms
 
     def _backward(self, total: torch.Tensor) -> None:
@@ -219,7 +219,7 @@ class Trainer:
             "scaler": self._scaler.state_dict(),
             "seconds": self.seconds,
             "pending": [{"total": t.total, "parts": dict(t.parts)} for t in _shared(self.pending)],
-            "rng": processes.collected({"cpu": torch.get_rng_state(), "cuda": cuda}),
+            "rng": process_group.collected({"cpu": torch.get_rng_state(), "cuda": cuda}),
             "probes": None if self.observer is None else self.observer.optimizer_state(),
         }
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from jessl import collectives
+from jessl.core import collectives
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jessl.names import unknown
+from jessl.core.validation import unknown
 
 Params = dict[str, np.ndarray]
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jessl.files import read_json, write_json
-from jessl.names import one_of, unknown
+from jessl.core.files import read_json, write_json
+from jessl.core.validation import one_of, unknown
 from jessl.views.recipe import View, Views
 
 __all__ = ["byol", "coarse", "dino", "gaussian_noise", "multicrop", "simclr", "swav", "vicreg"]

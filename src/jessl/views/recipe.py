@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jessl.names import one_of, unknown
+from jessl.core.validation import one_of, unknown
 
 if TYPE_CHECKING:
     import torch
 
-    from jessl.views.cpu import Painter
+    from jessl.views.apply import Painter
     from jessl.views.params import Params
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -250,7 +250,7 @@ class Views:
             heights, widths: int [n], sizes of the images, pixels.
         """
         from jessl.views.params import as_params
-        from jessl.views.sample import sample_table
+        from jessl.views.sampling import sample_table
 
         return as_params(sample_table(self, ids, epoch, seed, heights, widths))
 
@@ -263,14 +263,14 @@ class Views:
             images: uint8 [n, h, w, c] or n arrays uint8 [h, w, c], c 1..4.
             params: what `sample` gave for these images; a parameter left out is neutral.
         """
-        from jessl.views.cpu import apply_views
+        from jessl.views.apply import apply_views
         from jessl.views.params import as_table
 
         return apply_views(self, images, as_table(params))
 
     def painter(self, *, octets: bool = False, crops_only: bool = False) -> Painter:
         """This recipe made ready for the kernels, for loops that fill buffers of their own."""
-        from jessl.views.cpu import Painter
+        from jessl.views.apply import Painter
 
         return Painter(self, octets=octets, crops_only=crops_only)
 
@@ -288,7 +288,7 @@ class Views:
 
     def finish(self, crops: Sequence[torch.Tensor], table: np.ndarray) -> list[torch.Tensor]:
         """Views on a device from the crops of `painter(crops_only=True)`; see `views.gpu`."""
-        from jessl.views.gpu import finish_view
+        from jessl.views.gpu.apply import finish_view
 
         return [
             finish_view(view, x, rows, self.mean, self.std)
@@ -297,7 +297,7 @@ class Views:
 
     def apply_on_device(self, images: torch.Tensor, table: np.ndarray) -> list[torch.Tensor]:
         """Views of images uint8 [n, h, w, c] that lie on a device; see `views.gpu`."""
-        from jessl.views.gpu import apply_view
+        from jessl.views.gpu.apply import apply_view
 
         return [
             apply_view(view, images, rows, self.mean, self.std)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jessl.progress import say
+from jessl.core.progress import say
 
 # a load from the cache takes a fifth of this; a compilation about a quarter of a minute
 _PATIENCE_SECONDS = 2.0

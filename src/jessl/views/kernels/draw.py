@@ -1,4 +1,4 @@
-"""The parameters of views, drawn by a hash, compiled: see jessl.views.sample."""
+"""The parameters of views, drawn by a hash, compiled: see jessl.views.sampling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numba import njit, uint64
 from jessl.views.kernels.compiling import entry
 from jessl.views.params import COLUMN
 
-# columns of a recipe as the kernels read it: see jessl.views.sample.recipe_row
+# columns of a recipe as the kernels read it: see jessl.views.sampling.recipe_row
 (
     R_CROP,
     R_MIN_SCALE,
@@ -87,7 +87,7 @@ _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 @njit(nogil=True)
 def mix(x: np.uint64) -> np.uint64:
-    """jessl.hashing.mix64 of one number."""
+    """jessl.core.hashing.mix64 of one number."""
     x = (x ^ (x >> _SHIFT_30)) * _MIX_1
     x = (x ^ (x >> _SHIFT_27)) * _MIX_2
     return x ^ (x >> _SHIFT_31)

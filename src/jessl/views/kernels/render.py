@@ -1,4 +1,4 @@
-"""One view of images, all operations of `View` in their order, compiled; see jessl.views.cpu."""
+"""One view of images, all operations of `View` in their order, compiled; see jessl.views.apply."""
 
 from __future__ import annotations
 

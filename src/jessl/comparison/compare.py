@@ -1,0 +1,176 @@
+"""Which of these pretrained encoders suits my images: `compare_encoders`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jessl.comparison import labels as encoder_labels
+from jessl.comparison.encoder_specs import Contender, contenders
+from jessl.comparison.interpretation import notes_of
+from jessl.comparison.rows import Asked, Seen, row_of
+from jessl.comparison.table import EncoderTable, agreement_of, orders_of
+from jessl.core.devices import pick_device
+from jessl.core.files import locked
+from jessl.core.progress import say
+from jessl.core.validation import printable, whole
+from jessl.data import Subset, open_source
+from jessl.data.labels import same_classes
+from jessl.encoders import Preprocess
+from jessl.extraction.embed import grey_or_rgb, repeated
+from jessl.extraction.embedding_cache import bare
+from jessl.pretraining.build import judged_images
+from jessl.pretraining.evaluate import MOST_IMAGES
+
+
+def compare_encoders(
+    encoders: Sequence[str],
+    data: Any,
+    *,
+    out: str | Path,
+    labels: str | Path | None = None,
+    groups: str | None = None,
+    shots: Sequence[int] = (),
+    test: Any = None,
+    views: str = "simclr",
+    n_views: int = 10,
+    view_images: int = 1000,
+    most_images: int = MOST_IMAGES,
+    batch_size: int = 256,
+    device: str = "auto",
+    workers: int | None = None,
+    seed: int = 0,
+    size: int | None = None,
+    tell: Callable[[str], None] = say,
+    stop: Callable[[], bool] = lambda: False,
+) -> EncoderTable:
+    """Judge encoders on your images, without labels, and with them where there are some.
+
+    Each encoder sees the same images once, by its own preprocessing, at the backbone. What is made
+    is kept in `out`, part after part: the same command, killed or with labels added, goes on where
+    it was. An encoder that fails stays in the table with the reason.
+
+    Args:
+        encoders: specs as `embed` takes them: names, run folders, checkpoints.
+        data: a Source or anything `open_source` accepts.
+        out: folder of the table and of everything that is kept.
+        labels, groups: CSV file and its column of groups, as in `open_source`. Labels enter the
+            errors only.
+        shots: images per class of few-shot probes; (): 3, 5 and 30. Those that a class has not
+            are left out.
+        test: images to test on, with labels; None: a quarter of the labelled images of `data`.
+        views, n_views, view_images: random views (a preset or a file, 2 to 256 of each) of so
+            many images, for LiDAR and alignment; 0 images: without these.
+        most_images: of `data` and of `test`, chosen by their ids and the seed.
+        batch_size, device, workers: as in `embed`.
+        seed: of the choice of images, views, jackknife blocks and splits.
+        size: side of the input, px; None: each its own. Run folders keep theirs.
+        tell: told what a person should know meanwhile.
+        stop: asked after every batch.
+
+    Returns:
+        EncoderTable; `out` then holds encoders.json, table.csv, table.parquet, and a folder an
+        encoder with its embeddings and a picture of nearest neighbours.
+
+    Raises:
+        ValueError: for a mistake in the arguments, images of which none can be read, an `out` that
+            another process writes, and when every encoder fails.
+        Stopped: when asked to; what is whole is kept.
+    """
+    found, doubled = contenders(encoders)
+    for note in doubled:
+        tell(f"note: {note}")
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out: {out} is a file; a folder is wanted")
+    seed, batch_size = whole("seed", seed, 0), whole("batch_size", batch_size, 1)
+    most, view_images = whole("most_images", most_images, 1), whole("view_images", view_images, 0)
+    if not 2 <= whole("n_views", n_views, None) <= 256:
+        raise ValueError(f"n_views must be in 2..256, got {n_views}")
+    source = judged_images(grey_or_rgb(open_source(data, labels=labels, groups=groups)), most, seed)
+    tested = None
+    if test is not None:
+        tested = judged_images(grey_or_rgb(open_source(test)), most, seed)
+        same_classes(source, tested)
+    viewed = judged_images(bare(source), view_images, seed) if view_images else None
+    asked = Asked(
+        out=out,
+        source=source,
+        viewed=viewed,
+        test=tested,
+        shots=tuple(whole("shots", k, 1) for k in shots),
+        views=views,
+        n_views=n_views,
+        batch_size=batch_size,
+        device=pick_device(device),
+        workers=workers,
+        seed=seed,
+        size=size,
+        tell=tell,
+        stop=stop,
+    )
+    if viewed is not None:
+        _checked_views(views, n_views)
+    with locked(out):
+        return _table(found, asked, list(doubled))
+
+
+def _checked_views(views: str, n_views: int) -> None:
+    """Refuse views that are none before an encoder is opened."""
+    repeated(views, n_views, Preprocess(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
+
+
+def _table(found: list[Contender], asked: Asked, notes: list[str]) -> EncoderTable:
+    seen = Seen({}, {}, None, notes)
+    rows = []
+    for place, contender in enumerate(found, 1):
+        asked.tell(f"{place}/{len(found)} {contender.name}")
+        row = row_of(contender, asked, seen)
+        if row is not None:
+            rows.append(row)
+            if row.failed is not None:
+                asked.tell(f"  failed: {row.failed}")
+    if all(row.failed is not None for row in rows):
+        first = rows[0]
+        raise ValueError(
+            f"encoders: all {len(rows)} failed; the first, {first.name}: {first.failed}"
+        )
+    if seen.labelled:
+        _, apart = encoder_labels.to_best(seen.labelled, asked.seed)
+        rows = [dataclasses.replace(row, to_best=apart.get(row.name)) for row in rows]
+    orders, agreement = orders_of(rows), agreement_of(rows)
+    settings = _settings(asked, seen)
+    table = EncoderTable(
+        path=asked.out,
+        rows=tuple(rows),
+        notes=(*notes_of(rows, orders, agreement, settings), *seen.notes, *asked.source.notes),
+        orders=orders,
+        agreement=agreement,
+        settings=settings,
+    )
+    table.write()
+    return table
+
+
+def _settings(asked: Asked, seen: Seen) -> dict[str, Any]:
+    source, plan = asked.source, seen.plan
+    labelled = 0 if source.labels is None else int((source.labels >= 0).sum())
+    whole_source = source.source if isinstance(source, Subset) else source
+    return {
+        "data": printable(source.name),
+        "images": len(source),
+        "of_images": len(whole_source),
+        "data_checksum": bare(source).fingerprint(),
+        "labelled": labelled,
+        "classes": None if source.classes is None else [printable(str(c)) for c in source.classes],
+        "groups": source.groups_column,
+        "test": None if asked.test is None else printable(asked.test.name),
+        "views": printable(str(asked.views)) if asked.viewed is not None else None,
+        "n_views": asked.n_views if asked.viewed is not None else None,
+        "view_images": 0 if asked.viewed is None else len(asked.viewed),
+        "probe": None if plan is None or not seen.labelled else plan.kind,
+        "shots": [] if plan is None else list(plan.shots),
+        "seed": asked.seed,
+    }

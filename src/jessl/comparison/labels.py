@@ -1,0 +1,198 @@
+"""What labels say of encoders: the same split and the same probes for each, with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jessl.core.validation import whole
+from jessl.embeddings import Embeddings
+from jessl.probes import split
+from jessl.probes.fewshot import DRAWS, few_shot
+from jessl.probes.probe import probe
+from jessl.probes.result import FewShot, ProbeResult
+from jessl.risk.decomposition import decompose
+from jessl.risk.result import NAMES, RiskDecomposition
+
+SHOTS = (3, 5, 30)
+# one row of so many is for the test where no test images are given
+_PARTS = 4
+# up to so many training rows the probe is logistic, above it ridge, which is ten times faster
+_LOGISTIC_ROWS = 5_000
+# below these numbers a decomposition would tell of the split, not of the encoder
+_CLASS_ROWS, _TEST_ROWS = 5, 20
+
+_Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What the labels say of one encoder.
+
+    Attributes:
+        probe: fitted on all labelled training rows.
+        few_shot: on a few rows of each class.
+        risk: where the error comes from; None where there are too few rows.
+        train_rows, test_rows: how many have a label.
+    """
+
+    probe: ProbeResult
+    few_shot: tuple[FewShot, ...]
+    risk: RiskDecomposition | None
+    train_rows: int
+    test_rows: int
+
+    def as_json(self) -> dict[str, Any]:
+        """What the table keeps: numbers with their intervals and the protocol."""
+        risk = self.risk
+        return {
+            "error": _estimate(self.probe.error, self.probe.low, self.probe.high),
+            "balanced_accuracy": self.probe.balanced_accuracy,
+            "train_rows": self.train_rows,
+            "test_rows": self.test_rows,
+            "params": _plain(self.probe.params),
+            "few_shot": [
+                {
+                    "shots": few.shots,
+                    **_estimate(few.error.value, few.error.low, few.error.high),
+                    "sd": few.sd,
+                    "draws": len(few.errors),
+                }
+                for few in self.few_shot
+            ],
+            "risk": None
+            if risk is None
+            else {
+                "merged": risk.merged,
+                "dominant": risk.dominant,
+                **{
+                    name: _estimate(one.value, one.low, one.high)
+                    for name in (*NAMES, "risk")
+                    for one in (getattr(risk, name),)
+                },
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How labels are used, the same for every encoder.
+
+    Attributes:
+        kind: of the probe.
+        shots: images per class of few-shot probes.
+        decomposed: whether the error is decomposed.
+        notes: what is left out, and why.
+    """
+
+    kind: str
+    shots: tuple[int, ...]
+    decomposed: bool
+    notes: tuple[str, ...]
+
+
+def divided(z: Embeddings, test: Embeddings | None, seed: int) -> tuple[Embeddings, Embeddings]:
+    """Labelled rows to fit on and to test on.
+
+    Without test images a quarter of every class is held out, the same images for every encoder;
+    a group stays on one side.
+
+    Raises:
+        ValueError: for fewer than two classes or fewer than eight labelled rows, or fewer than
+            four groups.
+    """
+    given = z.labelled()
+    least = 2 * _PARTS if test is None else 2
+    if given.labels is None or given.n < least or len(np.unique(given.labels)) < 2:
+        raise ValueError(f"needs {least} labelled images of two classes, got {given.n}")
+    if test is not None:
+        asked = test.labelled()
+        if not asked.n:
+            raise ValueError("test: none of its images has a label")
+        return given, asked
+    units = split.units_of(given.ids, given.groups)
+    part = split.folds(given.labels, _PARTS, seed, units)
+    train, held = given.subset(part != 0), given.subset(part == 0)
+    assert train.labels is not None
+    if not held.n or len(np.unique(train.labels)) < 2:
+        raise ValueError("the groups leave no test images, or one class alone to fit on")
+    return train, held
+
+
+def planned(train: Embeddings, test: Embeddings, shots: Sequence[int]) -> Plan:
+    """What can be measured on so many labels."""
+    assert train.labels is not None
+    _, counts = np.unique(train.labels, return_counts=True)
+    least = int(counts.min())
+    asked = tuple(sorted({whole("shots", k, 1) for k in shots})) or SHOTS
+    kept = tuple(k for k in asked if k <= least)
+    notes = []
+    if kept != asked:
+        dropped = " and ".join(str(k) for k in asked if k not in kept)
+        notes.append(
+            f"{dropped} shots are left out: the smallest class has {least} labelled images to fit "
+            "on"
+        )
+    decomposed = int((counts >= 2).sum()) >= 2 and least >= _CLASS_ROWS and test.n >= _TEST_ROWS
+    if not decomposed:
+        notes.append(
+            f"the error is not decomposed: that needs {_CLASS_ROWS} images of each class to fit on "
+            f"and {_TEST_ROWS} to test on, there are {least} and {test.n}"
+        )
+    kind = "logistic" if train.n <= _LOGISTIC_ROWS else "ridge"
+    return Plan(kind, kept, decomposed, tuple(notes))
+
+
+def judged(train: Embeddings, test: Embeddings, plan: Plan, *, seed: int, told: _Told) -> Labelled:
+    """The probes of one encoder.
+
+    Raises:
+        ValueError: where a probe cannot be fitted.
+    """
+    steps = 2 + len(plan.shots) * DRAWS
+    told(0, steps)
+    full = probe(train, test, kind=plan.kind, seed=seed)
+    told(1, steps)
+    few: list[FewShot] = []
+    if plan.shots:
+        few = few_shot(
+            train,
+            test,
+            shots=plan.shots,
+            kind=plan.kind,
+            seed=seed,
+            duplicates=False,
+            told=lambda done, _all: told(1 + done, steps),
+        )
+    risk = None
+    if plan.decomposed:
+        risk = decompose(train, test, probe=plan.kind, seed=seed, duplicates=False)
+    told(steps, steps)
+    return Labelled(full, tuple(few), risk, train.n, test.n)
+
+
+def to_best(found: dict[str, Labelled], seed: int) -> tuple[str, dict[str, dict[str, float]]]:
+    """The encoder with the least error, and how much more each other one has (paired).
+
+    The first of equal ones is the best. Encoders that were not tested on its rows are left out.
+    """
+    best = min(found, key=lambda name: found[name].probe.error)
+    apart = {}
+    for name, one in found.items():
+        if np.array_equal(one.probe.ids, found[best].probe.ids):
+            d = one.probe.minus(found[best].probe, seed=seed)
+            apart[name] = _estimate(d.value, d.low, d.high)
+    return best, apart
+
+
+def _estimate(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def _plain(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters that JSON holds; None for what is not finite."""
+    return json.loads(json.dumps(params, default=str), parse_constant=lambda _: None)

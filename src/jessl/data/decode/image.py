@@ -1,0 +1,272 @@
+"""Encoded images to uint8 arrays: everything that a folder of photographs may hold.
+
+JPEG files take the fast path of `jessl.data.decode.jpeg`, all else is Pillow's.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import struct
+import threading
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from jessl.core.validation import printable
+from jessl.data.decode import jpeg
+
+# Only formats of photographs: Pillow's other plugins run foreign programs (EPS) or read vectors.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "ppm", "pgm")
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+_PILLOW = r"PIL\."
+# a read of a named pipe must not wait for a writer, nor Windows translate line ends
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+# what one call of os.read takes on Linux; no image of the allowed number of pixels is larger
+_MOST_BYTES = 0x7FFFF000
+# where a JPEG file has told its size, if it is not full of metadata
+_HEAD_BYTES = 1 << 16
+_hush_lock = threading.Lock()
+
+
+class UnreadableImage(ValueError):
+    """An image that cannot be decoded; the message is the one line "where: reason".
+
+    Attributes:
+        where: the path of the image, or the words that say where it lies.
+        reason: what is wrong with it, in words.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[str, str]]:
+        # an exception is otherwise rebuilt from its message alone, which fails with two arguments
+        return type(self), (self.where, self.reason)
+
+
+def decode(data: bytes | str | Path, where: str | None = None, *, fast: bool = False) -> np.ndarray:
+    """Decode one image.
+
+    Colour (RGB, CMYK, YCCK, palettes) becomes three channels, grey one. Transparency is laid on
+    white; 16-bit grey is divided by 257 and rounded; the EXIF orientation is applied; of an
+    animation the first frame counts. What a file is decides its content, never its name. From the
+    first call on, Pillow's warnings about odd metadata and large images are ignored in this
+    process.
+
+    Pixels of JPEG files are those of libjpeg-turbo's exact transform and smooth chroma, and so
+    equal Pillow's. A JPEG file that it decodes without a warning is an image, also where Pillow
+    would stumble over its metadata; of others Pillow judges how much is bearable.
+
+    Args:
+        data: an encoded image, or the path of one, at most 2 GiB.
+        where: what messages call the image; by default the path.
+        fast: decode JPEG files with a coarser transform and chroma, in .91 (chroma 4:2:0) to .96
+            (4:4:4) of the time; pixels are off by 1.3 levels on average and by up to 85.
+
+    Returns:
+        uint8 [height, width, channels], contiguous and writable, channels 1 or 3, 0..255.
+
+    Raises:
+        UnreadableImage: when it is missing, empty, corrupt, truncated, of an unsupported kind, or
+            has more than twice Pillow's `Image.MAX_IMAGE_PIXELS` pixels.
+    """
+    where = _name(data) if where is None else where
+    encoded = data if isinstance(data, bytes) else _read(data, where)
+    plain = jpeg.decode(encoded, fast=fast)
+    if plain is not None:
+        return plain
+    with _open(io.BytesIO(encoded), where) as image:
+        try:
+            image.load()
+            upright = _upright(image)
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's plugins raise whatever a corrupt file leads them to
+            raise UnreadableImage(where, _reason(error, image.format)) from error
+        return pixels(upright, where)
+
+
+def header_size(data: bytes | str | Path, where: str | None = None) -> tuple[int, int]:
+    """Height and width, in pixels, that `decode` would give, from the header alone.
+
+    Raises:
+        UnreadableImage: when the header cannot be read.
+    """
+    where = _name(data) if where is None else where
+    found = jpeg.header(data if isinstance(data, bytes) else _read(data, where, _HEAD_BYTES))
+    if found is not None:
+        return found.size
+    with _file(data, where) as file, _open(file, where) as image:
+        width, height = image.size
+        # Pillow has turned the size of a TIFF already, and a PNG without EXIF in its header would
+        # be decoded whole in search of it
+        turned = image.format != "TIFF" and not (image.format == "PNG" and "exif" not in image.info)
+        return (width, height) if turned and 5 <= _orientation(image) <= 8 else (height, width)
+
+
+def pixels(image: Image.Image, where: str) -> np.ndarray:
+    """The pixels of a Pillow image as uint8 [height, width, 1 or 3]; see `decode`.
+
+    Raises:
+        UnreadableImage: when its mode has no meaning as an 8-bit image, or it has no pixels.
+    """
+    if 0 in image.size:
+        raise UnreadableImage(where, f"zero-sized ({image.width}x{image.height} pixels)")
+    mode = image.mode
+    clear = image.info.get("transparency")
+    if mode == "I" or mode in _SIXTEEN_BIT:
+        return _from_sixteen_bits(image, clear, where)
+    try:
+        if mode in ("LA", "La") or (mode in ("1", "L") and clear is not None):
+            return _on_white(np.asarray(image.convert("LA")))
+        if mode in ("RGBA", "RGBa", "PA") or (mode in ("P", "RGB") and clear is not None):
+            return _on_white(np.asarray(image.convert("RGBA")))
+        if mode in ("1", "L"):
+            return np.array(image.convert("L"))[:, :, None]
+        if mode in ("RGB", "P", "CMYK", "YCbCr", "HSV", "RGBX"):
+            return np.array(image.convert("RGB"))
+    except (ValueError, OSError) as error:
+        raise UnreadableImage(where, _reason(error, image.format)) from error
+    raise UnreadableImage(
+        where,
+        f"pixels of kind {mode!r} (floating point, LAB, ...) are not supported: save it as "
+        "8-bit grey or RGB",
+    )
+
+
+def _read(path: str | Path, where: str, most: int | None = None) -> bytes:
+    """The bytes of a file, at most the first `most`."""
+    try:
+        # two thirds of the time of Path.read_bytes
+        descriptor = os.open(path, _READ)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                kind = "Is a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+                raise UnreadableImage(where, f"cannot be read: {kind}")
+            if most is None and status.st_size > _MOST_BYTES:
+                raise UnreadableImage(
+                    where, f"too large: {status.st_size} bytes, allowed are {_MOST_BYTES}"
+                )
+            wanted = min(status.st_size, most or _MOST_BYTES)
+            data = os.read(descriptor, wanted)
+            while len(data) < wanted and (more := os.read(descriptor, wanted - len(data))):
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise UnreadableImage(where, "no such file") from None
+    except OSError as error:
+        raise UnreadableImage(where, _reason(error, None)) from error
+
+
+def _file(data: bytes | str | Path, where: str) -> BinaryIO:
+    if isinstance(data, bytes):
+        return io.BytesIO(data)
+    try:
+        return Path(data).open("rb")
+    except OSError as error:
+        raise UnreadableImage(where, _reason(error, None)) from error
+
+
+def _open(file: BinaryIO, where: str) -> ImageFile.ImageFile:
+    _hush()
+    try:
+        return Image.open(file, formats=FORMATS)
+    except MemoryError:
+        raise
+    except UnidentifiedImageError:
+        size = file.seek(0, io.SEEK_END)
+        kinds = ", ".join(FORMATS)
+        reason = f"corrupt, or not an image: none of {kinds} in these {size} bytes"
+        raise UnreadableImage(where, reason if size else "empty file (0 bytes)") from None
+    except Exception as error:  # as in decode
+        raise UnreadableImage(where, _reason(error, None)) from error
+
+
+def _hush() -> None:
+    """Let Pillow's own warnings go nowhere.
+
+    warnings.catch_warnings is not safe in threads (two that overlap may leave the filters of the
+    first in place for ever), so one filter, of Pillow's modules only, is put in front and stays.
+    """
+    if _first_filter_is_ours():
+        return
+    with _hush_lock:
+        if not _first_filter_is_ours():
+            warnings.filterwarnings("ignore", module=_PILLOW)
+
+
+def _first_filter_is_ours() -> bool:
+    first: Any = warnings.filters[0] if warnings.filters else None
+    return first is not None and first[0] == "ignore" and first[3] == re.compile(_PILLOW)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
+        # pixels are sound where EXIF is not: cameras and editors write broken EXIF blocks
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _TURNS.get(_orientation(image))
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.format = image.format
+    return turned
+
+
+def _from_sixteen_bits(image: Image.Image, clear: object, where: str) -> np.ndarray:
+    values = np.array(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise UnreadableImage(
+            where, f"32-bit grey values {values.min()}..{values.max()}, allowed are 0..65535"
+        )
+    if isinstance(clear, int):
+        values[values == clear] = 65535
+    return ((values + 128) // 257).astype(np.uint8)[:, :, None]
+
+
+def _on_white(image: np.ndarray) -> np.ndarray:
+    """Uint8 [h, w, channels + alpha] composited on white."""
+    colour, alpha = image[:, :, :-1].astype(np.uint32), image[:, :, -1:].astype(np.uint32)
+    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _reason(error: Exception, kind: str | None) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too large, perhaps a decompression bomb: {text}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {error.strerror}"
+    if isinstance(error, EOFError) or "truncated" in text.lower():
+        return f"truncated {kind or 'image'}: {text}"
+    return f"corrupt {kind or 'image'}: {text}"
+
+
+def _name(data: bytes | str | Path) -> str:
+    return f"image of {len(data)} bytes" if isinstance(data, bytes) else printable(str(data))

@@ -1,0 +1,1 @@
+"""Batches of views from a source, and the measurement of their speed."""

@@ -1,0 +1,1 @@
+"""The verb `pack`: any source to tar shards with an index."""

@@ -1,0 +1,169 @@
+"""One image as it goes into a shard: its own bytes where they will do, else encoded anew."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from jessl.core.validation import one_of
+from jessl.data.decode import jpeg
+from jessl.data.decode.image import UnreadableImage
+from jessl.data.sources.base import Source
+
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+# of JPEG files that must be encoded anew where no quality was asked for
+DEFAULT_QUALITY = 90
+_PNG = b"\x89PNG\r\n\x1a\n"
+# chunks that change neither the transparency nor the orientation that readers see
+_PNG_CHUNKS = frozenset(
+    b"IHDR IDAT IEND gAMA cHRM sRGB iCCP sBIT pHYs bKGD hIST tIME tEXt".split(b" ")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How images are resized and encoded.
+
+    Attributes:
+        short_side: pixels that the shorter side is reduced to where it is longer; None: leave it.
+        long_side: the same of the longer side; at most one of the two.
+        quality: 1..100 of JPEG; None: lose nothing that need not be lost (see `pack`).
+        subsampling: of the colours of JPEG: 4:4:4 (none), 4:2:2 or 4:2:0.
+
+    Raises:
+        ValueError: for any other value.
+    """
+
+    short_side: int | None = None
+    long_side: int | None = None
+    quality: int | None = None
+    subsampling: str = "4:2:0"
+
+    def __post_init__(self) -> None:
+        for name in ("short_side", "long_side"):
+            side = getattr(self, name)
+            if side is not None and not (_is_whole(side) and side >= 1):
+                raise ValueError(f"{name}: pixels from 1 on are allowed, {side!r} came")
+        if self.short_side is not None and self.long_side is not None:
+            raise ValueError(
+                f"short_side, long_side: one of the two is allowed, {self.short_side} and "
+                f"{self.long_side} came"
+            )
+        if self.quality is not None and not (_is_whole(self.quality) and 1 <= self.quality <= 100):
+            raise ValueError(f"quality: 1..100 is allowed, {self.quality!r} came")
+        one_of("subsampling", self.subsampling, SUBSAMPLINGS)
+
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that an image of this height and width gets, in pixels; never larger."""
+        side = max(height, width) if self.short_side is None else min(height, width)
+        wanted = self.long_side if self.short_side is None else self.short_side
+        if wanted is None or side <= wanted:
+            return height, width
+        return max(1, round(height * wanted / side)), max(1, round(width * wanted / side))
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An encoded image.
+
+    Attributes:
+        data: the file.
+        kind: its extension, jpg or png.
+        height, width: in pixels, as they are seen.
+        kept: whether these are the bytes of the source.
+        resized: whether it was made smaller.
+        before: bytes of the file in the source; None where the source has no files.
+    """
+
+    data: bytes
+    kind: str
+    height: int
+    width: int
+    kept: bool
+    resized: bool
+    before: int | None
+
+
+def packed(source: Source, index: int, recipe: Recipe) -> Packed:
+    """Encode one image by the rule that `jessl.data.packing.pack` states.
+
+    Every image is decoded, also one whose bytes are kept, so that none is packed unreadable.
+
+    Raises:
+        UnreadableImage: when it cannot be read, or is larger than JPEG can be (65,500 pixels).
+    """
+    image = source.read(index)
+    file = source.encoded(index)
+    height, width = image.shape[:2]
+    size = recipe.target(height, width)
+    resized = size != (height, width)
+    own = None if file is None else _kind(file)
+    before = None if file is None else len(file)
+    keep = file if file is not None and own and not resized and _is_plain(file) else None
+    if keep is None or (recipe.quality is not None):
+        lossy = recipe.quality is not None or own == "jpg"
+        data = _encoded(_reduced(image, size), lossy, recipe, source.where(index))
+        # a PNG file is no JPEG of the quality that was asked for, however small it is
+        if keep is None or own != "jpg" or len(keep) > len(data):
+            kind = "jpg" if lossy else "png"
+            return Packed(data, kind, *size, kept=False, resized=resized, before=before)
+    assert own is not None
+    return Packed(keep, own, *size, kept=True, resized=False, before=before)
+
+
+def _kind(file: bytes) -> str | None:
+    return "jpg" if file.startswith(b"\xff\xd8\xff") else "png" if file.startswith(_PNG) else None
+
+
+def _reduced(image: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    if size == image.shape[:2]:
+        return picture
+    return picture.resize((size[1], size[0]), Image.Resampling.LANCZOS)
+
+
+def _encoded(picture: Image.Image, lossy: bool, recipe: Recipe, where: str) -> bytes:
+    file = io.BytesIO()
+    if not lossy:
+        picture.save(file, "PNG")
+        return file.getvalue()
+    quality = DEFAULT_QUALITY if recipe.quality is None else recipe.quality
+    colour = {} if picture.mode == "L" else {"subsampling": recipe.subsampling}
+    try:
+        picture.save(file, "JPEG", quality=quality, optimize=True, **colour)
+    except (OSError, ValueError) as error:
+        reason = f"cannot be encoded as JPEG: {' '.join(str(error).split())}"
+        raise UnreadableImage(where, reason) from error
+    return file.getvalue()
+
+
+def _is_plain(file: bytes) -> bool:
+    """Whether any reader sees in a JPEG or PNG file what `decode` does: 8 bits, opaque, upright."""
+    if file.startswith(_PNG):
+        return _is_plain_png(file)
+    found = jpeg.header(file)
+    return found is not None and found.components in (1, 3) and not 2 <= found.orientation <= 8
+
+
+def _is_plain_png(file: bytes) -> bool:
+    bits, colour = file[24:25], file[25:26]
+    if bits != b"\x08" or colour not in (b"\x00", b"\x02"):
+        return False
+    at = len(_PNG)
+    while at + 8 <= len(file):
+        length, kind = struct.unpack_from(">I4s", file, at)
+        text = file[at + 8 : at + 8 + length].lower() if kind == b"tEXt" else b""
+        if kind not in _PNG_CHUNKS or b"exif" in text or b"orientation" in text:
+            return False
+        if kind == b"IEND":
+            return True
+        at += 12 + length
+    return False
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

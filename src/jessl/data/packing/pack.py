@@ -1,0 +1,394 @@
+"""Any source to tar shards with an index: the verb `pack`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import features
+
+from jessl.core.files import LOCK, locked, read_json, whole_file, write_json
+from jessl.core.hashing import splitmix64
+from jessl.core.interruption import Stopped
+from jessl.core.resources import usable_cores
+from jessl.core.validation import printable
+from jessl.data.decode.image import UnreadableImage
+from jessl.data.open_source import open_source
+from jessl.data.packing.encode import Packed, Recipe, packed
+from jessl.data.packing.shard_writer import ShardFile, member_keys
+from jessl.data.sources.base import Source
+from jessl.data.sources.shard_index import (
+    INDEX,
+    MANIFEST,
+    UNFINISHED,
+    Index,
+    joined,
+    read_index,
+    write_index,
+)
+
+FORMAT = "jessl.pack"
+VERSION = 1
+_PLAN = "plan.json"
+# images that are encoded ahead of the one being written, for each worker
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Packing:
+    """What came of a packing.
+
+    Attributes:
+        out: the folder.
+        images: how many were packed.
+        shards: in how many files.
+        bytes: of all shards together.
+        source_bytes: of the files that were packed; None where the source has no files.
+        kept: images whose own bytes were kept.
+        resized: images that were made smaller.
+        skipped: key -> reason of the images that could not be read.
+        resumed: shards that an earlier call had finished; all of them when there was nothing to do.
+    """
+
+    out: str
+    images: int
+    shards: int
+    bytes: int
+    source_bytes: int | None
+    kept: int
+    resized: int
+    skipped: dict[str, str]
+    resumed: int
+
+
+def pack(
+    source: Source | Any,
+    out: str | Path,
+    *,
+    short_side: int | None = None,
+    long_side: int | None = None,
+    quality: int | None = None,
+    subsampling: str = "4:2:0",
+    shard_mb: float = 100,
+    shuffle: int | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Packing:
+    """Pack images into tar shards that jessl and plain webdataset read.
+
+    What an image becomes:
+        - Its own bytes, where it is a JPEG or PNG file in 8-bit grey or RGB, opaque and upright,
+          that needs no resizing; with `quality` only a JPEG file that is no larger than its
+          encoding at that quality.
+        - JPEG, with `quality`; and without it at quality 90 what is a JPEG file already but must
+          be resized, turned upright or brought to RGB. Huffman tables are optimised.
+        - PNG otherwise, so that without `quality` nothing but resizing changes what was lossless.
+          Sources that have no files (arrays, torchvision) count as lossless.
+        Resizing is Pillow's antialiased Lanczos filter, keeps the aspect, and never enlarges.
+        Grey stays grey; what is encoded anew has no metadata, and pixels as `Source.read` gives
+        them.
+
+    What is written: shard-000000.tar, ... with KEY.jpg or KEY.png and, where there is a label,
+    KEY.cls; index.npz, with which jessl opens the folder at once and finds the ids, keys, labels
+    and class names of `source` again; manifest.json with options, versions, the size and SHA-256 of
+    each shard, and what was skipped and why. KEY is the key of the image without the extension of
+    an image, with % escapes where WebDataset would read it otherwise (dots in the file name). The
+    shards depend on the source and the options alone, not on the workers. Without index.npz the
+    shards are read like any others: keys and ids are those of KEY, classes have no names.
+
+    A packing that was stopped or killed goes on, when called again, at the first shard that is not
+    whole; a finished one is left as it is. Memory holds the names of all images and three images a
+    worker (two encoded, one in pixels), and never a shard.
+
+    Args:
+        source: a Source, or whatever `open_source` opens.
+        out: folder to write, new or from an earlier call with the same source and options.
+        short_side: pixels that the shorter side is reduced to; or
+        long_side: the same of the longer side.
+        quality: 1..100 of JPEG; None: as above.
+        subsampling: of the colours of JPEG that is encoded here: 4:4:4, 4:2:2 or 4:2:0.
+        shard_mb: megabytes (10^6 bytes) at which a shard is full.
+        shuffle: seed by which the images are shuffled over the shards; None: the order of the
+            source. Advised where the source is sorted by class and will be read shard by shard.
+        workers: threads; None: the cores that this process may use, at most 16.
+        on_progress: called with the number of images that are done, and of all.
+        stop: asked before each image whether to stop.
+
+    Raises:
+        ValueError: for a wrong option; when `out` is of another source, of other options or not of
+            a packing; when another process writes it; when no image can be read.
+        Stopped: when `stop` says so.
+        OSError: when the disk is full, say; whole shards are kept, and the next call goes on.
+    """
+    recipe = Recipe(short_side, long_side, quality, subsampling)
+    if isinstance(shard_mb, bool) or not 0 < shard_mb < float("inf"):
+        raise ValueError(f"shard_mb: more than 0 is allowed, {shard_mb!r} came")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers: 1 or more are allowed, {workers!r} came")
+    if shuffle is not None and not 0 <= shuffle < 2**64:
+        raise ValueError(f"shuffle: a seed of 0 or more is allowed, {shuffle!r} came")
+    source = open_source(source)
+    out = Path(out)
+    plan = {
+        "format": FORMAT,
+        "version": VERSION,
+        "source": source.fingerprint(),
+        "images": len(source),
+        "options": {**asdict(recipe), "shard_mb": shard_mb, "shuffle": shuffle},
+    }
+    _refuse_other(out, plan, source.name)
+    with locked(out):
+        finished = _finished(out, plan, source.name)
+        if finished is not None:
+            return finished
+        work = _Work(out, plan, source, recipe)
+        try:
+            work.run(workers or min(16, usable_cores()), on_progress, stop)
+        except BaseException:
+            if not work.entries:
+                shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+            raise
+        return work.finish()
+
+
+class _Work:
+    """A packing between its first shard and its manifest."""
+
+    def __init__(self, out: Path, plan: dict[str, Any], source: Source, recipe: Recipe) -> None:
+        self.out = out
+        self.plan = plan
+        self.source = source
+        self.recipe = recipe
+        self.notes = out / UNFINISHED
+        self.notes.mkdir(exist_ok=True)
+        if not (self.notes / _PLAN).exists():
+            write_json(self.notes / _PLAN, {**plan, "name": source.name})
+        self.entries: list[dict[str, Any]] = []
+        self.parts: list[Index] = []
+        self._find_whole_shards()
+        self.resumed = len(self.entries)
+
+    def _find_whole_shards(self) -> None:
+        while True:
+            name = shard_name(len(self.entries))
+            entry, shard = self.notes / f"{name}.json", self.out / name
+            if not (entry.is_file() and shard.is_file()):
+                return
+            try:
+                told, part = read_json(entry), read_index(self.notes / f"{name}.npz")
+            except ValueError:
+                return
+            if shard.stat().st_size != told["bytes"]:
+                return
+            self.parts.append(part)
+            self.entries.append(told)
+
+    def run(
+        self,
+        workers: int,
+        on_progress: Callable[[int, int], None] | None,
+        stop: Callable[[], bool] | None,
+    ) -> None:
+        """Write the shards that are missing."""
+        order = _order(self.source, self.plan["options"]["shuffle"])
+        start = self.entries[-1]["next"] if self.entries else 0
+        if start == len(order):
+            return
+        keys = member_keys([self.source.key(i) for i in range(len(order))])
+        most = int(self.plan["options"]["shard_mb"] * 1e6)
+        with contextlib.closing(_encoded(self.source, order[start:], self.recipe, workers)) as each:
+            item = next(each, None)
+            done = start
+            while item is not None:
+                name = shard_name(len(self.entries))
+                with whole_file(self.out / name) as part, part.open("wb") as file:
+                    shard = ShardFile(file, name, most)
+                    while item is not None and self._takes(shard, item, keys):
+                        done += 1
+                        if on_progress is not None:
+                            on_progress(done, len(order))
+                        if stop is not None and stop():
+                            raise Stopped(
+                                f"stopped at {done} of {len(order)} images; "
+                                f"whole shards so far: {len(self.entries)}"
+                            )
+                        item = next(each, None)
+                    shard.end()
+                    if not shard.rows:
+                        key, reason = next(iter(shard.skipped.items()))
+                        raise ValueError(
+                            f"not one image of {self.source.name} can be read; the first: {key}: "
+                            f"{reason}"
+                        )
+                index, entry = shard.index(), {**shard.entry(), "next": done}
+                write_index(self.notes / f"{name}.npz", index)
+                write_json(self.notes / f"{name}.json", entry)
+                self.parts.append(index)
+                self.entries.append(entry)
+
+    def _takes(self, shard: ShardFile, item: _Item, keys: list[str]) -> bool:
+        """Put an image into a shard, or say that it is full."""
+        key = self.source.key(item.index)
+        if isinstance(item.image, UnreadableImage):
+            shard.skipped[printable(key)] = item.image.reason
+            return True
+        labels = self.source.labels
+        label = -1 if labels is None else int(labels[item.index])
+        return shard.add(
+            keys[item.index], item.image, label=label, id=int(self.source.ids[item.index]), key=key
+        )
+
+    def finish(self) -> Packing:
+        """Write the index and, last, the manifest."""
+        write_index(self.out / INDEX, joined(self.parts, self.source.classes))
+        index = (self.out / INDEX).read_bytes()
+        write_json(
+            self.out / MANIFEST,
+            {
+                **self.plan,
+                "name": self.source.name,
+                "versions": {
+                    "jessl": version("jessl"),
+                    "pillow": PIL.__version__,
+                    "libjpeg-turbo": features.version("libjpeg_turbo"),
+                },
+                "packed": sum(entry["images"] for entry in self.entries),
+                "shards": [{k: v for k, v in e.items() if k != "next"} for e in self.entries],
+                "index": {
+                    "file": INDEX,
+                    "bytes": len(index),
+                    "sha256": hashlib.sha256(index).hexdigest(),
+                },
+            },
+        )
+        shutil.rmtree(self.notes)
+        return _told(self.out, self.entries, self.resumed)
+
+
+def shard_name(number: int) -> str:
+    """The file name of a shard."""
+    return f"shard-{number:06d}.tar"
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    index: int
+    image: Packed | UnreadableImage
+
+
+def _encoded(
+    source: Source, order: np.ndarray, recipe: Recipe, workers: int
+) -> Generator[_Item, None, None]:
+    """The images of an order, encoded by threads that run a little ahead."""
+
+    def one(index: int) -> _Item:
+        try:
+            return _Item(index, packed(source, index, recipe))
+        except UnreadableImage as error:
+            return _Item(index, error)
+
+    waiting: deque[Future[_Item]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="pack")
+    try:
+        for index in order:
+            waiting.append(pool.submit(one, int(index)))
+            if len(waiting) > _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _order(source: Source, seed: int | None) -> np.ndarray:
+    """The images in the order in which they are packed: by a hash of id and seed, or as is."""
+    if seed is None:
+        return np.arange(len(source))
+    key = splitmix64(np.array([seed], dtype=np.uint64))
+    return np.lexsort((source.ids, splitmix64(source.ids.astype(np.uint64) ^ key)))
+
+
+def _refuse_other(out: Path, plan: dict[str, Any], name: str) -> None:
+    """Raise ValueError when `out` is no folder for this packing."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out: {printable(str(out))} is a file; a folder is wanted")
+    begun, whole = out / UNFINISHED / _PLAN, out / MANIFEST
+    told = next((path for path in (whole, begun) if path.is_file()), None)
+    if told is None:
+        # an empty folder of notes is what a packing leaves that was killed at once
+        others = {p.name for p in (out.iterdir() if out.is_dir() else ())} - {LOCK, UNFINISHED}
+        if INDEX in others:
+            raise ValueError(
+                f"out: {printable(str(out))} has shards and an index but no {MANIFEST}, so that it "
+                "cannot be told what they are; delete it, or give a new folder"
+            )
+        if others:
+            raise ValueError(
+                f"out: {printable(str(out))} is not empty, and holds no packing; give a new folder"
+            )
+        return
+    there = read_json(told)
+    if not isinstance(there, dict) or there.get("format") != FORMAT:
+        raise ValueError(f"out: {told} is not of a packing; give a new folder")
+    shown = printable(str(out))
+    if (there["source"], there["images"]) != (plan["source"], plan["images"]):
+        raise ValueError(
+            f"out: {shown} was packed from other data ({there['images']} images of "
+            f"{there['name']}; {plan['images']} of {name} came); give a new folder"
+        )
+    differ = [
+        f"{option.replace('_', '-')} {was} there, {plan['options'].get(option)} here"
+        for option, was in there["options"].items()
+        if was != plan["options"].get(option)
+    ]
+    if differ or there["version"] != plan["version"]:
+        what = ", ".join(differ) or "another version of jessl"
+        raise ValueError(f"out: {shown} was packed in another way ({what}); give a new folder")
+
+
+def _finished(out: Path, plan: dict[str, Any], name: str) -> Packing | None:
+    """What came of a packing that is whole already.
+
+    Raises:
+        ValueError: when a shard of it is gone or has another size.
+    """
+    # again, under the lock: another process may have written it since
+    _refuse_other(out, plan, name)
+    if not (out / MANIFEST).is_file():
+        return None
+    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+    manifest = read_json(out / MANIFEST)
+    for entry in [*manifest["shards"], manifest["index"]]:
+        file = out / entry["file"]
+        if not file.is_file() or file.stat().st_size != entry["bytes"]:
+            raise ValueError(
+                f"out: {printable(str(file))} is missing or not as it was written; delete "
+                f"{printable(str(out))} and pack again"
+            )
+    return _told(out, manifest["shards"], len(manifest["shards"]))
+
+
+def _told(out: Path, entries: list[dict[str, Any]], resumed: int) -> Packing:
+    before = [entry["source_bytes"] for entry in entries]
+    return Packing(
+        out=str(out),
+        images=sum(entry["images"] for entry in entries),
+        shards=len(entries),
+        bytes=sum(entry["bytes"] for entry in entries),
+        source_bytes=None if None in before else sum(before),
+        kept=sum(entry["kept"] for entry in entries),
+        resized=sum(entry["resized"] for entry in entries),
+        skipped={k: v for entry in entries for k, v in entry["skipped"].items()},
+        resumed=resumed,
+    )

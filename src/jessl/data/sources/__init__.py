@@ -1,0 +1,1 @@
+"""Sources: indexable images with stable ids, one file a kind."""

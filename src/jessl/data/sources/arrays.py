@@ -1,0 +1,194 @@
+"""Images that are one array: in memory, in a .npz or .npy file, or scikit-learn's digits."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jessl.core.validation import printable
+from jessl.data.sources.base import Source, checksum
+
+_X_KEYS = ("x", "images", "data", "arr_0")
+_Y_KEYS = ("y", "labels", "targets")
+_HASHED_BYTES = 64 << 20
+
+
+class ArraySource(Source):
+    """Images of one size in one array; ids are row numbers.
+
+    Args:
+        images: uint8 [n, h, w] or [n, h, w, c], c 1..4, n at least 1. A memory-mapped array stays
+            on disk.
+        labels: integers [n] or [n, 1], -1 where missing; or strings [n], "" where missing, which
+            become classes in sorted order.
+        name: what messages call it.
+        classes: names of the labels 0, 1, ...
+
+    Raises:
+        ValueError: for another type, shape or length.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        labels: Any = None,
+        *,
+        name: str = "array",
+        classes: tuple[str, ...] | None = None,
+    ) -> None:
+        self.name = name
+        self._images = _checked_images(images, name)
+        self.ids = np.arange(len(self._images), dtype=np.int64)
+        if labels is not None:
+            self.labels, named = _checked_labels(labels, len(self._images), name)
+            self.classes = None if self.labels is None else classes or named
+
+    def read(self, index: int) -> np.ndarray:
+        return self._images[index]
+
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        return self._images[np.asarray(indices)]
+
+    def key(self, index: int) -> str:
+        return str(range(len(self))[index])
+
+    def where(self, index: int) -> str:
+        return f"row {self.key(index)} of {self.name}"
+
+    def sizes(self, sample: int = 64) -> tuple[np.ndarray, np.ndarray]:
+        n, height, width, _ = self._images.shape
+        count = min(n, max(sample, 1))
+        return np.full(count, height, np.int64), np.full(count, width, np.int64)
+
+    def fingerprint(self) -> str:
+        step = -(-self._images.nbytes // _HASHED_BYTES)
+        return checksum(str(self._images.shape), self._images[::step], self.labels)
+
+
+class _NoSuchKey(ValueError):
+    """A key that a .npz file lacks, apart from the errors of reading it."""
+
+
+def open_arrays(path: Path, *, x_key: str | None = None, y_key: str | None = None) -> ArraySource:
+    """Open a .npy (memory-mapped) or .npz file of images, without ever reading a pickle.
+
+    Args:
+        path: the file.
+        x_key, y_key: names of the arrays in a .npz file; by default the first that exists of
+            x, images, data, arr_0 and of y, labels, targets (labels may be absent).
+
+    Raises:
+        ValueError: when the file is not what it seems, lacks the keys, or ArraySource refuses.
+    """
+    name = printable(str(path))
+    kind = path.suffix.lower()
+    with path.open("rb") as file:
+        if not file.read(6).startswith(b"\x93NUMPY" if kind == ".npy" else b"PK"):
+            raise ValueError(f"data: {name} is no {kind} file, whatever its name says")
+    images: Any
+    labels: Any = None
+    try:
+        if kind == ".npy":
+            # copy on write: writable for torch, which warns of read-only memory, and still safe
+            images = np.load(path, mmap_mode="c", allow_pickle=False)
+        else:
+            with np.load(path, allow_pickle=False) as arrays:
+                x_key = _key("x_key", x_key, _X_KEYS, arrays.files, name)
+                if y_key is not None or set(_Y_KEYS) & set(arrays.files):
+                    y_key = _key("y_key", y_key, _Y_KEYS, arrays.files, name)
+                images = arrays[x_key]
+                labels = None if y_key is None else arrays[y_key]
+    except _NoSuchKey:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        text = " ".join(str(error).split())
+        if "object" in text.lower():
+            text = "it holds Python objects (a pickle), which are never loaded"
+        raise ValueError(f"data: {name} cannot be read as {kind}: {text}") from None
+    return ArraySource(images, labels, name=name)
+
+
+def digits() -> ArraySource:
+    """Scikit-learn's 1,797 real handwritten digits: uint8 [1797, 8, 8, 1] with 10 classes.
+
+    Their values 0..16 are scaled to 0..255 and rounded.
+    """
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = np.rint(data.images * (255 / 16)).astype(np.uint8)
+    return ArraySource(images, data.target, name="digits", classes=tuple("0123456789"))
+
+
+def _checked_images(images: Any, name: str) -> np.ndarray:
+    array = np.asarray(images)
+    shape = list(array.shape)
+    if array.dtype != np.uint8:
+        advice = ""
+        if array.dtype.kind == "f":
+            advice = "; for values 0..1 convert by (255 * x).round().astype('uint8')"
+        elif array.dtype.kind in "iub":
+            advice = "; for values 0..255 convert by x.astype('uint8')"
+        raise ValueError(f"data: {name}: images must be uint8, {array.dtype} {shape} came{advice}")
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[3] not in (1, 2, 3, 4):
+        advice = ""
+        if array.ndim == 4 and array.shape[1] in (1, 2, 3, 4):
+            advice = "; channels come last: x.transpose(0, 2, 3, 1)"
+        raise ValueError(
+            f"data: {name}: images must be [n, h, w] or [n, h, w, c] with c 1..4, "
+            f"{shape} came{advice}"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"data: {name}: no image in an array {shape}")
+    return np.ascontiguousarray(array)
+
+
+def _checked_labels(
+    labels: Any, n: int, name: str
+) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    array = np.asarray(labels)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(f"labels: {name}: [n] wanted, {list(array.shape)} came")
+    if len(array) != n:
+        raise ValueError(f"labels: {name}: {n} images but {len(array)} labels")
+    classes = None
+    if array.dtype.kind in "US":
+        texts = array.astype(str)
+        names = sorted(set(texts.tolist()) - {""})
+        classes = tuple(names)
+        number = {"": -1, **{text: label for label, text in enumerate(names)}}
+        array = np.array([number[text] for text in texts.tolist()])
+    if array.dtype.kind not in "iub":
+        raise ValueError(
+            f"labels: {name}: integers (-1: missing) or strings wanted, {array.dtype} came"
+        )
+    if array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"labels: {name}: at most 2^63 - 1 is allowed, {array.max()} came")
+    array = array.astype(np.int64)
+    if array.min() < -1:
+        raise ValueError(f"labels: {name}: 0, 1, ... or -1 (missing) wanted, {array.min()} came")
+    return (array, classes) if (array >= 0).any() else (None, None)
+
+
+def _key(
+    argument: str, given: str | None, usual: tuple[str, ...], present: list[str], name: str
+) -> str:
+    if given is None:
+        for key in usual:
+            if key in present:
+                return key
+        raise _NoSuchKey(
+            f"{argument}: none of {', '.join(usual)} in {name}, which holds {', '.join(present)}; "
+            f"name one with {argument}"
+        )
+    if given not in present:
+        raise _NoSuchKey(f"{argument}: no array {given!r} in {name}; it holds {', '.join(present)}")
+    return given

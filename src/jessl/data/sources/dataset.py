@@ -1,0 +1,324 @@
+"""Any map-style torch.utils.data.Dataset as a source; torch is not imported for it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from jessl.data.decode.image import UnreadableImage, pixels
+from jessl.data.sources.base import Source, checksum, evenly
+from jessl.data.sources.dataset_items import (
+    NoImage,
+    checked,
+    image_of,
+    is_float,
+    is_integer,
+    label_of,
+)
+
+# attributes in which data sets keep labels, or pairs of a path and a label
+_LABELS = ("targets", "_labels", "labels", "y")
+_PAIRS = ("_samples", "samples", "index")
+# torchvision's data sets with one of these open a file anew for each image
+_FILES = ("_samples", "samples", "_images", "images", "_image_files", "imgs", "_files")
+# items that are read at opening, to see what they are
+_TRIED = 4
+_PROBED_IMAGES = 16
+
+
+class DatasetSource(Source):
+    """A map-style data set (`__len__` and `__getitem__`), read item by item; ids are row numbers.
+
+    An item is an image, a tuple or list (image, label, ...), or a dict with the image under image,
+    img, pixel_values, x or 0 and the label under label, target, y or 1. An image is a Pillow image,
+    a numpy array [h, w] or [h, w, c], or a tensor [h, w] or [c, h, w], c 1..4: uint8, or floats
+    within 0..1 (of ToTensor), which become round(255 x). Other floats are refused: encoders
+    normalise by themselves.
+
+    Labels are integers, -1 or None where missing; labels of other kinds are left out. Where the
+    data set lists labels (targets, labels, samples, ..., also inside torch's Subset, ConcatDataset
+    and TensorDataset), these are taken if they are those of the items tried; else all items are
+    gone through once, when labels are first asked for.
+
+    An item that raises, or is None, is unreadable, for the reason that it raised.
+
+    Args:
+        dataset: the data set.
+        name: what messages call it; by default its class.
+        threads: whether its `__getitem__` may run in several threads at once. By default only where
+            it is torchvision's and opens a file for each image, or TensorDataset's; all others are
+            read by one thread at a time.
+
+    Raises:
+        ValueError: when it is empty or iterable only, or its items are no single images.
+    """
+
+    def __init__(
+        self, dataset: Any, name: str | None = None, *, threads: bool | None = None
+    ) -> None:
+        self.name = type(dataset).__name__ if name is None else name
+        self._dataset = dataset
+        self.ids = np.arange(_length(dataset, self.name), dtype=np.int64)
+        safe = _reads_in_threads(dataset) if threads is None else threads
+        self._reading = None if safe else threading.Lock()
+        self._labelling = threading.Lock()
+        self._has_labels = False
+        self._found: tuple[np.ndarray | None] | None = None
+        notes = self._tried()
+        if not safe and threads is None and not _is_of(dataset, "torchvision."):
+            notes.append(
+                "one thread at a time reads it; jessl.data.sources.dataset.DatasetSource(..., "
+                "threads=True) where several may"
+            )
+        self.notes = tuple(f"{self.name}: {note}" for note in notes)
+
+    @property
+    def labels(self) -> np.ndarray | None:  # type: ignore[override]
+        """Int64 [n], -1 where missing; None when there are none. The first use may read all."""
+        with self._labelling:
+            if self._found is None:
+                every = [self._label(i) for i in range(len(self))] if self._has_labels else [-1]
+                try:
+                    labels = np.array(every, dtype=np.int64)
+                except OverflowError:
+                    largest = max(every, key=abs)
+                    raise ValueError(
+                        f"labels: {self.name}: at most 2^63 - 1 is allowed, {largest} came"
+                    ) from None
+                self._found = (labels if (labels >= 0).any() else None,)
+            return self._found[0]
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:  # type: ignore[override]
+        return None if self.labels is None else class_names(self._dataset)
+
+    def read(self, index: int) -> np.ndarray:
+        try:
+            # a Pillow image may not have been read when its item is there
+            with self._reading or contextlib.nullcontext():
+                return self._pixels(self._item(index), index)
+        except NoImage as error:
+            raise UnreadableImage(self.where(index), str(error)) from None
+
+    def key(self, index: int) -> str:
+        return str(range(len(self))[index])
+
+    def where(self, index: int) -> str:
+        return f"item {self.key(index)} of {self.name}"
+
+    def fingerprint(self) -> str:
+        return checksum(self.name, str(len(self)), self.labels, *probed(self))
+
+    def _tried(self) -> list[str]:
+        """Try some items, settle whether there are labels, and return what to tell of them all."""
+        items: dict[int, Any] = {}
+        failed: list[UnreadableImage] = []
+        for index in evenly(len(self), _TRIED).tolist():
+            try:
+                items[index] = self._item(index)
+                checked(image_of(items[index]))
+            except UnreadableImage as error:
+                failed.append(error)
+            except NoImage as error:
+                raise ValueError(f"data: {self.where(index)}: {error}") from None
+        if not items:
+            raise ValueError(f"data: {len(failed)} items tried, none can be read: {failed[0]}")
+        notes = []
+        if any(is_float(image_of(item)) for item in items.values()):
+            notes.append("floats in 0..1 are turned back to 0..255 by round(255 x)")
+        if self._changes(*next(iter(items.items()))):
+            notes.append(
+                "an item differs from one reading to the next: take random transforms out of the "
+                "data set, for views are made later"
+            )
+        labels = {index: label_of(item) for index, item in items.items()}
+        known = {index: label for index, label in labels.items() if label is not None}
+        self._has_labels = bool(known) and all(is_integer(label) for label in known.values())
+        if self._has_labels:
+            seen = {index: int(label) for index, label in known.items()}
+            listed = _listed_labels(self._dataset, len(self), seen)
+            if listed is not None:
+                self._found = (listed if (listed >= 0).any() else None,)
+            else:
+                notes.append(
+                    f"no list of labels (targets, labels, ...): all {len(self)} items are gone "
+                    "through once when labels are asked for"
+                )
+        elif known:
+            kinds = ", ".join(sorted({type(label).__name__ for label in known.values()}))
+            notes.append(f"labels are left out: integers wanted, {kinds} came")
+        return notes
+
+    def _changes(self, index: int, item: Any) -> bool:
+        """Whether an item is another when it is read again."""
+        try:
+            return not np.array_equal(
+                self._pixels(item, index), self._pixels(self._item(index), index)
+            )
+        except (UnreadableImage, NoImage):
+            return False
+
+    def _item(self, index: int) -> Any:
+        index = range(len(self))[index]
+        try:
+            item = self._dataset[index]
+        except MemoryError:
+            raise
+        except Exception as error:  # a data set raises what its reader raises
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise UnreadableImage(self.where(index), reason) from error
+        # a habit of data sets that go on where an image is broken
+        if item is None or (isinstance(item, list | tuple) and item and item[0] is None):
+            raise UnreadableImage(self.where(index), "None in the place of the image")
+        return item
+
+    def _pixels(self, item: Any, index: int) -> np.ndarray:
+        image = checked(image_of(item))
+        if isinstance(image, Image.Image):
+            return pixels(image, self.where(index))
+        if image.dtype != np.uint8:
+            image = np.rint(255 * image).astype(np.uint8)
+        return np.ascontiguousarray(image)
+
+    def _label(self, index: int) -> int:
+        try:
+            with self._reading or contextlib.nullcontext():
+                label = label_of(self._item(index))
+        except UnreadableImage:
+            return -1
+        if label is None:
+            return -1
+        if not is_integer(label) or int(label) < -1:
+            raise ValueError(
+                f"labels: {self.where(index)}: 0, 1, ... or -1 (missing) wanted, {label!r} came"
+            )
+        return int(label)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_reading": self._reading is not None, "_labelling": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        reading = threading.Lock() if state["_reading"] else None
+        self.__dict__.update(state, _reading=reading, _labelling=threading.Lock())
+
+
+def is_dataset(value: Any) -> bool:
+    """Whether a value looks like a data set: not a path, an array or a builtin collection."""
+    builtin = str | bytes | bytearray | memoryview | list | tuple | set | frozenset | Mapping
+    if isinstance(value, builtin) or hasattr(value, "__array__"):
+        return False
+    kind = _torch_kind("Dataset")
+    return (kind is not None and isinstance(value, kind)) or (
+        hasattr(type(value), "__len__") and hasattr(type(value), "__getitem__")
+    )
+
+
+def probed(source: Source) -> list[np.ndarray | str]:
+    """Evenly spaced images, or the reason why one cannot be read, for a fingerprint."""
+    found: list[np.ndarray | str] = []
+    for index in range(0, len(source), -(-len(source) // _PROBED_IMAGES)):
+        try:
+            found.append(source.read(index))
+        except UnreadableImage as error:
+            found.append(error.reason)
+    return found
+
+
+def class_names(dataset: Any) -> tuple[str, ...] | None:
+    """The names of the labels 0, 1, ... that a data set keeps as `classes`."""
+    if _wraps(dataset, "Subset"):
+        return class_names(dataset.dataset)
+    names = getattr(dataset, "classes", None)
+    if not isinstance(names, list | tuple) or not names:
+        return None
+    # ImageNet keeps several names for each class
+    return tuple(name if isinstance(name, str) else ", ".join(map(str, name)) for name in names)
+
+
+def _length(dataset: Any, name: str) -> int:
+    iterable = _torch_kind("IterableDataset")
+    if iterable is not None and isinstance(dataset, iterable):
+        raise ValueError(
+            f"data: {name} is an IterableDataset, but images are drawn by index: a map-style "
+            "data set (with __len__ and __getitem__) is wanted, or tar shards"
+        )
+    try:
+        n = len(dataset)
+    except (TypeError, NotImplementedError):
+        raise ValueError(
+            f"data: {name} has no length: a map-style data set (with __len__ and __getitem__) is "
+            "wanted"
+        ) from None
+    if n == 0:
+        raise ValueError(f"data: no image in {name}")
+    return n
+
+
+def _torch_kind(name: str) -> Any:
+    """A class of torch.utils.data, None where torch was never imported."""
+    return getattr(sys.modules.get("torch.utils.data"), name, None)
+
+
+def _wraps(dataset: Any, name: str) -> bool:
+    kind = _torch_kind(name)
+    return kind is not None and isinstance(dataset, kind)
+
+
+def _is_of(dataset: Any, package: str) -> bool:
+    """Whether the code that reads an item belongs to a package, and not to a user's subclass."""
+    return str(getattr(type(dataset).__getitem__, "__module__", "")).startswith(package)
+
+
+def _reads_in_threads(dataset: Any) -> bool:
+    if _is_of(dataset, "torch.utils.data."):
+        if _wraps(dataset, "Subset"):
+            return _reads_in_threads(dataset.dataset)
+        if _wraps(dataset, "ConcatDataset"):
+            return all(_reads_in_threads(part) for part in dataset.datasets)
+        return _wraps(dataset, "TensorDataset")
+    return _is_of(dataset, "torchvision.") and any(hasattr(dataset, name) for name in _FILES)
+
+
+def _listed_labels(dataset: Any, n: int, seen: dict[int, int]) -> np.ndarray | None:
+    """The first list of n labels in a data set that has those seen of its items: int64 [n]."""
+    for listed in _lists(dataset):
+        if len(listed) == n and all(listed[index] == label for index, label in seen.items()):
+            return listed
+    return None
+
+
+def _lists(dataset: Any) -> Iterator[np.ndarray]:
+    """What may be the labels of a data set, int64, -1 where missing."""
+    if _wraps(dataset, "Subset"):
+        for listed in _lists(dataset.dataset):
+            yield listed[np.asarray(dataset.indices)]
+    elif _wraps(dataset, "ConcatDataset"):
+        parts = [next(_lists(part), None) for part in dataset.datasets]
+        if all(part is not None for part in parts):
+            yield np.concatenate([part for part in parts if part is not None])
+    else:
+        columns = [getattr(dataset, name, None) for name in _LABELS]
+        columns += list(getattr(dataset, "tensors", ()))[1:]
+        for pairs in (getattr(dataset, name, None) for name in _PAIRS):
+            if isinstance(pairs, list) and pairs and isinstance(pairs[0], tuple):
+                columns += zip(*pairs, strict=False)
+        for column in columns:
+            labels = _as_labels(column)
+            if labels is not None:
+                yield labels
+
+
+def _as_labels(column: Any) -> np.ndarray | None:
+    values = column.tolist() if hasattr(column, "tolist") else column
+    if not isinstance(values, list | tuple) or not values:
+        return None
+    if not all(value is None or is_integer(value) for value in values):
+        return None
+    labels = np.array([-1 if value is None else int(value) for value in values], dtype=np.int64)
+    return labels if labels.min() >= -1 else None

@@ -1,0 +1,123 @@
+"""Which net a file of weights is of, by names and shapes of its tensors alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from jessl.core.validation import printable
+from jessl.encoders.build import build_encoder
+from jessl.encoders.checkpoints.matching import Tensors, matches, preferred, required
+from jessl.encoders.nets.resnet_cifar import LAYERS
+
+# width -> timm's word
+_VITS = {192: "tiny", 384: "small", 768: "base", 1024: "large"}
+_RESNETS = (18, 34, 50, 101, 152)
+# images of nets whose first convolution is 3x3
+SMALL_PX = 32
+_KNOWN = (
+    "ResNet-18 to -152, ResNets for CIFAR, ViT tiny to large and MobileNetV2 are told by their "
+    "tensors; for others give arch, such as timm:NAME"
+)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A net that a file is of: what builds it, as in `build_encoder`, and what is not sure of it.
+
+    `imagenet`: pixels are to be normalised by ImageNet's mean and std, whatever the name says.
+    """
+
+    arch: str
+    stem: str | None = None
+    size: int | None = None
+    imagenet: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def infer(tensors: Tensors, path: str | Path, key: str | None = None) -> Guess:
+    """The one net of those known here whose tensors a file has, all of them and no others.
+
+    Raises:
+        ValueError: for any other file, saying what to give.
+    """
+    near = ""
+    found: list[tuple[Guess, str]] = []
+    for guess in _candidates(tensors):
+        with torch.device("meta"):
+            net = build_encoder(guess.arch, stem=guess.stem, size=guess.size)
+        wanted = net.body.state_dict()
+        best, *others = matches(tensors, wanted)
+        alone = [m for m in (best, *others) if best.complete and not m.surplus]
+        match = preferred(alone, key) if alone else None
+        if match is not None:
+            found.append((guess, match.prefix))
+        elif alone:
+            under = ", ".join(repr(m.prefix) for m in alone)
+            near = f" under key {key!r}; those of {guess.arch} are under {under}"
+        elif best.complete and best.surplus:
+            near = f"; those of {guess.arch} and others in its layers, first {best.surplus[0]!r}"
+        elif not near and 2 * best.fitting > len(required(wanted)):
+            lacking = [*best.missing, *best.misfits]
+            near = f"; most like {guess.arch}, but {lacking[0]!r} is missing or of another shape"
+    if len(found) == 1:
+        return found[0][0]
+    if found:
+        several = ", ".join(f"{guess.arch} under {prefix!r}" for guess, prefix in found)
+        raise ValueError(printable(f"arch: {path} holds several nets: {several}; give arch"))
+    raise ValueError(
+        printable(f"arch: {path} has {len(tensors)} tensors of no net known here{near}. {_KNOWN}")
+    )
+
+
+def _candidates(tensors: Tensors) -> Iterator[Guess]:
+    """Nets that may fit, larger ones first: a ResNet-34 has all tensors of a ResNet-18."""
+    shapes = {tuple(t.shape) for t in tensors.values()}
+    if (64, 3, 7, 7) in shapes or (64, 3, 3, 3) in shapes:
+        small = (64, 3, 7, 7) not in shapes
+        stem, size = ("small", SMALL_PX) if small else ("standard", None)
+        for layers in reversed(_RESNETS):
+            yield Guess(f"torchvision:resnet{layers}", stem, size)
+    if (16, 3, 3, 3) in shapes:
+        for layers in reversed(LAYERS):
+            yield Guess(f"resnet_cifar:{layers}")
+    if (32, 3, 3, 3) in shapes:
+        yield Guess("torchvision:mobilenet_v2")
+    yield from _vits(tensors)
+
+
+def _vits(tensors: Tensors) -> Iterator[Guess]:
+    """ViTs by width, side of a patch and number of positions."""
+    import timm
+
+    tried = set()
+    for name, tensor in tensors.items():
+        if not name.endswith("patch_embed.proj.weight") or tensor.ndim != 4:
+            continue
+        width, _, patch, _ = tensor.shape
+        places = tensors.get(name.removesuffix("patch_embed.proj.weight") + "pos_embed")
+        if width not in _VITS or places is None or places.ndim != 3:
+            continue
+        side = math.isqrt(places.shape[1] - 1)
+        if side * side != places.shape[1] - 1 or (width, patch, side) in tried:
+            continue
+        tried.add((width, patch, side))
+        arch = f"vit_{_VITS[width]}_patch{patch}_224"
+        if arch in timm.list_models():
+            note = (
+                "a ViT's number of heads does not show in its tensors, timm's is taken; pixels "
+                "normalised by ImageNet's mean and std (timm's own weights: give arch)"
+            )
+            yield Guess(f"timm:{arch}", None, side * patch, True, (note,))
+
+
+def doubtful_heads(arch: str, prefix: str) -> bool:
+    """Whether a file looks like MoCo v3's small ViT, with 12 heads of attention (its vits.py).
+
+    timm's has 6, and the same shapes of tensors.
+    """
+    return "vit_small" in arch and ("base_encoder." in prefix or "momentum_encoder." in prefix)

@@ -1,0 +1,212 @@
+"""Encoders of Hugging Face transformers: `hf:NAME`, a name of the hub or a folder.
+
+Weights come from safetensors alone, and code that a model brings along is never run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from jessl.core.validation import printable
+from jessl.encoders.build import IMAGENET_MEAN, IMAGENET_STD
+from jessl.encoders.checkpoints.load_weights import LoadReport
+from jessl.encoders.encoder import Preprocess
+
+_BYTE = 1 / 255
+_SIDE_PX = 224
+
+
+class HubModel(nn.Module):
+    """A model of transformers as images in, one vector an image out.
+
+    The vector is the model's pooled output; where it has none, or the weights of its pooler are not
+    in the file, the class token; without such a token the mean of tokens or planes.
+
+    Attributes:
+        report: of the loading; None without published weights.
+    """
+
+    def __init__(self, model: nn.Module, *, use_pooler: bool) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.use_pooler = use_pooler
+        self.has_class_token = any(n.endswith("cls_token") for n, _ in model.named_parameters())
+        self.takes_any_size = (
+            "interpolate_pos_encoding" in inspect.signature(self.model.forward).parameters
+        )
+        self.report: LoadReport | None = None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """[n, 3, s, s] to [n, dim]."""
+        return self.pooled(images)[0]
+
+    def pooled(self, images: torch.Tensor) -> tuple[torch.Tensor, str]:
+        """The same, and in words what it is."""
+        options = {"interpolate_pos_encoding": True} if self.takes_any_size else {}
+        out = self.model(pixel_values=images, **options)
+        pooled = getattr(out, "pooler_output", None) if self.use_pooler else None
+        if pooled is not None:
+            return pooled.flatten(1), "the model's pooled output"
+        last = out.last_hidden_state
+        if last.ndim == 4:
+            return last.mean(dim=(2, 3)), "the mean over places"
+        if self.has_class_token:
+            return last[:, 0], "the class token"
+        return last.mean(dim=1), "the mean of tokens"
+
+
+def build_hub(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, Preprocess]:
+    """A model of transformers and what its image processor wants.
+
+    Args:
+        name: of the hub, or a folder that save_pretrained wrote.
+        size: side of the images, pixels; None: the image processor's.
+        pretrained: with its weights, else random ones.
+
+    Raises:
+        ValueError: where transformers is missing, the model cannot be read, needs code of its own,
+            lacks weights, or is not for images; in one line.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise ValueError(
+            f"encoder hf:{name} needs transformers: pip install 'jessl[integrations]'"
+        ) from None
+    from safetensors import SafetensorError
+
+    quiet: Any = transformers.utils.logging
+    info: dict[str, Any] = {}
+    try:
+        with _quiet(quiet):
+            config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+            if hasattr(config, "mask_ratio"):
+                config.mask_ratio = 0.0  # masked autoencoders drop patches in evaluation too
+            if pretrained:
+                model, info = transformers.AutoModel.from_pretrained(
+                    name,
+                    config=config,
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                )
+            else:
+                model = transformers.AutoModel.from_config(config, trust_remote_code=False)
+            preprocess, notes = _preprocess(transformers, name, config, size)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(printable(f"encoder hf:{name} cannot be loaded: {reason}")) from None
+    if (
+        not hasattr(model, "forward")
+        or "pixel_values" not in inspect.signature(model.forward).parameters
+    ):
+        raise ValueError(f"encoder hf:{name} ({type(model).__name__}) does not take images")
+    missing = sorted([*info.get("missing_keys", ()), *_first(info.get("mismatched_keys", ()))])
+    without_pooler = [k for k in missing if not _of_pooler(k)]
+    if without_pooler:
+        raise ValueError(
+            f"encoder hf:{name}: {len(without_pooler)} tensors are missing from its weights or "
+            f"have another shape, first {without_pooler[0]!r}"
+        )
+    body = HubModel(model.float(), use_pooler=not missing)
+    if pretrained:
+        total = len(model.state_dict()) - len(missing)
+        told = f"features are {_pooling(body, preprocess.size, name)}"
+        if missing:
+            told += f" ({len(missing)} weights of a pooler are not in the file)"
+        aside = len(info.get("unexpected_keys", ()))
+        body.report = LoadReport(
+            name, "transformers", "", total, total, aside=aside, notes=(told, *notes)
+        )
+    return body, preprocess
+
+
+def _of_pooler(name: str) -> bool:
+    return "pooler" in name.split(".")
+
+
+def _first(keys: Any) -> list[str]:
+    """Names of pairs or triples (name, shape in the file, shape in the model)."""
+    return [key if isinstance(key, str) else key[0] for key in keys]
+
+
+def _pooling(body: HubModel, size: int, name: str) -> str:
+    """How a model is pooled, by trying."""
+    was_training = body.training
+    body.eval()
+    try:
+        with torch.no_grad():
+            return body.pooled(torch.zeros(1, 3, size, size))[1]
+    except (RuntimeError, ValueError, AttributeError) as error:
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise ValueError(
+            f"encoder hf:{name} gives no features of {size} px images: {reason}"
+        ) from None
+    finally:
+        body.train(was_training)
+
+
+@contextlib.contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Without the library's own bars and reports: what matters of them is told in our line."""
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _preprocess(
+    transformers: Any, name: str, config: Any, size: int | None
+) -> tuple[Preprocess, list[str]]:
+    """What preprocessor_config.json says; without one ImageNet's mean and std, told."""
+    try:
+        said, _ = transformers.ImageProcessingMixin.get_image_processor_dict(name)
+    except OSError:
+        px = _side(getattr(config, "image_size", None)) or _SIDE_PX
+        note = "no image processor beside the weights: ImageNet's mean and std"
+        return Preprocess(size or px, IMAGENET_MEAN, IMAGENET_STD), [note]
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if not said.get("do_normalize", True):
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    elif "image_mean" in said and "image_std" in said:
+        mean, std = _triple(said["image_mean"]), _triple(said["image_std"])
+    if not math.isclose(float(said.get("rescale_factor", _BYTE)), _BYTE, rel_tol=1e-3):
+        raise ValueError("its image processor scales pixels otherwise than to 0..1")
+    px, share = _side(said.get("size")) or _SIDE_PX, 1.0
+    if said.get("do_center_crop") and (crop := _side(said.get("crop_size"))):
+        px, share = crop, min(1.0, crop / px)
+    elif said.get("crop_pct"):
+        share = float(said["crop_pct"])
+    if size is not None:
+        px, share = size, 1.0
+    return Preprocess(px, mean, std, share), []
+
+
+def _side(size: Any) -> int | None:
+    """Side of a square in the words of an image processor."""
+    if isinstance(size, dict):
+        sides = {size[k] for k in ("height", "width", "shortest_edge") if size.get(k)}
+    elif isinstance(size, list | tuple):
+        sides = set(size)
+    else:
+        sides = {size} if size else set()
+    if len(sides) > 1:
+        raise ValueError(f"its images are not square: {size}")
+    return int(sides.pop()) if sides else None
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(v) for v in values)
+    return red, green, blue

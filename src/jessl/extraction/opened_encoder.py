@@ -1,0 +1,43 @@
+"""An encoder with its weights, and what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from jessl.encoders import Encoder
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An encoder with its weights.
+
+    Attributes:
+        spec: what it was opened by.
+        encoder: in evaluation mode, where it computes.
+        told: where it came from (JSON values).
+        sha256: of names, types, shapes and bytes of all its tensors.
+        parameters: how many numbers were trained; buffers are not counted.
+        weights_mb: 10^6 bytes of parameters and buffers.
+    """
+
+    spec: str
+    encoder: Encoder
+    told: dict[str, Any]
+    sha256: str
+    parameters: int
+    weights_mb: float
+
+
+def weights_sha256(net: nn.Module) -> str:
+    """SHA-256 of names, types, shapes and bytes of all tensors (hexadecimal), sorted by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        held = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {held.dtype} {tuple(held.shape)}\n".encode())
+        digest.update(held.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Pretrainings and sweeps as jobs of a SLURM cluster."""

@@ -1,0 +1,66 @@
+"""Pictures of what an encoder sees: images beside their views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jessl.core.image_grid import unnormalised
+from jessl.data import Loader, Source, Subset
+from jessl.views import Views
+from jessl.views.captions import caption
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Images and their views, as `write_grid` takes them: rows, columns and captions."""
+
+    columns: list[str]
+    rows: list[list[np.ndarray]]
+    captions: list[list[list[str]]]
+
+
+def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> Grid:
+    """For evenly spaced images: the image and its views; of one or two views, drawn twice.
+
+    Raises:
+        ValueError: when none of the images can be read.
+    """
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
+    some = Subset(source, chosen.astype(np.int64))
+    loader = Loader(
+        some, views, count, seed=seed, shuffle=False, unreadable="drop", return_params=True
+    )
+    at = {int(i): k for k, i in enumerate(some.ids)}
+    names = _column_names(views)
+    grid = Grid(["image"], [], [])
+    for epoch in range(2 if len(views) <= 2 else 1):
+        grid.columns.extend(f"{name}{', again' * epoch}" for name in names)
+        for batch in loader:
+            assert batch.params is not None
+            seen = [unnormalised(v.cpu().numpy(), views.mean, views.std) for v in batch.views]
+            if not grid.rows:
+                originals = [some.read(at[int(i)]) for i in batch.ids]
+                grid.rows.extend([image] for image in originals)
+                grid.captions.extend([[f"{i.shape[1]}x{i.shape[0]}"]] for i in originals)
+            for k, (row, captions) in enumerate(zip(grid.rows, grid.captions, strict=True)):
+                row.extend(v[k] for v in seen)
+                captions.extend(caption(p, k, *row[0].shape[:2]) for p in batch.params)
+    if not grid.rows:
+        where, reason = next(iter(loader.skipped.items()))
+        raise ValueError(
+            f"none of {len(some)} images of {source.name} can be read: {where}: {reason}"
+        )
+    return grid
+
+
+def _column_names(views: Views) -> list[str]:
+    n_global = views.n_global or len(views)
+    names = [
+        f"view {k + 1}" if k < n_global else f"local {k - n_global + 1}" for k in range(len(views))
+    ]
+    sizes = [view.size for view in views.recipes]
+    if len(set(sizes)) == 1:
+        return names
+    return [f"{name}, {size} px" for name, size in zip(names, sizes, strict=True)]

@@ -1,0 +1,1 @@
+"""Charts as SVG: Python that returns escaped markup."""

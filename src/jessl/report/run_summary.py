@@ -1,0 +1,212 @@
+"""The closing table of a run or a study: rows as plain values, and as Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jessl.config import hyperparameters
+from jessl.core.files import whole_file
+from jessl.records import HELD_OUT, SEEN_SAMPLE
+from jessl.report.charts.risk_bars import MERGED, has_risk, is_merged, merged_flags
+from jessl.report.formatting import duration, finite, percent, plain
+from jessl.report.model import Report, Run, gather, shown
+
+# key of a row, name and split of the record, heading, whether it is a fraction
+MEASURED = (
+    ("rankme_projector", "rankme/projector", "pretrain", "RankMe, projector", False),
+    ("rankme_backbone", "rankme/backbone", "pretrain", "RankMe, backbone", False),
+    ("accuracy_logistic", "accuracy/logistic", "test", "Accuracy, logistic", True),
+    ("accuracy_knn", "accuracy/knn", "test", "Accuracy, kNN", True),
+    ("risk_total", "risk/total", "test", "Total risk", True),
+    ("risk_approximation", "risk/approximation", "test", "Approximation", True),
+    ("risk_usability", "risk/usability", "test", "Usability", True),
+    ("risk_probe_generalization", "risk/probe_generalization", "test", "Probe gen.", True),
+    ("risk_encoder_generalization", "risk/encoder_generalization", "test", "Encoder gen.", True),
+    ("online_accuracy_linear", "accuracy/linear", HELD_OUT, "Online, linear", True),
+    ("online_accuracy_knn", "accuracy/knn", HELD_OUT, "Online, kNN", True),
+    ("loss", "loss", "train", "Last loss", False),
+    ("images_per_second", "images_per_second", "train", "Images per second", False),
+)
+_FINAL = "pretrain"
+_BRIEF = ("rankme_projector", "rankme_backbone", "accuracy_logistic", "accuracy_knn", "risk_total")
+
+
+def summary_rows(folder: str | Path) -> list[dict[str, Any]]:
+    """One row a run, in the order of the study: what it was and every number measured on it.
+
+    Keys: run, method, parameter, value, seed, chosen (bool: by the score, in its group), seconds,
+    risk_merged (bool: no supervised twin was trained, so risk_usability is approximation and
+    usability; None without a decomposition); and for every measured number (rankme_projector,
+    rankme_backbone, accuracy_logistic, accuracy_knn, risk_total, risk_approximation,
+    risk_usability, risk_probe_generalization, risk_encoder_generalization,
+    online_accuracy_linear, online_accuracy_knn, loss, images_per_second; every other score that
+    was taken at the end of a training, such as lidar_projector) the number itself and, where known,
+    the same key with _sd, _low, _high, _debiased, _n, _d; then every hyperparameter under its name
+    (lr, objective_options.cov), and data_fingerprint. Accuracies and risks are fractions; what is
+    missing or not finite is None.
+
+    Raises:
+        ValueError: naming the folder when it is neither a run nor a study.
+    """
+    return rows_of(gather(folder))
+
+
+def rows_of(report: Report) -> list[dict[str, Any]]:
+    """`summary_rows` of what was gathered already."""
+    chosen = {run.name for run in report.chosen_runs()}
+    rows: dict[str, dict[str, Any]] = {}
+    for run in report.runs():
+        if run.name not in rows:
+            rows[run.name] = _row(report, run, run.name in chosen)
+        elif rows[run.name]["parameter"] != run.parameter:
+            # the centre of sweeps of one field at a time belongs to all of them
+            rows[run.name] |= {"parameter": "", "value": None}
+    return list(rows.values())
+
+
+def columns_of(report: Report) -> list[tuple[str, str, str, str, bool]]:
+    """MEASURED with the study's criterion before it where it is another.
+
+    Where no run has a supervised twin, approximation and usability are one column.
+    """
+    known = [*MEASURED]
+    if merged_flags(report) == {True}:
+        known = [
+            (*column[:3], MERGED.capitalize(), True) if column[0] == "risk_usability" else column
+            for column in known
+            if column[0] != "risk_approximation"
+        ]
+    if report.criterion not in {name for _, name, _, _, _ in MEASURED}:
+        key = report.criterion.replace("/", "_")
+        known.insert(0, (key, report.criterion, "pretrain", report.criterion, False))
+    return known
+
+
+def as_markdown(rows: list[dict[str, Any]]) -> str:
+    """Rows of `summary_rows` as a Markdown table that is aligned for a terminal as well.
+
+    It holds the main numbers with their 95 % intervals; columns without any number are left out.
+    """
+    if not rows:
+        return "no runs\n"
+    heads = {key: head for key, _, _, head, _ in MEASURED}
+    fractions = {key for key, _, _, _, is_fraction in MEASURED if is_fraction}
+    any_chosen = any(row["chosen"] for row in rows)
+    table: list[list[str]] = [["Run", *(["Chosen"] if any_chosen else [])]]
+    table[0] += ["Method", "Setting", "Seed"]
+    used = [key for key in _BRIEF if any(row.get(key) is not None for row in rows)]
+    table[0] += [heads[key] for key in used] + ["Time"]
+    for row in rows:
+        setting = f"{row['parameter']} {shown(row['value'])}".strip() if row["parameter"] else "–"
+        cells = [
+            row["run"],
+            *(["✓" if row["chosen"] else ""] if any_chosen else []),
+            row["method"],
+            setting,
+            "–" if row["seed"] is None else str(row["seed"]),
+        ]
+        cells += [_with_interval(row, key, key in fractions) for key in used]
+        table.append([_escaped(cell) for cell in [*cells, duration(row["seconds"])]])
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    left = 4 if any_chosen else 3
+    written = [
+        "| "
+        + " | ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        + " |"
+        for line in table
+    ]
+    rule = (
+        "|"
+        + "|".join(
+            "-" * (width + 2) if i < left else "-" * (width + 1) + ":"
+            for i, width in enumerate(widths)
+        )
+        + "|"
+    )
+    return "\n".join([written[0], rule, *written[1:]]) + "\n"
+
+
+def _row(report: Report, run: Run, chosen: bool) -> dict[str, Any]:
+    times = [s for s in (finite(r.seconds) for r in run.records) if s is not None]
+    row: dict[str, Any] = {
+        "run": run.name,
+        "method": run.method,
+        "parameter": run.parameter,
+        "value": run.value,
+        "seed": run.seed,
+        "chosen": chosen,
+        "seconds": max(times, default=None),
+        "risk_merged": is_merged(run) if has_risk(run) else None,
+    }
+    for key, name, split in _measured(report):
+        record = run.last(name, split)
+        if record is None and split == HELD_OUT:
+            record = run.last(name, SEEN_SAMPLE)
+        row[key] = None if record is None else finite(record.value)
+        if record is None:
+            continue
+        extra = record.extra or {}
+        more = {"sd": record.sd, "low": record.low, "high": record.high}
+        more |= {part: extra.get(part) for part in ("debiased", "n", "d")}
+        for part, value in more.items():
+            if finite(value) is not None:
+                row[f"{key}_{part}"] = value
+    return row | _hyperparameters(run)
+
+
+def _measured(report: Report) -> list[tuple[str, str, str]]:
+    """Key, name and split of everything that is a column of numbers."""
+    found = {key: (name, split) for key, name, split, _, _ in (*columns_of(report), *MEASURED)}
+    for run in report.runs():
+        for record in run.records:
+            if record.split == _FINAL and "/" in record.name and finite(record.value) is not None:
+                found.setdefault(record.name.replace("/", "_"), (record.name, _FINAL))
+    return [(key, name, split) for key, (name, split) in found.items()]
+
+
+def _hyperparameters(run: Run) -> dict[str, Any]:
+    """What was chosen for a run, where its folder tells, as cells of a table."""
+    chosen = run.config.get("chosen") or {}
+    told = hyperparameters(chosen.get("config") or {})
+    told.pop("objective", None)  # the column method
+    return {**told, "data_fingerprint": chosen.get("data_fingerprint")}
+
+
+def write_table(folder: str | Path, path: str | Path) -> Path:
+    """Write `summary_rows` as a .csv or .parquet file, which `jessl zoo` and `jessl select` read.
+
+    Raises:
+        ValueError: for another ending, and as `summary_rows`.
+    """
+    path = Path(path)
+    if path.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"table: a .csv or .parquet file wanted, got {path}")
+    from pandas import DataFrame
+
+    rows = DataFrame(summary_rows(folder))
+    with whole_file(path) as part:
+        if path.suffix == ".csv":
+            rows.to_csv(part, index=False)
+        else:
+            rows.to_parquet(part, index=False)
+    return path
+
+
+def _with_interval(row: dict[str, Any], key: str, is_fraction: bool) -> str:
+    value, low, high = (finite(row.get(key + end)) for end in ("", "_low", "_high"))
+    write = percent if is_fraction else plain
+    if value is None or low is None or high is None:
+        return write(value)
+    span = f"{write(low)} to {write(high)}".replace(" %", "")
+    return f"{write(value)} ({span})"
+
+
+def _escaped(cell: str) -> str:
+    """A cell that neither ends its column nor opens an HTML element."""
+    for sign in ("\\", "|", "<", "`"):
+        cell = cell.replace(sign, "\\" + sign)
+    return " ".join(cell.split())

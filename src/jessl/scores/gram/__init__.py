@@ -1,0 +1,1 @@
+"""Sums over rows from which spectra follow, in memory and streaming."""

@@ -1,0 +1,289 @@
+"""The state that all spectral scores share: mergeable sums from which the spectrum follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jessl.core.resources import refuse_more_than_there_is
+from jessl.core.validation import whole
+from jessl.scores.gram.gram import Spectra, Sums
+from jessl.scores.gram.row_norms import BINS, histogram
+from jessl.scores.metrics.rankme import rankme_of
+from jessl.scores.result import ScoreResult
+from jessl.scores.rows import as_ids, as_rows, block_of
+
+FORMAT = "jessl.spectrum"
+
+
+class Spectrum:
+    """float64 sums over rows: Gram matrix, sum and count, for each jackknife block.
+
+    Rows arrive in any order, chunks and processes; two states add up. The Gram matrix is float64
+    because a float32 one makes RankMe up to 3 % wrong. Memory: `nbytes`, 8 d^2 bytes for each
+    block and for the whole (d = 2048: 32 MiB; with 20 blocks 672 MiB), compared with what is
+    free before it is taken.
+
+    Args:
+        d: features of a row.
+        blocks: jackknife blocks, 0 for none. A row's block is a seeded hash of its id.
+        seed: of that hash.
+
+    Raises:
+        ValueError: for d below 1, blocks below 0 or equal to 1, or more memory than there is.
+    """
+
+    def __init__(self, d: int, *, blocks: int = 0, seed: int = 0) -> None:
+        d, blocks, seed = whole("d", d, 1), whole("blocks", blocks, 0), whole("seed", seed, None)
+        if blocks == 1:
+            raise ValueError(f"blocks: needs 0 or at least 2, got {blocks}")
+        self.d, self.blocks, self.seed = d, blocks, seed
+        what = f"Spectrum of {d} features" + (f" in {blocks} blocks" if blocks else "")
+        refuse_more_than_there_is(self.nbytes, what)
+        self._sums = [Sums.empty(d) for _ in range(max(blocks, 1))]
+        self._lengths = np.zeros(BINS, np.int64)
+        self._whole: Sums | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the state takes."""
+        return 8 * self.d**2 * (self.blocks + 1)
+
+    @property
+    def n(self) -> int:
+        """Rows seen so far."""
+        return sum(s.count for s in self._sums)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Rows of each block, int64 [blocks] ([1] without blocks)."""
+        return np.array([s.count for s in self._sums], np.int64)
+
+    def update(self, z: Any, ids: Any = None) -> Spectrum:
+        """Add the rows of `z` and return the state. Large chunks are cheapest: a call costs at
+        least blocks * d^2 operations. A CUDA tensor is summed on its device.
+
+        Args:
+            z: [n, d] array, tensor or Embeddings.
+            ids: [n] whole numbers that name the rows; None: the running row numbers (those of
+                the Embeddings where z is one). Processes that share the rows of one data set
+                must give them.
+
+        Raises:
+            ValueError: for another d, and for NaN or infinities (counted).
+        """
+        if ids is None and hasattr(z, "ids"):
+            ids = z.ids
+        rows = as_rows(z)
+        if rows.shape[1] != self.d:
+            raise ValueError(f"z: needs {self.d} features, got {rows.shape[1]}")
+        n = len(rows)
+        names = np.arange(self.n, self.n + n) if ids is None else as_ids(ids, n)
+        self._whole = None
+        self._lengths += histogram(rows)
+        if not self.blocks:
+            self._sums[0].add(rows)
+            return self
+        which = block_of(names, self.blocks, self.seed)
+        for block in np.unique(which):
+            self._sums[block].add(rows, np.flatnonzero(which == block))
+        return self
+
+    def merge(self, other: Spectrum) -> Spectrum:
+        """Add another state to this one and return this one.
+
+        Raises:
+            ValueError: when d, blocks or seed differ.
+        """
+        if not isinstance(other, Spectrum):
+            raise ValueError(f"other: needs a Spectrum, got {type(other).__name__}")
+        for name in ("d", "blocks", "seed"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise ValueError(f"other: needs {name} = {mine}, got {theirs}")
+        self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
+        self._lengths = self._lengths + other._lengths
+        self._whole = None
+        return self
+
+    def all_reduce(self) -> Spectrum:
+        """Replace the state of every process by the sum over all processes and return it.
+
+        To be called once, after the last update, by every process, those without rows too. The
+        identity where torch.distributed is not initialised.
+
+        Raises:
+            ValueError: on every process, when d, blocks or seed differ between them.
+        """
+        import torch
+        from torch import distributed
+
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return self
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        mine = torch.tensor([self.d, self.blocks, self.seed], device=device)
+        others = [torch.empty_like(mine) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(others, mine)
+        if any(not torch.equal(mine, other) for other in others):
+            shapes = [tuple(other.tolist()) for other in others]
+            raise ValueError(f"Spectrum: processes differ in (d, blocks, seed): {shapes}")
+
+        def add_up(array: NDArray[Any]) -> None:
+            tensor = torch.from_numpy(array).to(device)
+            distributed.all_reduce(tensor)
+            array[...] = tensor.cpu().numpy()
+
+        for sums in self._sums:
+            count = np.array([sums.count])
+            for array in (sums.gram, sums.total, count):
+                add_up(array)
+            sums.count = int(count[0])
+        add_up(self._lengths)
+        self._whole = None
+        return self
+
+    def save(self, path: str | Path) -> Path:
+        """Write the state as one safetensors file, whole or not at all; returns its path."""
+        from safetensors.numpy import save_file
+
+        from jessl.core.files import whole_file
+
+        arrays = {
+            # one tensor each: stacking would copy them all
+            **{f"gram.{k}": s.gram for k, s in enumerate(self._sums)},
+            "total": np.stack([s.total for s in self._sums]),
+            "count": self.counts,
+            "lengths": self._lengths,
+        }
+        head = {"format": FORMAT, "blocks": str(self.blocks), "seed": str(self.seed)}
+        with whole_file(path) as part:
+            save_file(arrays, part, metadata=head)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Spectrum:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: naming the file, when it is missing, truncated or something else.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"no file {path}")
+        try:
+            with safe_open(path, framework="numpy") as held:
+                head = held.metadata() or {}
+                if head.get("format") != FORMAT:
+                    raise ValueError("not a saved Spectrum")
+                total, count, lengths = (held.get_tensor(k) for k in ("total", "count", "lengths"))
+                if total.ndim != 2 or lengths.shape != (BINS,):
+                    raise ValueError(f"shapes {total.shape} and {lengths.shape} are no Spectrum's")
+                state = cls(total.shape[1], blocks=int(head["blocks"]), seed=int(head["seed"]))
+                grams = [held.get_tensor(f"gram.{k}") for k in range(max(state.blocks, 1))]
+            kinds = {(g.shape, str(g.dtype)) for g in grams}
+            fits = kinds == {((state.d, state.d), "float64")} and count.shape == (len(grams),)
+            if not fits or len(total) != len(grams):
+                raise ValueError(f"shapes {kinds}, {total.shape}, {count.shape} do not fit")
+            counted = count.dtype == lengths.dtype == np.int64 and count.min() >= 0
+            sound = np.isfinite(total).all() and all(
+                np.isfinite(g).all() and g.diagonal().min() >= 0 for g in grams
+            )
+            if not (counted and sound and lengths.sum() == count.sum()):
+                raise ValueError("its numbers are not sums over rows")
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+        state._lengths = lengths
+        state._sums = [Sums(g, t, int(c)) for g, t, c in zip(grams, total, count, strict=True)]
+        return state
+
+    def spectra(self, without: int | None = None) -> Spectra:
+        """Both spectra from one reduction: `.raw` and `.centred`, each as `eigenvalues` gives.
+
+        Raises:
+            ValueError: when there are no rows, or when squares overflow float64.
+        """
+        return self._of(without).spectra()
+
+    def eigenvalues(
+        self, *, center: bool = False, without: int | None = None
+    ) -> NDArray[np.float64]:
+        """Eigenvalues of the Gram matrix (squared singular values of the rows), largest first.
+
+        Args:
+            center: of the rows minus their mean.
+            without: leave out this block.
+
+        Returns:
+            float64 [min(n, d)]: exactly as many, clamped only at 0 (eps of RankMe enters once for
+            each, and a higher floor would bias it). All zero when the centred rows are constant
+            up to the rounding of float32.
+
+        Raises:
+            ValueError: when there are no rows, or when squares overflow float64.
+        """
+        found = self.spectra(without)
+        return found.centred if center else found.raw
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Histogram of the rows' squared lengths (`jessl.scores.gram.row_norms.histogram`)."""
+        return self._lengths
+
+    def scatter(self) -> tuple[float, float]:
+        """Sum of squares of all entries: of the rows, and of the rows minus their mean."""
+        return self._of(None).scatter()
+
+    def rankme(self, *, eps: float = 1e-7, center: bool = False) -> float:
+        """RankMe of the rows seen so far; see `jessl.rankme`."""
+        return rankme_of(self.eigenvalues(center=center), eps=eps)
+
+    def score(
+        self,
+        names: str | Iterable[str] = ("rankme",),
+        *,
+        on_block: Callable[[int, int], None] | None = None,
+    ) -> dict[str, ScoreResult]:
+        """Scores of the rows seen so far, with the spread where there are blocks.
+
+        Args:
+            names: as for `jessl.score`, those that the spectrum of the rows as they are or centred
+                determines (of unit rows: update a Spectrum with unit rows).
+            on_block: told (spectra done, spectra in all).
+
+        Raises:
+            ValueError: for other scores, and when there are no rows.
+        """
+        from jessl.scores.base import SpectralScore
+        from jessl.scores.jackknife import of_states
+        from jessl.scores.registry import asked
+
+        wanted = [asked(n) for n in ([names] if isinstance(names, str) else names)]
+        for a in wanted:
+            if not isinstance(a.score, SpectralScore) or a.score.rows == "unit":
+                raise ValueError(f"{a.text}: needs the rows themselves; call jessl.score")
+        self._of(None).scatter()  # refuses when there are no rows
+        state = {"as they are": self}
+        return of_states(wanted, state, self.counts, self.d, self.seed, on_block)
+
+    def _of(self, without: int | None) -> Sums:
+        if self._whole is None:
+            self._whole = self._sums[0]
+            for sums in self._sums[1:]:
+                self._whole = self._whole + sums
+        if without is None:
+            return self._whole
+        if not 0 <= without < self.blocks:
+            raise ValueError(f"without: allowed are 0 .. {self.blocks - 1}, got {without}")
+
+        def others() -> Sums:
+            rest = Sums.empty(self.d)
+            for block, sums in enumerate(self._sums):
+                rest = rest if block == without else rest + sums
+            return rest
+
+        return self._whole.less(self._sums[without], others)

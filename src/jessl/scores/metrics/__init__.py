@@ -1,0 +1,1 @@
+"""The label-free scores, one file each; the folder is the registry."""

@@ -1,0 +1,115 @@
+"""LiDAR: effective rank of what tells images apart beyond their views (Thilak et al., ICLR 2024).
+
+arXiv 2312.04000. Each image is a class, its views the members: discriminant analysis between
+images against within images. Higher is better. It needs the views' order by image: shuffled views
+give a higher, meaningless number, so views are grouped by image here. The paper takes 50 views
+(10 are within 1 %) and more images than features; the rank cannot exceed images - 1. delta and eps
+are not in the paper: 1e-4 as other code has it, where the features' scale is near 1, and it is in
+the features' squared units, so rescaled features give another number. Its authors report that it
+fails for VICReg with wide embeddings.
+
+Cost: q n d^2 for the sums and some 3 d^3 for each spectrum; memory 16 d^2 bytes for each block.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jessl.scores.base import Measured, RowScore
+from jessl.scores.gram.gram import CONSTANT, Sums
+
+
+def lidar_of(
+    z: NDArray[np.floating],
+    block: NDArray[np.int64] | None = None,
+    *,
+    delta: float = 1e-4,
+    eps: float = 1e-8,
+) -> Measured:
+    """exp of the entropy of p = l / sum l + eps, l the eigenvalues of Sw^-1/2 Sb Sw^-1/2.
+
+    Memory beside z: a copy of one block of z, and of z's means.
+
+    Args:
+        z: [q, n, d], row i of each view of image i, q and n of at least 2.
+        block: [n] jackknife block of each image.
+        delta: added to the diagonal of Sw, the pooled covariance within images (over n (q - 1)).
+        eps: added to each share.
+
+    Returns:
+        1 .. min(n - 1, d) (a little more, by eps); 0.0 where all images have the same mean.
+
+    Raises:
+        ValueError: for delta not above 0, eps out of 0 .. 1, or features so large that delta is
+            lost beside them.
+    """
+    if not delta > 0:
+        raise ValueError(f"lidar: needs delta above 0, got {delta}")
+    if not 0 <= eps <= 1:
+        raise ValueError(f"lidar: needs eps in 0 .. 1, got {eps}")
+    q, n, d = z.shape
+    if n < 2:
+        return Measured(
+            value=float("nan"), deleted=None, warnings=("lidar compares images: one is too few",)
+        )
+    means = z.mean(axis=0, dtype=np.float64)
+    means -= means.mean(axis=0)  # sums about the common mean lose no digits to it
+    which = np.zeros(n, np.int64) if block is None else block
+    parts = [_sums(z, means, np.flatnonzero(which == b)) for b in np.unique(which)]
+    between, within = parts[0]
+    for more_between, more_within in parts[1:]:
+        between, within = between + more_between, within + more_within
+    warnings = []
+    if n <= d:
+        warnings.append(f"{n} images are not more than d = {d}: the rank cannot exceed {n - 1}")
+    deleted = None
+    if block is not None and len(parts) > 1:
+        deleted = np.array([_score(between - b, within - w, q, delta, eps) for b, w in parts])
+    value = _score(between, within, q, delta, eps)
+    return Measured(value=value, deleted=deleted, warnings=tuple(warnings))
+
+
+def _sums(
+    z: NDArray[np.floating], means: NDArray[np.float64], index: NDArray[np.int64]
+) -> tuple[Sums, Sums]:
+    """Of the images' means, and of the views about the mean of their image."""
+    between, within = Sums.empty(z.shape[2]), Sums.empty(z.shape[2])
+    between.add(means[index])
+    own = z[:, index].mean(axis=0, dtype=np.float64)
+    for view in z:
+        within.add(view[index] - own)
+    return between, within
+
+
+def _score(between: Sums, within: Sums, q: int, delta: float, eps: float) -> float:
+    from scipy.linalg import eigh
+
+    n, d = between.count, len(between.total)
+    if n < 2:
+        return float("nan")
+    sb = (between.gram - np.outer(between.total, between.total) / n) / (n - 1)
+    sw = within.gram / (n * (q - 1)) + delta * np.eye(d)
+    if np.trace(sb) <= CONSTANT * np.trace(within.gram) or not sb.any():
+        return 0.0
+    try:
+        # only the upper triangles hold sums
+        values = eigh(sb, sw, lower=False, eigvals_only=True, check_finite=False)[::-1]
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            f"lidar: beside the covariance within images (largest variance {sw.max():.3g}) delta = "
+            f"{delta:g} is lost; scale the features to about 1, or take a larger delta"
+        ) from None
+    values = np.maximum(values[: min(n - 1, d)], 0.0)
+    p = values / values.sum() + eps
+    p = p[p > 0]
+    return float(np.exp(-(p * np.log(p)).sum()))
+
+
+SCORE = RowScore(
+    of=lidar_of,
+    views=True,
+    higher_is_better=True,
+    options={"delta": 1e-4, "eps": 1e-8},
+    source="Thilak et al. 2024",
+)

@@ -1,0 +1,188 @@
+"""What a folder and a storage keep of a study, so that nobody goes on with another one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jessl.config import Pretrain, Sweep
+from jessl.core.files import read_json, write_json
+from jessl.runs import Run, is_run
+from jessl.sweeps.plan import sweep_from
+from jessl.sweeps.storage import DEFAULT, Storage
+
+FILE = "sweep.json"
+_STORAGE = "storage"
+_PLAN, _DATA = "plan", "data"
+_HIDDEN = "***"
+# beside runs/: folders that could not be read
+_DAMAGED = "damaged"
+# of a base: where things lie, and how they are computed
+_FREE = frozenset({"data", "labels", "device", "workers", "out", "resume"})
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What sweep.json holds.
+
+    Attributes:
+        plan: the study as it was asked for.
+        storage: where it is kept, as it is shown; None: in the folder.
+    """
+
+    plan: dict[str, Any]
+    storage: str | None
+
+    def sweep(self, folder: Path) -> Sweep:
+        """The study as a value.
+
+        Raises:
+            ValueError: for a file that is none of ours.
+        """
+        try:
+            fields = {k: v for k, v in self.plan.items() if k not in ("base", "space")}
+            base = Pretrain.from_json(self.plan["base"], str(folder / FILE))
+            return sweep_from(fields, base, self.plan["space"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{folder / FILE} is no study of jessl: {error!r}") from None
+
+
+def read(folder: Path) -> Kept | None:
+    """What a folder keeps; None for a new or empty one.
+
+    Raises:
+        ValueError: for a file, and a folder that holds something else.
+    """
+    if folder.is_file():
+        raise ValueError(f"out {folder} is a file; give the folder of a study, or a new one")
+    if (folder / FILE).is_file():
+        found = read_json(folder / FILE)
+        if not isinstance(found, dict):
+            raise ValueError(f"{folder / FILE} holds no JSON object: not a study of jessl")
+        return Kept({k: v for k, v in found.items() if k != _STORAGE}, found.get(_STORAGE))
+    # a command that was killed at its beginning leaves the storage alone
+    ours = (".", DEFAULT)
+    if folder.is_dir() and any(not p.name.startswith(ours) for p in folder.iterdir()):
+        raise ValueError(f"out {folder} is not empty and holds no study; give a new folder")
+    return None
+
+
+def stored_sweep(folder: str | Path) -> Sweep:
+    """The study that a folder holds, as it was asked for.
+
+    Raises:
+        ValueError: for a folder that holds none.
+    """
+    kept = read(Path(folder))
+    if kept is None:
+        raise ValueError(f"{folder} holds no study: it has no {FILE}")
+    return kept.sweep(Path(folder))
+
+
+def address(kept: Kept | None, given: str | None) -> str | None:
+    """The storage to open: the one given, or that of the folder.
+
+    Raises:
+        ValueError: where the folder's has a password, which is not kept.
+    """
+    if given is not None or kept is None or kept.storage is None:
+        return given
+    if _HIDDEN in kept.storage:
+        raise ValueError(
+            f"storage: the study is kept in {kept.storage}; give --storage with its password"
+        )
+    return kept.storage
+
+
+def write(folder: Path, kept: Kept | None, plan: dict[str, Any], storage: str | None) -> None:
+    """Keep a study in its folder.
+
+    Args:
+        storage: as it is shown; None: in the folder.
+
+    Raises:
+        ValueError: where the study is in another storage: two would both begin it.
+    """
+    if kept is not None and kept.storage != storage:
+        names = [name or f"{folder / DEFAULT}" for name in (kept.storage, storage)]
+        raise ValueError(f"storage: the study in {folder} is kept in {names[0]}, not in {names[1]}")
+    if kept is None or kept.plan != plan:
+        write_json(folder / FILE, {**plan, _STORAGE: storage})
+
+
+def agree(opened: Storage, study: Any, plan: dict[str, Any], images: str) -> None:
+    """Keep plan and images in the storage; refuse others.
+
+    Args:
+        study: Optuna's.
+        images: their fingerprint.
+
+    Raises:
+        ValueError: where the storage holds another study of this name.
+    """
+    with opened.guard():
+        stored, then = study.user_attrs.get(_PLAN), study.user_attrs.get(_DATA, images)
+        if stored is not None:
+            same(stored, plan, f"of the name {study.study_name!r} in storage {opened.shown}")
+        if then != images:
+            raise ValueError(
+                "data: these are other images than the study was begun with; runs on other images "
+                "cannot be compared"
+            )
+        if stored != plan:
+            study.set_user_attr(_PLAN, plan)
+        study.set_user_attr(_DATA, images)
+
+
+def same(stored: dict[str, Any], now: dict[str, Any], where: str) -> None:
+    """Refuse to go on with another study than was begun; it may have grown.
+
+    Raises:
+        ValueError: naming the first field that differs.
+    """
+    for name in sorted(now.keys() | stored.keys()):
+        then, wanted = stored.get(name), now.get(name)
+        if then == wanted or name in ("test", "decompose"):
+            continue
+        if name == "seeds" and set(then or ()) <= set(wanted or ()):
+            continue
+        if name == "trials" and wanted is not None and wanted >= (then or 0):
+            continue
+        if name in ("seeds", "trials"):
+            raise ValueError(
+                f"the study {where} has {name} {then!r}: it can grow, and not shrink to {wanted!r}"
+            )
+        if isinstance(then, Mapping) and isinstance(wanted, Mapping):
+            unlike = sorted(k for k in then.keys() | wanted.keys() if then.get(k) != wanted.get(k))
+            unlike = [k for k in unlike if name != "base" or k not in _FREE]
+            if not unlike:
+                continue
+            name, then, wanted = f"{name}.{unlike[0]}", then.get(unlike[0]), wanted.get(unlike[0])
+        raise ValueError(
+            f"the study {where} was begun with another {name}: {then!r}, now {wanted!r}; give a "
+            "folder of another name, or go on with what it has"
+        )
+
+
+def set_aside(folder: Path, path: Path) -> str | None:
+    """Move a run that cannot be read out of the way: what a disk did is no fault of its setting.
+
+    Args:
+        folder: of the study; path: of the run.
+
+    Returns:
+        A line that says so; None for a run that is whole, or not there.
+    """
+    if not is_run(path):
+        return None
+    try:
+        Run(path).chosen()
+    except ValueError as error:
+        place = folder / _DAMAGED / f"{path.name}-{time.time_ns()}"
+        place.parent.mkdir(exist_ok=True)
+        path.replace(place)
+        return f"{' '.join(str(error).split())}; moved to {place}"
+    return None

@@ -1,0 +1,315 @@
+"""What a study varies: fields of a pretraining, each with its values or its range."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from jessl.config import INCIDENTAL, Pretrain, fits
+from jessl.core.validation import unknown
+
+SAMPLERS = ("each", "grid", "random", "tpe")
+# dictionaries of a configuration whose entries are fields of their own
+OPTIONS = ("objective_options", "view_options")
+# what runs of one study share, or what does not change what a run is
+_FIXED = {
+    "data": "runs on other images cannot be compared",
+    "labels": "runs on other images cannot be compared",
+    "x_key": "runs on other images cannot be compared",
+    "y_key": "runs on other images cannot be compared",
+    "out": "every run has a folder of its own in that of the study",
+    "resume": "runs of a study are resumed by themselves",
+    "seed": "seeds are given beside the space (seeds)",
+}
+_RANGE = ("low", "high", "log", "step")
+_LONGEST = 80
+# text that a folder's name can have beside numbers, true, false and a default without a mistake
+_PLAIN = re.compile(r"(?!(?:default|True|False)$)[A-Za-z_][A-Za-z0-9_.+]*")
+
+Value = bool | int | float | str | None
+Params = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A field that takes one of some values, in the order given."""
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A field that takes numbers from low to high, both included."""
+
+    low: float
+    high: float
+    log: bool
+    step: float | None
+    whole: bool
+
+
+Space = dict[str, Listed | Range]
+
+
+def read_space(given: Any, base: Pretrain) -> Space:
+    """The space as a user gave it, checked against the fields of a pretraining.
+
+    Raises:
+        ValueError: for an empty space, an unknown field (with the nearest names), a field that a
+            study does not vary, a list without values or with one twice, a value that the field
+            does not take, and a range that is none.
+    """
+    if not isinstance(given, Mapping) or not given:
+        raise ValueError(
+            "space: needs at least one field with its values, such as "
+            '"lr": [0.001, 0.003, 0.01]; it is empty'
+        )
+    return {name: _read(name, entry, base) for name, entry in _flat(given)}
+
+
+def _flat(given: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Fields with their entries; a table [space.objective_options] is as good as dotted names."""
+    for name, entry in given.items():
+        if name in OPTIONS and isinstance(entry, Mapping) and entry:
+            yield from ((f"{name}.{option}", own) for option, own in entry.items())
+        else:
+            yield str(name), entry
+
+
+def _read(name: str, entry: Any, base: Pretrain) -> Listed | Range:
+    annotation = _annotation(name, base)
+    if isinstance(entry, Mapping):
+        return _range(name, entry, annotation)
+    if isinstance(entry, str) or not isinstance(entry, Sequence):
+        raise ValueError(
+            f"space: {name}: a list of values or a range {{low, high}} wanted, {entry!r} came"
+        )
+    values = tuple(entry)
+    if not values:
+        raise ValueError(f"space: {name}: a list of values wanted, it is empty")
+    for k, value in enumerate(values):
+        if isinstance(value, int | float) and not _finite(value):
+            raise ValueError(f"space: {name}: values must be finite, got {value}")
+        if not isinstance(value, bool | int | float | str | None) or not fits(value, annotation):
+            raise ValueError(f"space: {name} takes {annotation}, got {value!r}")
+        if value in values[:k]:
+            raise ValueError(f"space: {name}: {value!r} is there twice")
+    return Listed(values)
+
+
+def _range(name: str, entry: Mapping[str, Any], annotation: str) -> Range:
+    for key in entry:
+        if key not in _RANGE:
+            raise ValueError(unknown(f"entry of the range of {name}", str(key), _RANGE))
+    low, high, step = (entry.get(key) for key in ("low", "high", "step"))
+    limits = {"low": low, "high": high, **({} if step is None else {"step": step})}
+    for key, value in limits.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not _finite(value) or not fits(value, annotation):
+            raise ValueError(f"space: {name}: {key} must be a number that it takes, got {value!r}")
+    assert low is not None
+    assert high is not None
+    log = entry.get("log", False)
+    if not isinstance(log, bool):
+        raise ValueError(f"space: {name}: log must be true or false, got {log!r}")
+    if not low < high:
+        raise ValueError(f"space: {name}: low must be below high, got {low} and {high}")
+    if log and low <= 0:
+        raise ValueError(f"space: {name}: low must be above 0 on a log scale, got {low}")
+    if step is not None and (log or step <= 0):
+        raise ValueError(f"space: {name}: step must be above 0 and without log, got {step}")
+    kinds = {kind.strip() for kind in annotation.split("|")}
+    # of options, which take both, whole limits mean whole numbers
+    whole = "float" not in kinds or (
+        "int" in kinds and all(isinstance(limit, int) for limit in limits.values())
+    )
+    if step is not None and (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
+        raise ValueError(f"space: {name}: steps of {step} from {low} do not end at {high}")
+    return Range(low, high, log, step, whole)
+
+
+def _finite(value: float) -> bool:
+    """Whether a number is finite, also as the float that the storage keeps."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False
+
+
+def _annotation(name: str, base: Pretrain) -> str:
+    """The type of a field as text.
+
+    Raises:
+        ValueError: for a field that does not exist or that a study does not vary.
+    """
+    if name in _FIXED:
+        raise ValueError(f"space: {name} cannot be varied: {_FIXED[name]}")
+    if name in INCIDENTAL:
+        raise ValueError(
+            f"space: {name} cannot be varied: it does not change what a run is, and runs that "
+            "differ in it alone are one setting"
+        )
+    known = {f.name: str(f.type) for f in dataclasses.fields(Pretrain)}
+    if name in known and name not in OPTIONS:
+        return known[name]
+    owner, dot, option = name.partition(".")
+    if dot and option and owner in OPTIONS:
+        return "int | float | str"
+    from jessl.objectives import CONFIGS
+
+    of_method = dataclasses.fields(CONFIGS[base.objective]) if base.objective in CONFIGS else ()
+    if name in {f.name for f in of_method}:
+        told = f"unknown field of the space {name!r}; did you mean 'objective_options.{name}'?"
+        raise ValueError(told)
+    names = [n for n in known if n not in INCIDENTAL and n not in OPTIONS]
+    names += [f"objective_options.{f.name}" for f in of_method]
+    raise ValueError(unknown("field of the space", name, names))
+
+
+def configured(base: Pretrain, params: Params, seed: int, out: str) -> Pretrain:
+    """The pretraining of a setting and a seed; an option of None is left to its method."""
+    plain: dict[str, Any] = {owner: {**getattr(base, owner)} for owner in OPTIONS}
+    for name, value in params.items():
+        owner, dot, option = name.partition(".")
+        if not dot:
+            plain[name] = value
+        elif value is None:
+            plain[owner].pop(option, None)
+        else:
+            plain[owner][option] = value
+    return dataclasses.replace(base, **plain, seed=seed, out=out, resume=True)
+
+
+def size(space: Space) -> int | None:
+    """How many settings there are; None for infinitely many."""
+    counts = [len(_values(entry) or ()) for entry in space.values()]
+    return math.prod(counts) if all(counts) else None
+
+
+def combinations(space: Space) -> Iterator[Params]:
+    """All settings of a finite space, one after the other."""
+    values = [_values(entry) or () for entry in space.values()]
+    return (dict(zip(space, row, strict=True)) for row in itertools.product(*values))
+
+
+def _values(entry: Listed | Range) -> Sequence[Value] | None:
+    """What a field may be; None where it is infinitely many numbers."""
+    if isinstance(entry, Listed):
+        return entry.values
+    if entry.whole:
+        return range(int(entry.low), int(entry.high) + 1, int(entry.step or 1))
+    if entry.step is None:
+        return None
+    steps = round((entry.high - entry.low) / entry.step)
+    return [entry.low + k * entry.step for k in range(steps + 1)]
+
+
+def grid(space: Space) -> list[Params]:
+    """All combinations of the listed values, the last field fastest.
+
+    Raises:
+        ValueError: for a range.
+    """
+    listed = _listed(space, "grid")
+    return [
+        dict(zip(listed, values, strict=True)) for values in itertools.product(*listed.values())
+    ]
+
+
+def each(space: Space, base: Pretrain) -> list[Params]:
+    """One field at a time over its values, the others as in the base; the base comes first.
+
+    Raises:
+        ValueError: for a range.
+    """
+    listed = _listed(space, "each")
+    centre: Params = {name: value_in(base, name) for name in listed}
+    others = (
+        {**centre, name: value}
+        for name, values in listed.items()
+        for value in values
+        if value != centre[name]
+    )
+    return [centre, *others]
+
+
+def value_in(base: Pretrain, name: str) -> Value:
+    """What the base has for a field, of an option that it leaves out the method's own default."""
+    owner, dot, option = name.partition(".")
+    if not dot:
+        found: Value = getattr(base, name)
+        return found
+    if option in getattr(base, owner) or owner != "objective_options":
+        return getattr(base, owner).get(option)
+    from jessl.objectives import CONFIGS
+
+    return getattr(CONFIGS.get(base.objective), option, None)
+
+
+def distributions(space: Space, settings: Sequence[Params]) -> dict[str, Any]:
+    """The space as Optuna has it; of lists, all values that a setting of the study takes."""
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    found: dict[str, Any] = {}
+    for name, entry in space.items():
+        if isinstance(entry, Listed):
+            values = [*entry.values, *(s[name] for s in settings)]
+            found[name] = CategoricalDistribution(tuple(dict.fromkeys(values)))
+        elif entry.whole:
+            found[name] = IntDistribution(
+                int(entry.low), int(entry.high), log=entry.log, step=int(entry.step or 1)
+            )
+        else:
+            found[name] = FloatDistribution(entry.low, entry.high, log=entry.log, step=entry.step)
+    return found
+
+
+def _listed(space: Space, sampler: str) -> dict[str, tuple[Value, ...]]:
+    found = {}
+    for name, entry in space.items():
+        if isinstance(entry, Range):
+            raise ValueError(
+                f"sampler {sampler} needs lists of values; {name} is a range: list its values, or "
+                "take random or tpe"
+            )
+        found[name] = entry.values
+    return found
+
+
+def named(params: Params, seed: int) -> str:
+    """The name of a run's folder: cov4-lr0.001-s0; with a hash where that would not tell all."""
+    parts, exact = [], True
+    for name in sorted(params):  # the storage may give them in another order
+        value = params[name]
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        if isinstance(value, float):
+            exact = exact and float(shown) == value
+        elif isinstance(value, str):  # "1" beside 1, "a-b1" beside "a" and the next field's 1
+            exact = exact and _PLAIN.fullmatch(value) is not None
+        parts.append(name.rpartition(".")[2] + ("default" if value is None else shown))
+    text = "-".join(parts)
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.+") else "_" for c in text)
+    if not exact or plain != text or len(plain) > _LONGEST:
+        plain = f"{plain[:_LONGEST]}-{key(params)[:6]}"
+    return f"{plain}-s{seed}"
+
+
+def key(params: Params) -> str:
+    """A setting's hash: the same in whatever order its fields are, and of 1 as of 1.0."""
+    plain = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in params.items()
+    }
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,243 @@
+"""A study that was begun: its plan, its folder and its storage, as a worker has them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jessl.config import Pretrain, Sweep
+from jessl.core.devices import pick_device
+from jessl.data import Source, open_source, unlabelled
+from jessl.data.labels import same_classes
+from jessl.encoders import seeded
+from jessl.objectives import build_objective
+from jessl.pretraining import defaults as choices
+from jessl.sweeps import manifest, pruning, space
+from jessl.sweeps.lease import Watch, this_worker
+from jessl.sweeps.plan import Plan, in_order, plan
+from jessl.sweeps.storage import Storage, open_storage
+from jessl.sweeps.trial_claims import Ended, Ledger, Unit
+
+RUNS = "runs"
+LEASE_SECONDS = 60.0
+# settings that TPE draws at random before it models any
+_STARTUP = 10
+# of a setting that was not tried before
+_DRAWS = 20
+# width of the representations that an objective is tried on: any will do
+_TRIED_DIM = 16
+
+
+@dataclass
+class Study:
+    """A study as one worker sees it.
+
+    Attributes:
+        folder: holds sweep.json and the runs.
+        plan: what is to be done.
+        source: the images, with their labels where they have some; images: what a run is trained
+            on: without labels, unless a method of the study needs them; test: labelled ones of
+            the closing check.
+        storage, ledger: who does what.
+        lease_seconds: silence after which a worker counts as gone.
+        threads: that decode for a run, where the base leaves that open.
+    """
+
+    folder: Path
+    plan: Plan
+    source: Source
+    images: Source
+    test: Source | None
+    storage: Storage
+    ledger: Ledger
+    lease_seconds: float
+    threads: int | None = None
+
+    def units(self) -> list[Unit]:
+        """The units known so far, in the order of work."""
+        settings: Sequence[space.Params] = self.plan.settings
+        if self.plan.sampler == "tpe":
+            settings = self.ledger.settings(self.plan.trials)
+        units = [Unit(params, seed) for params in settings for seed in self.plan.asked.seeds]
+        return in_order(units, self.plan.asked)
+
+    def count(self) -> int:
+        """How many units there are to be."""
+        return self.plan.trials * len(self.plan.asked.seeds)
+
+    def next(self) -> tuple[Unit | None, list[Unit]]:
+        """(a unit for this worker, or None where all that is left is in other hands; units whose
+        workers turned out to be gone)."""
+        self.ledger.look()
+        lost = self.ledger.release_lost()
+        if lost:
+            self.ledger.look()
+        units = self.units()
+        self.ledger.complete(units)
+        unit = self.ledger.claim(units)
+        if unit is None and self.plan.sampler == "tpe" and self._draw():
+            unit = self.ledger.claim(self.units())
+        self.ledger.look()
+        return unit, lost
+
+    def _draw(self) -> bool:
+        """Have the sampler make a new setting, where some are still to come."""
+        for _ in range(_DRAWS):  # of lists, a setting can come again
+            if len(self.ledger.settings(self.plan.trials)) >= self.plan.trials:
+                return False
+            if self.ledger.ask(self.plan.asked.seeds[0]):
+                return True
+        # a space that is nearly used up: what is left, in order
+        tried = {space.key(params) for params in self.ledger.settings(self.plan.trials)}
+        rest = (p for p in space.combinations(self.plan.space) if space.key(p) not in tried)
+        self.ledger.look()
+        self.ledger.complete([Unit(next(rest), self.plan.asked.seeds[0])])
+        return True
+
+    def ended(self) -> list[Ended]:
+        """The units that ended."""
+        return self.ledger.ended(self.units())
+
+    def all_ended(self) -> bool:
+        """Whether there is nothing left to do, for anybody."""
+        self.ledger.look()
+        return len(self.ended()) >= self.count()
+
+    def config(self, unit: Unit) -> Pretrain:
+        """The pretraining of a unit, in its folder."""
+        out = self.folder / RUNS / self.name(unit)
+        config = space.configured(self.plan.asked.base, unit.params, unit.seed, str(out))
+        return config if config.workers else replace(config, workers=self.threads)
+
+    def name(self, unit: Unit) -> str:
+        """The name of a unit's folder."""
+        return space.named(unit.params, unit.seed)
+
+    def rungs(self, unit: Unit) -> list[int]:
+        """Epochs after which the run of a unit is compared; none where no run is stopped."""
+        if not self.plan.asked.prune:
+            return []
+        config = self.config(unit)
+        chosen = choices.choose(config, self.images, pick_device(config.device))
+        assert chosen.epochs is not None
+        every = chosen.evaluate_epochs or chosen.epochs
+        grace = self.plan.asked.grace_epochs or max(1, chosen.epochs // 4)
+        return pruning.rungs(chosen.epochs, grace, self.plan.asked.keep_share, every)
+
+    def others_at(self, epoch: int, unit: Unit) -> list[float]:
+        """Merits after an epoch of the other runs of the unit's method."""
+        mine = self.method(unit)
+        of_method = {u.name for u in self.units() if self.method(u) == mine} - {unit.name}
+        standing = self.ledger.standing()
+        return [standing[n][epoch] for n in of_method if epoch in standing.get(n, {})]
+
+    def method(self, unit: Unit) -> str:
+        """The objective of a unit."""
+        return str(unit.params.get("objective", self.plan.asked.base.objective))
+
+
+def begin(
+    folder: str | Path,
+    asked: Sweep | None = None,
+    *,
+    storage: str | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+) -> Study:
+    """Begin a study in a folder, or join one.
+
+    Args:
+        folder: of the study; machines that share it share the runs.
+        asked: the study; None: the one in the folder.
+        storage: as `open_storage`.
+        lease_seconds: silence after which a worker counts as gone, above 0.
+
+    Raises:
+        ValueError: for a study that cannot be, a folder that holds something else, another study
+            in the folder or in the storage, other images than it was begun with, and a storage
+            that cannot be reached.
+    """
+    folder = Path(folder)
+    if not 0 < lease_seconds < math.inf:
+        raise ValueError(f"lease_seconds must be above 0, got {lease_seconds:g}")
+    found = manifest.read(folder)
+    url = manifest.address(found, storage)
+    made = plan(manifest.stored_sweep(folder) if asked is None else asked)
+    # a sampler left out or given is the same; as it comes back from a file
+    now = json.loads(json.dumps(replace(made.asked, sampler=made.sampler).as_json()))
+    if found is not None:
+        before = {**found.plan, "sampler": found.plan.get("sampler") or made.sampler}
+        manifest.same(before, now, f"in {folder}")
+    _try(made)
+    source, images, test = _opened(made)
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = open_storage(url, folder)
+    study = _optunas(opened, folder.resolve().name, made)
+    manifest.agree(opened, study, now, images.fingerprint())
+    manifest.write(folder, found, now, None if url is None else opened.shown)
+    books = Ledger(study, opened, this_worker(), Watch(lease_seconds), made.distributions)
+    return Study(folder, made, source, images, test, opened, books, lease_seconds)
+
+
+def _opened(made: Plan) -> tuple[Source, Source, Source | None]:
+    """(the images of a study, what its runs are trained on, labelled ones to test them on)."""
+    base = made.asked.base
+    source = open_source(base.data, labels=base.labels, x_key=base.x_key, y_key=base.y_key)
+    entry = made.space.get("objective")
+    methods = entry.values if isinstance(entry, space.Listed) else (base.objective,)
+    with seeded(0):
+        using = [build_objective(str(m), _TRIED_DIM).uses_labels for m in methods]
+    test = None if made.asked.test is None else open_source(made.asked.test)
+    if test is not None:
+        same_classes(source, test)
+    return source, source if any(using) else unlabelled(source), test
+
+
+def _try(made: Plan) -> None:
+    """Refuse at once a value that no training takes, rather than in the middle of the study."""
+    from jessl.views.presets import is_file, preset
+
+    base = made.asked.base
+    for params in [*made.settings, *({n: v} for n, v in _corners(made.space))]:
+        config = space.configured(base, params, 0, "")
+        choices.check(config)
+        try:
+            with seeded(0):
+                build_objective(config.objective, _TRIED_DIM, config.objective_options)
+        except ValueError as error:
+            if "objective" not in made.space:
+                raise
+            raise ValueError(
+                f"{error}; options of one method need a study of that method alone"
+            ) from None
+        if not is_file(config.views):
+            preset(config.views, config.size or 32, config.view_options)
+
+
+def _corners(entries: space.Space) -> list[tuple[str, space.Value]]:
+    """Both ends of every range, and all listed values."""
+    return [
+        (name, value)
+        for name, entry in entries.items()
+        for value in (entry.values if isinstance(entry, space.Listed) else (entry.low, entry.high))
+    ]
+
+
+def _optunas(opened: Storage, name: str, made: Plan) -> Any:
+    """Optuna's study of this name, made where there is none."""
+    import optuna
+
+    with opened.guard():
+        study = optuna.create_study(
+            storage=opened.held, study_name=name, direction="maximize", load_if_exists=True
+        )
+    # a worker that joins must not draw what the first one drew
+    seed = made.asked.sampler_seed + len(study.get_trials(deepcopy=False))
+    # running trials count as bad ones: workers that draw at the same time keep apart
+    study.sampler = optuna.samplers.TPESampler(
+        n_startup_trials=_STARTUP, seed=seed, constant_liar=True
+    )
+    return study

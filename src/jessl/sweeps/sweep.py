@@ -1,0 +1,173 @@
+"""The verb `sweep`: begin a study or join it, work on it, and choose without labels."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+from jessl.config import Sweep
+from jessl.core.interruption import Stopped
+from jessl.core.progress import say
+from jessl.core.resources import usable_cores
+from jessl.core.validation import whole
+from jessl.sweeps.results import outcome
+from jessl.sweeps.study_state import LEASE_SECONDS, Study, begin
+from jessl.sweeps.trial_claims import MOST_LOST, Unit
+from jessl.sweeps.worker import Worker
+
+_LOOK_SECONDS = 0.5
+
+
+def sweep(
+    asked: Sweep | None,
+    out: str | Path,
+    *,
+    storage: str | None = None,
+    jobs: int = 1,
+    lease_seconds: float = LEASE_SECONDS,
+    tell: Callable[[str], None] = say,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Work on a study until all its runs have ended; then choose.
+
+    Called again it goes on, called at the same time from elsewhere it shares the work.
+
+    Args:
+        asked: the study; None: the one that is in the folder.
+        out: its folder. Machines that share it go on with each other's runs.
+        storage: None (an SQLite file in the folder: for the processes of one machine),
+            "journal:PATH" (a file on a shared disk) or a database, postgresql://user@host/name.
+        jobs: processes here, which share the cores.
+        lease_seconds: a worker that is silent for so long counts as gone, and its run is tried
+            again.
+        tell: is told one line at a time.
+        stop: True saves the runs under way and raises Stopped.
+
+    Returns:
+        What was chosen and why, as study.json holds it.
+
+    Raises:
+        ValueError: for a study that cannot be (see `begin`), or workers that are killed again and
+            again.
+        Stopped: when `stop` said so; the same call goes on.
+    """
+    jobs = whole("jobs", jobs, 1)
+    began = time.monotonic()
+    study = begin(out, asked, storage=storage, lease_seconds=lease_seconds)
+    tell(_announced(study, jobs))
+    if study.plan.asked.prune:
+        tell(_compared(study))
+    if jobs == 1:
+        Worker(study, tell, stop).work()
+    else:
+        _together(study, storage, jobs, tell, stop)
+    if stop():
+        raise Stopped(f"stopped; what is done is saved in {study.folder}")
+    return outcome(study, seconds=time.monotonic() - began)
+
+
+def _announced(study: Study, jobs: int) -> str:
+    plan = study.plan
+    ended = len(study.ended())
+    fields = ", ".join(plan.space)
+    return (
+        f"study     {study.folder}: {plan.trials} settings of {fields} ({plan.sampler}), "
+        f"{len(plan.asked.seeds)} seeds each, {study.count()} runs"
+        + (f", {ended} of them ended before" if ended else "")
+        + f"; {study.storage.shown}; {jobs} at a time"
+    )
+
+
+def _compared(study: Study) -> str:
+    """When runs are compared and stopped.
+
+    Raises:
+        ValueError: where that would be never.
+    """
+    one = next(iter(study.plan.settings), {})
+    stops = study.rungs(Unit(one, study.plan.asked.seeds[0]))
+    if not stops:
+        raise ValueError(
+            "prune: no run could be stopped: the first comparison would be at its end; take fewer "
+            "grace_epochs, more epochs, or a smaller evaluate_epochs in the base (not 0)"
+        )
+    share = study.plan.asked.keep_share
+    told = ", ".join(map(str, stops))
+    return f"pruning   after epoch {told}: the best {share:.0%} of those that came so far go on"
+
+
+def _together(
+    study: Study, storage: str | None, jobs: int, tell: Callable[[str], None], stop: Any
+) -> None:
+    """Work in several processes; one that is killed is replaced while there is something to do."""
+    from jessl.views.kernels import compiled
+
+    compiled()  # once here, not in each worker at the same time
+    # spawn: a forked copy of a process that runs threads can hang
+    context = get_context("spawn")
+    stopping = context.Event()
+    threads = max(1, usable_cores() // jobs)
+
+    def started() -> Any:
+        what = (str(study.folder), storage, study.lease_seconds, threads, stopping)
+        process = context.Process(target=_process, args=what)
+        process.start()
+        return process
+
+    running = [started() for _ in range(jobs)]
+    killed = ended = 0
+    try:
+        while running:
+            time.sleep(_LOOK_SECONDS)
+            if stop():
+                stopping.set()
+            for process in [p for p in running if not p.is_alive()]:
+                running.remove(process)
+                if process.exitcode == 0 or stopping.is_set():
+                    continue
+                study.ledger.look()
+                before, ended = ended, len(study.ended())
+                killed = 1 if ended > before else killed + 1
+                if killed > max(2 * jobs, MOST_LOST):
+                    raise ValueError(
+                        f"worker processes ended {killed} times (last with code "
+                        f"{process.exitcode}) while no run did, perhaps for their memory: take "
+                        "fewer --jobs; the same command goes on"
+                    )
+                tell(f"  note: a worker ended with code {process.exitcode}; another takes over")
+                running.append(started())
+    finally:
+        stopping.set()
+        for process in running:
+            process.join()
+
+
+def _process(
+    folder: str, storage: str | None, lease_seconds: float, threads: int, stopping: Any
+) -> None:
+    """A worker process: the study of the folder, with its share of the cores."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    # Ctrl-C reaches all processes of a terminal; the parent asks the workers to stop in order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+    study = begin(folder, storage=storage, lease_seconds=lease_seconds)
+    study.threads = threads
+    Worker(study, say, stopping.is_set).work()
+
+
+def _leave_with_parent() -> None:
+    """A killed parent cannot end its workers: they watch it. Checkpoints keep what was done."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

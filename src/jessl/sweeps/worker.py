@@ -1,0 +1,262 @@
+"""A worker of a study: takes a unit, trains it, judges it, tells the ledger; until all have ended.
+
+Workers know nothing of each other: what they share is the storage, and the study's folder where
+they see the same disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from optuna.exceptions import StorageInternalError
+
+from jessl.config import Pretrain
+from jessl.core.files import Busy, locked
+from jessl.core.interruption import Stopped
+from jessl.core.progress import duration
+from jessl.pretraining import pretrain
+from jessl.runs import Run
+from jessl.selection.criteria import criterion
+from jessl.selection.run_evaluation import (
+    explain_run,
+    judge_run,
+    mark_diverged,
+    probe_run,
+    summary,
+)
+from jessl.sweeps import pruning as halving
+from jessl.sweeps import trial_claims
+from jessl.sweeps.lease import Lease
+from jessl.sweeps.manifest import set_aside
+from jessl.sweeps.study_state import Study
+from jessl.sweeps.trial_claims import Ended, Unit
+from jessl.training.loop import Diverged
+
+T = TypeVar("T")
+
+# between two looks at a study in which all that is left is in other hands
+_LOOK_SECONDS = 2.0
+# of a database that restarts
+_OUTAGE_SECONDS, _OUTAGE_LOOK_SECONDS = 300.0, 5.0
+# a worker that lost its lease still holds its run until it notices: the next one waits for it
+_BUSY_SECONDS = 120.0
+
+
+class _Away(Exception):
+    """The storage stays out of reach."""
+
+
+@dataclass
+class Worker:
+    """Works on a study.
+
+    Args:
+        study: open.
+        tell: is told one line at a time.
+        stop: asked between two steps; True saves the run under way and leaves it to others.
+    """
+
+    study: Study
+    tell: Callable[[str], None]
+    stop: Callable[[], bool]
+
+    def work(self) -> int:
+        """Work until every unit has ended or `stop` says so; how many runs this worker ended.
+
+        Raises:
+            OSError: for a disk that is full or gone; the run under way is left to others.
+            ValueError: when the storage stays out of reach.
+        """
+        try:
+            return self._work()
+        except _Away as away:
+            raise ValueError(str(away)) from None
+
+    def _work(self) -> int:
+        done = 0
+        began = time.monotonic()
+        while not self.stop():
+            unit = self._patiently(self._next)
+            if unit is None:
+                if self._patiently(self.study.all_ended):
+                    break
+                time.sleep(_LOOK_SECONDS)
+            elif self._one(unit):
+                done += 1
+                self._patiently(partial(self._tell, unit, done, time.monotonic() - began))
+        return done
+
+    def _next(self) -> Unit | None:
+        """A unit to work on; None where all that is left is in other hands."""
+        unit, lost = self.study.next()
+        for one in lost:
+            self.tell(f"  lost      {self.study.name(one)}: its worker is gone; it is tried again")
+        return unit
+
+    def _one(self, unit: Unit) -> bool:
+        """Train and judge a unit; False where it was left to others."""
+        books = self.study.ledger
+        with Lease(self.study.storage.held, unit.trial_id, self.study.lease_seconds) as lease:
+            pruning = _Pruning(self.study, unit, self._patiently)
+            config = self.study.config(unit)
+            path = Path(str(config.out))
+            outcome, merit = trial_claims.FINISHED, None
+            result: dict[str, Any] = {}
+            try:
+                self._train(config, lease, pruning)
+                if lease.lost:
+                    return False
+                with locked(path):
+                    result |= self._judge(Run.open(path))
+                merit = self._merit(result)
+                if merit is None:
+                    outcome = trial_claims.DIVERGED
+            except Stopped:
+                if lease.lost:
+                    return False
+                if not pruning.falls_behind:
+                    self._leave(unit)
+                    return False
+                outcome = trial_claims.PRUNED
+                result |= {"epochs": pruning.epoch}
+            except Busy:
+                # a suspended worker holds the run: it goes on with it, or ends and another does
+                self._leave(unit)
+                return False
+            except _Away:
+                raise  # the lease runs out
+            except Diverged as error:
+                outcome = trial_claims.DIVERGED
+                result |= {"reason": str(error)}
+                mark_diverged(Run.open(path), str(error))
+            except ValueError as error:
+                # of this setting alone: a batch larger than the images, a view that is too small
+                outcome, result = trial_claims.REFUSED, {**result, "reason": _one_line(error)}
+            except (MemoryError, RuntimeError) as error:
+                # perhaps for what else runs here: tried again, and given up in the end
+                self.tell(f"  lost      {self.study.name(unit)}: {_one_line(error)}")
+                self._patiently(lambda: books.lose(unit))
+                return False
+            except BaseException:
+                self._leave(unit)
+                raise
+            return self._patiently(lambda: books.end(unit, outcome, merit, result))
+
+    def _leave(self, unit: Unit) -> None:
+        """Leave a unit to others; where the storage cannot be told, the lease runs out."""
+        try:
+            self.study.ledger.give_back(unit)
+        except StorageInternalError as error:
+            self.tell(f"  note: {self.study.name(unit)} is left to others ({_one_line(error)})")
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Call what needs the storage; one that is out of reach for a while is waited for."""
+        began = time.monotonic()
+        while True:
+            try:
+                return call()
+            except StorageInternalError as error:
+                reason = _one_line(error.__cause__ or error)
+                shown = self.study.storage.shown
+                if self.stop():
+                    raise Stopped(f"stopped while storage {shown} is out of reach") from None
+                if time.monotonic() - began > _OUTAGE_SECONDS:
+                    raise _Away(f"storage {shown} is out of reach: {reason}") from None
+                self.tell(f"  note: the storage does not answer ({reason}); it is tried again")
+                time.sleep(_OUTAGE_LOOK_SECONDS)
+
+    def _train(self, config: Pretrain, lease: Lease, pruning: _Pruning) -> None:
+        """Train; a run that another worker still holds is waited for."""
+        if (moved := set_aside(self.study.folder, Path(str(config.out)))) is not None:
+            self.tell(f"  note: {moved}; trained again")
+        waited = time.monotonic()
+        while True:
+            try:
+                pretrain(
+                    config,
+                    source=self.study.images,
+                    quiet=True,
+                    stop=lambda: self.stop() or lease.lost or pruning.falls_behind,
+                    on_judged=pruning.judged,
+                )
+                return
+            except Busy:
+                if time.monotonic() - waited > _BUSY_SECONDS or self.stop():
+                    raise
+                time.sleep(_LOOK_SECONDS)
+
+    def _judge(self, run: Run) -> dict[str, Any]:
+        """Scores and, where there is a closing check, accuracies; as the storage keeps them."""
+        plan, study = self.study.plan, self.study
+        wanted = {c.text: c for c in (plan.criterion, *map(criterion, plan.asked.scores))}
+        found = summary(run, judge_run(run, list(wanted.values()), study.images))
+        if study.test is not None:
+            found["test"] = probe_run(run, study.source, study.test)
+            if plan.asked.decompose:
+                found["test"] |= explain_run(run)
+        return found
+
+    def _merit(self, result: dict[str, Any]) -> float | None:
+        value = result["scores"][self.study.plan.criterion.text]["value"]
+        return None if value is None else self.study.plan.criterion.merit(value)
+
+    def _tell(self, unit: Unit, done: int, seconds: float) -> None:
+        self.study.ledger.look()
+        ended, every = self.study.ended(), self.study.count()
+        mine = next((e for e in ended if e.unit.name == unit.name), None)
+        if mine is None:  # the study was made smaller meanwhile
+            return
+        hands = 1 + self.study.ledger.hands()  # this one is about to take another
+        left = duration(seconds / done * (every - len(ended)) / hands)
+        place = f"{len(ended):3d}/{every}  {self.study.name(unit):<34}"
+        self.tell(f"  {place} {self._told(mine)}   about {left} left")
+
+    def _told(self, ended: Ended) -> str:
+        if ended.outcome == trial_claims.PRUNED:
+            return f"stopped after {ended.result['epochs']} epochs, behind the others"
+        if ended.outcome != trial_claims.FINISHED:
+            return f"{ended.outcome}: {ended.result.get('reason', 'a score is no number')}"
+        text = self.study.plan.criterion.text
+        told = ended.result["scores"][text]
+        sd = "" if told["sd"] is None else f" ± {told['sd']:.2g}"
+        return f"{text} {told['value']:.4g}{sd}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class _Pruning:
+    """Whether a run falls behind those that reached its rung before.
+
+    Attributes:
+        falls_behind: whether it is to be stopped.
+        epoch: the last one after which it was judged.
+    """
+
+    def __init__(self, study: Study, unit: Unit, patiently: Callable[..., Any]) -> None:
+        self._study, self._unit, self._patiently = study, unit, patiently
+        self.falls_behind = False
+        self.epoch = 0
+
+    def judged(self, epoch: int, numbers: dict[str, float]) -> None:
+        """Told how the run stands; keeps that, and compares it where a rung is reached."""
+        value = numbers.get(self._study.plan.criterion.text)
+        self.epoch = epoch
+        if value is None or value != value:
+            return
+        merit = self._study.plan.criterion.merit(value)
+        if epoch in self._study.rungs(self._unit):
+            self.falls_behind = not self._patiently(lambda: self._goes_on(epoch, merit))
+
+    def _goes_on(self, epoch: int, merit: float) -> bool:
+        study = self._study
+        if not study.ledger.report(self._unit, epoch, merit):
+            return False  # another worker has taken the run over
+        others = study.others_at(epoch, self._unit)
+        return halving.goes_on(merit, others, study.plan.asked.keep_share)

@@ -1,0 +1,1 @@
+"""Views in batched torch operations, for images that lie on a GPU."""

@@ -1,0 +1,1 @@
+"""The page of an analysis of a table of models."""

@@ -1,0 +1,87 @@
+"""Which columns of a table are measurements, and on which scale seeds are held against settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from jessl import select
+from jessl.selection.candidates import Entry, entries
+from jessl.selection.criteria import Measured, criterion
+from jessl.selection.grouping import Comparable, Setting
+from jessl.selection.selection_warnings import doubts
+from jessl.selection.ties_and_plateaus import compared
+
+MEASURED = (
+    *("rankme_backbone", "rankme_projector", "rankme_projector_sd", "lidar_projector.2"),
+    *("alpha_req:first=5_backbone", "alpha_req:first=5:last=50_projector_low", "loss", "loss_sd"),
+    *("nesum_projector_debiased", "accuracy_knn", "accuracy_ridge_high", "online_accuracy_linear"),
+    *("risk_total", "risk_usability_low", "risk_merged", "images_per_second", "rankme_backbone_n"),
+)
+FIELDS = (
+    *("loss_weight", "risk_weight", "accuracy_weight", "rankme_weight", "lr", "lr_n", "crop_low"),
+    *("rankme_backbone_weight", "lidar_projectors", "online_accuracy", "risk_total_weight"),
+)
+
+
+def test_only_whole_names_are_measurements(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"method": ["vicreg"], **dict.fromkeys((*MEASURED, *FIELDS), 1.0)})
+    frame["crop"] = 1.0
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    by = [criterion("rankme"), criterion("alpha_req:first=5/backbone")]
+    (entry,) = entries(tmp_path / "t.csv", by, "accuracy/mine").found
+    assert set(entry.fields) == {*FIELDS, "crop"}
+    assert entry.measured[by[0].text].sd == 1
+
+
+def test_a_weight_of_the_loss_tells_settings_apart(tmp_path: Path) -> None:
+    rows = {"method": "vicreg", "seed": [0, 1] * 2, "loss_weight": [1, 1, 2, 2]}
+    ranks = {"rankme_projector": [5.0, 5.1, 9.0, 9.1]}
+    pd.DataFrame({**rows, **ranks}).to_csv(tmp_path / "t.csv", index=False)
+    (group,) = select(tmp_path / "t.csv").groups
+    assert [s.name for s in group.settings] == ["loss_weight=2", "loss_weight=1"]
+
+
+def _told(rows: Sequence[Sequence[float]], by: str) -> str:
+    wanted = criterion(by)
+    settings = tuple(
+        Setting(
+            f"lr={k}",
+            {"lr": k},
+            tuple(
+                Entry(
+                    run=f"{k}-{seed}", path="", method="x", seed=seed, fields={"lr": k},
+                    measured={wanted.text: Measured(float(value))},
+                )
+                for seed, value in enumerate(row)
+            ),
+        )
+        for k, row in enumerate(rows)
+    )  # fmt: skip
+    found = compared(settings, wanted, along=None, plateau=False)
+    return "\n".join(doubts(Comparable("x", settings), wanted, found))
+
+
+@pytest.mark.parametrize(
+    ("rows", "by", "told"),
+    [
+        # ratios count: ln 9 apart at one setting, 3 between the two; differences say no (4, 7.07)
+        ([[1, 9], [14.9, 15.1]], "rankme", "(sd 1.1 and 0.777 of the logarithms)"),
+        # and the other way round (18 and 13.4)
+        ([[1, 1.1], [2, 38]], "rankme", ""),
+        # ten seeds that agree outweigh two that do not; a loss is compared as it is
+        ([[0.99, 1.01] * 5, [1.0, 2.0]], "loss", ""),
+        ([[0.9, 1.1] * 5, [1.0, 1.2]], "loss", "(sd 0.11 and 0.0707)"),
+        # near 1 either side is as good
+        ([[0.5, 0.7], [1.3, 1.5]], "alpha_req", "(sd 0.141 and"),
+    ],
+)
+def test_seeds_are_held_against_settings_as_ties_are(
+    rows: list[list[float]], by: str, told: str
+) -> None:
+    said = _told(rows, by)
+    assert ("seeds of one setting disagree as much" in said) == bool(told)
+    assert told in said
