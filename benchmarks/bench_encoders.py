@@ -37,7 +37,7 @@ import torch
 
 import jessl
 from harness import installed, say, write_record
-from jessl.data import Source, split, unlabelled
+from jessl.data import Source, split_source, unlabelled
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
 
 # bench_limits takes it from here
@@ -188,7 +188,7 @@ def _arguments() -> argparse.Namespace:
 
 def at_most(source: Source, images: int) -> Source:
     """The source, or so many of its images by a hash of their ids."""
-    return source if len(source) <= images else split(source, images / len(source), 0)[1]
+    return source if len(source) <= images else split_source(source, images / len(source), 0)[1]
 
 
 def _find(folders: Iterable[str], file: str | None) -> Path | None:

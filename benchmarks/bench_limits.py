@@ -28,7 +28,7 @@ from torch import nn
 import jessl
 from bench_encoders import SmallResNet
 from harness import installed, say, write_record
-from jessl.data import Loader, Source, split, unlabelled
+from jessl.data import Loader, Source, split_source, unlabelled
 from jessl.encoders import Encoder, Preprocess, load_weights, seeded
 from jessl.views import central_view
 
@@ -85,7 +85,7 @@ class Bench:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.every = jessl.open_source(args.data)
-        self.train = split(self.every, args.images / len(self.every), 0)[1]
+        self.train = split_source(self.every, args.images / len(self.every), 0)[1]
         self.test = jessl.open_source(args.test)
         self.work = Path(args.work)
         self.work.mkdir(parents=True, exist_ok=True)
@@ -243,7 +243,7 @@ def law(bench: Bench, layer: str, draws: int = 40) -> dict[str, Any]:
 
 def resnet(bench: Bench, depth: int, seed: int | None) -> dict[str, Any]:
     """Supervised, or with a seed untrained: norms with the statistics of the training images."""
-    some = [split(s, 2000 / len(s), 0)[1] for s in (bench.train, bench.test)]
+    some = [split_source(s, 2000 / len(s), 0)[1] for s in (bench.train, bench.test)]
     with seeded(seed or 0):
         body = SmallResNet((depth - 2) // 6)
         net = Encoder(body, dim=64, preprocess=IMAGENET, name="resnet", stem="small")

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import jessl
-from jessl.data import Source, split, unlabelled
+from jessl.data import Source, split_source, unlabelled
 from jessl.objectives import CONFIGS
 from jessl.records import versions
 
@@ -103,7 +103,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _at_most(source: Source, images: int) -> Source:
-    return source if len(source) <= images else split(source, images / len(source), 0)[1]
+    return source if len(source) <= images else split_source(source, images / len(source), 0)[1]
 
 
 def _one(args: argparse.Namespace, folder: Path, method: str, seed: int) -> dict[str, Any]:

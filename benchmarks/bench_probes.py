@@ -35,7 +35,7 @@ from harness import say, tell
 from jessl.embeddings import Embeddings
 from jessl.probes import split
 from jessl.probes.kinds import ridge
-from jessl.probes.labelled import Labelled, labelled_rows
+from jessl.probes.labelled import LabelledRows, labelled_rows
 from jessl.probes.registry import KINDS
 from jessl.probes.standardize import standardisation, standardised
 from jessl.probes.tuning import FOLDS, tune
@@ -53,7 +53,7 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def ours(train: Labelled, seed: int, device: str) -> Row:
+def ours(train: LabelledRows, seed: int, device: str) -> Row:
     """Our path: the penalties tried, their cross-validated errors, seconds."""
     since = time.perf_counter()
     kind = KINDS["logistic"]
@@ -63,7 +63,7 @@ def ours(train: Labelled, seed: int, device: str) -> Row:
     return {"seconds": seconds, "curve": tuned.curve, "C": tuned.options["C"]}
 
 
-def theirs(train: Labelled, penalties: list[float], seed: int) -> Row:
+def theirs(train: LabelledRows, penalties: list[float], seed: int) -> Row:
     """scikit-learn, a fit for each penalty and fold, each from zero."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -93,7 +93,7 @@ def theirs(train: Labelled, penalties: list[float], seed: int) -> Row:
     }
 
 
-def one_fit(train: Labelled, test: Labelled, C: float) -> Row:
+def one_fit(train: LabelledRows, test: LabelledRows, C: float) -> Row:
     """Both at one penalty on all rows: seconds, test errors, predictions that differ."""
     from sklearn.linear_model import LogisticRegression
 

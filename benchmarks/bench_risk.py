@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 import jessl
 from harness import say, tell
 from jessl.embeddings import Embeddings
-from jessl.probes.base import judge
+from jessl.probes.base import evaluate
 from jessl.probes.labelled import labelled_rows
 from jessl.probes.registry import KINDS
 
@@ -147,7 +147,9 @@ def fresh_errors(
     rows = labelled_rows("train", train)
     every: list[NDArray[np.bool_]] = [np.ones(len(rows.y), bool)]
     [fitted] = next(KINDS[probe].fits(rows.x, rows.y, every, [chosen], 0, "cpu"))
-    return [float(judge(fitted, new.features, _labels(new)).wrong.mean()) for new in (seen, unseen)]
+    return [
+        float(evaluate(fitted, new.features, _labels(new)).wrong.mean()) for new in (seen, unseen)
+    ]
 
 
 def _labels(e: Embeddings) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 import jessl
-from jessl.data import Source, split, unlabelled
+from jessl.data import Source, split_source, unlabelled
 from jessl.objectives import CONFIGS
 from jessl.pretraining.build import Parts, build
 from jessl.pretraining.defaults import choose
@@ -36,7 +36,7 @@ def main() -> None:
     args = _arguments()
     source: Source = jessl.open_source(args.data)
     if len(source) > args.images:
-        source = split(source, args.images / len(source), 0)[1]
+        source = split_source(source, args.images / len(source), 0)[1]
     trainings = {m: _Training(m, args, source) for m in args.methods}
     rounds: dict[str, list[dict[str, float]]] = {m: [] for m in args.methods}
     for k in range(args.rounds + 1):

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import jessl
-from jessl.data import Loader, Source, split, unlabelled
+from jessl.data import Loader, Source, split_source, unlabelled
 from jessl.records import versions
 from jessl.views import central_view
 
@@ -33,7 +33,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     train = jessl.open_source(args.train)
     if args.test is None:
-        train, test = split(train, 0.2, 0)
+        train, test = split_source(train, 0.2, 0)
     else:
         test = jessl.open_source(args.test)
     train, test = _at_most(train, args.images), _at_most(test, args.images)
@@ -67,7 +67,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _at_most(source: Source, images: int) -> Source:
-    return source if len(source) <= images else split(source, images / len(source), 0)[1]
+    return source if len(source) <= images else split_source(source, images / len(source), 0)[1]
 
 
 def _trained(

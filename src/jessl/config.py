@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from jessl.core.validation import unknown
+from jessl.core.validation import unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ class Pretrain:
         allowed = {f.name: str(f.type) for f in fields(cls)}
         for name, value in values.items():
             if name not in allowed:
-                raise ValueError(unknown(f"field of {where}", name, allowed))
+                raise ValueError(unknown_name(f"field of {where}", name, allowed))
             if not fits(value, allowed[name]):
                 raise ValueError(f"field {name} of {where} must be {allowed[name]}, got {value!r}")
         if "data" not in values:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.files import read_json, whole_folder, write_json
+from jessl.core.files import atomic_directory, read_json, write_json
 
 FORMAT = "jessl.embeddings"
 _FEATURE_KEYS = ("features", "z", "x", "embeddings")
@@ -150,7 +150,7 @@ class Embeddings:
         path = Path(path)
         if path.exists() and not _replaceable(path):
             raise ValueError(f"path: {path} exists and does not hold embeddings; not replaced")
-        with whole_folder(path) as part:
+        with atomic_directory(path) as part:
             np.save(part / "features.npy", self._features.astype("<f4", copy=False))
             np.save(part / "ids.npy", self._ids)
             if self._labels is not None:

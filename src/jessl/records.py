@@ -27,7 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jessl.core.files import whole_file
+from jessl.core.files import atomic_write
 
 FILE = "records.jsonl"
 HELD_OUT, SEEN_SAMPLE = "heldout", "pretrain_sample"
@@ -106,7 +106,7 @@ def keep(folder: str | Path, wanted: Callable[[Record], bool]) -> None:
     if not (Path(folder) / FILE).exists():
         return
     kept = [r for r in read(folder) if wanted(r)]
-    with whole_file(Path(folder) / FILE) as part:
+    with atomic_write(Path(folder) / FILE) as part:
         part.write_text(
             "".join(json.dumps(_clean(asdict(r)), allow_nan=False) + "\n" for r in kept),
             encoding="utf-8",

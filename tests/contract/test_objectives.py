@@ -14,7 +14,7 @@ import torch
 
 from helpers.paths import TESTS
 from jessl import objectives
-from jessl.objectives import CONFIGS, Moment, build_objective
+from jessl.objectives import CONFIGS, TrainingPosition, build_objective
 
 GOLDEN = json.loads((TESTS / "golden" / "losses.json").read_text())
 FUNCTIONS: dict[str, Callable] = {
@@ -101,7 +101,7 @@ def _loss(
     n_global: int | None = None,
     order: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    objective.begin_step(Moment(step=50, total_steps=100, steps_per_epoch=10))
+    objective.begin_step(TrainingPosition(step=50, total_steps=100, steps_per_epoch=10))
     teacher = h[:n_global].detach() if objective.uses_teacher else None
     labels = torch.arange(h.shape[1]) % 3
     labels = labels if order is None else labels[order]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from helpers.source_samples import N, mnist, picture, png
-from jessl.data import Source, Subset, open_source, split, unlabelled
+from jessl.data import Source, Subset, open_source, split_source, unlabelled
 from jessl.data.sources.base import hashed_ids
 
 
@@ -188,25 +188,25 @@ def test_fingerprints_tell_sources_apart(tmp_path: Path) -> None:
 
 def test_split_is_exact_disjoint_and_blind_to_order() -> None:
     source = open_source(np.zeros((101, 2, 2), dtype=np.uint8))
-    rest, part = split(source, 0.257, 7)
+    rest, part = split_source(source, 0.257, 7)
     assert (len(rest), len(part)) == (75, 26)
     assert sorted([*rest.ids, *part.ids]) == list(range(101))
     assert (np.diff(rest.indices) > 0).all()
     assert (np.diff(part.indices) > 0).all()
     turned = Subset(source, np.random.default_rng(0).permutation(101))
-    assert set(split(turned, 0.257, 7)[1].ids) == set(part.ids)
-    assert set(split(source, 0.257, 8)[1].ids) != set(part.ids)
+    assert set(split_source(turned, 0.257, 7)[1].ids) == set(part.ids)
+    assert set(split_source(source, 0.257, 8)[1].ids) != set(part.ids)
     # an image that joins may push one out of the part, and never more
-    fewer = split(Subset(source, np.arange(100)), 0.257, 7)[1]
+    fewer = split_source(Subset(source, np.arange(100)), 0.257, 7)[1]
     assert len(set(fewer.ids) - set(part.ids)) <= 1
-    assert [len(s) for s in split(source, 0, -1)] == [101, 0]
+    assert [len(s) for s in split_source(source, 0, -1)] == [101, 0]
     with pytest.raises(ValueError, match=r"share: 0\.\.1 is allowed, 1\.5 came"):
-        split(source, 1.5, 0)
+        split_source(source, 1.5, 0)
 
 
 def test_split_draws_evenly() -> None:
     source = open_source(np.zeros((4000, 1, 1), dtype=np.uint8))
-    drawn = np.array([split(source, 0.5, seed)[1].ids.sum() for seed in range(40)])
+    drawn = np.array([split_source(source, 0.5, seed)[1].ids.sum() for seed in range(40)])
     # the mean of 2,000 of 0..3999 without repetition has a standard deviation of 18.3
     assert abs(drawn.mean() / 2000 - 1999.5) < 4 * 18.3 / 40**0.5
     assert 12 < (drawn / 2000).std() < 25

@@ -94,15 +94,15 @@ def _all(rank: int) -> dict[str, Any]:
     for method in METHODS:
         found[method] = _steps(rank, WORLD, None, method)
         found[f"{method} in parts"] = _steps(rank, WORLD, 3, method)
-    found["stop"] = process_group.agreed(rank == 1, rank == 1)
-    found["due"] = process_group.agreed(False, rank == 0)
-    found["led"] = process_group.led(lambda: rank)
+    found["stop"] = process_group.any_rank(rank == 1, rank == 1)
+    found["due"] = process_group.any_rank(False, rank == 0)
+    found["led"] = process_group.on_rank_zero(lambda: rank)
     try:
-        process_group.led(_mistaken)
+        process_group.on_rank_zero(_mistaken)
     except ValueError as error:
         found["error"] = [str(error), getattr(error, "told", None)]
     try:
-        process_group.alike(_mistaken if rank == 1 else lambda: 1)
+        process_group.on_all_ranks(_mistaken if rank == 1 else lambda: 1)
     except ValueError as error:
         found["alike"] = [str(error), getattr(error, "told", None)]
     return found

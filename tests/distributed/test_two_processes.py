@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from helpers.groups import WORLD, together
-from jessl.objectives import CONFIGS, Moment, build_objective
+from jessl.objectives import CONFIGS, TrainingPosition, build_objective
 from jessl.training.syncbn import synchronise
 
 VIEWS, BATCH, DIM = 3, 12, 10
@@ -52,7 +52,7 @@ def _steps(case: int, rank: int, world: int) -> dict[str, torch.Tensor]:
                               for x in _inputs(step))  # fmt: skip
         h = h.clone().requires_grad_()
         objective.zero_grad()
-        objective.begin_step(Moment(step=50 + step, total_steps=100, steps_per_epoch=10))
+        objective.begin_step(TrainingPosition(step=50 + step, total_steps=100, steps_per_epoch=10))
         n_global = 2
         terms = objective.loss(
             h,

@@ -17,7 +17,7 @@ from PIL import Image
 from jessl.cli.main import main
 from jessl.core.files import locked
 from jessl.core.interruption import Stopped
-from jessl.core.progress import Count
+from jessl.core.progress import ProgressBar
 from jessl.data import open_source
 from jessl.data.packing.pack import pack
 from jessl.data.packing.shard_writer import ShardFile
@@ -57,7 +57,7 @@ def test_killed_in_the_middle_of_a_shard(data: Path, tmp_path: Path) -> None:
         "from jessl.data.packing.pack import pack\n"
         "def die(done, total):\n"
         "    if done == 16:\n        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "pack(sys.argv[1], sys.argv[2], shard_mb=0.02, workers=2, on_progress=die)\n"
+        "pack(sys.argv[1], sys.argv[2], shard_mb=0.02, workers=2, progress=die)\n"
     )
     out = tmp_path / "out"
     done = subprocess.run([sys.executable, "-c", code, str(data), str(out)])
@@ -84,7 +84,7 @@ def test_stopped_and_gone_on_with(when: int, data: Path, tmp_path: Path) -> None
         pack(
             data,
             out,
-            on_progress=lambda done, total: told.append((done, total)),
+            progress=lambda done, total: told.append((done, total)),
             stop=lambda: told[-1][0] == when,
             **OPTIONS,  # type: ignore[arg-type]
         )
@@ -96,13 +96,13 @@ def test_stopped_and_gone_on_with(when: int, data: Path, tmp_path: Path) -> None
 def test_a_terminated_command_says_how_to_go_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def terminated(_: Count, done: int, total: int) -> None:
+    def terminated(_: ProgressBar, done: int, total: int) -> None:
         if done == 9:
             signal.raise_signal(signal.SIGTERM)
 
     args = ["pack", str(data), str(tmp_path / "out"), "--shard-mb", "0.02"]
     with monkeypatch.context() as patch:
-        patch.setattr(Count, "update", terminated)
+        patch.setattr(ProgressBar, "update", terminated)
         assert main(args) == 75
     said = capsys.readouterr().err.splitlines()[-1]
     assert "stopped at 9 of 30 images; whole shards so far: 2; the same command goes on" in said

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from jessl.cli.main import main
+from jessl.core.log import SILENT, Log
 from jessl.demo import demo
 from jessl.report import write_report
 from jessl.runs import Run
@@ -27,7 +28,9 @@ BEGUN, ENDED = 240, 60
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("demo") / "study"
     lines: list[str] = []
-    study = demo("digits", out=out, quick=True, epochs=1, images=400, workers=2, tell=lines.append)
+    study = demo(
+        "digits", out=out, quick=True, epochs=1, images=400, workers=2, log=Log(lines.append)
+    )
     return out, {**study, "lines": lines}
 
 
@@ -71,15 +74,13 @@ def test_an_interrupted_study_goes_on(told: tuple[Path, dict], tmp_path: Path) -
     victim = again / "runs" / study["groups"][0]["runs"][0]["name"]
     kept = (again / "runs" / study["groups"][1]["runs"][0]["name"] / "records.jsonl").read_bytes()
     shutil.rmtree(victim)
-    new = demo(
-        "digits", out=again, quick=True, epochs=1, images=400, workers=1, tell=lambda _: None
-    )
+    new = demo("digits", out=again, quick=True, epochs=1, images=400, workers=1, log=SILENT)
     assert victim.exists()
     assert new["groups"] == study["groups"]
     other = again / "runs" / study["groups"][1]["runs"][0]["name"] / "records.jsonl"
     assert other.read_bytes() == kept
     with pytest.raises(ValueError, match="holds a study with other settings"):
-        demo("digits", out=again, quick=True, epochs=2, images=400, tell=lambda _: None)
+        demo("digits", out=again, quick=True, epochs=2, images=400, log=SILENT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jessl.core.progress import first_process
+from jessl.core.progress import is_first_process
 
 if TYPE_CHECKING:
     from jessl.embeddings import Embeddings
@@ -34,7 +34,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.set()
         with suppress(OSError):  # the terminal may be gone
-            if first_process():
+            if is_first_process():
                 print("jessl: stopping; the state is being saved", file=sys.stderr)
 
     hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []

@@ -11,7 +11,7 @@ from jessl.cli._base import table
 
 
 @dataclass(kw_only=True)
-class Bench:
+class BenchCommand:
     """Measure the loader on your images and machine, and say what to change.
 
     Attributes:
@@ -53,7 +53,7 @@ class Bench:
         """Measure."""
         self._check()
         from jessl.core.devices import pick_device
-        from jessl.core.progress import say
+        from jessl.core.log import log
         from jessl.core.resources import usable_cores
         from jessl.data import open_source
         from jessl.data.loading.loader_advice import packing_gain, verdict
@@ -69,7 +69,7 @@ class Bench:
         device = pick_device(self.device)
         source = open_source(self.data, x_key=self.x_key)
         for note in source.notes:
-            say(f"note: {note}")
+            log.note(note)
         wanted = self.size
         if wanted is None and not is_file(self.views):
             wanted = default_size(source, device)
@@ -79,18 +79,18 @@ class Bench:
         on_gpu = device.type == "cuda"
         need = self.needs
         if need is None and self.encoder is not None:
-            say(f"timing steps of {self.encoder} on {device}")
+            log.info(f"timing steps of {self.encoder} on {device}")
             need = self._demand(device, [view.size for view in views.recipes], batch_size)
-        say("measuring reading, decoding and views")
+        log.info("measuring reading, decoding and views")
         stages = measure_stages(source, views, images=self.images, crops_only=on_gpu)
         short_side = -(-size * 8 // 7 // 16) * 16  # 256 for views of 224
         packed = None
         if stages.file_kb is not None and min(stages.height_px, stages.width_px) > short_side:
-            say(f"measuring what packing to a short side of {short_side} would give")
+            log.info(f"measuring what packing to a short side of {short_side} would give")
             packed = measure_packed(source, views, short_side=short_side, crops_only=on_gpu)
         rates: dict[int, float] = {}
         for n in thread_counts(self.threads or usable_cores()):
-            say(f"measuring the loader with {n} thread{'s' * (n > 1)}")
+            log.info(f"measuring the loader with {n} thread{'s' * (n > 1)}")
             rates[n] = measure_loader(
                 source,
                 views,

@@ -16,7 +16,7 @@ _SUGGESTIONS = 3
 
 
 @dataclass(kw_only=True)
-class Decompose:
+class DecomposeCommand:
     """Say where the error of a probe comes from: four signed components that sum to it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Decompose:
 
     def run(self) -> dict[str, Any]:
         """Decompose."""
-        from jessl.core.progress import Count
+        from jessl.core.progress import ProgressBar
         from jessl.probes.probe import kind_of
         from jessl.risk import decompose
         from jessl.risk.advice import advise, read_evidence
@@ -74,7 +74,7 @@ class Decompose:
         if self.supervised is not None:
             twin = (loaded(self.supervised[0]), loaded(self.supervised[1]))
         options: dict[str, Any] = dict(self.options)
-        with Count("decomposition, hyperparameters") as count:
+        with ProgressBar("decomposition, hyperparameters") as count:
             found = decompose(
                 loaded(self.train),
                 loaded(self.test),
@@ -91,7 +91,7 @@ class Decompose:
                 n_sub=self.n_sub,
                 device=self.device,
                 seed=self.seed,
-                told=count.update,
+                progress=count.update,
                 **options,
             )
         advice = [one.as_json() for one in advise(found, evidence)]

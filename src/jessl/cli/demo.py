@@ -9,7 +9,7 @@ from jessl.cli._base import Interrupted, stoppable, table
 
 
 @dataclass(kw_only=True)
-class Demo:
+class DemoCommand:
     """The whole story on real images: train, judge without labels, choose, reveal, explain.
 
     Attributes:

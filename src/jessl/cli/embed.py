@@ -11,7 +11,7 @@ import tyro
 
 
 @dataclass(kw_only=True)
-class Embed:
+class EmbedCommand:
     """Images to representations: evaluation mode, one central view or random ones, float32.
 
     Attributes:
@@ -64,7 +64,8 @@ class Embed:
 
     def run(self) -> dict[str, Any]:
         """Embed and save."""
-        from jessl.core.progress import Count, say
+        from jessl.core.log import log
+        from jessl.core.progress import ProgressBar
         from jessl.data import open_source
         from jessl.extraction.embed import embed
 
@@ -78,8 +79,8 @@ class Embed:
             y_key=self.y_key,
         )
         for note in source.notes:
-            say(f"note: {note}")
-        with Count("embedding") as count:
+            log.note(note)
+        with ProgressBar("embedding") as count:
             found = embed(
                 self.encoder,
                 source,
@@ -96,12 +97,12 @@ class Embed:
                 n_views=self.n_views,
                 arch=self.arch,
                 key=self.key,
-                on_batch=count.update,
+                progress=count.update,
             )
         each = found if isinstance(found, dict) else {self.layers[0]: found}
         report = next(iter(each.values())).meta.get("weights_report")
         if report is not None:
-            say(f"note: {report['told']}")
+            log.note(report["told"])
         shapes = {layer: [e.n, e.d] for layer, e in each.items()}
         unreadable = next(iter(each.values())).meta["unreadable"]
         return {"out": self.out, "layers": shapes, "unreadable": unreadable}

@@ -13,23 +13,23 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from jessl.core.validation import unknown
+from jessl.core.validation import unknown_name
 
 # command -> (what it does, class in the file of that name)
 COMMANDS = {
-    "demo": ("the whole story on real images, in minutes", "Demo"),
-    "pretrain": ("train an encoder on images without labels", "PretrainRun"),
-    "views": ("a picture of what the encoder will see", "ViewsPicture"),
-    "pack": ("any images to resized tar shards with an index", "Pack"),
-    "embed": ("images to representations, by a run or any encoder", "Embed"),
-    "score": ("judge representations without labels, with error bars", "Score"),
-    "probe": ("judge representations with labels", "Probe"),
-    "decompose": ("say where the error of representations comes from", "Decompose"),
-    "select": ("choose among runs, checkpoints or encoders without labels", "Select"),
-    "sweep": ("train many settings, on many machines, and choose without labels", "SweepRun"),
-    "zoo": ("say what goes with the errors of a table of models", "Zoo"),
-    "report": ("a page to look at, of a run or a study", "Report"),
-    "bench": ("measure the loader on your images and machine", "Bench"),
+    "demo": ("the whole story on real images, in minutes", "DemoCommand"),
+    "pretrain": ("train an encoder on images without labels", "PretrainCommand"),
+    "views": ("a picture of what the encoder will see", "ViewsCommand"),
+    "pack": ("any images to resized tar shards with an index", "PackCommand"),
+    "embed": ("images to representations, by a run or any encoder", "EmbedCommand"),
+    "score": ("judge representations without labels, with error bars", "ScoreCommand"),
+    "probe": ("judge representations with labels", "ProbeCommand"),
+    "decompose": ("say where the error of representations comes from", "DecomposeCommand"),
+    "select": ("choose among runs, checkpoints or encoders without labels", "SelectCommand"),
+    "sweep": ("train many settings, on many machines, and choose without labels", "SweepCommand"),
+    "zoo": ("say what goes with the errors of a table of models", "ZooCommand"),
+    "report": ("a page to look at, of a run or a study", "ReportCommand"),
+    "bench": ("measure the loader on your images and machine", "BenchCommand"),
 }
 
 EXIT_OK, EXIT_MISTAKE, EXIT_SAVED, EXIT_INTERRUPTED = 0, 2, 75, 130
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = args[0]
     try:
         if name not in COMMANDS:
-            raise ValueError(unknown("command", name, COMMANDS))
+            raise ValueError(unknown_name("command", name, COMMANDS))
         command = _parsed(name, args[1:])
         return _run(command)
     except BrokenPipeError:  # whoever read the help has read enough
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         line = _one_line(error)
         if line is None or os.environ.get("JESSL_DEBUG"):
             raise
-        if not getattr(error, "told", False):  # another process tells it
+        if not getattr(error, "reported", False):  # another process tells it
             print(f"jessl {name}: error: {line}", file=sys.stderr)
         return EXIT_MISTAKE
 
@@ -139,15 +139,15 @@ def _unboxed(text: str) -> str:
 
 def _run(command: Any) -> int:
     from jessl.cli._base import Interrupted
-    from jessl.core.progress import first_process
+    from jessl.core.progress import is_first_process
 
     try:
         answer = command.run()
     except Interrupted as stop:
-        if first_process():
+        if is_first_process():
             print(f"jessl: {stop}", file=sys.stderr)
         return EXIT_SAVED
-    if not first_process():
+    if not is_first_process():
         return EXIT_OK
     try:
         if command.json:

@@ -12,7 +12,7 @@ from jessl.cli._base import Interrupted, stoppable
 
 
 @dataclass(kw_only=True)
-class Pack:
+class PackCommand:
     """Any images to resized tar shards (WebDataset layout) with an index.
 
     Without --quality nothing is lost but by resizing: JPEG and PNG files that need no resizing keep
@@ -55,14 +55,15 @@ class Pack:
     def run(self) -> dict[str, Any]:
         """Pack."""
         from jessl.core.interruption import Stopped
-        from jessl.core.progress import Count, say
+        from jessl.core.log import log
+        from jessl.core.progress import ProgressBar
         from jessl.data import open_source
         from jessl.data.packing.pack import pack
 
         source = open_source(self.source, labels=self.labels, x_key=self.x_key, y_key=self.y_key)
         for note in source.notes:
-            say(f"note: {note}")
-        with stoppable() as stop, Count("packing") as count:
+            log.note(note)
+        with stoppable() as stop, ProgressBar("packing") as count:
             try:
                 packing = pack(
                     source,
@@ -74,7 +75,7 @@ class Pack:
                     shard_mb=self.shard_mb,
                     shuffle=self.shuffle,
                     workers=self.workers,
-                    on_progress=count.update,
+                    progress=count.update,
                     stop=stop,
                 )
             except Stopped as stopped:

@@ -12,7 +12,7 @@ from jessl.config import Pretrain
 
 
 @dataclass(kw_only=True)
-class PretrainRun:
+class PretrainCommand:
     """Train an encoder on images without labels, then judge it without labels.
 
     Only --data is needed; what is left out is chosen from the data and told before it starts.
@@ -49,7 +49,7 @@ class PretrainRun:
         if self.slurm_options:
             raise ValueError("slurm_options are read with --slurm only; add it, or leave them out")
         from jessl.core.interruption import Stopped
-        from jessl.core.progress import first_process
+        from jessl.core.progress import is_first_process
         from jessl.pretraining import pretrain
         from jessl.report import write_report
 
@@ -58,7 +58,7 @@ class PretrainRun:
                 run = pretrain(config, stop=stop, given=self.given)
             except Stopped as stopped:
                 raise Interrupted(f"{stopped}; go on with --resume") from None
-        if not first_process():
+        if not is_first_process():
             return {}
         report = write_report(run.path)
         final = {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Probe:
+class ProbeCommand:
     """Judge representations with labels: fit on one set, test on another.
 
     Attributes:
@@ -50,13 +50,13 @@ class Probe:
 
     def run(self) -> dict[str, Any]:
         """Fit and test."""
-        from jessl.core.progress import Count
-        from jessl.core.validation import whole
+        from jessl.core.progress import ProgressBar
+        from jessl.core.validation import check_int
         from jessl.probes import few_shot, probe
         from jessl.probes.probe import kind_of
 
         kind_of(self.kind, self.options)
-        whole("draws", self.draws, 1)
+        check_int("draws", self.draws, 1)
         train, test = loaded(self.train), loaded(self.test)
         asked: dict[str, Any] = {
             **self.options,
@@ -67,7 +67,7 @@ class Probe:
             "seed": self.seed,
         }
         if self.shots or self.fraction:
-            with Count("few-shot probes") as count:
+            with ProgressBar("few-shot probes") as count:
                 found = few_shot(
                     train,
                     test,
@@ -75,12 +75,12 @@ class Probe:
                     fractions=self.fraction,
                     draws=self.draws,
                     protocol=self.protocol,
-                    told=count.update,
+                    progress=count.update,
                     **asked,
                 )
             return {"all": None, "few_shot": [one.as_json() for one in found]}
-        with Count(f"{self.kind} probe, hyperparameters") as count:
-            found_all = probe(train, test, protocol=self.protocol, told=count.update, **asked)
+        with ProgressBar(f"{self.kind} probe, hyperparameters") as count:
+            found_all = probe(train, test, protocol=self.protocol, progress=count.update, **asked)
         return {"all": found_all.as_json(), "few_shot": []}
 
     def show(self, answer: dict[str, Any]) -> None:

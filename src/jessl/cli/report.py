@@ -10,7 +10,7 @@ import tyro
 
 
 @dataclass(kw_only=True)
-class Report:
+class ReportCommand:
     """Write report.html of a run or a study: one file to look at, without a network.
 
     Attributes:

@@ -12,7 +12,7 @@ from jessl.cli._base import table
 
 
 @dataclass(kw_only=True)
-class Score:
+class ScoreCommand:
     """Judge representations without labels: RankMe and other scores, with error bars.
 
     Attributes:
@@ -40,7 +40,7 @@ class Score:
 
     def run(self) -> dict[str, Any]:
         """Score each, and compare."""
-        from jessl.core.progress import Count
+        from jessl.core.progress import ProgressBar
         from jessl.embeddings import Embeddings
         from jessl.scores import score
         from jessl.scores.compare import compare
@@ -53,14 +53,14 @@ class Score:
         for path in paths:
             z = Embeddings.load(path)
             try:
-                with Count(f"scoring {path}") as count:
+                with ProgressBar(f"scoring {path}") as count:
                     found[path] = score(
                         z,
                         names,
                         jackknife=self.jackknife,
                         seed=self.seed,
                         converge=self.converge,
-                        on_block=count.update,
+                        progress=count.update,
                     )
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from None
@@ -78,11 +78,11 @@ class Score:
 
     def _names(self, paths: list[str]) -> list[str]:
         """Names as asked for, groups of them spelt out."""
-        from jessl.core.progress import say
+        from jessl.core.log import log
         from jessl.embeddings import Embeddings
         from jessl.scores import SCORES, SPECTRAL
         from jessl.scores.multiview import equal_views
-        from jessl.scores.registry import OF_VIEWS, asked
+        from jessl.scores.registry import OF_VIEWS, parse_score
 
         words = [word.strip() for word in self.scores.split(",") if word.strip()]
         if not words:
@@ -93,10 +93,10 @@ class Score:
             groups["all"] = [name for name in SCORES if all(views) or name not in OF_VIEWS]
             if not all(views):
                 why = "they need equally many views of every image (embed --views)"
-                say(f"note: {' and '.join(OF_VIEWS)} are left out: {why}")
+                log.note(f"{' and '.join(OF_VIEWS)} are left out: {why}")
         names = list(dict.fromkeys(n for word in words for n in groups.get(word, [word])))
         for name in names:
-            asked(name)  # a mistake is told before any file is read
+            parse_score(name)  # a mistake is told before any file is read
         return names
 
     def show(self, answer: dict[str, Any]) -> None:

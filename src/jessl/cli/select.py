@@ -19,7 +19,7 @@ _NO_OPTION = {"runs", "encoders", "checkpoints", "json", "given"}
 
 
 @dataclass(kw_only=True)
-class Select:
+class SelectCommand:
     """Choose without labels: among runs, checkpoints of a run, or encoders for your images.
 
     Attributes:
@@ -136,12 +136,12 @@ class Select:
         return select(self.runs, oracle=self.oracle, **asked).as_json()
 
     def _among_checkpoints(self) -> dict[str, Any]:
-        from jessl.core.progress import Count
+        from jessl.core.progress import ProgressBar
         from jessl.selection.checkpoints import select_checkpoints
 
-        with Count("embedding checkpoints") as count:
+        with ProgressBar("embedding checkpoints") as count:
             return select_checkpoints(
-                self.runs[0], by=self.by, data=self.data, on_batch=count.update
+                self.runs[0], by=self.by, data=self.data, progress=count.update
             ).as_json()
 
     def _among_encoders(self) -> dict[str, Any]:

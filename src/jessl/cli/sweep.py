@@ -14,7 +14,7 @@ from jessl.config import Sweep
 
 
 @dataclass(kw_only=True)
-class SweepRun:
+class SweepCommand:
     """Train many settings, and choose without labels: by RankMe or another score, with error bars.
 
     The same command goes on where it was. Given at the same time on many machines it shares the
@@ -140,11 +140,11 @@ class SweepRun:
         return dataclasses.replace(asked, **given), out
 
     def _named(self) -> Sweep:
-        from jessl.core.validation import unknown
+        from jessl.core.validation import unknown_name
         from jessl.recipes.studies import NAMES, named
 
         if self.study not in NAMES:
-            line = unknown("study", self.study, NAMES)
+            line = unknown_name("study", self.study, NAMES)
             raise ValueError(f"{line}; or a .toml file, or the folder of a study")
         if self.data is None:
             raise ValueError(f"study {self.study} needs images: give --data SRC")

@@ -10,7 +10,7 @@ _CELL_PX = 144
 
 
 @dataclass(kw_only=True)
-class ViewsPicture:
+class ViewsCommand:
     """Draw a few images and the views that an encoder will see of them, with what was done.
 
     Attributes:
@@ -45,7 +45,7 @@ class ViewsPicture:
         import torch
 
         from jessl.core.image_grid import write_grid
-        from jessl.core.progress import say
+        from jessl.core.log import log
         from jessl.data import open_source
         from jessl.pretraining.defaults import default_size
         from jessl.pretraining.view_grid import view_rows
@@ -53,7 +53,7 @@ class ViewsPicture:
 
         source = open_source(self.data, x_key=self.x_key)
         for note in source.notes:
-            say(f"note: {note}")
+            log.note(note)
         size = self.size
         if size is None and not is_file(self.preset):
             size = default_size(source, torch.device("cpu"))

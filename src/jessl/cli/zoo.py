@@ -19,7 +19,7 @@ WIDEST = 60  # letters of a cell on the screen
 
 
 @dataclass(kw_only=True)
-class Zoo:
+class ZooCommand:
     """Say what goes with the errors of many models, and what tells them ahead.
 
     Attributes:
@@ -42,8 +42,9 @@ class Zoo:
 
     def run(self) -> dict[str, Any]:
         """Read, analyse, and write where asked to."""
-        from jessl.core.progress import Count, say
-        from jessl.core.validation import printable
+        from jessl.core.log import log
+        from jessl.core.progress import ProgressBar
+        from jessl.core.validation import escape_control
         from jessl.zoo.analysis import analyse, checked
         from jessl.zoo.evidence import evidence
         from jessl.zoo.page.labels import in_words
@@ -57,24 +58,24 @@ class Zoo:
         checked(names, self.top, self.seed)
         with _folder(self.out) as folder:
             models = read_table(self.table)
-            say(f"{len(models.frame)} models in {printable(self.table)}")
-            with Count("analysing") as count:
+            log.info(f"{len(models.frame)} models in {escape_control(self.table)}")
+            with ProgressBar("analysing") as count:
 
                 def told(section: str, done: int, total: int) -> None:
                     count.update(done, total)
-                    say(f"section {done + 1} of {total}: {in_words(section)}")
+                    log.info(f"section {done + 1} of {total}: {in_words(section)}")
 
                 answer = analyse(
-                    models, sections=names, top=self.top, seed=self.seed, on_section=told
+                    models, sections=names, top=self.top, seed=self.seed, progress=told
                 )
             if folder is not None:
                 written = write(answer, evidence(models), folder)
-                say(f"wrote {len(written)} files to {printable(str(folder))}")
+                log.info(f"wrote {len(written)} files to {escape_control(str(folder))}")
         return answer
 
     def show(self, answer: dict[str, Any]) -> None:
         """The first rows of every table below the question that it answers."""
-        from jessl.core.validation import printable
+        from jessl.core.validation import escape_control
         from jessl.zoo.page.labels import in_words
 
         shortened = False
@@ -89,7 +90,7 @@ class Zoo:
                     shortened = True
                     print(f"... and {len(rows) - len(shown)} more rows")
             for note in section["notes"]:
-                print(f"note: {printable(note)}")
+                print(f"note: {escape_control(note)}")
         if answer["left_out"]:
             told = " and ".join(answer["left_out"])
             print(f"\nleft out, xgboost is not installed (pip install 'jessl[zoo]'): {told}")
@@ -109,11 +110,11 @@ def _folder(out: str | None) -> Iterator[Path | None]:
     if out is None:
         yield None
         return
-    from jessl.core.validation import printable
+    from jessl.core.validation import escape_control
 
     if not str(out).strip():
         raise ValueError("out must name a folder, got nothing; . is this folder")
-    folder, shown = Path(out), printable(str(out))
+    folder, shown = Path(out), escape_control(str(out))
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out must be a folder, {shown} is a file")
     new = [one for one in (folder, *folder.parents) if not one.exists()]
@@ -145,7 +146,7 @@ def write(answer: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> l
     """report.html, zoo.json, evidence.json (`rows`) and a CSV file for every table; the files."""
     import pandas as pd
 
-    from jessl.core.files import whole_file, write_json
+    from jessl.core.files import atomic_write, write_json
     from jessl.zoo.page.page import zoo_page
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +154,7 @@ def write(answer: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> l
     for file, content in zip(files, (answer, rows), strict=True):
         write_json(file, content)
     files.append(folder / "report.html")
-    with whole_file(files[-1]) as part:
+    with atomic_write(files[-1]) as part:
         part.write_text(zoo_page(answer), encoding="utf-8")
     for name, section in answer["sections"].items():
         for told, held in section["tables"].items():
@@ -165,7 +166,7 @@ def write(answer: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> l
 
 def _for_people(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
     """Headings and cells: an interval is one column, a number and its own n are one, too."""
-    from jessl.core.validation import printable
+    from jessl.core.validation import escape_control
     from jessl.zoo.page.labels import in_words
 
     keys = [k for k in rows[0] if any(row[k] not in (None, "", [], {}) for row in rows)]
@@ -186,17 +187,17 @@ def _for_people(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]
             headings.append(in_words(key))
             p_value = key == "p" or key.endswith("_p")
             columns.append([_cell(row[key], p_value=p_value) for row in rows])
-    headings = [printable(heading) for heading in headings]
+    headings = [escape_control(heading) for heading in headings]
     return headings, [list(cells) for cells in zip(*columns, strict=True)]
 
 
 def _cell(value: Any, *, p_value: bool = False) -> Any:
-    from jessl.core.validation import printable
+    from jessl.core.validation import escape_control
     from jessl.zoo.page.labels import WORDS
 
     value = _flat(value)
     if isinstance(value, str):
-        value = printable(value)
+        value = escape_control(value)
         if len(value) > WIDEST:
             return value[: WIDEST - 3] + "..."
         first, minus, second = value.partition(" - ")

@@ -8,23 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from jessl.comparison import labels as encoder_labels
-from jessl.comparison.encoder_specs import Contender, contenders
+from jessl.comparison.encoder_specs import EncoderSpec, encoder_specs
 from jessl.comparison.interpretation import notes_of
-from jessl.comparison.rows import Asked, Seen, row_of
+from jessl.comparison.rows import ComparisonConfig, ComparisonState, row_of
 from jessl.comparison.table import EncoderTable, agreement_of, orders_of
+from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import pick_device
 from jessl.core.files import locked
-from jessl.core.progress import say
-from jessl.core.validation import printable, whole
+from jessl.core.log import Log, log
+from jessl.core.validation import check_int, escape_control
 from jessl.data import Subset, open_source
-from jessl.data.labels import same_classes
+from jessl.data.labels import check_same_classes
 from jessl.encoders import Preprocess
-from jessl.extraction.embed import grey_or_rgb, repeated
+from jessl.extraction.embed import check_channels, repeat_views
 from jessl.extraction.embedding_cache import bare
 from jessl.pretraining.build import judged_images
 from jessl.pretraining.evaluate import MOST_IMAGES
 
 
+@renamed_arguments(tell="log")
 def compare_encoders(
     encoders: Sequence[str],
     data: Any,
@@ -43,7 +45,7 @@ def compare_encoders(
     workers: int | None = None,
     seed: int = 0,
     size: int | None = None,
-    tell: Callable[[str], None] = say,
+    log: Log = log,
     stop: Callable[[], bool] = lambda: False,
 ) -> EncoderTable:
     """Judge encoders on your images, without labels, and with them where there are some.
@@ -67,7 +69,7 @@ def compare_encoders(
         batch_size, device, workers: as in `embed`.
         seed: of the choice of images, views, jackknife blocks and splits.
         size: side of the input, px; None: each its own. Run folders keep theirs.
-        tell: told what a person should know meanwhile.
+        log: told what a person should know meanwhile.
         stop: asked after every batch.
 
     Returns:
@@ -79,28 +81,33 @@ def compare_encoders(
             another process writes, and when every encoder fails.
         Stopped: when asked to; what is whole is kept.
     """
-    found, doubled = contenders(encoders)
+    found, doubled = encoder_specs(encoders)
     for note in doubled:
-        tell(f"note: {note}")
+        log.note(note)
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"out: {out} is a file; a folder is wanted")
-    seed, batch_size = whole("seed", seed, 0), whole("batch_size", batch_size, 1)
-    most, view_images = whole("most_images", most_images, 1), whole("view_images", view_images, 0)
-    if not 2 <= whole("n_views", n_views, None) <= 256:
+    seed, batch_size = check_int("seed", seed, 0), check_int("batch_size", batch_size, 1)
+    most, view_images = (
+        check_int("most_images", most_images, 1),
+        check_int("view_images", view_images, 0),
+    )
+    if not 2 <= check_int("n_views", n_views, None) <= 256:
         raise ValueError(f"n_views must be in 2..256, got {n_views}")
-    source = judged_images(grey_or_rgb(open_source(data, labels=labels, groups=groups)), most, seed)
+    source = judged_images(
+        check_channels(open_source(data, labels=labels, groups=groups)), most, seed
+    )
     tested = None
     if test is not None:
-        tested = judged_images(grey_or_rgb(open_source(test)), most, seed)
-        same_classes(source, tested)
+        tested = judged_images(check_channels(open_source(test)), most, seed)
+        check_same_classes(source, tested)
     viewed = judged_images(bare(source), view_images, seed) if view_images else None
-    asked = Asked(
+    asked = ComparisonConfig(
         out=out,
         source=source,
         viewed=viewed,
         test=tested,
-        shots=tuple(whole("shots", k, 1) for k in shots),
+        shots=tuple(check_int("shots", k, 1) for k in shots),
         views=views,
         n_views=n_views,
         batch_size=batch_size,
@@ -108,7 +115,7 @@ def compare_encoders(
         workers=workers,
         seed=seed,
         size=size,
-        tell=tell,
+        log=log,
         stop=stop,
     )
     if viewed is not None:
@@ -119,19 +126,19 @@ def compare_encoders(
 
 def _checked_views(views: str, n_views: int) -> None:
     """Refuse views that are none before an encoder is opened."""
-    repeated(views, n_views, Preprocess(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
+    repeat_views(views, n_views, Preprocess(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
-def _table(found: list[Contender], asked: Asked, notes: list[str]) -> EncoderTable:
-    seen = Seen({}, {}, None, notes)
+def _table(found: list[EncoderSpec], asked: ComparisonConfig, notes: list[str]) -> EncoderTable:
+    seen = ComparisonState({}, {}, None, notes)
     rows = []
     for place, contender in enumerate(found, 1):
-        asked.tell(f"{place}/{len(found)} {contender.name}")
+        asked.log.info(f"{place}/{len(found)} {contender.name}")
         row = row_of(contender, asked, seen)
         if row is not None:
             rows.append(row)
             if row.failed is not None:
-                asked.tell(f"  failed: {row.failed}")
+                asked.log.info(f"  failed: {row.failed}")
     if all(row.failed is not None for row in rows):
         first = rows[0]
         raise ValueError(
@@ -154,20 +161,22 @@ def _table(found: list[Contender], asked: Asked, notes: list[str]) -> EncoderTab
     return table
 
 
-def _settings(asked: Asked, seen: Seen) -> dict[str, Any]:
+def _settings(asked: ComparisonConfig, seen: ComparisonState) -> dict[str, Any]:
     source, plan = asked.source, seen.plan
     labelled = 0 if source.labels is None else int((source.labels >= 0).sum())
     whole_source = source.source if isinstance(source, Subset) else source
     return {
-        "data": printable(source.name),
+        "data": escape_control(source.name),
         "images": len(source),
         "of_images": len(whole_source),
         "data_checksum": bare(source).fingerprint(),
         "labelled": labelled,
-        "classes": None if source.classes is None else [printable(str(c)) for c in source.classes],
+        "classes": None
+        if source.classes is None
+        else [escape_control(str(c)) for c in source.classes],
         "groups": source.groups_column,
-        "test": None if asked.test is None else printable(asked.test.name),
-        "views": printable(str(asked.views)) if asked.viewed is not None else None,
+        "test": None if asked.test is None else escape_control(asked.test.name),
+        "views": escape_control(str(asked.views)) if asked.viewed is not None else None,
         "n_views": asked.n_views if asked.viewed is not None else None,
         "view_images": 0 if asked.viewed is None else len(asked.viewed),
         "probe": None if plan is None or not seen.labelled else plan.kind,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.extraction.embed import open_encoder
-from jessl.extraction.opened_encoder import Opened, weights_sha256
+from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
 
 _LONGEST_SLUG = 48
 _LONGEST_REASON = 240
@@ -22,7 +22,7 @@ FAILURES = (ValueError, OSError, RuntimeError, ImportError)
 
 
 @dataclass(frozen=True)
-class Contender:
+class EncoderSpec:
     """An encoder as asked for.
 
     Attributes:
@@ -36,7 +36,7 @@ class Contender:
     slug: str
 
 
-def contenders(encoders: Sequence[str]) -> tuple[list[Contender], list[str]]:
+def encoder_specs(encoders: Sequence[str]) -> tuple[list[EncoderSpec], list[str]]:
     """Who competes, in the order asked for, and notes on specs that came twice.
 
     Raises:
@@ -49,16 +49,16 @@ def contenders(encoders: Sequence[str]) -> tuple[list[Contender], list[str]]:
         raise ValueError("encoders: needs at least one name such as timm:resnet18, got none")
     counted = Counter(specs)
     notes = [
-        f"{printable(spec)} was named {count} times and stands in the table once"
+        f"{escape_control(spec)} was named {count} times and stands in the table once"
         for spec, count in counted.items()
         if count > 1
     ]
     names = {spec: _short(spec) for spec in counted}
     taken = Counter(names.values())
-    names = {spec: n if taken[n] == 1 else printable(spec) for spec, n in names.items()}
+    names = {spec: n if taken[n] == 1 else escape_control(spec) for spec, n in names.items()}
     if len({*names.values()}) < len(names):  # a short name is the whole of another
-        names = {spec: printable(spec) for spec in counted}
-    found = [Contender(spec, names[spec], slug_of(spec)) for spec in counted]
+        names = {spec: escape_control(spec) for spec in counted}
+    found = [EncoderSpec(spec, names[spec], slug_of(spec)) for spec in counted]
     return found, notes
 
 
@@ -79,16 +79,16 @@ def _short(spec: str) -> str:
     if not colon or "/" in kind:
         kind, rest = "", spec
     if kind not in ("", "ckpt"):
-        return printable(spec)
+        return escape_control(spec)
     parts = [p for p in rest.replace("\\", "/").split("/") if p not in ("", ".")]
     if len(parts) > 2 and parts[-2] == "checkpoints":
-        return printable(f"{parts[-3]}/{parts[-1]}")
-    return printable(parts[-1] if parts else rest)
+        return escape_control(f"{parts[-3]}/{parts[-1]}")
+    return escape_control(parts[-1] if parts else rest)
 
 
-def open_contender(
-    contender: Contender, *, size: int | None, seed: int, device: torch.device
-) -> Opened:
+def open_encoder_spec(
+    contender: EncoderSpec, *, size: int | None, seed: int, device: torch.device
+) -> OpenedEncoder:
     """Open the encoder where it is to compute.
 
     Args:
@@ -102,7 +102,7 @@ def open_contender(
     """
     own = size is None or Path(contender.spec).is_dir()
     net, _, told = open_encoder(contender.spec, size=None if own else size, seed=seed)
-    return Opened(
+    return OpenedEncoder(
         spec=contender.spec,
         encoder=net.to(device).eval(),
         told=told,
@@ -114,7 +114,7 @@ def open_contender(
 
 def reason_of(error: BaseException) -> str:
     """An error of others in one line of bounded length that steers no terminal."""
-    said = printable(" ".join(str(error).split())) or type(error).__name__
+    said = escape_control(" ".join(str(error).split())) or type(error).__name__
     if len(said) > _LONGEST_REASON:
         said = said.partition(" Allowed:")[0]  # hundreds of names
     return said if len(said) <= _LONGEST_REASON else said[: _LONGEST_REASON - 1] + "…"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from jessl.core.validation import whole
+from jessl.core.progress import ProgressCallback
+from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings
 from jessl.probes import split
 from jessl.probes.fewshot import DRAWS, few_shot
@@ -26,11 +27,9 @@ _LOGISTIC_ROWS = 5_000
 # below these numbers a decomposition would tell of the split, not of the encoder
 _CLASS_ROWS, _TEST_ROWS = 5, 20
 
-_Told = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledResults:
     """What the labels say of one encoder.
 
     Attributes:
@@ -79,7 +78,7 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """How labels are used, the same for every encoder.
 
     Attributes:
@@ -95,7 +94,9 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def divided(z: Embeddings, test: Embeddings | None, seed: int) -> tuple[Embeddings, Embeddings]:
+def train_test_split(
+    z: Embeddings, test: Embeddings | None, seed: int
+) -> tuple[Embeddings, Embeddings]:
     """Labelled rows to fit on and to test on.
 
     Without test images a quarter of every class is held out, the same images for every encoder;
@@ -123,12 +124,12 @@ def divided(z: Embeddings, test: Embeddings | None, seed: int) -> tuple[Embeddin
     return train, held
 
 
-def planned(train: Embeddings, test: Embeddings, shots: Sequence[int]) -> Plan:
+def planned(train: Embeddings, test: Embeddings, shots: Sequence[int]) -> EvaluationPlan:
     """What can be measured on so many labels."""
     assert train.labels is not None
     _, counts = np.unique(train.labels, return_counts=True)
     least = int(counts.min())
-    asked = tuple(sorted({whole("shots", k, 1) for k in shots})) or SHOTS
+    asked = tuple(sorted({check_int("shots", k, 1) for k in shots})) or SHOTS
     kept = tuple(k for k in asked if k <= least)
     notes = []
     if kept != asked:
@@ -144,19 +145,26 @@ def planned(train: Embeddings, test: Embeddings, shots: Sequence[int]) -> Plan:
             f"and {_TEST_ROWS} to test on, there are {least} and {test.n}"
         )
     kind = "logistic" if train.n <= _LOGISTIC_ROWS else "ridge"
-    return Plan(kind, kept, decomposed, tuple(notes))
+    return EvaluationPlan(kind, kept, decomposed, tuple(notes))
 
 
-def judged(train: Embeddings, test: Embeddings, plan: Plan, *, seed: int, told: _Told) -> Labelled:
+def judged(
+    train: Embeddings,
+    test: Embeddings,
+    plan: EvaluationPlan,
+    *,
+    seed: int,
+    progress: ProgressCallback,
+) -> LabelledResults:
     """The probes of one encoder.
 
     Raises:
         ValueError: where a probe cannot be fitted.
     """
     steps = 2 + len(plan.shots) * DRAWS
-    told(0, steps)
+    progress(0, steps)
     full = probe(train, test, kind=plan.kind, seed=seed)
-    told(1, steps)
+    progress(1, steps)
     few: list[FewShot] = []
     if plan.shots:
         few = few_shot(
@@ -166,16 +174,18 @@ def judged(train: Embeddings, test: Embeddings, plan: Plan, *, seed: int, told: 
             kind=plan.kind,
             seed=seed,
             duplicates=False,
-            told=lambda done, _all: told(1 + done, steps),
+            progress=lambda done, _all: progress(1 + done, steps),
         )
     risk = None
     if plan.decomposed:
         risk = decompose(train, test, probe=plan.kind, seed=seed, duplicates=False)
-    told(steps, steps)
-    return Labelled(full, tuple(few), risk, train.n, test.n)
+    progress(steps, steps)
+    return LabelledResults(full, tuple(few), risk, train.n, test.n)
 
 
-def to_best(found: dict[str, Labelled], seed: int) -> tuple[str, dict[str, dict[str, float]]]:
+def to_best(
+    found: dict[str, LabelledResults], seed: int
+) -> tuple[str, dict[str, dict[str, float]]]:
     """The encoder with the least error, and how much more each other one has (paired).
 
     The first of equal ones is the best. Encoders that were not tested on its rows are left out.

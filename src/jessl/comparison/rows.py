@@ -13,17 +13,18 @@ import numpy as np
 import torch
 
 from jessl.comparison import labels as encoder_labels
-from jessl.comparison.encoder_specs import FAILURES, Contender, open_contender, reason_of
+from jessl.comparison.encoder_specs import FAILURES, EncoderSpec, open_encoder_spec, reason_of
 from jessl.comparison.table import SCORES, EncoderRow
 from jessl.core.files import read_json, write_json
 from jessl.core.image_grid import write_grid
-from jessl.core.progress import Count
-from jessl.core.validation import printable
+from jessl.core.log import Log
+from jessl.core.progress import ProgressBar
+from jessl.core.validation import escape_control
 from jessl.data import Source
 from jessl.embeddings import Embeddings
-from jessl.extraction.embed import NothingReadable, repeated
+from jessl.extraction.embed import NothingReadable, repeat_views
 from jessl.extraction.embedding_cache import Cache, cost_of
-from jessl.extraction.opened_encoder import Opened
+from jessl.extraction.opened_encoder import OpenedEncoder
 from jessl.pretraining.evaluate import neighbours
 from jessl.scores import score
 
@@ -34,7 +35,7 @@ QUERIES, NEAREST = 8, 7
 
 
 @dataclass(frozen=True)
-class Asked:
+class ComparisonConfig:
     """What is the same for every encoder."""
 
     out: Path
@@ -49,39 +50,43 @@ class Asked:
     workers: int | None
     seed: int
     size: int | None
-    tell: Callable[[str], None]
+    log: Log
     stop: Callable[[], bool]
 
 
 @dataclass
-class Seen:
+class ComparisonState:
     """What comes up while encoder after encoder is judged."""
 
     weights: dict[str, str]
-    labelled: dict[str, encoder_labels.Labelled]
-    plan: encoder_labels.Plan | None
+    labelled: dict[str, encoder_labels.LabelledResults]
+    plan: encoder_labels.EvaluationPlan | None
     notes: list[str]
 
 
-def row_of(contender: Contender, asked: Asked, seen: Seen) -> EncoderRow | None:
+def row_of(
+    contender: EncoderSpec, asked: ComparisonConfig, seen: ComparisonState
+) -> EncoderRow | None:
     """The row of an encoder; None where it is one that stands in the table already."""
-    row = EncoderRow(name=contender.name, encoder=printable(contender.spec), slug=contender.slug)
+    row = EncoderRow(
+        name=contender.name, encoder=escape_control(contender.spec), slug=contender.slug
+    )
     try:
-        opened = open_contender(contender, size=asked.size, seed=asked.seed, device=asked.device)
+        opened = open_encoder_spec(contender, size=asked.size, seed=asked.seed, device=asked.device)
     except FAILURES as error:
         return dataclasses.replace(row, failed=reason_of(error))
     preprocess = json.dumps(asdict(opened.encoder.preprocess))
     other = seen.weights.setdefault(opened.sha256 + preprocess, contender.name)
     if other != contender.name:
         seen.notes.append(f"{contender.name} is {other} with another name: one row stands for both")
-        asked.tell(f"  note: {seen.notes[-1]}")
+        asked.log.note(seen.notes[-1])
         return None
     cache = Cache(
         opened,
         asked.out / contender.slug,
         batch_size=asked.batch_size,
         workers=asked.workers,
-        tell=asked.tell,
+        log=asked.log,
         stop=asked.stop,
     )
     try:
@@ -94,23 +99,29 @@ def row_of(contender: Contender, asked: Asked, seen: Seen) -> EncoderRow | None:
         cache.close()
 
 
-def _judged(row: EncoderRow, opened: Opened, cache: Cache, asked: Asked, seen: Seen) -> EncoderRow:
+def _judged(
+    row: EncoderRow,
+    opened: OpenedEncoder,
+    cache: Cache,
+    asked: ComparisonConfig,
+    seen: ComparisonState,
+) -> EncoderRow:
     net, name = opened.encoder, row.name
-    with Count(f"embedding {name}") as count:
-        z = cache.embeddings("embeddings", asked.source, on_done=count.update)
+    with ProgressBar(f"embedding {name}") as count:
+        z = cache.embeddings("embeddings", asked.source, progress=count.update)
     v = None
     if asked.viewed is not None:
-        random = repeated(asked.views, asked.n_views, net.preprocess)
-        with Count(f"views of {name}") as count:
+        random = repeat_views(asked.views, asked.n_views, net.preprocess)
+        with ProgressBar(f"views of {name}") as count:
             v = cache.embeddings(
-                "views", asked.viewed, views=random, seed=asked.seed, on_done=count.update
+                "views", asked.viewed, views=random, seed=asked.seed, progress=count.update
             )
     folder = asked.out / row.slug
     scores, doubts = _scores(z, v, folder, asked, name)
     row = dataclasses.replace(
         row,
         method=opened.told.get("objective"),
-        weights=printable(str(opened.told.get("weights") or "")) or None,
+        weights=escape_control(str(opened.told.get("weights") or "")) or None,
         weights_sha256=opened.sha256,
         d=z.d,
         input_px=net.preprocess.size,
@@ -128,7 +139,7 @@ def _judged(row: EncoderRow, opened: Opened, cache: Cache, asked: Asked, seen: S
 
 
 def _scores(
-    z: Embeddings, v: Embeddings | None, folder: Path, asked: Asked, name: str
+    z: Embeddings, v: Embeddings | None, folder: Path, asked: ComparisonConfig, name: str
 ) -> tuple[dict[str, Held], list[str]]:
     """The scores without labels, from the folder where they were taken of the same features."""
     kept = folder / "scores.json"
@@ -140,12 +151,12 @@ def _scores(
     free = Embeddings(z.features, None, z.ids)
     found: dict[str, Held] = {}
     doubts: list[str] = []
-    with Count(f"scoring {name}") as count:
+    with ProgressBar(f"scoring {name}") as count:
         for rows, names in ((free, _OF_ROWS), (v, _OF_VIEWS)):
             if rows is None:
                 continue
             try:
-                results = score(rows, names, seed=asked.seed, on_block=count.update)
+                results = score(rows, names, seed=asked.seed, progress=count.update)
             except ValueError as error:
                 doubts.append(reason_of(error))
                 continue
@@ -157,14 +168,14 @@ def _scores(
 
 
 def _with_labels(
-    row: EncoderRow, z: Embeddings, cache: Cache, asked: Asked, seen: Seen
+    row: EncoderRow, z: Embeddings, cache: Cache, asked: ComparisonConfig, seen: ComparisonState
 ) -> EncoderRow:
     held = None
     if asked.test is not None:
-        with Count(f"test images of {row.name}") as count:
-            held = cache.embeddings("test", asked.test, on_done=count.update)
+        with ProgressBar(f"test images of {row.name}") as count:
+            held = cache.embeddings("test", asked.test, progress=count.update)
     try:
-        train, test = encoder_labels.divided(z, held, asked.seed)
+        train, test = encoder_labels.train_test_split(z, held, asked.seed)
     except ValueError as error:
         note = f"The labels are not used: {error}"
         if note not in seen.notes:
@@ -174,9 +185,9 @@ def _with_labels(
         seen.plan = encoder_labels.planned(train, test, asked.shots)
         seen.notes += [f"Of labels: {note}." for note in seen.plan.notes]
     try:
-        with Count(f"probing {row.name}") as count:
+        with ProgressBar(f"probing {row.name}") as count:
             found = encoder_labels.judged(
-                train, test, seen.plan, seed=asked.seed, told=count.update
+                train, test, seen.plan, seed=asked.seed, progress=count.update
             )
     except ValueError as error:
         doubt = f"no probe could be fitted: {reason_of(error)}"
@@ -191,12 +202,13 @@ def _unread(z: Embeddings) -> list[str]:
         return []
     where, reason = next(iter(unread.items()))
     return [
-        f"{len(unread)} images cannot be read and were left out, e.g. {printable(str(where))}: "
-        f"{printable(str(reason))}"
+        f"{len(unread)} images cannot be read and were left out, e.g. "
+        f"{escape_control(str(where))}: "
+        f"{escape_control(str(reason))}"
     ]
 
 
-def _draw(z: Embeddings, folder: Path, asked: Asked) -> str | None:
+def _draw(z: Embeddings, folder: Path, asked: ComparisonConfig) -> str | None:
     """A picture: in each row an image and those that the encoder finds most alike to it.
 
     The queries are the same for every encoder: they hang on ids and the seed.

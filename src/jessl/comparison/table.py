@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jessl.core.files import whole_file, write_json
+from jessl.core.files import atomic_write, write_json
 
 # column -> (rule in words, what is larger for what stands first); the sources are in the notes
 RULES: dict[str, tuple[str, Any]] = {
@@ -176,9 +176,9 @@ class EncoderTable:
         import pandas as pd
 
         frame = pd.DataFrame([row.flat() for row in self.rows])
-        with whole_file(self.path / "table.csv") as part:
+        with atomic_write(self.path / "table.csv") as part:
             frame.to_csv(part, index=False)
-        with whole_file(self.path / "table.parquet") as part:
+        with atomic_write(self.path / "table.parquet") as part:
             frame.to_parquet(part, index=False)
         write_json(self.path / "encoders.json", self.as_json())
 

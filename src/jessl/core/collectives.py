@@ -44,12 +44,12 @@ def gather(x: torch.Tensor, dim: int = 0) -> torch.Tensor:
     return parts.movedim(0, dim + 1).flatten(dim, dim + 1)
 
 
-def mean(x: torch.Tensor) -> torch.Tensor:
+def all_reduce_mean(x: torch.Tensor) -> torch.Tensor:
     """The mean of x over the processes; differentiable."""
     return x if world() == 1 else _Sum.apply(x) / world()
 
 
-def total(x: torch.Tensor) -> torch.Tensor:
+def all_reduce_sum(x: torch.Tensor) -> torch.Tensor:
     """The sum of x over the processes; differentiable."""
     return x if world() == 1 else _Sum.apply(x)
 

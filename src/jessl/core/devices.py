@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from jessl.core.validation import one_of
+from jessl.core.validation import check_choice
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -22,7 +22,7 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
-    one_of("device", kind, ("auto", "cpu", "cuda"))
+    check_choice("device", kind, ("auto", "cpu", "cuda"))
     if kind == "cpu":
         return torch.device("cpu")
     count = torch.cuda.device_count()
@@ -39,7 +39,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype | None:
     "auto" is bfloat16 on GPUs that compute in it and float32 elsewhere: on most CPUs bfloat16
     saves no time.
     """
-    one_of("precision", name, PRECISIONS)
+    check_choice("precision", name, PRECISIONS)
     if name == "auto":
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if fast else None

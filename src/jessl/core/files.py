@@ -20,7 +20,7 @@ class Busy(ValueError):
 
 
 @contextlib.contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` when the block succeeds.
 
     A process killed inside the block leaves `path` as it was. On an error the temporary file is
@@ -47,7 +47,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
+def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` when the block succeeds.
 
     An existing `path` is replaced only after the new folder is complete and synced.
@@ -99,7 +99,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         raise Busy(f"another process is writing {folder}; wait for it or stop it") from None
     try:
         for place in (folder, *(p for p in folder.iterdir() if p.is_dir())):
-            sweep(place)
+            remove_partial(place)
         yield
     except BaseException:
         lock.release()
@@ -110,7 +110,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         lock.release()
 
 
-def sweep(folder: str | Path) -> None:
+def remove_partial(folder: str | Path) -> None:
     """Clear what killed writers left in a folder; only for who is its one writer.
 
     Unfinished files and folders go; what was set aside while its successor was put in its place
@@ -133,7 +133,7 @@ def sweep(folder: str | Path) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented UTF-8 JSON, whole or not at all. NaN and infinities are refused."""
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         part.write_text(text + "\n", encoding="utf-8")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jessl.core.files import whole_file
+from jessl.core.files import atomic_write
 
 _GAP_PX = 4
 _HEADER_PX = 18
@@ -59,7 +59,7 @@ def write_grid(
             canvas.paste(cell, (x + (cell_px - cell.width) // 2, y + (cell_px - cell.height) // 2))
             for at, line in enumerate(told[i][k] if told else ()):
                 draw.text((x, y + cell_px + 1 + at * _LINE_PX), line, fill=_INK, font=font)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         canvas.save(part, format="PNG", optimize=True)
 
 

@@ -27,7 +27,7 @@ _PATIENCE = datetime.timedelta(hours=2)
 
 
 @contextmanager
-def joined(device: str) -> Iterator[torch.device]:
+def process_group(device: str) -> Iterator[torch.device]:
     """The device of this process, in the group of all processes while the block lasts.
 
     Args:
@@ -69,12 +69,12 @@ def joined(device: str) -> Iterator[torch.device]:
         distributed.destroy_process_group()
 
 
-def leading() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the first: the one that writes and tells."""
     return collectives.rank() == 0
 
 
-def led(decide: Callable[[], T]) -> T:
+def on_rank_zero(decide: Callable[[], T]) -> T:
     """What the first process decides, on all of them; what it raises is raised on all.
 
     The others' errors have the attribute `told`: the first one tells.
@@ -82,19 +82,19 @@ def led(decide: Callable[[], T]) -> T:
     if collectives.world() == 1:
         return decide()
     said: list[Any] = [None, None]
-    if leading():
+    if is_rank_zero():
         try:
             said[1] = decide()
         except Exception as error:
-            said[0] = _sendable(error)
+            said[0] = _picklable(error)
     kept = said[1]
     distributed.broadcast_object_list(said, src=0, device=_CPU)
     if said[0] is not None:
-        raise not_told(said[0])
-    return kept if leading() else said[1]
+        raise mark_reported(said[0])
+    return kept if is_rank_zero() else said[1]
 
 
-def alike(make: Callable[[], T]) -> T:
+def on_all_ranks(make: Callable[[], T]) -> T:
     """What each process makes; an error of one of them is raised on all, and told by the first."""
     if collectives.world() == 1:
         return make()
@@ -102,20 +102,20 @@ def alike(make: Callable[[], T]) -> T:
     try:
         made = make()
     except Exception as error:
-        wrong = _sendable(error)
-    errors = [found for found in collected(wrong) if found is not None]
+        wrong = _picklable(error)
+    errors = [found for found in all_gather_object(wrong) if found is not None]
     if errors:
-        raise not_told(wrong or errors[0])
+        raise mark_reported(wrong or errors[0])
     return made  # type: ignore[return-value]
 
 
-def not_told(error: Exception) -> Exception:
+def mark_reported(error: Exception) -> Exception:
     """An error that all processes raise, marked so that the first one alone tells it."""
-    error.told = not leading()  # type: ignore[attr-defined]
+    error.reported = not is_rank_zero()  # type: ignore[attr-defined]
     return error
 
 
-def _sendable(error: Exception) -> Exception:
+def _picklable(error: Exception) -> Exception:
     """The error itself, or one that other processes can read."""
     try:
         pickle.loads(pickle.dumps(error))
@@ -128,16 +128,16 @@ def _sendable(error: Exception) -> Exception:
 _CPU = torch.device("cpu")
 
 
-def agreed(stop: bool, due: bool) -> tuple[bool, bool]:
+def any_rank(stop: bool, due: bool) -> tuple[bool, bool]:
     """Whether any process wants to stop, and whether something is due by the first one's clock."""
     if collectives.world() == 1:
         return stop, due
-    asked = torch.tensor([int(stop), int(due and leading())])
+    asked = torch.tensor([int(stop), int(due and is_rank_zero())])
     distributed.all_reduce(asked, distributed.ReduceOp.MAX)
     return bool(asked[0]), bool(asked[1])
 
 
-def collected(value: T) -> list[T]:
+def all_gather_object(value: T) -> list[T]:
     """The values of all processes, in their order, on all of them."""
     if collectives.world() == 1:
         return [value]

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+# called with (how many are done, of how many)
+ProgressCallback = Callable[[int, int], None]
 
-def first_process() -> bool:
+
+def is_first_process() -> bool:
     """Whether this is the process that tells, by the environment that torchrun sets."""
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
-
-
-def say(text: str) -> None:
-    """One line on standard error; where nobody reads it any more the work goes on."""
-    with suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            print(text, file=sys.stderr, flush=True)
 
 
 def _on_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-class Shown:
+class TerminalBar:
     """A bar of rich that is on the terminal while a block lasts; nothing where there is none."""
 
     def __init__(self, what: str, total: int | None, *, done: int = 0, quiet: bool = False) -> None:
@@ -79,7 +75,7 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-class Count(Shown):
+class ProgressBar(TerminalBar):
     """How many of a number of things are done, on standard error."""
 
     def __init__(self, what: str) -> None:

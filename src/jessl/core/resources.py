@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def refuse_more_than_there_is(wanted: int, what: str) -> None:
+def check_memory(wanted: int, what: str) -> None:
     """Compare with what the system says is free; where it does not say (not Linux), go on.
 
     Args:

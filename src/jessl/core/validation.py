@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def one_of(argument: str, value: str, allowed: Iterable[str]) -> str:
+def check_choice(argument: str, value: str, allowed: Iterable[str]) -> str:
     """Return `value` when it is among `allowed`.
 
     Raises:
@@ -21,10 +21,10 @@ def one_of(argument: str, value: str, allowed: Iterable[str]) -> str:
         return value
     if not isinstance(value, str):
         raise ValueError(f"{argument}: one of {', '.join(known)} wanted, {value!r} came")
-    raise ValueError(unknown(argument, value, known))
+    raise ValueError(unknown_name(argument, value, known))
 
 
-def unknown(argument: str, value: str, known: Iterable[str], *, most: int = 20) -> str:
+def unknown_name(argument: str, value: str, known: Iterable[str], *, most: int = 20) -> str:
     """The one line that says that `value` is not among the `known` values of `argument`."""
     names = sorted(set(known))
     near = difflib.get_close_matches(value, names, n=3, cutoff=0.5)
@@ -37,7 +37,7 @@ def unknown(argument: str, value: str, known: Iterable[str], *, most: int = 20) 
     )
 
 
-def whole(name: str, value: Any, least: int | None) -> int:
+def check_int(name: str, value: Any, least: int | None) -> int:
     """A whole number of an argument, numpy's included.
 
     Raises:
@@ -58,7 +58,7 @@ def whole(name: str, value: Any, least: int | None) -> int:
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def printable(text: str) -> str:
+def escape_control(text: str) -> str:
     """Text of others on one line that every stream can print and that steers no terminal.
 
     Control characters become escapes such as \\x1b and \\n; bytes of a file name that are no UTF-8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jessl.data.decode.image import UnreadableImage
 from jessl.data.loading.loader import Batch, Loader
 from jessl.data.open_source import open_source
-from jessl.data.sources.base import Source, Subset, split, unlabelled
+from jessl.data.sources.base import Source, Subset, split_source, unlabelled
 from jessl.data.sources.dataset import DatasetSource
 
 __all__ = [
@@ -16,6 +16,6 @@ __all__ = [
     "Subset",
     "UnreadableImage",
     "open_source",
-    "split",
+    "split_source",
     "unlabelled",
 ]

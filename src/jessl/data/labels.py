@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jessl.core.validation import printable
-from jessl.data.sources.base import Relabelled, Source, hashed_ids
+from jessl.core.validation import escape_control
+from jessl.data.sources.base import Source, SourceWithLabels, hashed_ids
 
 # line, path, and the cells of the wanted columns
 _Row = tuple[int, str, tuple[str, ...]]
@@ -38,7 +38,7 @@ def labels_from_csv(source: Source, path: str | Path, groups: str | None = None)
         ValueError: for a missing file, header, column or path, rows with surplus cells, two labels
             or two groups of one image, or when the source has none of the paths.
     """
-    shown = printable(str(path))
+    shown = escape_control(str(path))
     groups = None if groups is None else groups.strip()
     columns, rows = _rows(Path(path), shown, groups)
     found, unknown = _known(source, rows, shown)
@@ -46,7 +46,7 @@ def labels_from_csv(source: Source, path: str | Path, groups: str | None = None)
     if unknown:
         notes.append(
             f"{shown}: {_paths(unknown)} not in {source.name}, the first is "
-            f"{printable(unknown[0])!r}"
+            f"{escape_control(unknown[0])!r}"
         )
     labels, classes = source.labels, source.classes
     if "label" in columns:
@@ -55,7 +55,7 @@ def labels_from_csv(source: Source, path: str | Path, groups: str | None = None)
         if labels is None:
             notes.append(f"{shown}: all labels are empty")
     if groups is None:
-        return Relabelled(source, labels, classes, tuple(notes))
+        return SourceWithLabels(source, labels, classes, tuple(notes))
     at = columns.index(groups)
     names = sorted({cells[at] for _, _, cells in rows} - {""})
     number = dict(zip(names, hashed_ids(names, shown).tolist(), strict=True))
@@ -72,7 +72,7 @@ def labels_from_csv(source: Source, path: str | Path, groups: str | None = None)
             f"{shown}: {alone} of {len(source)} images have no group in column {groups!r}; each "
             "is a group by itself"
         )
-    return Relabelled(source, labels, classes, tuple(notes), grouped, groups)
+    return SourceWithLabels(source, labels, classes, tuple(notes), grouped, groups)
 
 
 def _known(
@@ -88,10 +88,10 @@ def _known(
         else:
             found.append((index, row))
     if not found:
-        example = printable(source.key(0)) if len(source) else ""
+        example = escape_control(source.key(0)) if len(source) else ""
         reason = (
             f"none of its {_paths(unknown)} is in {source.name}: the first is "
-            f"{printable(unknown[0])!r}, where {source.name} has names like {example!r}"
+            f"{escape_control(unknown[0])!r}, where {source.name} has names like {example!r}"
             if unknown
             else "it has no row below the header"
         )
@@ -113,7 +113,8 @@ def _cells(found: list[tuple[int, _Row]], at: int, what: str, shown: str) -> dic
         before, first = given.setdefault(index, (cell, line))
         if before != cell:
             raise ValueError(
-                f"{what}s: {shown}: {printable(key)!r} has the {what} {before!r} in line {first} "
+                f"{what}s: {shown}: {escape_control(key)!r} has the {what} {before!r} in line "
+                f"{first} "
                 f"and {cell!r} in line {line}"
             )
     return {index: cell for index, (cell, _) in given.items()}
@@ -191,7 +192,7 @@ def _labels(source: Source) -> set[int]:
     return set() if labels is None else set(labels[labels >= 0].tolist())
 
 
-def same_classes(train: Source, test: Source) -> None:
+def check_same_classes(train: Source, test: Source) -> None:
     """Refuse labels that do not mean the same on both sides.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jessl.core.validation import printable
-from jessl.data.sources.base import Relabelled, Source, Subset
+from jessl.core.validation import escape_control
+from jessl.data.sources.base import Source, SourceWithLabels, Subset
 
 _ALLOWED = (
     "a folder of images, a .npz or .npy file, tar shards (a .tar, a folder of .tar, or a pattern "
@@ -55,7 +55,7 @@ def open_source(
     source = _open(spec, split, x_key, y_key)
     if fast_decode:
         files = source
-        while isinstance(files, Subset | Relabelled):
+        while isinstance(files, Subset | SourceWithLabels):
             files = files.source
         if files.fast_decode is None:
             raise ValueError(f"fast_decode: {source.name} holds no files, leave it out")
@@ -101,7 +101,7 @@ def _open(spec: Any, part: str | None, x_key: str | None, y_key: str | None) -> 
     try:
         return _open_path(text, x_key, y_key)
     except OSError as error:
-        at = printable(str(error.filename or text))
+        at = escape_control(str(error.filename or text))
         raise ValueError(f"data: {at} cannot be read: {error.strerror}") from error
 
 
@@ -112,7 +112,7 @@ def _open_path(text: str, x_key: str | None, y_key: str | None) -> Source:
     if shards.is_pattern(text) and not path.exists():
         return shards.ShardSource(shards.expand(str(path)), name=text)
     if not path.exists():
-        raise ValueError(f"data: no file or folder {printable(text)}; allowed: {_ALLOWED}")
+        raise ValueError(f"data: no file or folder {escape_control(text)}; allowed: {_ALLOWED}")
     if path.is_dir():
         tars = shards.tars_in(path)
         if tars and not folder.images_in(path):
@@ -122,4 +122,6 @@ def _open_path(text: str, x_key: str | None, y_key: str | None) -> Source:
         return arrays.open_arrays(path, x_key=x_key, y_key=y_key)
     if shards.is_tar(path):
         return shards.ShardSource([path], name=text)
-    raise ValueError(f"data: cannot tell what the file {printable(text)} is; allowed: {_ALLOWED}")
+    raise ValueError(
+        f"data: cannot tell what the file {escape_control(text)} is; allowed: {_ALLOWED}"
+    )

@@ -13,8 +13,10 @@ import numpy as np
 
 from jessl import records
 from jessl.config import Pretrain
+from jessl.core.deprecation import renamed_arguments
 from jessl.core.files import locked, write_json
-from jessl.core.progress import duration, say
+from jessl.core.log import Log, log
+from jessl.core.progress import duration
 from jessl.core.resources import usable_cores
 from jessl.data import Source, UnreadableImage
 from jessl.demo import tasks
@@ -40,6 +42,7 @@ STUDY = "study.json"
 CRITERION = "rankme/projector"
 
 
+@renamed_arguments(tell="log")
 def demo(
     data: str = "digits",
     *,
@@ -51,7 +54,7 @@ def demo(
     workers: int | None = None,
     x_key: str | None = None,
     y_key: str | None = None,
-    tell: Callable[[str], None] = say,
+    log: Log = log,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Run or continue the demo study.
@@ -67,7 +70,7 @@ def demo(
         images: how many images at most; None: 6,000 (quick: 2,000).
         workers: runs at a time; None: one a core, at most 8.
         x_key, y_key: names of the arrays in an .npz file.
-        tell: is told one line at a time what happens.
+        log: is told one line at a time what happens.
         stop: asked twice a second; True saves the runs under way and raises Stopped.
 
     Returns:
@@ -97,7 +100,7 @@ def demo(
     workers = workers or min(8, usable_cores())
     with locked(folder):
         claim(folder, which, planned)
-        study = _study(folder, which, sweeps, planned, workers, tell, stop)
+        study = _study(folder, which, sweeps, planned, workers, log, stop)
         study |= {
             "seconds": round(time.monotonic() - began, 1),
             "hardware": f"{workers} workers, {usable_cores()} cores, {platform.machine()}",
@@ -105,7 +108,7 @@ def demo(
             "command": command(which, quick, epochs, folder),
         }
         write_json(folder / STUDY, study)
-    tell(f"done      in {duration(study['seconds'])}")
+    log.info(f"done      in {duration(study['seconds'])}")
     return study
 
 
@@ -115,28 +118,28 @@ def _study(
     sweeps: tuple[Sweep, ...],
     planned: dict[str, Pretrain],
     workers: int,
-    tell: Callable[[str], None],
+    log: Log,
     stop: Callable[[], bool],
 ) -> dict[str, Any]:
     """Train, choose, reveal, explain; the study without what is known only at its end."""
     train, test = tasks.open_divided(which)
     described = _told(train, test)
-    tell(
+    log.info(
         f"data      {train.name}: {len(train):,} images to train on, {len(test):,} for the closing "
         f"check; labels are hidden until then"
     )
     first = next(iter(planned.values()))
-    tell(
+    log.info(
         f"study     {len(planned)} runs of {first.epochs} epochs: "
         + "; ".join(f"{s.method} with {len(s.values)} values of {s.parameter}" for s in sweeps)
         + f"; {len(SEEDS)} seeds each"
     )
     compiled()  # once here, not in each worker at the same time
     with worker_pool(workers, stop) as pool:
-        _train_all(pool, which, planned, tell)
+        _train_all(pool, which, planned, log)
         groups = _groups(sweeps, folder, {})
         for g in groups:
-            tell(f"chosen    {g['method']}: {g['parameter']} {g['chosen']:g}, by RankMe alone")
+            log.info(f"chosen    {g['method']}: {g['parameter']} {g['chosen']:g}, by RankMe alone")
         study = {
             "name": folder.resolve().name,
             "title": f"{', '.join(s.method for s in sweeps)} on {train.name}",
@@ -148,8 +151,8 @@ def _study(
             "findings": ["There are no labels: what was chosen cannot be checked against them."],
         }
         if train.labels is not None and test.labels is not None:
-            tell("reveal    the labels: probing every run")
-            _reveal(pool, which, sweeps, folder, study, tell)
+            log.info("reveal    the labels: probing every run")
+            _reveal(pool, which, sweeps, folder, study, log)
     for name in ("views.png", "neighbours.png"):
         shutil.copy(folder / "runs" / study["chosen_run"] / name, folder / name)
     return study
@@ -159,7 +162,7 @@ def _train_all(
     pool: Pool,
     data: tasks.Data,
     planned: dict[str, Pretrain],
-    tell: Callable[[str], None],
+    log: Log,
 ) -> None:
     began = time.monotonic()
     todo = [pool.submit(tasks.pretrain_one, data, config) for config in planned.values()]
@@ -170,7 +173,7 @@ def _train_all(
         sd = f" ± {record.sd:.2f}" if record.sd is not None else ""
         spent = time.monotonic() - began
         left = spent / done * (len(planned) - done)
-        tell(
+        log.info(
             f"  {done:2d}/{len(planned)}  {run.name:<28} RankMe {record.value:7.2f}{sd}"
             f"   {duration(left)} left"
         )
@@ -200,7 +203,7 @@ def _reveal(
     sweeps: tuple[Sweep, ...],
     folder: Path,
     study: dict[str, Any],
-    tell: Callable[[str], None],
+    log: Log,
 ) -> None:
     """The closing check: accuracies, baselines, regrets and the components of the chosen runs."""
     names = [run["name"] for group in study["groups"] for run in group["runs"]]
@@ -217,7 +220,7 @@ def _reveal(
     }
     accuracies = {name: pool.result(check)["accuracy/logistic"] for name, check in checks.items()}
     groups = _groups(sweeps, folder, accuracies)
-    tell("explain   the error of the chosen runs")
+    log.info("explain   the error of the chosen runs")
     components = [
         pool.submit(tasks.components_of_run, str(folder / "runs" / g["chosen_run"]), SEEDS[0])
         for g in groups

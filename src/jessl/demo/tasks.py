@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from jessl.config import Pretrain
-from jessl.data import Source, open_source, split, unlabelled
+from jessl.data import Source, open_source, split_source, unlabelled
 from jessl.embeddings import Embeddings
 from jessl.runs import Run
 
@@ -44,8 +44,8 @@ def open_divided(data: Data) -> tuple[Source, Source]:
     """(train, test): a fifth is for the closing check; both are chosen by hashes of the ids."""
     source = open_source(data.spec, labels=data.labels, x_key=data.x_key, y_key=data.y_key)
     if len(source) > data.images:
-        source = split(source, data.images / len(source), _SPLIT_SEED)[1]
-    return split(source, _TEST_SHARE, _SPLIT_SEED + 1)
+        source = split_source(source, data.images / len(source), _SPLIT_SEED)[1]
+    return split_source(source, _TEST_SHARE, _SPLIT_SEED + 1)
 
 
 _stopping: Event | None = None

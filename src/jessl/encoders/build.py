@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jessl.core.validation import one_of, unknown, whole
+from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.encoders.encoder import Encoder, Preprocess
 from jessl.encoders.expansion import Expansion, has_plane, is_resnet
 from jessl.encoders.nets.resnet_cifar import DIM, LAYERS, SmallResNet
@@ -62,7 +62,7 @@ def build_encoder(
             fit, or a dim that is no whole number of at least 1.
     """
     if dim is not None:
-        dim = whole("dim", dim, 1)
+        dim = check_int("dim", dim, 1)
     encoder = _plain(name, size, stem, pretrained)
     if dim is not None:
         encoder.expand(Expansion(encoder.dim, dim, planes=has_plane(encoder.body)))
@@ -73,7 +73,7 @@ def _plain(name: str, size: int | None, stem: str | None, pretrained: bool) -> E
     """The encoder as its library has it, but for head and stem."""
     family, _, rest = name.partition(":")
     if stem is not None:
-        one_of("stem", stem, ("small", "standard"))
+        check_choice("stem", stem, ("small", "standard"))
     if family == "smallconv":
         return _smallconv(rest, size, stem, pretrained)
     if family == "resnet_cifar":
@@ -85,7 +85,7 @@ def _plain(name: str, size: int | None, stem: str | None, pretrained: bool) -> E
         )
     if not rest and family not in _FAMILIES:
         raise ValueError(_no_family(family))
-    one_of("encoder", family, ("smallconv", "resnet_cifar", *_FAMILIES))
+    check_choice("encoder", family, ("smallconv", "resnet_cifar", *_FAMILIES))
     if not rest:
         raise ValueError(f"encoder {name!r} lacks a model: {family}:NAME, e.g. {_FAMILIES[family]}")
     make = {"timm": _timm, "torchvision": _torchvision, "hf": _hf}[family]
@@ -168,7 +168,7 @@ def _timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, Pre
     base = name.partition(".")[0]
     known = timm.list_models()
     if base not in known:
-        raise ValueError(unknown("timm model", name, known, most=8))
+        raise ValueError(unknown_name("timm model", name, known, most=8))
     options: dict[str, Any] = {}
     card = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if card is not None and card.fixed_input_size:
@@ -201,7 +201,7 @@ def _torchvision(name: str, size: int | None, pretrained: bool) -> tuple[nn.Modu
 
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise ValueError(unknown("torchvision model", name, known, most=8))
+        raise ValueError(unknown_name("torchvision model", name, known, most=8))
     options: dict[str, Any] = {"weights": "DEFAULT"} if pretrained else {}
     if name.startswith("vit") and size is not None and not pretrained:
         options["image_size"] = size
@@ -225,7 +225,7 @@ def _no_family(name: str) -> str:
     if name in timm.list_models():
         return f"encoder {name!r} lacks its family: write timm:{name}"
     near = [f"timm:{m}" for m in timm.list_models(f"*{name}*")[:3]]
-    known = unknown("encoder", name, ["smallconv", *near])
+    known = unknown_name("encoder", name, ["smallconv", *near])
     known += ", resnet_cifar:LAYERS, timm:NAME, torchvision:NAME, hf:NAME"
     if "/" in name or "." in name:
         return f"{known}, or a run folder (there is none at {name!r}); ckpt:FILE takes weights"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.encoders.build import IMAGENET_MEAN, IMAGENET_STD
 from jessl.encoders.checkpoints.load_weights import LoadReport
 from jessl.encoders.encoder import Preprocess
@@ -102,7 +102,7 @@ def build_hub(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module,
             preprocess, notes = _preprocess(transformers, name, config, size)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ValueError(printable(f"encoder hf:{name} cannot be loaded: {reason}")) from None
+        raise ValueError(escape_control(f"encoder hf:{name} cannot be loaded: {reason}")) from None
     if (
         not hasattr(model, "forward")
         or "pixel_values" not in inspect.signature(model.forward).parameters

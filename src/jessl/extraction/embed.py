@@ -14,10 +14,12 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from jessl import runs
+from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import pick_device
-from jessl.core.validation import one_of
+from jessl.core.progress import ProgressCallback
+from jessl.core.validation import check_choice
 from jessl.data import Loader, Source, UnreadableImage, open_source
-from jessl.data.sources.base import evenly
+from jessl.data.sources.base import linspace_indices
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder, Preprocess, build_encoder, load_weights, seeded
 from jessl.encoders.checkpoints import open_checkpoint as foreign
@@ -39,6 +41,7 @@ _TRIED = 4
 _MOST_VIEWS = 256
 
 
+@renamed_arguments(on_batch="progress")
 def embed(
     encoder: str | Path | runs.Run | Encoder,
     source: Any,
@@ -58,7 +61,7 @@ def embed(
     n_views: int | None = None,
     arch: str | None = None,
     key: str | None = None,
-    on_batch: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Embeddings | dict[str, Embeddings]:
     """Representations of images: evaluation mode, one central view (or random ones), float32.
 
@@ -85,7 +88,7 @@ def embed(
         n_views: how many, 2 to 256; None: 10. Where the preset has unlike views they take turns.
         arch: the net that a file of weights is of, a name; None: by its tensors.
         key: prefix of the tensors to take of a file that holds several encoders.
-        on_batch: told (images done, images in all).
+        progress: told (images done, images in all).
 
     Returns:
         Embeddings, or a dict of them when several layers are asked for. Images that cannot be
@@ -100,7 +103,7 @@ def embed(
         raise ValueError(f"layers must name at least one of {', '.join(LAYERS)}")
     if views is None and n_views is not None:
         raise ValueError("n_views counts random views; say which by views, such as simclr")
-    opened = grey_or_rgb(open_source(source, labels=labels, groups=groups))
+    opened = check_channels(open_source(source, labels=labels, groups=groups))
     net, objective, provenance = open_encoder(
         encoder, init=init, stem=stem, size=size, seed=seed, arch=arch, key=key
     )
@@ -108,7 +111,7 @@ def embed(
         raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
     known = ["backbone", *(objective.layers() if objective is not None else ())]
     for layer in layers:
-        one_of("layer", layer, known)
+        check_choice("layer", layer, known)
     if not isinstance(encoder, Encoder) or device != "auto":
         net.to(pick_device(device))  # an encoder that came built stays where it is
     found = extract(
@@ -121,9 +124,9 @@ def embed(
         meta=provenance,
         views=None
         if views is None
-        else repeated(views, 10 if n_views is None else n_views, net.preprocess),
+        else repeat_views(views, 10 if n_views is None else n_views, net.preprocess),
         seed=seed,
-        on_batch=on_batch,
+        progress=progress,
     )
     if out is not None:
         for layer, embeddings in found.items():
@@ -131,7 +134,7 @@ def embed(
     return found if len(found) > 1 else found[layers[0]]
 
 
-def repeated(views: str | Path | Views, n_views: int, preprocess: Preprocess) -> Views:
+def repeat_views(views: str | Path | Views, n_views: int, preprocess: Preprocess) -> Views:
     """n_views global views in turn, as large and normalised as the encoder wants them.
 
     Raises:
@@ -147,7 +150,7 @@ def repeated(views: str | Path | Views, n_views: int, preprocess: Preprocess) ->
     return replace(views, recipes=tuple(replace(v, apart_from=None) for v in turns), n_global=None)
 
 
-def grey_or_rgb(source: Source) -> Source:
+def check_channels(source: Source) -> Source:
     """The source itself, where its images have the 1 or 3 channels that encoders take.
 
     Files always do; of an array or a data set a readable image is looked at.
@@ -155,7 +158,7 @@ def grey_or_rgb(source: Source) -> Source:
     Raises:
         ValueError: for 2 or 4 channels.
     """
-    for index in evenly(len(source), _TRIED).tolist():
+    for index in linspace_indices(len(source), _TRIED).tolist():
         try:
             channels = source.read(index).shape[2]
         except UnreadableImage:
@@ -313,7 +316,7 @@ def extract(
     meta: dict[str, Any] | None = None,
     views: Views | None = None,
     seed: int = 0,
-    on_batch: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, Embeddings]:
     """Embeddings of all readable images at each layer; modes of the modules are put back.
 
@@ -354,8 +357,8 @@ def extract(
                 if batch.labels is not None:
                     labels.append(batch.labels.numpy())
             done += len(batch.ids)
-            if on_batch is not None:
-                on_batch(done, len(source))
+            if progress is not None:
+                progress(done, len(source))
     finally:
         for tap in taps:
             tap.remove()

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from jessl.core.files import sweep
+from jessl.core.files import remove_partial
 from jessl.core.interruption import Stopped
+from jessl.core.log import Log
+from jessl.core.progress import ProgressCallback
 from jessl.data import Source, Subset, UnreadableImage, unlabelled
-from jessl.data.sources.base import Relabelled
+from jessl.data.sources.base import SourceWithLabels
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import NothingReadable, extract
-from jessl.extraction.opened_encoder import Opened
+from jessl.extraction.opened_encoder import OpenedEncoder
 from jessl.views import Views
 
 # images of a part; of random views so many views
@@ -74,25 +76,25 @@ class Cache:
         opened: the encoder.
         folder: where its embeddings go.
         batch_size, workers: as of `embed`.
-        tell: told what of the folder cannot be used.
+        log: told what of the folder cannot be used.
         stop: asked after every batch.
     """
 
     def __init__(
         self,
-        opened: Opened,
+        opened: OpenedEncoder,
         folder: Path,
         *,
         batch_size: int,
         workers: int | None,
-        tell: Callable[[str], None],
+        log: Log,
         stop: Callable[[], bool],
     ) -> None:
         self._opened = opened
         self._folder = folder
         self._batch_size = batch_size
         self._workers = workers
-        self._tell = tell
+        self._log = log
         self._stop = stop
         self._forwards = Forwards(opened.encoder)
 
@@ -107,7 +109,7 @@ class Cache:
         *,
         views: Views | None = None,
         seed: int = 0,
-        on_done: Callable[[int, int], None] = lambda _done, _all: None,
+        progress: ProgressCallback = lambda _done, _all: None,
     ) -> Embeddings:
         """Embeddings at the backbone, from the folder where they are there whole.
 
@@ -117,7 +119,7 @@ class Cache:
                 part of what a cache is told by.
             views: random ones instead of the central one.
             seed: of the views.
-            on_done: told (images done, images in all).
+            progress: told (images done, images in all).
 
         Raises:
             ValueError: when not one image can be read, or a feature is not finite.
@@ -128,14 +130,14 @@ class Cache:
         place, parts = self._folder / what, self._folder / f"{what}.parts"
         held = self._held(place, key)
         if held is None:
-            sweep(parts)
-            held = self._whole(images, views, seed, parts, key, on_done)
+            remove_partial(parts)
+            held = self._whole(images, views, seed, parts, key, progress)
             _judged_by(held, source).save(place)
         shutil.rmtree(parts, ignore_errors=True)
         found = _judged_by(held, source)
         if not (_same(found.labels, held.labels) and _same(found.groups, held.groups)):
             found.save(place)
-        on_done(len(images), len(images))
+        progress(len(images), len(images))
         return found
 
     def _key(self, images: Source, views: Views | None, seed: int) -> str:
@@ -157,11 +159,11 @@ class Cache:
         try:
             held = Embeddings.load(place)
         except ValueError as error:
-            self._tell(f"note: {error}; embedded again")
+            self._log.note(f"{error}; embedded again")
             return None
         if held.meta.get("key") != key:
-            self._tell(
-                f"note: {place} is of other weights, images, views or preprocessing; embedded again"
+            self._log.note(
+                f"{place} is of other weights, images, views or preprocessing; embedded again"
             )
             return None
         return held
@@ -173,7 +175,7 @@ class Cache:
         seed: int,
         parts: Path,
         key: str,
-        on_done: Callable[[int, int], None],
+        progress: ProgressCallback,
     ) -> Embeddings:
         step = PART_IMAGES if views is None else max(1, PART_IMAGES // len(views))
         found = []
@@ -183,11 +185,11 @@ class Cache:
             part = self._held(place, key)
             if part is None:
                 part = self._part(
-                    Subset(images, rows), views, seed, key, start, len(images), on_done
+                    Subset(images, rows), views, seed, key, start, len(images), progress
                 )
                 part.save(place)
             found.append(part)
-            on_done(int(rows[-1]) + 1, len(images))
+            progress(int(rows[-1]) + 1, len(images))
         told = [part.meta for part in found]
         unreadable = {k: v for meta in told for k, v in meta["unreadable"].items()}
         if not any(part.n for part in found):
@@ -215,12 +217,12 @@ class Cache:
         key: str,
         before: int,
         total: int,
-        on_done: Callable[[int, int], None],
+        progress: ProgressCallback,
     ) -> Embeddings:
-        def on_batch(done: int, _all: int) -> None:
+        def part_progress(done: int, _all: int) -> None:
             if self._stop():
                 raise Stopped("stopped while embedding; the parts that are whole are kept")
-            on_done(before + done, total)
+            progress(before + done, total)
 
         encoder = self._opened.encoder
         try:
@@ -234,7 +236,7 @@ class Cache:
                 meta=self._opened.told,
                 views=views,
                 seed=seed,
-                on_batch=on_batch,
+                progress=part_progress,
             )["backbone"]
         except NothingReadable:
             none = np.empty((0, encoder.dim), np.float32)
@@ -258,7 +260,7 @@ def bare(source: Source) -> Source:
     """The images without the labels: with other labels they are the same images."""
     if isinstance(source, Subset):
         return Subset(bare(source.source), source.indices)
-    while isinstance(source, Relabelled):
+    while isinstance(source, SourceWithLabels):
         source = source.source
     return source if source.labels is None and source.groups is None else unlabelled(source)
 

@@ -13,7 +13,7 @@ from jessl.encoders import Encoder
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedEncoder:
     """An encoder with its weights.
 
     Attributes:

@@ -102,7 +102,7 @@ class Measure:
         mine = torch.tensor(
             [rows, bad, d, int(d > 0), int(failed is not None)], device=_device(model)
         )
-        n, bad, widths, holders, failures = collectives.total(mine).tolist()
+        n, bad, widths, holders, failures = collectives.all_reduce_sum(mine).tolist()
         if failures:
             raise failed or ValueError(f"{self.name}: {failures} other processes failed")
         if n == 0:

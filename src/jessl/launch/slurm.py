@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from jessl.config import Pretrain, Sweep
-from jessl.core.progress import say
-from jessl.core.validation import one_of, unknown, whole
+from jessl.core.log import SILENT, log
+from jessl.core.validation import check_choice, check_int, unknown_name
 
 CLUSTERS = ("local", "slurm")
 TEXTS = ("account", "cluster", "constraint", "name", "partition", "qos")
@@ -135,7 +135,7 @@ def submit_sweep(
     from jessl.sweeps import manifest
     from jessl.sweeps.study_state import begin
 
-    workers = whole("jobs", workers, 1)
+    workers = check_int("jobs", workers, 1)
     given = (asked or manifest.stored_sweep(folder)).base
     wanted = _checked({"tasks_per_node": 1, **options}, given)
     if wanted["nodes"] * wanted["tasks_per_node"] > 1:
@@ -280,7 +280,7 @@ def _until_signalled(work: Callable[[Callable[[], bool]], Any]) -> Any:
         if here.global_rank != 0:
             # the first process requeues the job, or its code is that of the job
             sys.exit(0)
-        say(f"jessl: {stopped}")
+        log.info(f"jessl: {stopped}")
         back.wait(_BOTH_SIGNALS_SECONDS)
         if not back.is_set() or not callable(before[requeue]):
             sys.exit(_EXIT_SAVED)
@@ -325,12 +325,12 @@ def _checked(options: dict[str, str | int], config: Pretrain) -> dict[str, Any]:
     for name, value in options.items():
         if name in NUMBERS:
             number = int(value) if isinstance(value, str) and value.isdecimal() else value
-            asked[name] = whole(f"slurm option {name}", number, NUMBERS[name])
+            asked[name] = check_int(f"slurm option {name}", number, NUMBERS[name])
         elif name in TEXTS:
             asked[name] = str(value)
         else:
-            raise ValueError(unknown("slurm option", name, [*TEXTS, *NUMBERS]))
-    one_of("cluster", asked["cluster"], CLUSTERS)
+            raise ValueError(unknown_name("slurm option", name, [*TEXTS, *NUMBERS]))
+    check_choice("cluster", asked["cluster"], CLUSTERS)
     if asked["cluster"] == "local" and asked["nodes"] > 1:
         raise ValueError(f"cluster 'local' is this machine alone, got nodes {asked['nodes']}")
     return {"tasks_per_node": asked["gpus_per_node"] or 1, **asked}
@@ -344,7 +344,7 @@ def _reserved(config: Pretrain) -> tuple[Path, bool]:
     out = out_folder(config).absolute()
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    claim(Run(out), config, lambda _: None)  # what the job would refuse is refused here
+    claim(Run(out), config, SILENT)  # what the job would refuse is refused here
     return out, made
 
 

@@ -14,10 +14,10 @@ import pkgutil
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jessl.core.validation import one_of, unknown
-from jessl.objectives._base import Moment as Moment
+from jessl.core.validation import check_choice, unknown_name
 from jessl.objectives._base import Objective as Objective
 from jessl.objectives._base import Terms as Terms
+from jessl.objectives._base import TrainingPosition as TrainingPosition
 
 CONFIGS: dict[str, Any] = {}
 
@@ -43,12 +43,12 @@ def build_objective(name: str, dim: int, options: dict[str, Any] | None = None) 
     Raises:
         ValueError: for an unknown method or option, with the nearest names.
     """
-    config = CONFIGS[one_of("objective", name, CONFIGS)]
+    config = CONFIGS[check_choice("objective", name, CONFIGS)]
     fields = {f.name: f for f in dataclasses.fields(config)}
     values = dict(options or {})
     for option, value in values.items():
         if option not in fields:
-            raise ValueError(unknown(f"option of {name}", option, fields))
+            raise ValueError(unknown_name(f"option of {name}", option, fields))
         values[option] = _fitting(f"option {option} of {name}", value, str(fields[option].type))
     return config(**values).build(dim)
 

@@ -33,7 +33,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainingPosition:
     """Where a training is, for what an objective schedules.
 
     Attributes:
@@ -112,7 +112,7 @@ class Objective(nn.Module, ABC):
         """(student head, teacher head) pairs; the second follows the first slowly."""
         return []
 
-    def begin_step(self, moment: Moment) -> None:
+    def begin_step(self, moment: TrainingPosition) -> None:
         """Told before each step; what is scheduled or drawn anew is set here."""
 
     def after_backward(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
-from jessl.objectives._base import Moment, enough_views, unordered_pairs, whole_batch
+from jessl.objectives._base import TrainingPosition, enough_views, unordered_pairs, whole_batch
 from jessl.objectives._heads import Head, apply_to_views, expander_widths, head
 
 
@@ -146,7 +146,7 @@ def _unit(queries: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torc
     return q, q if keys is queries else F.normalize(keys, dim=1)
 
 
-def generator_of(moment: Moment) -> torch.Generator:
+def generator_of(moment: TrainingPosition) -> torch.Generator:
     """A generator on the CPU that hangs on seed and step only: alike on all processes."""
     return torch.Generator().manual_seed(hash((moment.seed, moment.step)) % 2**63)
 

@@ -16,9 +16,9 @@ from torch import nn
 
 from jessl.core import collectives
 from jessl.objectives._base import (
-    Moment,
     Objective,
     Terms,
+    TrainingPosition,
     full_precision,
     mean_cross_entropy,
     view_stacks,
@@ -164,7 +164,7 @@ class DINO(Objective):
             (self.prototypes, self.teacher_prototypes),
         ]
 
-    def begin_step(self, moment: Moment) -> None:
+    def begin_step(self, moment: TrainingPosition) -> None:
         """Set the teacher's temperature of this epoch, and whether the prototypes are frozen."""
         c = self.config
         self._frozen = moment.epoch < c.freeze_epochs
@@ -204,7 +204,7 @@ class DINO(Objective):
     @torch.no_grad()
     def _follow(self, slow: torch.Tensor) -> None:
         """Move the centre towards the mean of logits [global views, batch, prototypes]."""
-        mean = collectives.mean(slow.mean(dim=(0, 1)))
+        mean = collectives.all_reduce_mean(slow.mean(dim=(0, 1)))
         self.center.lerp_(mean.to(self.center.dtype), 1 - self.config.center_momentum)
 
 

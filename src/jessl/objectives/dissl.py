@@ -126,7 +126,7 @@ def _means(
     log_p = F.log_softmax(teacher / teacher_temperature, dim=-1)
     log_q = F.log_softmax(student / student_temperature, dim=-1)
     p = log_p.exp()
-    marginal = collectives.mean(p.mean(dim=1))
+    marginal = collectives.all_reduce_mean(p.mean(dim=1))
     # a class that no image has: 0 log 0 = 0, and a finite slope
     log_marginal = marginal.clamp_min(torch.finfo(marginal.dtype).tiny).log()
     entropy = -(marginal * log_marginal).sum(dim=-1).mean()

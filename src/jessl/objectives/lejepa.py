@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 
 from jessl.core import collectives
-from jessl.objectives._base import Moment, Objective, Terms, enough_views, full_precision
+from jessl.objectives._base import Objective, Terms, TrainingPosition, enough_views, full_precision
 from jessl.objectives._heads import apply_to_views, head
 
 __all__ = ["LeJEPA", "LeJEPAConfig", "sigreg"]
@@ -75,7 +75,7 @@ def sigreg(
     width[-1] /= 2
     angles = (z @ directions.to(z.dtype)).unsqueeze(-1) * t
     e = torch.stack([angles.cos().mean(dim=-3), angles.sin().mean(dim=-3)])
-    real, imaginary = collectives.mean(e)
+    real, imaginary = collectives.all_reduce_mean(e)
     apart = (real - phi).square() + imaginary.square()
     n = z.shape[-2] * collectives.world()
     return n * (apart * (phi * width)).sum(dim=-1).mean()
@@ -139,7 +139,7 @@ class LeJEPA(Objective):
         drawn = random_directions(self.projector.out, config.directions).float()
         self.register_buffer("directions", drawn, persistent=False)
 
-    def begin_step(self, moment: Moment) -> None:
+    def begin_step(self, moment: TrainingPosition) -> None:
         """Draw the step's directions."""
         out, number = self.directions.shape
         drawn = random_directions(out, number, seed=moment.seed, step=moment.step)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from jessl.objectives._base import Moment, Objective, Terms, full_precision, same_shape
+from jessl.objectives._base import Objective, Terms, TrainingPosition, full_precision, same_shape
 from jessl.objectives._contrastive import (
     all_logits,
     contrast_heads,
@@ -140,13 +140,13 @@ class SimCLR(Objective):
         self.projector, self.teacher_head = contrast_heads(
             "simclr", config.projector, config.teacher_head, dim
         )
-        self._moment = Moment(step=0, total_steps=1, steps_per_epoch=1)
+        self._moment = TrainingPosition(step=0, total_steps=1, steps_per_epoch=1)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]; not normalised."""
         return self.projector(representations)
 
-    def begin_step(self, moment: Moment) -> None:
+    def begin_step(self, moment: TrainingPosition) -> None:
         """Each step has its own negatives."""
         self._moment = moment
 

@@ -56,7 +56,7 @@ def supervised(
 
 def _share(total: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """A sum over this process's labelled rows as its share of the mean over all processes'."""
-    count = collectives.total((labels != _MISSING).sum().to(total.dtype))
+    count = collectives.all_reduce_sum((labels != _MISSING).sum().to(total.dtype))
     return total * collectives.world() / count.clamp_min(1)
 
 

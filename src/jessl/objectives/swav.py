@@ -15,9 +15,9 @@ import torch.nn.functional as F
 
 from jessl.core import collectives
 from jessl.objectives._base import (
-    Moment,
     Objective,
     Terms,
+    TrainingPosition,
     enough_views,
     full_precision,
     mean_cross_entropy,
@@ -177,7 +177,7 @@ class SwAV(Objective):
         """[n, dim] to [n, out], not normalised, before prototypes."""
         return self.projector(representations)
 
-    def begin_step(self, moment: Moment) -> None:
+    def begin_step(self, moment: TrainingPosition) -> None:
         """Set whether the prototypes are frozen and whether codes see the queue."""
         self._frozen = moment.epoch < self.config.freeze_epochs
         self._queue_counts = moment.epoch >= self.config.queue_from_epoch

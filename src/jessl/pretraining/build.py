@@ -17,9 +17,10 @@ from torch import nn
 from jessl.config import Pretrain
 from jessl.core import collectives
 from jessl.core.devices import pick_precision
-from jessl.data import Loader, Source, Subset, open_source, split
+from jessl.core.log import Log
+from jessl.data import Loader, Source, Subset, open_source, split_source
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
-from jessl.extraction.embed import grey_or_rgb, weights_file
+from jessl.extraction.embed import check_channels, weights_file
 from jessl.objectives import Objective, build_objective
 from jessl.pretraining.defaults import oddly_numbered
 from jessl.pretraining.evaluate import MOST_IMAGES
@@ -82,7 +83,7 @@ def build(
     Raises:
         ValueError: where the images have 2 or 4 channels, or config.init does not fit.
     """
-    grey_or_rgb(source)
+    check_channels(source)
     assert config.encoder is not None
     assert config.size is not None
     assert config.batch_size is not None
@@ -103,7 +104,7 @@ def build(
         objective = build_objective(config.objective, encoder.dim, config.objective_options)
     notes: list[str] = []
     if with_init and config.init is not None and config.init != "pretrained":
-        report = load_weights(encoder, weights_file(config.init), tell=notes.append)
+        report = load_weights(encoder, weights_file(config.init), log=Log(notes.append))
         if report.unused or report.others or report.notes:
             notes.append(str(report))
     views = preset(config.views, config.size, config.view_options).normalised(
@@ -277,10 +278,10 @@ def _pool(
 def _divided(source: Source, holdout: int, seed: int) -> tuple[Source, Source]:
     """Images to train on, and the fixed sample; without a hold-out the sample is trained on."""
     if holdout:
-        return split(source, holdout / len(source), seed)
+        return split_source(source, holdout / len(source), seed)
     if len(source) <= _SAMPLE:
         return source, source
-    return source, split(source, _SAMPLE / len(source), seed)[1]
+    return source, split_source(source, _SAMPLE / len(source), seed)[1]
 
 
 def seconds_per_step(parts: Parts) -> float:
@@ -319,7 +320,7 @@ def judged_images(source: Source, most: int, seed: int) -> Source:
     """At most `most` images of a source, chosen by a hash of their ids."""
     if len(source) <= most:
         return source
-    part: Subset = split(source, most / len(source), seed)[1]
+    part: Subset = split_source(source, most / len(source), seed)[1]
     return part
 
 

@@ -10,7 +10,7 @@ import torch
 
 from jessl.config import Pretrain
 from jessl.core import collectives
-from jessl.core.validation import one_of
+from jessl.core.validation import check_choice
 from jessl.data import Source
 from jessl.encoders import seeded
 from jessl.objectives import build_objective
@@ -179,7 +179,7 @@ def _batch(n_train: int, world: int) -> int:
 
 def check(asked: Pretrain) -> None:
     """Refuse numbers out of range, and an optimizer that is none."""
-    one_of("optimizer", asked.optimizer, DEFAULTS)
+    check_choice("optimizer", asked.optimizer, DEFAULTS)
     least = {
         "size": 8,
         "epochs": 1,

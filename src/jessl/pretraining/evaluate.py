@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from jessl.core import collectives
-from jessl.core.process_group import alike, collected, led, not_told
+from jessl.core.process_group import all_gather_object, mark_reported, on_all_ranks, on_rank_zero
 from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
@@ -65,17 +65,19 @@ def online(
         except NothingReadable as error:
             return {}, error
 
-    found, unread = alike(extracted)
-    if not any(collected(bool(found))):
-        raise not_told(unread or ValueError(f"{sample.name} holds no image"))
+    found, unread = on_all_ranks(extracted)
+    if not any(all_gather_object(bool(found))):
+        raise mark_reported(unread or ValueError(f"{sample.name} holds no image"))
     spectra = {layer: _summed(found.get(layer)) for layer in LAYERS}
     whole = _gathered(found, sample) if sample.labels is not None else {}
-    return led(lambda: {**_scores(spectra), **_accuracies(whole, probes)})
+    return on_rank_zero(lambda: {**_scores(spectra), **_accuracies(whole, probes)})
 
 
 def _summed(mine: Embeddings | None) -> Spectrum | None:
     """The sums over the rows of all processes; None where one of them is not finite."""
-    told = collected(None if mine is None else (mine.d, bool(np.isfinite(mine.features).all())))
+    told = all_gather_object(
+        None if mine is None else (mine.d, bool(np.isfinite(mine.features).all()))
+    )
     known = [t for t in told if t is not None]
     if not all(finite for _, finite in known):
         return None
@@ -84,7 +86,7 @@ def _summed(mine: Embeddings | None) -> Spectrum | None:
         spectrum = Spectrum(known[0][0])
         return spectrum if mine is None else spectrum.update(mine)
 
-    return alike(own).all_reduce()
+    return on_all_ranks(own).all_reduce()
 
 
 def _scores(spectra: dict[str, Spectrum | None]) -> dict[str, float]:
@@ -100,7 +102,7 @@ def _gathered(mine: dict[str, Embeddings], sample: Source) -> dict[str, Embeddin
     """The rows of all processes in the order of the sample."""
     if collectives.world() == 1:
         return mine
-    parts = [part for part in collected(_plain(mine)) if part]
+    parts = [part for part in all_gather_object(_plain(mine)) if part]
     place = {int(i): k for k, i in enumerate(sample.ids)}
     whole = {}
     for layer in parts[0]:

@@ -10,6 +10,7 @@ import numpy as np
 from jessl import records
 from jessl.core.image_grid import write_grid
 from jessl.core.interruption import Stopped
+from jessl.core.log import Log
 from jessl.data import Source
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import LAYERS, extract
@@ -20,7 +21,7 @@ from jessl.records import Record
 from jessl.runs import Run
 
 
-def finish(run: Run, parts: Parts, tell: Callable[[str], None], stop: Callable[[], bool]) -> None:
+def finish(run: Run, parts: Parts, log: Log, stop: Callable[[], bool]) -> None:
     """Judge the trained encoder on its training images and draw its nearest neighbours."""
     images = judged_images(parts.train, evaluate.MOST_IMAGES, parts.config.seed)
     found = extract(
@@ -34,16 +35,14 @@ def finish(run: Run, parts: Parts, tell: Callable[[str], None], stop: Callable[[
             "weights": f"run {run.name}, step {parts.trainer.step}",
             "objective": parts.config.objective,
         },
-        on_batch=lambda _done, _all: _give_way(stop, run),
+        progress=lambda _done, _all: _give_way(stop, run),
     )
     for layer in LAYERS:
         found[layer].save(run.embeddings(layer))
     skipped = {**parts.loader.skipped, **found["backbone"].meta["unreadable"]}
     if skipped:
         where, reason = next(iter(skipped.items()))
-        tell(
-            f"note: {len(skipped)} images cannot be read and were left out, e.g. {where}: {reason}"
-        )
+        log.note(f"{len(skipped)} images cannot be read and were left out, e.g. {where}: {reason}")
     _draw_neighbours(run, found["backbone"], images)
     judged = evaluate.final(
         found, parts.objective, run=run.name, step=parts.trainer.step, seconds=parts.trainer.seconds
@@ -67,9 +66,9 @@ def finish(run: Run, parts: Parts, tell: Callable[[str], None], stop: Callable[[
             n, d, debiased = r.extra["n"], r.extra["d"], r.extra["debiased"]
             sd = f" ± {r.sd:.2f}" if r.sd is not None else ""
             bars = sd if debiased is None else f" (debiased {debiased:.2f}{sd})"
-            tell(f"RankMe    {r.value:.2f}{bars} at the {r.name[7:]}, n {n:,}, d {d}")
+            log.info(f"RankMe    {r.value:.2f}{bars} at the {r.name[7:]}, n {n:,}, d {d}")
             for warning in r.extra["warnings"]:
-                tell(f"  warning: {warning}")
+                log.warning(warning)
 
 
 def _give_way(stop: Callable[[], bool], run: Run) -> None:

@@ -16,14 +16,15 @@ from jessl.config import Pretrain
 from jessl.core import collectives, files
 from jessl.core.devices import deterministic
 from jessl.core.interruption import Stopped
-from jessl.core.process_group import alike, joined, leading, led
-from jessl.core.progress import duration, say
+from jessl.core.log import SILENT, Log
+from jessl.core.process_group import is_rank_zero, on_all_ranks, on_rank_zero, process_group
+from jessl.core.progress import duration
 from jessl.data import Source
 from jessl.pretraining import defaults
 from jessl.pretraining import evaluate as judge
 from jessl.pretraining.build import Parts, build, compiled_notes, open_data, seconds_per_step
 from jessl.pretraining.finish import draw_views, finish
-from jessl.pretraining.progress_bar import Bar
+from jessl.pretraining.progress_bar import TrainingProgressBar
 from jessl.pretraining.run_folder import (
     claim,
     out_folder,
@@ -70,57 +71,57 @@ def pretrain(
         ValueError: for a configuration or data that cannot be trained, naming what is wrong.
         Stopped: when `stop` said so.
     """
-    with joined(config.device) as device, ExitStack() as stack:
-        led(lambda: defaults.check(config))
-        loud = led(lambda: not quiet)
-        tell = say if leading() and loud else (lambda _: None)
-        run = Run(led(lambda: out_folder(config)))
-        led(lambda: stack.enter_context(files.locked(run.path)))
-        config, fresh = led(lambda: claim(run, config, tell, given))
+    with process_group(config.device) as device, ExitStack() as stack:
+        on_rank_zero(lambda: defaults.check(config))
+        loud = on_rank_zero(lambda: not quiet)
+        log = Log() if is_rank_zero() and loud else SILENT
+        run = Run(on_rank_zero(lambda: out_folder(config)))
+        on_rank_zero(lambda: stack.enter_context(files.locked(run.path)))
+        config, fresh = on_rank_zero(lambda: claim(run, config, log, given))
         stack.enter_context(deterministic(config.deterministic))
         opened = source if source is not None else _opened(config)
         same_everywhere(opened)
         if not fresh:
-            led(lambda: same_data(run, opened))
-            if led(run.finished):
-                tell(f"{run.path} is finished: nothing to resume")
+            on_rank_zero(lambda: same_data(run, opened))
+            if on_rank_zero(run.finished):
+                log.info(f"{run.path} is finished: nothing to resume")
                 return run
-        latest = _latest(run, tell)
-        chosen = led(lambda: defaults.choose(config, opened, device)) if fresh else config
-        alike(lambda: defaults.refuse_uneven(chosen))
-        parts = alike(lambda: build(chosen, opened, device, with_init=latest is None))
+        latest = _latest(run, log)
+        chosen = on_rank_zero(lambda: defaults.choose(config, opened, device)) if fresh else config
+        on_all_ranks(lambda: defaults.refuse_uneven(chosen))
+        parts = on_all_ranks(lambda: build(chosen, opened, device, with_init=latest is None))
         if fresh:
             facts = _facts(parts)
-            led(lambda: run.write_config(config, _with_stem(chosen, parts), facts))
-        led(lambda: same_views(run, parts.views, chosen.views))
+            on_rank_zero(lambda: run.write_config(config, _with_stem(chosen, parts), facts))
+        on_rank_zero(lambda: same_views(run, parts.views, chosen.views))
         for note in (*opened.notes, *parts.notes, *compiled_notes(parts)):
-            tell(f"note: {note}")
+            log.note(note)
         # dropout and its like draw from the global generators: they are ours from here to the end
         with torch.random.fork_rng(devices=_gpus(device)):
             torch.manual_seed(chosen.seed + collectives.rank())
             _resume(run, parts, latest)
             if loud:
-                _announce(run, parts, tell)
-            led(lambda: draw_views(run, parts))
-            quiet = not (loud and leading())
-            _train(run, parts, tell, quiet=quiet, stop=stop, on_judged=on_judged)
-        led(lambda: finish(run, parts, tell, stop))
+                _announce(run, parts, log)
+            on_rank_zero(lambda: draw_views(run, parts))
+            quiet = not (loud and is_rank_zero())
+            _train(run, parts, log, quiet=quiet, stop=stop, on_judged=on_judged)
+        on_rank_zero(lambda: finish(run, parts, log, stop))
     return run
 
 
 def _opened(config: Pretrain) -> Source:
     """The images; what has to be fetched is fetched by the first process alone."""
     first: list[Source] = []
-    led(lambda: first.append(open_data(config)))
-    return alike(lambda: first[0] if first else open_data(config))
+    on_rank_zero(lambda: first.append(open_data(config)))
+    return on_all_ranks(lambda: first[0] if first else open_data(config))
 
 
-def _latest(run: Run, tell: Callable[[str], None]) -> checkpoint.Checkpoint | None:
+def _latest(run: Run, log: Log) -> checkpoint.Checkpoint | None:
     """The newest checkpoint that can be read: the same one on all processes."""
-    found, notes = led(lambda: _newest(run))
+    found, notes = on_rank_zero(lambda: _newest(run))
     for note in notes:
-        tell(f"note: {note}; the one before it is taken, or the training begins again")
-    return None if found is None else alike(lambda: checkpoint.load(found))
+        log.note(f"{note}; the one before it is taken, or the training begins again")
+    return None if found is None else on_all_ranks(lambda: checkpoint.load(found))
 
 
 def _newest(run: Run) -> tuple[Path | None, list[str]]:
@@ -168,10 +169,10 @@ def _resume(run: Run, parts: Parts, latest: checkpoint.Checkpoint | None) -> Non
         checkpoint.restore(parts.trainer.modules(), latest.tensors, latest.path)
         parts.trainer.load_state(step, latest.state["trainer"])
         parts.loader.load_state_dict(latest.state["loader"])
-    led(lambda: records.keep(run.path, lambda r: r.step is None or r.step <= step))
+    on_rank_zero(lambda: records.keep(run.path, lambda r: r.step is None or r.step <= step))
 
 
-def _announce(run: Run, parts: Parts, tell: Callable[[str], None]) -> None:
+def _announce(run: Run, parts: Parts, log: Log) -> None:
     """Say what was chosen and how long it will take."""
     c, trainer = parts.config, parts.trainer
     start = trainer.step
@@ -185,24 +186,24 @@ def _announce(run: Run, parts: Parts, tell: Callable[[str], None]) -> None:
     options = " ".join(f"{k}={v}" for k, v in c.objective_options.items())
     weights = f"weights of {c.init}" if c.init else "random weights"
     rate = f"{c.optimizer}, peak rate {trainer.lr:.3g}"
-    tell(f"run       {run.path}" + (f", resumed at step {start:,}" if start else ""))
-    tell(f"data      {parts.source.name}: {len(parts.source):,} images, {counted}")
-    tell(f"views     {len(parts.views)} of {c.size} px by {c.views}")
-    tell(f"encoder   {parts.encoder.name}, {parts.encoder.dim} features, {weights}")
-    tell(f"objective {c.objective} {options}".rstrip())
+    log.info(f"run       {run.path}" + (f", resumed at step {start:,}" if start else ""))
+    log.info(f"data      {parts.source.name}: {len(parts.source):,} images, {counted}")
+    log.info(f"views     {len(parts.views)} of {c.size} px by {c.views}")
+    log.info(f"encoder   {parts.encoder.name}, {parts.encoder.dim} features, {weights}")
+    log.info(f"objective {c.objective} {options}".rstrip())
     world = collectives.world()
     where = f"{trainer.device}" if world == 1 else f"{world} processes ({trainer.device.type})"
-    tell(
+    log.info(
         f"training  {c.epochs} epochs of {per_epoch} steps of {c.batch_size} images on "
         f"{where}, {rate}"
     )
-    tell(f"time      about {duration(seconds)}, without the judging on the way")
+    log.info(f"time      about {duration(seconds)}, without the judging on the way")
 
 
 def _train(
     run: Run,
     parts: Parts,
-    tell: Callable[[str], None],
+    log: Log,
     *,
     quiet: bool,
     stop: Callable[[], bool],
@@ -221,7 +222,7 @@ def _train(
     def save() -> None:
         nonlocal written
         state = {"trainer": trainer.state(), "loader": parts.loader.state_dict()}
-        led(lambda: _write(run, parts, state))
+        on_rank_zero(lambda: _write(run, parts, state))
         written = time.monotonic()
 
     def logged(progress: Progress) -> None:
@@ -241,7 +242,7 @@ def _train(
         nonlocal warned
         if note is not None and not warned:
             warned = True
-            tell(f"warning: {note}")
+            log.warning(note)
 
     def judged(epoch: int) -> None:
         numbers = judge.online(
@@ -251,7 +252,7 @@ def _train(
             workers=c.workers,
             probes=trainer.observer,
         )
-        led(lambda: told(epoch, numbers))
+        on_rank_zero(lambda: told(epoch, numbers))
 
     def told(epoch: int, numbers: dict[str, float]) -> None:
         split = records.HELD_OUT if parts.held_out else records.SEEN_SAMPLE
@@ -271,13 +272,13 @@ def _train(
 
     if trainer.step >= trainer.total_steps:
         return
-    with Bar(trainer.total_steps, start=trainer.step, quiet=quiet) as bar:
+    with TrainingProgressBar(trainer.total_steps, start=trainer.step, quiet=quiet) as bar:
         done = train(
             trainer,
             parts.loader,
             epochs=c.epochs,
             log_steps=c.log_steps,
-            on_log=lambda progress: led(lambda: logged(progress)),
+            on_log=lambda progress: on_rank_zero(lambda: logged(progress)),
             on_epoch=on_epoch,
             checkpoint_due=lambda: time.monotonic() - written > c.checkpoint_seconds,
             on_checkpoint=save,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 
-from jessl.core.progress import Shown, duration, say
+from jessl.core.log import log
+from jessl.core.progress import TerminalBar, duration
 from jessl.training.loop import Progress
 
 # share of the run between two lines where there is no terminal
 _LINE_SHARE = 0.1
 
 
-class Bar(Shown):
+class TrainingProgressBar(TerminalBar):
     """Progress of a training on standard error: loss, images/s, time left, RankMe."""
 
     def __init__(self, total_steps: int, *, start: int, quiet: bool) -> None:
@@ -42,4 +43,4 @@ class Bar(Shown):
             self._told = share
             spent = time.perf_counter() - self._since
             left = spent / max(1, progress.step - self._start) * (self._total - progress.step)
-            say(f"  epoch {progress.epoch:6.1f}  {share:4.0%}  {text}  {duration(left)} left")
+            log.info(f"  epoch {progress.epoch:6.1f}  {share:4.0%}  {text}  {duration(left)} left")

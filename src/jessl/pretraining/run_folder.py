@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jessl.config import Pretrain
 from jessl.core import files
-from jessl.core.process_group import collected, not_told
+from jessl.core.log import Log
+from jessl.core.process_group import all_gather_object, mark_reported
 from jessl.data import Source
 from jessl.runs import Run, is_run
 from jessl.views import Views
@@ -22,7 +22,7 @@ _FREE |= {"checkpoint_seconds"}
 
 
 def claim(
-    run: Run, config: Pretrain, tell: Callable[[str], None], given: frozenset[str] = frozenset()
+    run: Run, config: Pretrain, log: Log, given: frozenset[str] = frozenset()
 ) -> tuple[Pretrain, bool]:
     """The configuration that holds for a folder, and whether it is a new run; under its lock."""
     path = run.path
@@ -32,7 +32,7 @@ def claim(
                 f"out {path} is a folder with other things in it; give an empty or new folder"
             )
         if config.resume:
-            tell(f"nothing to resume in {path}: a new run begins")
+            log.info(f"nothing to resume in {path}: a new run begins")
         return config, True
     if not config.resume:
         raise ValueError(
@@ -111,10 +111,10 @@ def same_everywhere(source: Source) -> None:
     Raises:
         ValueError: on all processes, told by the first.
     """
-    seen = collected((len(source), source.fingerprint()))
+    seen = all_gather_object((len(source), source.fingerprint()))
     if len(set(seen)) > 1:
         counts = ", ".join(f"{n:,}" for n, _ in seen)
-        raise not_told(
+        raise mark_reported(
             ValueError(
                 f"data: the processes do not see the same images or labels in {source.name} "
                 f"(they count {counts}); give all of them the same files"

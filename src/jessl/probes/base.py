@@ -63,7 +63,7 @@ class Fits(Protocol):
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """What fits say of rows, one after another.
 
     Attributes:
@@ -146,7 +146,7 @@ def checked_device(device: Any) -> str:
 _ENTRIES = 2**22
 
 
-def judge(fitted: Fitted, x: NDArray[Any], y: Labels) -> Judged:
+def evaluate(fitted: Fitted, x: NDArray[Any], y: Labels) -> Evaluation:
     """What a fit says of rows [m, d] with labels [m]; a label that it does not know is an error.
 
     Equal votes go to the smallest label. The loss of an unknown label is that of a probability
@@ -177,7 +177,7 @@ def judge(fitted: Fitted, x: NDArray[Any], y: Labels) -> Judged:
             log_sum = np.log(np.exp(votes - most).sum(axis=1)) + most[:, 0]
             found = np.minimum(log_sum - own[:, 0], UNKNOWN_LOSS)
             loss[part] = np.where(ok, found, UNKNOWN_LOSS)
-    return Judged(wrong, loss, top5)
+    return Evaluation(wrong, loss, top5)
 
 
 # nats; a probability of 1e-12

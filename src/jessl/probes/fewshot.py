@@ -8,20 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from jessl.core.validation import whole
+from jessl.core.deprecation import renamed_arguments
+from jessl.core.progress import ProgressCallback
+from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings
 from jessl.probes.bootstrap import Estimate, Resampled
 from jessl.probes.duplicates import near_duplicates
 from jessl.probes.labelled import comparable, labelled_rows
 from jessl.probes.probe import probe
 from jessl.probes.result import FewShot, ProbeResult
-from jessl.probes.tuning import Told
 
 SHOTS = (3, 5, 10, 30)
 FRACTIONS = (0.01, 0.1)
 DRAWS = 5
 
 
+@renamed_arguments(told="progress")
 def few_shot(
     train: Embeddings,
     test: Embeddings,
@@ -31,7 +33,7 @@ def few_shot(
     draws: int = DRAWS,
     seed: int = 0,
     duplicates: bool = True,
-    told: Told | None = None,
+    progress: ProgressCallback | None = None,
     **asked: Any,
 ) -> list[FewShot]:
     """Probes on a few labelled images, each setting drawn several times.
@@ -45,7 +47,7 @@ def few_shot(
         draws: how many choices of the training images, at least 1.
         seed: of the first draw; the others follow from it.
         duplicates: count test rows that are (nearly) training rows.
-        told: called with (probes done, of how many).
+        progress: called with (probes done, of how many).
         asked: kind, protocol, tuning, folds, device and the options of `probe`.
 
     Returns:
@@ -54,7 +56,7 @@ def few_shot(
     Raises:
         ValueError: as of `probe`, for no setting, and for draws below 1.
     """
-    draws, seed = whole("draws", draws, 1), whole("seed", seed, 0)
+    draws, seed = check_int("draws", draws, 1), check_int("seed", seed, 0)
     for name, several in (("shots", shots), ("fractions", fractions)):
         if isinstance(several, str) or not isinstance(several, Sequence):
             raise ValueError(f"{name}: a row of numbers wanted, {several!r} came")
@@ -76,8 +78,8 @@ def few_shot(
             options: dict[str, Any] = {**asked, **one}
             results.append(probe(train, test, seed=seed + 1000 * draw, **options))
             done += 1
-            if told is not None:
-                told(done, draws * len(settings))
+            if progress is not None:
+                progress(done, draws * len(settings))
         found.append(_summary(results, twins))
     return found
 

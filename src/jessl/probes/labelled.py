@@ -14,7 +14,7 @@ from jessl.probes.standardize import CHUNK, release
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class LabelledRows:
     """The labelled rows of embeddings.
 
     Attributes:
@@ -29,13 +29,13 @@ class Labelled:
     units: NDArray[np.int64] | None
     missing: int
 
-    def rows(self, kept: NDArray[np.intp]) -> Labelled:
+    def rows(self, kept: NDArray[np.intp]) -> LabelledRows:
         """Some of the rows."""
         units = None if self.units is None else self.units[kept]
-        return Labelled(self.x[kept], self.y[kept], self.ids[kept], units, self.missing)
+        return LabelledRows(self.x[kept], self.y[kept], self.ids[kept], units, self.missing)
 
 
-def labelled_rows(argument: str, data: Embeddings) -> Labelled:
+def labelled_rows(argument: str, data: Embeddings) -> LabelledRows:
     """The labelled rows.
 
     Raises:
@@ -58,7 +58,7 @@ def labelled_rows(argument: str, data: Embeddings) -> Labelled:
             f"{argument}: {bad} of {len(kept)} labelled rows hold NaN or infinite values"
         )
     units = units_of(kept.ids, kept.groups)
-    return Labelled(kept.features, kept.labels, kept.ids, units, len(data) - len(kept))
+    return LabelledRows(kept.features, kept.labels, kept.ids, units, len(data) - len(kept))
 
 
 def shared_groups(train: Embeddings, test: Embeddings) -> int | None:

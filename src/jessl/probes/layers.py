@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from jessl.core.collectives import total, world
-from jessl.core.validation import whole
+from jessl.core.collectives import all_reduce_sum, world
+from jessl.core.validation import check_int
 
 DEFAULT_LR = 3e-3
 # rows that `accuracy` classifies at a time
@@ -50,15 +50,15 @@ class LayerProbes(nn.Module):
             raise ValueError("widths: at least one layer wanted, none came")
         if isinstance(lr, bool) or not (math.isfinite(lr) and lr > 0):
             raise ValueError(f"lr must be a finite number above 0, got {lr}")
-        self.widths = {k: whole(f"widths of layer {k}", v, 1) for k, v in widths.items()}
-        self.classes = whole("classes", classes, 2)
+        self.widths = {k: check_int(f"widths of layer {k}", v, 1) for k, v in widths.items()}
+        self.classes = check_int("classes", classes, 2)
         # one norm over the layers side by side: one pass, and few exchanges between processes
         self.norm = nn.BatchNorm1d(sum(self.widths.values()), affine=False)
         # a list: names of layers have dots, which names of modules must not
         self.classifiers = nn.ModuleList(
             nn.utils.skip_init(nn.Linear, width, self.classes) for width in self.widths.values()
         )
-        generator = torch.Generator().manual_seed(whole("seed", seed, None) % 2**63)
+        generator = torch.Generator().manual_seed(check_int("seed", seed, None) % 2**63)
         for linear in self._linears():
             nn.init.normal_(linear.weight, std=0.01, generator=generator)
             nn.init.zeros_(linear.bias)
@@ -90,7 +90,7 @@ class LayerProbes(nn.Module):
         self._fitting(features, labels)
         labelled = int((labels >= 0).sum())
         device = next(self.parameters()).device
-        counted = total(torch.full((), float(labelled), device=device))
+        counted = all_reduce_sum(torch.full((), float(labelled), device=device))
         # the sum is read, which waits for a GPU, only where it may be zero
         if not labelled and not counted.item():
             return
@@ -136,7 +136,7 @@ class LayerProbes(nn.Module):
         if world() == 1:
             return
         grads = [p.grad for p in self.parameters() if p.grad is not None]
-        both = total(torch.cat([grad.flatten() for grad in grads]))
+        both = all_reduce_sum(torch.cat([grad.flatten() for grad in grads]))
         for grad, part in zip(grads, both.split([g.numel() for g in grads]), strict=True):
             grad.copy_(part.view_as(grad))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jessl.embeddings import Embeddings
-from jessl.probes.base import judge
+from jessl.probes.base import evaluate
 from jessl.probes.kinds import knn
 from jessl.probes.labelled import comparable, labelled_rows
 from jessl.probes.standardize import standardisation
@@ -45,5 +45,5 @@ def online_probes(z_train: Any, y_train: Any, z_test: Any, y_test: Any) -> dict[
     votes = (asked.x - mean) / scale @ weights + target.mean(axis=0)
     return {
         "linear": float((classes[votes.argmax(axis=1)] == labels).mean()),
-        "knn": 1.0 - float(judge(knn.fit(x, y), asked.x, labels).wrong.mean()),
+        "knn": 1.0 - float(evaluate(knn.fit(x, y), asked.x, labels).wrong.mean()),
     }

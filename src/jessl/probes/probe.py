@@ -9,20 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.validation import one_of, unknown, whole
+from jessl.core.deprecation import renamed_arguments
+from jessl.core.progress import ProgressCallback
+from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.embeddings import Embeddings
 from jessl.probes import split
-from jessl.probes.base import Judged, Kind, checked_device, judge
+from jessl.probes.base import Evaluation, Kind, checked_device, evaluate
 from jessl.probes.bootstrap import Resampled, balanced, interval
 from jessl.probes.duplicates import near_duplicates
-from jessl.probes.labelled import Labelled, comparable, labelled_rows, shared_groups
+from jessl.probes.labelled import LabelledRows, comparable, labelled_rows, shared_groups
 from jessl.probes.registry import KINDS
 from jessl.probes.result import ProbeResult, wilson
-from jessl.probes.tuning import Told, settle, values_of
+from jessl.probes.tuning import settle, values_of
 
 PROTOCOLS = ("few", "published")
 
 
+@renamed_arguments(told="progress")
 def probe(
     train: Embeddings,
     test: Embeddings,
@@ -36,7 +39,7 @@ def probe(
     protocol: str = "few",
     duplicates: bool = True,
     device: str = "cpu",
-    told: Told | None = None,
+    progress: ProgressCallback | None = None,
     **options: Any,
 ) -> ProbeResult:
     """Fit a probe on `train` and measure its error on `test`. Rows without labels are left out.
@@ -64,7 +67,7 @@ def probe(
             other training labels (at most 50,000), as the tables of Dubois et al. 2023 were made.
         duplicates: count test rows that are (nearly) training rows.
         device: "cpu", "cuda" or "cuda:N", for logistic, mlp and knn.
-        told: called with (hyperparameters tried, of how many).
+        progress: called with (hyperparameters tried, of how many).
         options: C for logistic; penalty for ridge; hidden, weight_decay, lr, epochs for mlp; k,
             temperature for knn.
 
@@ -76,8 +79,8 @@ def probe(
             another d, a class with fewer images than `shots`, unknown kinds and options.
     """
     chosen = kind_of(kind, options)
-    one_of("protocol", protocol, PROTOCOLS)
-    seed, device = whole("seed", seed, 0), checked_device(device)
+    check_choice("protocol", protocol, PROTOCOLS)
+    seed, device = check_int("seed", seed, 0), checked_device(device)
     given, asked = labelled_rows("train", train), labelled_rows("test", test)
     comparable(train, test, "test")
     kept = _few(given.y, shots, fraction, seed)
@@ -103,11 +106,11 @@ def probe(
         others=others,
         seed=seed,
         device=device,
-        told=told,
+        progress=progress,
     )
     every = [np.ones(len(few.y), bool)]
     [fitted] = next(chosen.fits(few.x, few.y, every, [tuned.options], seed, device))
-    said = judge(fitted, asked.x, asked.y)
+    said = evaluate(fitted, asked.x, asked.y)
     unseen = sorted(set(asked.y.tolist()) - set(fitted.classes.tolist()))
     params: dict[str, Any] = {
         "kind": kind,
@@ -141,16 +144,16 @@ def kind_of(kind: str, options: Iterable[str], argument: str = "kind") -> Kind:
     Raises:
         ValueError: for a kind or an option that does not exist.
     """
-    chosen = KINDS[one_of(argument, kind, KINDS)]
+    chosen = KINDS[check_choice(argument, kind, KINDS)]
     for name in options:
         if name not in chosen.takes:
-            raise ValueError(unknown(f"option of the {kind} probe", name, chosen.takes))
+            raise ValueError(unknown_name(f"option of the {kind} probe", name, chosen.takes))
     return chosen
 
 
 def _result(
-    said: Judged,
-    asked: Labelled,
+    said: Evaluation,
+    asked: LabelledRows,
     classes: NDArray[np.int64],
     names: Any,
     params: dict[str, Any],
@@ -199,7 +202,7 @@ def _result(
 
 
 def _of_groups(
-    said: Judged, units: NDArray[np.int64], rng: np.random.Generator
+    said: Evaluation, units: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[float, float]:
     """The interval of the error by groups; where all groups agree, or there are few, at least that
     of as many rows as there are groups."""
@@ -239,7 +242,7 @@ _PUBLISHED_ROWS = 50_000
 
 
 def _others(
-    given: Labelled, kept: NDArray[np.intp], seed: int
+    given: LabelledRows, kept: NDArray[np.intp], seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     rest = np.setdiff1d(np.arange(len(given.y)), kept)
     if given.units is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.validation import whole
+from jessl.core.validation import check_int
 
 
 def folds(
@@ -123,7 +123,7 @@ def shots(y: NDArray[np.int64], each: int, seed: int) -> NDArray[np.intp]:
         ValueError: when a class has fewer.
     """
     classes, counts = np.unique(y, return_counts=True)
-    each = whole("shots", each, 1)
+    each = check_int("shots", each, 1)
     if counts.min() < each:
         poor = int(classes[counts.argmin()])
         raise ValueError(

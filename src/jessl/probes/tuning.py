@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.validation import one_of, whole
+from jessl.core.progress import ProgressCallback
+from jessl.core.validation import check_choice, check_int
 from jessl.probes import split
-from jessl.probes.base import Fitted, Judged, Kind, Labels, Options, judge
+from jessl.probes.base import Evaluation, Fitted, Kind, Labels, Options, evaluate
 
 FOLDS = 5
 # of few rows a fifth is missed: with ten folds the fits are nearer to the fit of all
 MANY_FOLDS, FEW_ROWS = 10, 5000
 TUNINGS = ("folds", "leave-one-out", "part")
-Told = Callable[[int, int], None]
 Watch = Callable[[Fitted], None]
 Curve = dict[str, list[float]]
 
@@ -39,11 +39,11 @@ class Tuned:
     options: Options
     curve: Curve | None
     how: str | None
-    tried: tuple[Judged, ...] = ()
+    tried: tuple[Evaluation, ...] = ()
     at: int = 0
 
     @property
-    def held_out(self) -> Judged | None:
+    def held_out(self) -> Evaluation | None:
         """What fits of the chosen options say of rows that they lack."""
         return self.tried[self.at] if self.tried else None
 
@@ -82,7 +82,7 @@ def tune(
     by: str = "error",
     seed: int = 0,
     device: str = "cpu",
-    told: Told | None = None,
+    progress: ProgressCallback | None = None,
     watch: Watch | None = None,
 ) -> Tuned:
     """Choose among the candidates of a kind the one with the least error on rows not fitted on.
@@ -102,7 +102,7 @@ def tune(
         by: "error" or "log_loss".
         seed: of splits and fits.
         device: of the fits.
-        told: called with (candidates done, of how many).
+        progress: called with (candidates done, of how many).
         watch: called with the fit of all rows for each candidate tried, in order; with
             cross-validation and leave-one-out only.
 
@@ -111,7 +111,7 @@ def tune(
     """
     path = kind.candidates(given)
     name = next((k for k, v in path[0].items() if any(one[k] != v for one in path)), "")
-    how = one_of("tuning", kind.tuning if tuning is None else tuning, TUNINGS)
+    how = check_choice("tuning", kind.tuning if tuning is None else tuning, TUNINGS)
     if how == "leave-one-out" and kind.leave_one_out is None:
         raise ValueError("tuning: leave-one-out has a closed form for the ridge probe alone")
     # leave-one-out would leave a row's group on the other side
@@ -122,13 +122,13 @@ def tune(
     if folds is not None:
         if how != "folds" or others is not None:
             raise ValueError("folds: belongs to cross-validation (tuning='folds'), not to this")
-        if not 2 <= whole("folds", folds, None) <= apart:
+        if not 2 <= check_int("folds", folds, None) <= apart:
             what = "training rows" if units is None else "groups of training rows"
             raise ValueError(f"folds: needs 2 .. {apart} ({what}), got {folds}")
     if others is not None:
         steps = _on_others(kind, x, y, path, others, seed, device)
-        how_told = f"{len(others[1])} other training rows (published few-shot protocol)"
-        return _without_rows(_chosen(path, name, steps, by, how_told, told))
+        described = f"{len(others[1])} other training rows (published few-shot protocol)"
+        return _without_rows(_chosen(path, name, steps, by, described, progress))
     if (np.unique(y, return_counts=True)[1] >= 2).sum() < 2:
         one = path[0] if len(path) == 1 else {**path[0], **kind.untuned}
         return Tuned(one, None, None)
@@ -140,19 +140,19 @@ def tune(
         if watch is not None:
             for [fitted] in kind.fits(x, y, [np.ones(len(y), bool)], path, seed, device):
                 watch(fitted)
-        steps = (Judged(unseen, None) for _, unseen in found)
-        return _chosen(path, name, steps, by, "leave-one-out on train", told, patient=True)
+        steps = (Evaluation(unseen, None) for _, unseen in found)
+        return _chosen(path, name, steps, by, "leave-one-out on train", progress, patient=True)
     if how == "part":
         held = split.folds(y, min(5, apart), seed, units) == 0
         fits = kind.fits(x, y, [~held], path, seed, device)
-        steps = (judge(one[0], x[held], y[held]) for one in fits)
-        how_told = "a stratified fifth of train, held out"
-        return _without_rows(_chosen(path, name, steps, by, how_told, told))
+        steps = (evaluate(one[0], x[held], y[held]) for one in fits)
+        described = "a stratified fifth of train, held out"
+        return _without_rows(_chosen(path, name, steps, by, described, progress))
     count = default_folds(len(y), units) if folds is None else folds
     steps = _on_folds(kind, x, y, path, count, units, seed, device, watch)
-    told_groups = " (groups whole)" if units is not None else ""
-    how_told = f"{count}-fold cross-validation of train{told_groups}"
-    return _chosen(path, name, steps, by, how_told, told)
+    kept_whole = " (groups whole)" if units is not None else ""
+    described = f"{count}-fold cross-validation of train{kept_whole}"
+    return _chosen(path, name, steps, by, described, progress)
 
 
 def _on_others(
@@ -163,9 +163,9 @@ def _on_others(
     others: tuple[NDArray[Any], Labels],
     seed: int,
     device: str,
-) -> Iterator[Judged]:
+) -> Iterator[Evaluation]:
     for one in kind.fits(x, y, [np.ones(len(y), bool)], path, seed, device):
-        yield judge(one[0], *others)
+        yield evaluate(one[0], *others)
 
 
 def _on_folds(
@@ -178,7 +178,7 @@ def _on_folds(
     seed: int,
     device: str,
     watch: Watch | None,
-) -> Iterator[Judged]:
+) -> Iterator[Evaluation]:
     """For each candidate every row judged by the fit of the folds that it is not in."""
     fold = split.folds(y, count, seed, units)
     parts = [np.flatnonzero(fold == k) for k in range(count)]
@@ -191,31 +191,31 @@ def _on_folds(
         wrong = np.empty(len(y), bool)
         loss = np.empty(len(y)) if fits[0].probabilistic else None
         for part, fitted in zip(parts, fits, strict=True):
-            said = judge(fitted, x[part], y[part])
+            said = evaluate(fitted, x[part], y[part])
             wrong[part] = said.wrong
             if loss is not None and said.loss is not None:
                 loss[part] = said.loss
-        yield Judged(wrong, loss)
+        yield Evaluation(wrong, loss)
 
 
 def _chosen(
     path: list[Options],
     name: str,
-    steps: Iterator[Judged],
+    steps: Iterator[Evaluation],
     by: str,
     how: str,
-    told: Told | None,
+    progress: ProgressCallback | None,
     *,
     patient: bool = False,
 ) -> Tuned:
     """The best of the path; the whole path where `patient`, else until two rises in a row."""
     values: list[float] = []
-    tried: list[Judged] = []
+    tried: list[Evaluation] = []
     for k, said in enumerate(steps):
         values.append(risk(said, by))
         tried.append(said)
-        if told is not None:
-            told(k + 1, len(path))
+        if progress is not None:
+            progress(k + 1, len(path))
         # the weakest penalties take most of the time and were never best after two rises
         if not patient and len(values) > 2 and values[-1] > values[-2] > values[-3]:
             break
@@ -231,7 +231,7 @@ def _without_rows(tuned: Tuned) -> Tuned:
     return Tuned(tuned.options, tuned.curve, tuned.how)
 
 
-def risk(said: Judged, by: str) -> float:
+def risk(said: Evaluation, by: str) -> float:
     """The mean of what `by` names: "error" or "log_loss" (nats).
 
     Raises:
@@ -240,7 +240,7 @@ def risk(said: Judged, by: str) -> float:
     return float(values_of(said, by).mean())
 
 
-def values_of(said: Judged, by: str) -> NDArray[np.float64]:
+def values_of(said: Evaluation, by: str) -> NDArray[np.float64]:
     """float64 [n]: 1 wrong and 0 right, or the log-losses."""
     if by == "error":
         return said.wrong.astype(np.float64)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from jessl.config import Pretrain
-from jessl.core.validation import one_of
+from jessl.core.validation import check_choice
 
 RECIPES: dict[str, Callable[[str], Pretrain]] = {}
 
@@ -42,4 +42,4 @@ def named(name: str, data: str) -> Pretrain:
     Raises:
         ValueError: for an unknown name, with the nearest ones.
     """
-    return RECIPES[one_of("recipe", name, NAMES)](data)
+    return RECIPES[check_choice("recipe", name, NAMES)](data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from jessl.config import Pretrain, Sweep
-from jessl.core.validation import one_of
+from jessl.core.validation import check_choice
 
 __all__ = ["rankme_simclr", "rankme_vicreg", "small_simclr_sweep", "small_vicreg_sweep"]
 
@@ -135,5 +135,5 @@ def named(name: str, data: str) -> Sweep:
     Raises:
         ValueError: for an unknown name, with the nearest ones.
     """
-    found: Sweep = STUDIES[one_of("study", name, NAMES)](data)
+    found: Sweep = STUDIES[check_choice("study", name, NAMES)](data)
     return found

@@ -17,7 +17,7 @@ PICTURES = ("views", "neighbours")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunData:
     """One pretraining: what it was and everything that was measured on it."""
 
     name: str
@@ -79,7 +79,7 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class SettingData:
     """One value of a hyperparameter, over its seeds; accuracies and their sd in [0, 1]."""
 
     value: Any
@@ -87,19 +87,19 @@ class Config:
     rank_sd: float | None
     accuracy: float | None
     accuracy_sd: float | None
-    runs: list[Run]
+    runs: list[RunData]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class GroupData:
     """The runs of one method, which differ in one hyperparameter and in their seeds."""
 
     method: str
     parameter: str
-    runs: list[Run]
-    configs: list[Config]
+    runs: list[RunData]
+    configs: list[SettingData]
     told: dict[str, Any]
-    chosen_run: Run | None = None
+    chosen_run: RunData | None = None
 
     @property
     def chosen(self) -> Any:
@@ -113,23 +113,23 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ReportData:
     """Everything a report tells. `told` is study.json; of a run it is empty."""
 
     kind: str
     name: str
     folder: Path
     told: dict[str, Any]
-    groups: list[Group]
+    groups: list[GroupData]
     criterion: str
     accuracy: str | None
 
-    def runs(self) -> Iterator[Run]:
+    def runs(self) -> Iterator[RunData]:
         """All runs, method by method."""
         for group in self.groups:
             yield from group.runs
 
-    def chosen_runs(self) -> list[Run]:
+    def chosen_runs(self) -> list[RunData]:
         """The run that the score picked in every group; of a run folder, none.
 
         Where no group tells of a choice, the run that study.json names.
@@ -144,17 +144,17 @@ class Report:
         """Splits that any run was judged on during training, without repeats."""
         return list(dict.fromkeys(split for run in self.runs() for split in run.judged_on()))
 
-    def is_chosen(self, run: Run) -> bool:
+    def is_chosen(self, run: RunData) -> bool:
         """Whether the score picked this run in its group."""
         return any(run.name == picked.name for picked in self.chosen_runs())
 
-    def pictured_run(self) -> Run | None:
+    def pictured_run(self) -> RunData | None:
         """The run whose pictures are shown, which says nothing of its rank; of a run, the run."""
         if self.kind == "run":
             return next(self.runs())
         return self._named_run() or next(iter(self.chosen_runs()), None)
 
-    def _named_run(self) -> Run | None:
+    def _named_run(self) -> RunData | None:
         return next((r for r in self.runs() if r.name == self.told.get("chosen_run")), None)
 
     def picture(self, name: str) -> Path | None:
@@ -180,7 +180,7 @@ class Report:
         return found
 
 
-def gather(folder: str | Path) -> Report:
+def read_report(folder: str | Path) -> ReportData:
     """Read a run folder (config.json) or a study folder (study.json).
 
     Raises:
@@ -214,11 +214,11 @@ def _object(path: Path) -> dict[str, Any]:
     return found
 
 
-def _single(folder: Path) -> Report:
+def _single(folder: Path) -> ReportData:
     name = folder.resolve().name
     run = _run(name, folder, {}, "", records.read(folder))
-    group = Group(method=run.method, parameter="", runs=[run], configs=[], told={})
-    return Report(
+    group = GroupData(method=run.method, parameter="", runs=[run], configs=[], told={})
+    return ReportData(
         kind="run",
         name=name,
         folder=folder,
@@ -229,7 +229,7 @@ def _single(folder: Path) -> Report:
     )
 
 
-def _study(folder: Path) -> Report:
+def _study(folder: Path) -> ReportData:
     told = _object(folder / "study.json")
     criterion = str(told.get("criterion") or "rankme/projector")
     by_run: dict[str, list[Record]] = {}
@@ -265,7 +265,7 @@ def _study(folder: Path) -> Report:
                 home[2].append(run)
     accuracy = _accuracy_name([run for draft in drafts for run in draft[2]])
     groups = [
-        Group(
+        GroupData(
             method=method,
             parameter=parameter,
             runs=runs,
@@ -275,7 +275,7 @@ def _study(folder: Path) -> Report:
         )
         for method, parameter, runs, entry in drafts
     ]
-    return Report(
+    return ReportData(
         kind="study",
         name=str(told.get("name") or folder.resolve().name),
         folder=folder,
@@ -295,12 +295,12 @@ def _inside(folder: Path, name: str) -> Path | None:
 
 def _run(
     name: str, folder: Path | None, item: dict[str, Any], parameter: str, more: list[Record]
-) -> Run:
+) -> RunData:
     has_config = folder is not None and (folder / "config.json").is_file()
     config = _object(folder / "config.json") if folder is not None and has_config else {}
     own = records.read(folder) if folder is not None else []
     seed = item.get("seed", config.get("seed"))
-    return Run(
+    return RunData(
         name=name,
         method=str(item.get("method") or config.get("objective") or "?"),
         parameter=parameter,
@@ -312,7 +312,7 @@ def _run(
     )
 
 
-def _accuracy_name(runs: list[Run]) -> str | None:
+def _accuracy_name(runs: list[RunData]) -> str | None:
     """The probe whose accuracy is shown first: logistic where any run has it, else kNN."""
     for name in ("accuracy/logistic", "accuracy/knn"):
         if any(run.number(name, "test") is not None for run in runs):
@@ -321,8 +321,8 @@ def _accuracy_name(runs: list[Run]) -> str | None:
 
 
 def _configs(
-    runs: list[Run], told: list[dict[str, Any]], criterion: str, accuracy: str | None
-) -> list[Config]:
+    runs: list[RunData], told: list[dict[str, Any]], criterion: str, accuracy: str | None
+) -> list[SettingData]:
     """Configurations as the study tells them; what it does not tell comes from the runs."""
     values = [entry.get("value") for entry in told]
     values += [run.value for run in runs if run.value not in values]
@@ -334,7 +334,7 @@ def _configs(
         ranks = [run.number(criterion, "pretrain") for run in mine]
         scores = [run.number(accuracy, "test") if accuracy else None for run in mine]
         found.append(
-            Config(
+            SettingData(
                 value=value,
                 rank=_first(entry.get("rankme"), mean(ranks)),
                 rank_sd=_first(entry.get("rankme_sd"), spread(ranks)),
@@ -346,7 +346,7 @@ def _configs(
     return found
 
 
-def _chosen_run(runs: list[Run], told: dict[str, Any], criterion: str) -> Run | None:
+def _chosen_run(runs: list[RunData], told: dict[str, Any], criterion: str) -> RunData | None:
     """The run that a group tells it chose; else the highest criterion at the chosen value."""
     named = next((run for run in runs if run.name == told.get("chosen_run")), None)
     if named is not None or told.get("chosen") is None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from jessl.config import hyperparameters
-from jessl.core.files import whole_file
+from jessl.core.files import atomic_write
 from jessl.records import HELD_OUT, SEEN_SAMPLE
 from jessl.report.charts.risk_bars import MERGED, has_risk, is_merged, merged_flags
 from jessl.report.formatting import duration, finite, percent, plain
-from jessl.report.model import Report, Run, gather, shown
+from jessl.report.model import ReportData, RunData, read_report, shown
 
 # key of a row, name and split of the record, heading, whether it is a fraction
 MEASURED = (
@@ -49,10 +49,10 @@ def summary_rows(folder: str | Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: naming the folder when it is neither a run nor a study.
     """
-    return rows_of(gather(folder))
+    return rows_of(read_report(folder))
 
 
-def rows_of(report: Report) -> list[dict[str, Any]]:
+def rows_of(report: ReportData) -> list[dict[str, Any]]:
     """`summary_rows` of what was gathered already."""
     chosen = {run.name for run in report.chosen_runs()}
     rows: dict[str, dict[str, Any]] = {}
@@ -65,7 +65,7 @@ def rows_of(report: Report) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def columns_of(report: Report) -> list[tuple[str, str, str, str, bool]]:
+def columns_of(report: ReportData) -> list[tuple[str, str, str, str, bool]]:
     """MEASURED with the study's criterion before it where it is another.
 
     Where no run has a supervised twin, approximation and usability are one column.
@@ -93,7 +93,7 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
     heads = {key: head for key, _, _, head, _ in MEASURED}
     fractions = {key for key, _, _, _, is_fraction in MEASURED if is_fraction}
     any_chosen = any(row["chosen"] for row in rows)
-    table: list[list[str]] = [["Run", *(["Chosen"] if any_chosen else [])]]
+    table: list[list[str]] = [["RunData", *(["Chosen"] if any_chosen else [])]]
     table[0] += ["Method", "Setting", "Seed"]
     used = [key for key in _BRIEF if any(row.get(key) is not None for row in rows)]
     table[0] += [heads[key] for key in used] + ["Time"]
@@ -130,7 +130,7 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join([written[0], rule, *written[1:]]) + "\n"
 
 
-def _row(report: Report, run: Run, chosen: bool) -> dict[str, Any]:
+def _row(report: ReportData, run: RunData, chosen: bool) -> dict[str, Any]:
     times = [s for s in (finite(r.seconds) for r in run.records) if s is not None]
     row: dict[str, Any] = {
         "run": run.name,
@@ -158,7 +158,7 @@ def _row(report: Report, run: Run, chosen: bool) -> dict[str, Any]:
     return row | _hyperparameters(run)
 
 
-def _measured(report: Report) -> list[tuple[str, str, str]]:
+def _measured(report: ReportData) -> list[tuple[str, str, str]]:
     """Key, name and split of everything that is a column of numbers."""
     found = {key: (name, split) for key, name, split, _, _ in (*columns_of(report), *MEASURED)}
     for run in report.runs():
@@ -168,7 +168,7 @@ def _measured(report: Report) -> list[tuple[str, str, str]]:
     return [(key, name, split) for key, (name, split) in found.items()]
 
 
-def _hyperparameters(run: Run) -> dict[str, Any]:
+def _hyperparameters(run: RunData) -> dict[str, Any]:
     """What was chosen for a run, where its folder tells, as cells of a table."""
     chosen = run.config.get("chosen") or {}
     told = hyperparameters(chosen.get("config") or {})
@@ -188,7 +188,7 @@ def write_table(folder: str | Path, path: str | Path) -> Path:
     from pandas import DataFrame
 
     rows = DataFrame(summary_rows(folder))
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         if path.suffix == ".csv":
             rows.to_csv(part, index=False)
         else:

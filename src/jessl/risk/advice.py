@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jessl.core.files import read_json
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.risk.result import Estimate, RiskDecomposition
 
 BOTH = "controlled and linear agree"
@@ -81,7 +81,7 @@ def read_evidence(path: str | Path) -> list[Row]:
             is allowed.
         OSError: for a file that cannot be read.
     """
-    shown = printable(str(path))
+    shown = escape_control(str(path))
     try:
         held = read_json(path)
     except RecursionError:
@@ -128,7 +128,8 @@ def _checked(row: Row, where: str) -> Row:
         if not whole and not (key == "n_groups" and value is None):
             raise ValueError(f"{where}: {key} must be a whole number above 0, got {_short(value)}")
     return {
-        key: printable(value) if isinstance(value, str) else value for key, value in row.items()
+        key: escape_control(value) if isinstance(value, str) else value
+        for key, value in row.items()
     }
 
 

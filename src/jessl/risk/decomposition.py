@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.validation import one_of, whole
+from jessl.core.deprecation import renamed_arguments
+from jessl.core.progress import ProgressCallback
+from jessl.core.validation import check_choice, check_int
 from jessl.embeddings import Embeddings
 from jessl.probes import split
 from jessl.probes.base import Kind, checked_device
 from jessl.probes.bootstrap import RESAMPLES, Estimate
 from jessl.probes.duplicates import near_duplicates
-from jessl.probes.labelled import Labelled, comparable, labelled_rows, shared_groups
+from jessl.probes.labelled import LabelledRows, comparable, labelled_rows, shared_groups
 from jessl.probes.probe import kind_of
 from jessl.probes.result import wilson
-from jessl.probes.tuning import Told, default_folds
+from jessl.probes.tuning import default_folds
 from jessl.risk.components import ORDERS, bounded, components, differences, dominant
-from jessl.risk.resampling import Twin, doubts, resampled
+from jessl.risk.resampling import Twin, resampled, warnings_of_resampling
 from jessl.risk.result import NAMES, RiskDecomposition
-from jessl.risk.terms import Asked, Terms, measure, measure_few
+from jessl.risk.terms import DecompositionPlan, RiskTerms, measure, measure_few
 
 ESTIMATORS = ("crossfit", "published")
 TUNINGS = ("shared", "per-term")
@@ -34,6 +36,7 @@ _TUNING = {
 }
 
 
+@renamed_arguments(told="progress")
 def decompose(
     train: Embeddings,
     test: Embeddings,
@@ -52,7 +55,7 @@ def decompose(
     draws: int = DRAWS,
     duplicates: bool = True,
     device: str = "cpu",
-    told: Told | None = None,
+    progress: ProgressCallback | None = None,
     **options: Any,
 ) -> RiskDecomposition:
     """Split the error of an encoder and a probe into four components.
@@ -108,7 +111,7 @@ def decompose(
         draws: of the few images, at least 1.
         duplicates: count test rows that are (nearly) training rows.
         device: "cpu", "cuda" or "cuda:N".
-        told: called with (steps done, of how many).
+        progress: called with (steps done, of how many).
         options: of the probe: C; penalty; hidden, weight_decay, lr, epochs.
 
     Returns:
@@ -127,15 +130,19 @@ def decompose(
         ("tuning", tuning, TUNINGS),
         ("risk", risk, RISKS),
     ):
-        one_of(name, value, allowed)
+        check_choice(name, value, allowed)
     given, asked_test = labelled_rows("train", train), labelled_rows("test", test)
     comparable(train, test, "test")
     if (np.unique(given.y, return_counts=True)[1] >= 2).sum() < 2:
         raise ValueError("train: needs at least two classes with two labelled rows each")
-    seed, draws, device = whole("seed", seed, 0), whole("draws", draws, 1), checked_device(device)
+    seed, draws, device = (
+        check_int("seed", seed, 0),
+        check_int("draws", draws, 1),
+        checked_device(device),
+    )
     n_sub = _sizes(estimator, n_sub, folds, given.y, len(asked_test.y))
-    asked = Asked(
-        kind, options, risk, tuning == "shared", folds, n_sub, seed, device, told
+    asked = DecompositionPlan(
+        kind, options, risk, tuning == "shared", folds, n_sub, seed, device, progress
     )  # fmt: skip
     few = shots is not None or fraction is not None
     if few:
@@ -156,7 +163,7 @@ def decompose(
     middle = (samples["train_train"] + samples[held]) / 2
     midpoint = (risks["train_train"] + risks[held]) / 2
     apart = differences(*parts[order], has_twin)
-    warnings, weak = doubts(terms, given, asked_test, twin)
+    warnings, weak = warnings_of_resampling(terms, given, asked_test, twin)
     if risk == "error" and not few and asked_test.units is None:
         # the bootstrap of few or equal outcomes has no width
         wrong = int(terms.on_test["train_test"].sum())
@@ -210,7 +217,7 @@ def _sizes(
 ) -> int | None:
     """Rows of the published part; None for pooled folds."""
     n, classes = len(y), len(np.unique(y))
-    if folds is not None and not 2 <= whole("folds", folds, None) <= n:
+    if folds is not None and not 2 <= check_int("folds", folds, None) <= n:
         raise ValueError(f"folds: needs 2 .. {n} (training rows), got {folds}")
     if estimator == "crossfit":
         if n_sub is not None:
@@ -218,21 +225,21 @@ def _sizes(
         return None
     if folds is not None:
         raise ValueError("folds: belongs to estimator='crossfit', not to 'published'")
-    n_sub = max(1, min(n_test, n // 5)) if n_sub is None else whole("n_sub", n_sub, None)
+    n_sub = max(1, min(n_test, n // 5)) if n_sub is None else check_int("n_sub", n_sub, None)
     # a part so large that a class had no rows left to fit on would answer another question
     if not 1 <= n_sub <= n - classes:
         raise ValueError(f"n_sub: needs 1 .. {n - classes} (rows less classes), got {n_sub}")
     return n_sub
 
 
-def _folds_told(kind: Kind, asked: Asked, train: Labelled) -> int:
+def _folds_told(kind: Kind, asked: DecompositionPlan, train: LabelledRows) -> int:
     if asked.folds is not None:
         return int(asked.folds)
     alone = kind.leave_one_out is not None and train.units is None and asked.by == "error"
     return len(train.y) if alone else default_folds(len(train.y), train.units)
 
 
-def _picker(train: Labelled, shots: int | None, fraction: float | None) -> Any:
+def _picker(train: LabelledRows, shots: int | None, fraction: float | None) -> Any:
     if shots is not None and fraction is not None:
         raise ValueError(f"shots, fraction: one of them, got {shots} and {fraction}")
     if shots is not None:
@@ -244,7 +251,7 @@ def _picker(train: Labelled, shots: int | None, fraction: float | None) -> Any:
 
 
 def _twin(
-    terms: Terms, supervised: tuple[Embeddings, Embeddings] | None, train: Embeddings, by: str
+    terms: RiskTerms, supervised: tuple[Embeddings, Embeddings] | None, train: Embeddings, by: str
 ) -> Twin | None:
     if supervised is None:
         return None

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.embeddings import Embeddings
-from jessl.probes.base import judge
+from jessl.probes.base import evaluate
 from jessl.probes.bootstrap import RESAMPLES, Resampled
-from jessl.probes.labelled import Labelled, comparable, labelled_rows
+from jessl.probes.labelled import LabelledRows, comparable, labelled_rows
 from jessl.probes.tuning import values_of
-from jessl.risk.terms import Terms, Values
+from jessl.risk.terms import RiskTerms, Values
 
 Samples = dict[str, NDArray[np.float64]]
 
@@ -22,7 +22,7 @@ class Twin:
     """
 
     def __init__(
-        self, terms: Terms, pair: tuple[Embeddings, Embeddings], train: Embeddings, by: str
+        self, terms: RiskTerms, pair: tuple[Embeddings, Embeddings], train: Embeddings, by: str
     ) -> None:
         one, two = labelled_rows("supervised train", pair[0]), labelled_rows(
             "supervised test", pair[1]
@@ -31,8 +31,8 @@ class Twin:
         if len(np.unique(one.y)) < 2:
             raise ValueError("supervised train: needs at least two classes")
         fitted = terms.fit(one)
-        self.values = values_of(judge(fitted, one.x, one.y), by)
-        self.test_risk = float(values_of(judge(fitted, two.x, two.y), by).mean())
+        self.values = values_of(evaluate(fitted, one.x, one.y), by)
+        self.test_risk = float(values_of(evaluate(fitted, two.x, two.y), by).mean())
         own = labelled_rows("train", train)
         same = np.array_equal(one.ids, own.ids)
         self.paired = same and np.array_equal(one.y, own.y)
@@ -45,7 +45,7 @@ class Twin:
 
 
 def resampled(
-    terms: Terms, train: Labelled, test: Labelled, twin: Twin | None, seed: int
+    terms: RiskTerms, train: LabelledRows, test: LabelledRows, twin: Twin | None, seed: int
 ) -> tuple[dict[str, float], Samples, float]:
     """Every risk, its resamples, and the optimism of the choice.
 
@@ -112,8 +112,8 @@ def _optimism(criterion: list[Values], units: NDArray[np.int64] | None, seed: in
     return max(0.0, float((whole[best] - rates[best, np.arange(RESAMPLES)]).mean()))
 
 
-def doubts(
-    terms: Terms, train: Labelled, test: Labelled, twin: Twin | None
+def warnings_of_resampling(
+    terms: RiskTerms, train: LabelledRows, test: LabelledRows, twin: Twin | None
 ) -> tuple[list[str], bool]:
     """What makes the components doubtful, and whether none of them may be called dominant."""
     said, weak = [], False

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.progress import ProgressCallback
 from jessl.probes import split
-from jessl.probes.base import Fitted, Judged, Kind, Options, judge
-from jessl.probes.labelled import Labelled
+from jessl.probes.base import Evaluation, Fitted, Kind, Options, evaluate
+from jessl.probes.labelled import LabelledRows
 from jessl.probes.tuning import (
-    Told,
     Tuned,
     Watch,
     default_folds,
@@ -27,7 +27,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class DecompositionPlan:
     """What is to be measured, and how.
 
     Attributes:
@@ -36,7 +36,7 @@ class Asked:
         shared: one set of hyperparameters for all risks; else each risk its own.
         folds: of the pooled held-out risk; None: as many as is usual (ridge: one a row).
         n_sub: rows of the one held-out part of the published estimator; None: pooled.
-        seed, device, told: as of `decompose`.
+        seed, device, progress: as of `decompose`.
     """
 
     kind: Kind
@@ -47,11 +47,11 @@ class Asked:
     n_sub: int | None
     seed: int
     device: str
-    told: Told | None = None
+    progress: ProgressCallback | None = None
 
 
 @dataclass(eq=False)
-class Terms:
+class RiskTerms:
     """The risks of the path, item by item.
 
     Attributes:
@@ -71,10 +71,10 @@ class Terms:
     draws: dict[str, Values]
     params: dict[str, Any]
     converged: bool
-    fit: Callable[[Labelled], Fitted] = field(repr=False)
+    fit: Callable[[LabelledRows], Fitted] = field(repr=False)
 
 
-def measure(asked: Asked, train: Labelled, test: Labelled) -> Terms:
+def measure(asked: DecompositionPlan, train: LabelledRows, test: LabelledRows) -> RiskTerms:
     """All risks with all labels of train.
 
     The fits of all rows come along with the cross-validation, a fit more among its folds.
@@ -87,8 +87,8 @@ def measure(asked: Asked, train: Labelled, test: Labelled) -> Terms:
         whole.append(_fitted(asked, train, tuned.options))
     at = tuned.at if len(whole) > 1 else 0
 
-    def judged(rows: Labelled) -> list[Values]:
-        return [values_of(judge(one, rows.x, rows.y), asked.by) for one in whole]
+    def judged(rows: LabelledRows) -> list[Values]:
+        return [values_of(evaluate(one, rows.x, rows.y), asked.by) for one in whole]
 
     choices: dict[str, list[Values]] = {}
     if tuned.held_out is not None:
@@ -108,7 +108,9 @@ def measure(asked: Asked, train: Labelled, test: Labelled) -> Terms:
     return terms
 
 
-def _measure_published(asked: Asked, train: Labelled, test: Labelled) -> Terms:
+def _measure_published(
+    asked: DecompositionPlan, train: LabelledRows, test: LabelledRows
+) -> RiskTerms:
     """Tuned on the rows that are not held out, so that their labels choose nothing."""
     part = _part(asked, train)
     rest = train.rows(np.flatnonzero(~part))
@@ -120,14 +122,16 @@ def _measure_published(asked: Asked, train: Labelled, test: Labelled) -> Terms:
     alone = _fitted(asked, rest, tuned.options)
     terms = _completed(asked, train, test, tuned, _fitted(asked, train, tuned.options))
     held = np.full(len(part), np.nan)
-    held[part] = values_of(judge(alone, train.x[part], train.y[part]), asked.by)
+    held[part] = values_of(evaluate(alone, train.x[part], train.y[part]), asked.by)
     terms.on_train["part_rest"] = held
     terms.converged = terms.converged and alone.converged
     terms.params["n_sub"] = int(part.sum())
     return terms
 
 
-def _completed(asked: Asked, train: Labelled, test: Labelled, tuned: Tuned, whole: Fitted) -> Terms:
+def _completed(
+    asked: DecompositionPlan, train: LabelledRows, test: LabelledRows, tuned: Tuned, whole: Fitted
+) -> RiskTerms:
     """The risks that do not hold out rows, from the fit of all rows with the chosen options."""
     options = {"part_rest": tuned.options, "train_test": tuned.options}
     both = _joined(train, test)
@@ -142,16 +146,16 @@ def _completed(asked: Asked, train: Labelled, test: Labelled, tuned: Tuned, whol
     params: dict[str, Any] = {"tuning_curve": tuned.curve, "tuned_on": tuned.how}
     params |= tuned.options if asked.shared else {"options_by_risk": options}
 
-    def fit(rows: Labelled) -> Fitted:
+    def fit(rows: LabelledRows) -> Fitted:
         if asked.shared:
             return _fitted(asked, rows, tuned.options)
         return _least_on_itself(asked, rows)[0]
 
-    return Terms(
-        {"train_train": values_of(judge(seen, train.x, train.y), asked.by)},
+    return RiskTerms(
+        {"train_train": values_of(evaluate(seen, train.x, train.y), asked.by)},
         {
-            "train_test": values_of(judge(whole, test.x, test.y), asked.by),
-            "union_test": values_of(judge(union, test.x, test.y), asked.by),
+            "train_test": values_of(evaluate(whole, test.x, test.y), asked.by),
+            "union_test": values_of(evaluate(union, test.x, test.y), asked.by),
         },
         {},
         {},
@@ -162,12 +166,12 @@ def _completed(asked: Asked, train: Labelled, test: Labelled, tuned: Tuned, whol
 
 
 def measure_few(
-    asked: Asked,
-    train: Labelled,
-    test: Labelled,
+    asked: DecompositionPlan,
+    train: LabelledRows,
+    test: LabelledRows,
     pick: Callable[[int], NDArray[np.intp]],
     draws: int,
-) -> Terms:
+) -> RiskTerms:
     """The risks when the probe has few labels: fitted on a few rows, held out are all others.
 
     The risks that see all their rows are as with all labels; each draw is tuned within its rows.
@@ -196,8 +200,8 @@ def measure_few(
             rest = rest[~np.isin(train.units[rest], few.units)]
         if not len(rest):
             raise ValueError("shots: no training row is left to be held out")
-        one = values_of(judge(fitted, train.x[rest], train.y[rest]), asked.by)
-        two = values_of(judge(fitted, test.x, test.y), asked.by)
+        one = values_of(evaluate(fitted, train.x[rest], train.y[rest]), asked.by)
+        two = values_of(evaluate(fitted, test.x, test.y), asked.by)
         held[rest] += one
         times[rest] += 1
         unseen += two / draws
@@ -205,8 +209,8 @@ def measure_few(
         means["train_test"].append(float(two.mean()))
         chosen.append(tuned.options)
         settled.append(fitted.converged)
-        if asked.told is not None:
-            asked.told(draw + 1, draws)
+        if asked.progress is not None:
+            asked.progress(draw + 1, draws)
     # what probes of all labels say of rows that they lack stays, for the midpoint
     whole.on_train["all_part_rest"] = whole.on_train["part_rest"]
     if "part_rest" in whole.choices:
@@ -222,7 +226,7 @@ def measure_few(
     return whole
 
 
-def _tuned(asked: Asked, train: Labelled, watch: Watch | None) -> Tuned:
+def _tuned(asked: DecompositionPlan, train: LabelledRows, watch: Watch | None) -> Tuned:
     return tune(
         asked.kind,
         train.x,
@@ -233,12 +237,12 @@ def _tuned(asked: Asked, train: Labelled, watch: Watch | None) -> Tuned:
         by=asked.by,
         seed=asked.seed,
         device=asked.device,
-        told=asked.told,
+        progress=asked.progress,
         watch=watch,
     )
 
 
-def _pooled(asked: Asked, train: Labelled, tuned: Tuned) -> Judged:
+def _pooled(asked: DecompositionPlan, train: LabelledRows, tuned: Tuned) -> Evaluation:
     """Every training row judged by a fit that lacks it, for kinds that are tuned on one part."""
     again = tune(
         asked.kind,
@@ -256,7 +260,7 @@ def _pooled(asked: Asked, train: Labelled, tuned: Tuned) -> Judged:
     return again.held_out
 
 
-def _part(asked: Asked, train: Labelled) -> NDArray[np.bool_]:
+def _part(asked: DecompositionPlan, train: LabelledRows) -> NDArray[np.bool_]:
     """bool [n]: the held-out rows, stratified, or about as many in whole groups."""
     n_sub = asked.n_sub or 0
     part = np.zeros(len(train.y), bool)
@@ -269,13 +273,13 @@ def _part(asked: Asked, train: Labelled) -> NDArray[np.bool_]:
     return part
 
 
-def _fitted(asked: Asked, rows: Labelled, options: Options) -> Fitted:
+def _fitted(asked: DecompositionPlan, rows: LabelledRows, options: Options) -> Fitted:
     every = [np.ones(len(rows.y), bool)]
     [fitted] = next(asked.kind.fits(rows.x, rows.y, every, [options], asked.seed, asked.device))
     return fitted
 
 
-def _least_on_itself(asked: Asked, rows: Labelled) -> tuple[Fitted, Options]:
+def _least_on_itself(asked: DecompositionPlan, rows: LabelledRows) -> tuple[Fitted, Options]:
     """The candidate with the least risk on the rows that it is fitted on, the strongest of equal
     ones, as the published protocol tunes these risks."""
     path = asked.kind.candidates(asked.given)
@@ -283,13 +287,13 @@ def _least_on_itself(asked: Asked, rows: Labelled) -> tuple[Fitted, Options]:
     best: tuple[float, Fitted, Options] | None = None
     fits = asked.kind.fits(rows.x, rows.y, every, path, asked.seed, asked.device)
     for options, [fitted] in zip(path, fits, strict=True):
-        value = risk(judge(fitted, rows.x, rows.y), asked.by)
+        value = risk(evaluate(fitted, rows.x, rows.y), asked.by)
         if best is None or value < best[0]:
             best = value, fitted, options
     assert best is not None
     return best[1], best[2]
 
 
-def _joined(train: Labelled, test: Labelled) -> Labelled:
+def _joined(train: LabelledRows, test: LabelledRows) -> LabelledRows:
     x, y = np.concatenate([train.x, test.x]), np.concatenate([train.y, test.y])
-    return Labelled(x, y, np.arange(len(y)), None, 0)
+    return LabelledRows(x, y, np.arange(len(y)), None, 0)

@@ -41,7 +41,7 @@ class SpectralScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class RowScoreResult:
     """What a RowScore answers.
 
     Attributes:
@@ -71,7 +71,7 @@ class RowScore:
         higher_is_better, options, source: as in SpectralScore.
     """
 
-    of: Callable[..., Measured]
+    of: Callable[..., RowScoreResult]
     views: bool = False
     most_rows: int | None = None
     higher_is_better: bool | None

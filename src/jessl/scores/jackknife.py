@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Lock
@@ -12,13 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.progress import ProgressCallback
 from jessl.core.resources import usable_cores
 from jessl.scores import debiasing
 from jessl.scores.base import RowScore, SpectralScore
 from jessl.scores.gram.gram import CONSTANT, Spectra
 from jessl.scores.gram.in_memory_gram import HeldRows
 from jessl.scores.gram.row_norms import Weights, weights
-from jessl.scores.registry import Asked
+from jessl.scores.registry import ScoreRequest
 from jessl.scores.result import ScoreResult
 from jessl.scores.rows import block_of, on_cuda
 
@@ -51,12 +52,12 @@ class State(Protocol):
 
 
 def of_spectrum(
-    wanted: list[Asked],
+    wanted: list[ScoreRequest],
     rows: Any,
     ids: NDArray[np.int64],
     blocks: int,
     seed: int,
-    on_block: Callable[[int, int], None] | None,
+    progress: ProgressCallback | None,
 ) -> dict[str, ScoreResult]:
     """Results of spectral scores of rows [n, d]."""
     n, d = rows.shape
@@ -67,16 +68,16 @@ def of_spectrum(
         states["as they are"] = HeldRows(rows, block, blocks)
     if "unit" in kinds:
         states["unit"] = HeldRows(_unit(rows), block, blocks)
-    return of_states(wanted, states, np.bincount(block, minlength=blocks), d, seed, on_block)
+    return of_states(wanted, states, np.bincount(block, minlength=blocks), d, seed, progress)
 
 
 def of_states(
-    wanted: list[Asked],
+    wanted: list[ScoreRequest],
     states: Mapping[str, State],
     counts: NDArray[np.int64],
     d: int,
     seed: int,
-    on_block: Callable[[int, int], None] | None,
+    progress: ProgressCallback | None,
 ) -> dict[str, ScoreResult]:
     """Results of spectral scores.
 
@@ -86,14 +87,14 @@ def of_states(
         counts: rows of each block; of one for no jackknife.
         d: features.
         seed: of the blocks.
-        on_block: told (spectra done, spectra in all).
+        progress: told (spectra done, spectra in all).
     """
     if not wanted:
         return {}
     n = int(counts.sum())
     blocks = len(counts) if len(counts) > 1 else 0
     used = _used(counts)
-    whole, deleted = _spectra(states, used, on_block)
+    whole, deleted = _spectra(states, used, progress)
     doubts = _doubts(n, d, blocks, len(used))
     mean_share = 0.0
     raw, centred = next(iter(states.values())).scatter()
@@ -141,7 +142,9 @@ def of_states(
     return found
 
 
-def of_rows(one: Asked, z: Any, ids: NDArray[np.int64], blocks: int, seed: int) -> ScoreResult:
+def of_rows(
+    one: ScoreRequest, z: Any, ids: NDArray[np.int64], blocks: int, seed: int
+) -> ScoreResult:
     """The result of a score of the rows z [n, d], or of views z [q, n, d], in random order."""
     assert isinstance(one.score, RowScore)
     z = z.cpu().numpy() if on_cuda(z) else z
@@ -157,7 +160,7 @@ def of_rows(one: Asked, z: Any, ids: NDArray[np.int64], blocks: int, seed: int) 
     return found
 
 
-def _corrected(a: Asked) -> bool:
+def _corrected(a: ScoreRequest) -> bool:
     """Whether the bias of few rows is known for a score."""
     return isinstance(a.score, SpectralScore) and a.score.entropy_of_singular_values
 
@@ -169,7 +172,7 @@ def _used(counts: NDArray[np.int64]) -> list[int]:
 
 
 def _spectra(
-    states: Mapping[str, State], used: list[int], on_block: Callable[[int, int], None] | None
+    states: Mapping[str, State], used: list[int], progress: ProgressCallback | None
 ) -> tuple[_Spectra, list[_Spectra]]:
     """The spectra of all rows, and those without each block that is used; on all cores."""
 
@@ -182,8 +185,8 @@ def _spectra(
         return found
 
     def told(done: int) -> None:
-        if on_block is not None:
-            on_block(done, 1 + len(used))
+        if progress is not None:
+            progress(done, 1 + len(used))
 
     whole = spectra(None)
     told(1)
@@ -235,7 +238,7 @@ def _doubts(n: int, d: int | None, asked: int, used: int) -> list[str]:
 
 
 def _result(
-    one: Asked,
+    one: ScoreRequest,
     value: float,
     left: NDArray[np.float64],
     n: int,

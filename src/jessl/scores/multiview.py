@@ -12,14 +12,14 @@ from jessl.embeddings import Embeddings
 from jessl.scores.rows import as_ids, as_rows
 
 
-class Views(NamedTuple):
+class MultiView(NamedTuple):
     """z [q, n, d] and the ids [n] of the images."""
 
     z: NDArray[Any]
     ids: NDArray[np.int64]
 
 
-def as_views(views: Any, ids: Any = None) -> Views:
+def as_multiview(views: Any, ids: Any = None) -> MultiView:
     """Views of images, grouped by image.
 
     Args:
@@ -45,7 +45,7 @@ def as_views(views: Any, ids: Any = None) -> Views:
     if len(shapes) > 1:
         raise ValueError(f"views: need one shape, got {' and '.join(map(str, shapes))}")
     z = np.stack(rows)
-    return Views(z, np.arange(z.shape[1]) if ids is None else as_ids(ids, z.shape[1]))
+    return MultiView(z, np.arange(z.shape[1]) if ids is None else as_ids(ids, z.shape[1]))
 
 
 def has_views(z: Any) -> bool:
@@ -61,7 +61,7 @@ def equal_views(z: Any) -> bool:
     return bool(counts.min() == counts.max())
 
 
-def _grouped(embeddings: Embeddings) -> Views:
+def _grouped(embeddings: Embeddings) -> MultiView:
     rows = as_rows(embeddings)
     ids, counts = np.unique(embeddings.ids, return_counts=True)
     q = int(counts.min())
@@ -72,7 +72,7 @@ def _grouped(embeddings: Embeddings) -> Views:
             f"and up to {counts.max()} of others"
         )
     order = np.argsort(embeddings.ids, kind="stable")
-    return Views(rows[order].reshape(len(ids), q, -1).swapaxes(0, 1), ids)
+    return MultiView(rows[order].reshape(len(ids), q, -1).swapaxes(0, 1), ids)
 
 
 def _matched(parts: list[Embeddings]) -> tuple[list[Any], NDArray[np.int64]]:

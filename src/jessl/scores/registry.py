@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from jessl.core.validation import one_of, unknown
+from jessl.core.validation import check_choice, unknown_name
 from jessl.scores import metrics
 from jessl.scores.base import RowScore, Score, SpectralScore
 
@@ -25,7 +25,7 @@ OF_VIEWS = tuple(name for name, s in SCORES.items() if isinstance(s, RowScore) a
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScoreRequest:
     """A score with its options: text as asked, what it is, every option with its value."""
 
     text: str
@@ -33,31 +33,31 @@ class Asked:
     options: dict[str, Any]
 
 
-def asked(text: str) -> Asked:
+def parse_score(text: str) -> ScoreRequest:
     """Read "NAME" or "NAME:OPTION=VALUE:OPTION=VALUE".
 
     Raises:
         ValueError: for an unknown name or option (with the nearest), or a value of another kind.
     """
     name, *given = text.split(":")
-    score = SCORES[one_of("score", name, SCORES)]
+    score = SCORES[check_choice("score", name, SCORES)]
     options = dict(score.options)
     for part in given:
         option, sign, value = part.partition("=")
         if option not in options:
-            raise ValueError(unknown(f"option of {name}", option, options))
+            raise ValueError(unknown_name(f"option of {name}", option, options))
         if not sign:
             raise ValueError(f"{text}: an option is written {option}=VALUE")
         if [p.partition("=")[0] for p in given].count(option) > 1:
             raise ValueError(f"{text}: option {option} is given twice; which one is meant?")
         options[option] = _as(type(options[option]), value, f"{name}:{option}")
-    return Asked(text, score, options)
+    return ScoreRequest(text, score, options)
 
 
 def _as(kind: type, value: str, what: str) -> Any:
     """`value` as the kind that the option's default has."""
     if kind is bool:
-        return {"true": True, "false": False}[one_of(what, value.lower(), ("true", "false"))]
+        return {"true": True, "false": False}[check_choice(what, value.lower(), ("true", "false"))]
     try:
         number = kind(value)
     except ValueError:

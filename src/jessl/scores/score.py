@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from jessl.core.deprecation import renamed_arguments
 from jessl.core.hashing import splitmix64
-from jessl.core.validation import whole
+from jessl.core.progress import ProgressCallback
+from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings
 from jessl.scores.base import RowScore
 from jessl.scores.jackknife import of_rows, of_spectrum
-from jessl.scores.multiview import Views, as_views, has_views
-from jessl.scores.registry import OF_VIEWS, Asked, asked
+from jessl.scores.multiview import MultiView, as_multiview, has_views
+from jessl.scores.registry import OF_VIEWS, ScoreRequest, parse_score
 from jessl.scores.result import ScoreResult
 from jessl.scores.rows import as_ids, as_rows, on_cuda, stored_as
 
@@ -24,6 +26,7 @@ FEWEST_BLOCKS = 6
 MOST_BLOCKS = 10_000
 
 
+@renamed_arguments(on_block="progress")
 def score(
     z: Any,
     names: str | Iterable[str] = ("rankme",),
@@ -33,7 +36,7 @@ def score(
     ids: Any = None,
     seed: int = 0,
     converge: bool = False,
-    on_block: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, ScoreResult]:
     """Label-free scores of one matrix of features, from one pass over the rows.
 
@@ -52,7 +55,7 @@ def score(
             form a block: the order of rows with ids of their own does not matter.
         seed: of the blocks, and of the rows that costly scores choose.
         converge: fill `.curve` with the values of a quarter, half and all of the rows.
-        on_block: told (spectra done, spectra in all).
+        progress: told (spectra done, spectra in all).
 
     Returns:
         {name: ScoreResult}, in the order of `names`, by the names as asked for. Memory beside z:
@@ -68,8 +71,8 @@ def score(
     listed = list(listed) if isinstance(listed, Iterable) else []
     if not listed or not all(isinstance(name, str) for name in listed):
         raise ValueError(f"names: needs names of scores, got {names!r}")
-    seed = whole("seed", seed, None)
-    wanted = {n: asked(n) for n in listed}
+    seed = check_int("seed", seed, None)
+    wanted = {n: parse_score(n) for n in listed}
     of_views = [a for a in wanted.values() if isinstance(a.score, RowScore) and a.score.views]
     if views is not None and not of_views:
         raise ValueError(
@@ -83,12 +86,12 @@ def score(
             )
         views = z
     if jackknife is not None:
-        jackknife = whole("jackknife", jackknife, None)
+        jackknife = check_int("jackknife", jackknife, None)
         if not (jackknife == 0 or 2 <= jackknife <= MOST_BLOCKS):
             raise ValueError(f"jackknife: needs 0 or 2 .. {MOST_BLOCKS:,} blocks, got {jackknife}")
     found: dict[str, ScoreResult] = {}
     if views is not None:
-        seen = as_views(views, ids if z is None else None)
+        seen = as_multiview(views, ids if z is None else None)
         found |= _judged(of_views, seen, jackknife, seed, converge, None)
     rest = [a for a in wanted.values() if a not in of_views]
     if rest:
@@ -98,7 +101,7 @@ def score(
             ids = z.ids
         rows = as_rows(z)
         names_of_rows = np.arange(len(rows)) if ids is None else as_ids(ids, len(rows))
-        found |= _judged(rest, Views(rows, names_of_rows), jackknife, seed, converge, on_block)
+        found |= _judged(rest, MultiView(rows, names_of_rows), jackknife, seed, converge, progress)
     kind = stored_as(views if z is None else z)
     if kind is not None:
         told = f"the features were kept as {kind}: a rank may be up to 13 % too high; use float32"
@@ -114,17 +117,17 @@ def blocks_for(d: int) -> int:
 
 
 def _judged(
-    wanted: list[Asked],
-    held: Views,
+    wanted: list[ScoreRequest],
+    held: MultiView,
     jackknife: int | None,
     seed: int,
     converge: bool,
-    on_block: Callable[[int, int], None] | None,
+    progress: ProgressCallback | None,
 ) -> dict[str, ScoreResult]:
     """Results of scores that take the same rows: all of views, or none."""
     blocks = blocks_for(held.z.shape[-1]) if jackknife is None else jackknife
     spectral = [a for a in wanted if not isinstance(a.score, RowScore)]
-    found = of_spectrum(spectral, *held, blocks, seed, on_block) if spectral else {}
+    found = of_spectrum(spectral, *held, blocks, seed, progress) if spectral else {}
     for one in wanted:
         if isinstance(one.score, RowScore):
             found[one.text] = of_rows(
@@ -145,7 +148,7 @@ def _judged(
     return found
 
 
-def _shuffled(held: Views, seed: int, most: int | None) -> Views:
+def _shuffled(held: MultiView, seed: int, most: int | None) -> MultiView:
     """The rows in an order that depends on their ids and the seed only; at most so many."""
     shift = splitmix64(np.array([(seed + 1) & (2**64 - 1)], np.uint64))
     key = splitmix64(splitmix64(held.ids.astype(np.uint64)) + shift)
@@ -153,5 +156,5 @@ def _shuffled(held: Views, seed: int, most: int | None) -> Views:
     if on_cuda(held.z):
         import torch
 
-        return Views(held.z[torch.from_numpy(order).to(held.z.device)], held.ids[order])
-    return Views(held.z[..., order, :], held.ids[order])
+        return MultiView(held.z[torch.from_numpy(order).to(held.z.device)], held.ids[order])
+    return MultiView(held.z[..., order, :], held.ids[order])

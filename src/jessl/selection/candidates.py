@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jessl.config import hyperparameters
-from jessl.core.validation import unknown
+from jessl.core.validation import unknown_name
 from jessl.probes.registry import KINDS
 from jessl.risk.result import NAMES
 from jessl.runs import Run, is_run
 from jessl.scores import SCORES
-from jessl.selection.criteria import LOSS, Criterion, Measured, last, measured, number
+from jessl.selection.criteria import LOSS, Criterion, CriterionValue, criterion_values, last, number
 
 _TABLES = (".csv", ".parquet")
 # columns of a table that are no hyperparameters: what a run was, and what was measured on it
@@ -33,7 +33,7 @@ _MEASURED = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class RunSummary:
     """A run as it comes into a selection.
 
     Attributes:
@@ -54,7 +54,7 @@ class Entry:
     seed: int | None
     fields: dict[str, Any]
     derived: frozenset[str] = frozenset()
-    measured: dict[str, Measured]
+    measured: dict[str, CriterionValue]
     data: str = ""
     diverged: str | None = None
     oracle: float | None = None
@@ -62,18 +62,18 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Entries:
+class RunSummaries:
     """All that compete, and the names of those that cannot yet."""
 
-    found: list[Entry]
+    found: list[RunSummary]
     left_out: list[str] = field(default_factory=list)
 
 
-def entries(
+def run_summaries(
     runs_or_table: Iterable[Run | str | Path] | Run | str | Path,
     criteria: Sequence[Criterion],
     oracle: str,
-) -> Entries:
+) -> RunSummaries:
     """Read runs, or one table.
 
     Args:
@@ -102,7 +102,7 @@ def entries(
             left_out.append(str(run.path))
         else:
             found.append(entry)
-    return Entries(found, left_out)
+    return RunSummaries(found, left_out)
 
 
 def opened(runs: Iterable[Run | str | Path]) -> list[Run]:
@@ -127,7 +127,7 @@ def opened(runs: Iterable[Run | str | Path]) -> list[Run]:
     return list({run.path.resolve(): run for run in found}.values())
 
 
-def _of_run(run: Run, criteria: Sequence[Criterion], oracle: str) -> Entry | None:
+def _of_run(run: Run, criteria: Sequence[Criterion], oracle: str) -> RunSummary | None:
     """None where the training is not finished."""
     records = run.records()
     marked = last(records, "pretrain", "diverged")
@@ -137,11 +137,11 @@ def _of_run(run: Run, criteria: Sequence[Criterion], oracle: str) -> Entry | Non
         diverged = "its training was given up"
     elif loss is not None and not math.isfinite(number(loss)):
         diverged = "its last loss is not finite"
-    values: dict[str, Measured] = {}
+    values: dict[str, CriterionValue] = {}
     for criterion in criteria:
-        value = Measured(math.nan)
+        value = CriterionValue(math.nan)
         if diverged is None:
-            found = measured(run, criterion, records)
+            found = criterion_values(run, criterion, records)
             if found is None:
                 return None
             value = found
@@ -151,7 +151,7 @@ def _of_run(run: Run, criteria: Sequence[Criterion], oracle: str) -> Entry | Non
     labelled = last(records, "test", oracle)
     asked, chosen = run.asked(), run.chosen()
     fields, wanted = _spelt(chosen.as_json()), _spelt(asked.as_json())
-    return Entry(
+    return RunSummary(
         run=run.name,
         path=str(run.path),
         method=asked.objective,
@@ -176,7 +176,7 @@ def column(name: str) -> str:
     return name.replace("/", "_")
 
 
-def _of_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> Entries:
+def _of_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> RunSummaries:
     import pandas as pd
 
     if not path.is_file():
@@ -189,7 +189,7 @@ def _of_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> Entries
     columns = [str(c) for c in frame.columns]
     for wanted in ("method", *(column(c.text) for c in criteria)):
         if wanted not in columns:
-            raise ValueError(f"{path}: {unknown('column', wanted, columns)}")
+            raise ValueError(f"{path}: {unknown_name('column', wanted, columns)}")
     if not len(frame):
         raise ValueError(f"{path} has no rows: select needs at least one run")
     here = {column(c.text) for c in criteria} | {column(oracle)}
@@ -203,12 +203,12 @@ def _of_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> Entries
             left_out.append(_name(row, number_))
         else:
             found.append(entry)
-    return Entries(found, left_out)
+    return RunSummaries(found, left_out)
 
 
 def _of_row(
     row: dict[str, Any], place: int, plain: list[str], criteria: Sequence[Criterion], oracle: str
-) -> Entry | None:
+) -> RunSummary | None:
     """None where the first criterion is missing: a table tells no NaN from an empty cell."""
     values = {c.text: _measured(row, c) for c in criteria}
     diverged = None
@@ -226,7 +226,7 @@ def _of_row(
         fields[str(row["parameter"])] = row.get("value")
     seed = row.get("seed")
     name = _name(row, place)
-    return Entry(
+    return RunSummary(
         run=name,
         path=str(row.get("path") or name),
         method=str(row["method"]),
@@ -240,11 +240,11 @@ def _of_row(
     )
 
 
-def _measured(row: dict[str, Any], criterion: Criterion) -> Measured:
+def _measured(row: dict[str, Any], criterion: Criterion) -> CriterionValue:
     key = column(criterion.text)
     value = _number(row[key])
     n, d = (_number(row.get(f"{key}_{part}")) for part in ("n", "d"))
-    return Measured(
+    return CriterionValue(
         value=math.nan if value is None else value,
         sd=_number(row.get(f"{key}_sd")),
         debiased=_number(row.get(f"{key}_debiased")),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jessl.core.deprecation import renamed_arguments
+from jessl.core.progress import ProgressCallback
 from jessl.data import Source, Subset, open_source, unlabelled
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import embed
@@ -18,13 +19,13 @@ from jessl.pretraining.build import judged_part, open_data
 from jessl.records import HELD_OUT, SEEN_SAMPLE
 from jessl.runs import Run
 from jessl.scores.registry import OF_VIEWS
-from jessl.selection.candidates import Entry
+from jessl.selection.candidates import RunSummary
 from jessl.selection.criteria import (
     Criterion,
-    Measured,
+    CriterionValue,
     criterion,
+    criterion_value_of,
     limits,
-    measured_of,
     number,
 )
 from jessl.selection.grouping import Setting
@@ -33,7 +34,7 @@ from jessl.training import checkpoint
 
 
 @dataclass(frozen=True)
-class Moment:
+class CheckpointScore:
     """A checkpoint as a candidate.
 
     Attributes:
@@ -85,7 +86,7 @@ class CheckpointSelection:
     by: str
     chosen: str
     rule: str
-    checkpoints: tuple[Moment, ...]
+    checkpoints: tuple[CheckpointScore, ...]
     online: tuple[Online, ...]
     warnings: tuple[str, ...]
 
@@ -97,6 +98,7 @@ class CheckpointSelection:
         return told
 
 
+@renamed_arguments(on_batch="progress")
 def select_checkpoints(
     run: Run | str | Path,
     *,
@@ -104,7 +106,7 @@ def select_checkpoints(
     data: Any = None,
     workers: int | None = None,
     device: str = "auto",
-    on_batch: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> CheckpointSelection:
     """Choose the checkpoint of a run at which its score reaches its plateau.
 
@@ -122,7 +124,7 @@ def select_checkpoints(
         by: NAME or NAME/LAYER, as of `select`; not the loss, and no score of views.
         data: the images of the run as SRC or Source, where they have moved; None: as configured.
         workers: threads that decode. device: "auto", "cpu", "cuda" or "cuda:N".
-        on_batch: told (images done, images in all) of every checkpoint.
+        progress: told (images done, images in all) of every checkpoint.
 
     Raises:
         ValueError: for a run without a checkpoint, images that are not the run's, another score.
@@ -139,13 +141,13 @@ def select_checkpoints(
     images = _Images(run, data, warnings)
     found = []
     for step, path in steps:
-        z = _embeddings(run, wanted.layer, step, path, images, workers, device, on_batch)
-        found.append((step, path, measured_of(z, wanted)))
+        z = _embeddings(run, wanted.layer, step, path, images, workers, device, progress)
+        found.append((step, path, criterion_value_of(z, wanted)))
     return _chosen(run, wanted, found, warnings)
 
 
 def _chosen(
-    run: Run, by: Criterion, found: list[tuple[int, Path, Measured]], warnings: list[str]
+    run: Run, by: Criterion, found: list[tuple[int, Path, CriterionValue]], warnings: list[str]
 ) -> CheckpointSelection:
     epochs = [step / float(run.facts()["steps_per_epoch"]) for step, _, _ in found]
     # a checkpoint is compared as a setting of one run is
@@ -180,7 +182,7 @@ def _chosen(
     if told.noise == "none":
         warnings.append(f"{by.text} has no error bar: nothing tells how sure the order is")
     made = tuple(
-        Moment(
+        CheckpointScore(
             path=str(path),
             step=step,
             epoch=epochs[k],
@@ -207,8 +209,8 @@ def _chosen(
     )
 
 
-def _entry(run: Run, path: Path, by: Criterion, value: Measured) -> Entry:
-    return Entry(
+def _entry(run: Run, path: Path, by: Criterion, value: CriterionValue) -> RunSummary:
+    return RunSummary(
         run=path.name,
         path=str(path),
         method=run.asked().objective,
@@ -237,7 +239,7 @@ def _embeddings(
     images: _Images,
     workers: int | None,
     device: str,
-    on_batch: Callable[[int, int], None] | None,
+    progress: ProgressCallback | None,
 ) -> Embeddings:
     """Those kept, or made now and kept."""
     kept = run.embeddings(f"{path.name}/{layer}")
@@ -252,7 +254,7 @@ def _embeddings(
         if str(z.meta.get("weights", "")).endswith(f", step {step}"):
             return z
     found = embed(
-        path, images.source(), layers=(layer,), workers=workers, device=device, on_batch=on_batch
+        path, images.source(), layers=(layer,), workers=workers, device=device, progress=progress
     )
     assert isinstance(found, Embeddings)
     meta = {**found.meta, "judged": [weights, images.told()]}

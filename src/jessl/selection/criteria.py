@@ -11,12 +11,12 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from jessl.core.validation import one_of, unknown
+from jessl.core.validation import check_choice, unknown_name
 from jessl.embeddings import Embeddings
 from jessl.records import Record
 from jessl.runs import Run
 from jessl.scores import SCORES, score
-from jessl.scores.registry import OF_VIEWS, asked
+from jessl.scores.registry import OF_VIEWS, parse_score
 
 LOSS = "loss"
 # where the paper takes RankMe
@@ -75,7 +75,7 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class Measured:
+class CriterionValue:
     """A criterion's value of one run.
 
     Attributes:
@@ -116,11 +116,11 @@ def criterion(text: str, argument: str = "by") -> Criterion:
         return Criterion(LOSS, LOSS, None)
     if name not in SCORES:
         raise ValueError(_unknown(argument, text))
-    asked(before)
+    parse_score(before)
     layer = layer if slash else _LAYER
     if not _LAYERS.fullmatch(layer):
         known = ("backbone", "projector", "projector.1", "projector.2")
-        raise ValueError(unknown(f"layer in {argument} {text!r}:", layer, known))
+        raise ValueError(unknown_name(f"layer in {argument} {text!r}:", layer, known))
     if SCORES[name].higher_is_better is None and name not in _TARGETS:
         raise ValueError(
             f"{argument}: {name} cannot choose, since its sources disagree on which way is better"
@@ -133,7 +133,7 @@ def _unknown(argument: str, text: str) -> str:
     names = [*SCORES, LOSS]
     if text.endswith(("projector", "backbone")):
         names = [f"{name}/{layer}" for name in SCORES for layer in ("projector", "backbone")]
-    return unknown(argument, text, names)
+    return unknown_name(argument, text, names)
 
 
 def final_record(run: Run, name: str) -> Record | None:
@@ -152,9 +152,9 @@ def last(records: Sequence[Record], split: str, name: str) -> Record | None:
     return next((r for r in reversed(records) if (r.split, r.name) == (split, name)), None)
 
 
-def measured(
+def criterion_values(
     run: Run, criterion: Criterion, records: Sequence[Record] | None = None
-) -> Measured | None:
+) -> CriterionValue | None:
     """The criterion's value of a finished run; None where the run is not finished.
 
     The final records have it where the training itself took it; else it is computed from the
@@ -174,10 +174,10 @@ def measured(
         return None
     if criterion.layer is None:
         loss = last(records, "train", LOSS)
-        return Measured(math.nan if loss is None else number(loss), warnings=(LOSS_LIMIT,))
+        return CriterionValue(math.nan if loss is None else number(loss), warnings=(LOSS_LIMIT,))
     record = last(records, "pretrain", criterion.text)
     if record is not None:
-        return Measured(
+        return CriterionValue(
             value=number(record),
             sd=record.sd,
             debiased=record.extra.get("debiased"),
@@ -189,7 +189,7 @@ def measured(
     return _computed(run, criterion, criterion.layer)
 
 
-def _computed(run: Run, criterion: Criterion, layer: str) -> Measured:
+def _computed(run: Run, criterion: Criterion, layer: str) -> CriterionValue:
     views = criterion.name in OF_VIEWS
     path = run.embeddings(f"views/{layer}" if views else layer)
     if not path.is_dir():
@@ -199,13 +199,13 @@ def _computed(run: Run, criterion: Criterion, layer: str) -> Measured:
             f"{run.path} --data {run.asked().data} --layers {layer}{more} --out {path}"
         )
     try:
-        found = measured_of(Embeddings.load(path), criterion)
+        found = criterion_value_of(Embeddings.load(path), criterion)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return dataclasses.replace(found, warnings=(*limits(run, criterion), *found.warnings))
 
 
-def measured_of(z: Embeddings, criterion: Criterion) -> Measured:
+def criterion_value_of(z: Embeddings, criterion: Criterion) -> CriterionValue:
     """The criterion of embeddings; NaN where a feature is not finite.
 
     Raises:
@@ -213,9 +213,11 @@ def measured_of(z: Embeddings, criterion: Criterion) -> Measured:
     """
     bad = int((~np.isfinite(z.features).all(axis=1)).sum())
     if bad:
-        return Measured(math.nan, n=z.n, d=z.d, warnings=(f"{bad} of {z.n} rows are not finite",))
+        return CriterionValue(
+            math.nan, n=z.n, d=z.d, warnings=(f"{bad} of {z.n} rows are not finite",)
+        )
     result = score(z, criterion.score)[criterion.score]
-    return Measured(
+    return CriterionValue(
         value=result.value,
         sd=result.sd,
         debiased=result.debiased,
@@ -235,6 +237,6 @@ def limits(run: Run, criterion: Criterion) -> list[str]:
     from jessl.pretraining.evaluate import limits_of
 
     # both facts are of the class: no heads need be built to know them
-    config = CONFIGS[one_of("objective", run.asked().objective, CONFIGS)]
+    config = CONFIGS[check_choice("objective", run.asked().objective, CONFIGS)]
     method: Any = get_type_hints(config.build)["return"]
     return limits_of(method)

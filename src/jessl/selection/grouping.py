@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jessl.core.validation import one_of
-from jessl.selection.candidates import Entry
+from jessl.core.validation import check_choice
+from jessl.selection.candidates import RunSummary
 from jessl.selection.criteria import Criterion
 
 # method, d, images
@@ -31,11 +31,11 @@ class Setting:
 
     name: str
     fields: dict[str, Any]
-    runs: tuple[Entry, ...]
-    older: tuple[Entry, ...] = ()
+    runs: tuple[RunSummary, ...]
+    older: tuple[RunSummary, ...] = ()
 
     @property
-    def sound(self) -> tuple[Entry, ...]:
+    def sound(self) -> tuple[RunSummary, ...]:
         """The runs that did not diverge."""
         return tuple(entry for entry in self.runs if entry.diverged is None)
 
@@ -58,13 +58,13 @@ class Comparable:
     settings: tuple[Setting, ...]
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[RunSummary]:
         """All its runs."""
         return [e for s in self.settings for e in (*s.runs, *s.older)]
 
 
 def grouped(
-    found: Sequence[Entry], criterion: Criterion, *, force: bool
+    found: Sequence[RunSummary], criterion: Criterion, *, force: bool
 ) -> tuple[list[Comparable], list[str]]:
     """(groups by name, warnings).
 
@@ -73,7 +73,7 @@ def grouped(
         criterion: whose layer has the width that a group shares.
         force: one group of all, whatever they differ in.
     """
-    parts: dict[_Key, list[Entry]] = defaultdict(list)
+    parts: dict[_Key, list[RunSummary]] = defaultdict(list)
     for entry in found:
         parts[entry.method, entry.measured[criterion.text].d, entry.data].append(entry)
     # a diverged run has no width: it goes where the others of its method and images are
@@ -116,7 +116,7 @@ def _apart(key: _Key, keys: list[_Key]) -> dict[str, Any]:
     }
 
 
-def _settings(members: list[Entry]) -> tuple[Setting, ...]:
+def _settings(members: list[RunSummary]) -> tuple[Setting, ...]:
     filled = [_filled(entry, members) for entry in members]
     names = {name: None for entry in filled for name in entry.fields}
     unlike = [n for n in names if len({_key(e.fields.get(n)) for e in filled}) > 1]
@@ -126,15 +126,15 @@ def _settings(members: list[Entry]) -> tuple[Setting, ...]:
     shown = wanted
     if len({tuple(_key(e.fields.get(n)) for n in wanted) for e in filled}) < len(whole):
         shown = unlike
-    parts: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    parts: dict[tuple[str, ...], list[RunSummary]] = defaultdict(list)
     for entry in filled:
         parts[tuple(_key(entry.fields.get(n)) for n in unlike)].append(entry)
     return tuple(_setting(shown, group) for group in parts.values())
 
 
-def _setting(shown: list[str], group: list[Entry]) -> Setting:
+def _setting(shown: list[str], group: list[RunSummary]) -> Setting:
     fields = {name: group[0].fields.get(name) for name in shown}
-    newest: dict[Any, Entry] = {}
+    newest: dict[Any, RunSummary] = {}
     older = []
     for place, entry in enumerate(group):
         # of rows without a seed nothing says that two are the same
@@ -146,7 +146,7 @@ def _setting(shown: list[str], group: list[Entry]) -> Setting:
     return Setting(name, fields, tuple(newest.values()), tuple(older))
 
 
-def _filled(entry: Entry, members: list[Entry]) -> Entry:
+def _filled(entry: RunSummary, members: list[RunSummary]) -> RunSummary:
     """The entry with the defaults of options spelt out that others of its method were given."""
     fields = dict(entry.fields)
     prefix = "objective_options."
@@ -163,7 +163,7 @@ def _filled(entry: Entry, members: list[Entry]) -> Entry:
 
         known = {
             f.name: f.default
-            for f in dataclasses.fields(CONFIGS[one_of("objective", entry.method, CONFIGS)])
+            for f in dataclasses.fields(CONFIGS[check_choice("objective", entry.method, CONFIGS)])
         }
         fields |= {name: known.get(name.removeprefix(prefix)) for name in sorted(missing)}
     return dataclasses.replace(entry, fields=fields)

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jessl.core.progress import say
-from jessl.core.validation import one_of
+from jessl.core.log import log
+from jessl.core.validation import check_choice
 from jessl.data import open_source
-from jessl.data.labels import same_classes
+from jessl.data.labels import check_same_classes
 from jessl.probes.registry import KINDS
 from jessl.runs import Run
 from jessl.selection.candidates import opened
@@ -44,17 +44,17 @@ def probe_runs(
     part, _, kind = oracle.partition("/")
     if part != "accuracy":
         raise ValueError(f"oracle: accuracy/KIND can be measured here, got {oracle!r}")
-    one_of("oracle", kind, KINDS)
+    check_choice("oracle", kind, KINDS)
     known = opened(runs)
     sources = {"train": open_source(train), "test": open_source(test)}
-    same_classes(**sources)
+    check_same_classes(**sources)
     if sources["train"].fingerprint() == sources["test"].fingerprint():
         raise ValueError("test: these are the images of train; a probe is tested on others")
     made = []
     for run in known:
         if not run.finished() or oracle in probed_on(run, **sources):
             continue
-        say(f"probing {run.path}")
+        log.info(f"probing {run.path}")
         probe_run(run, **sources, kinds=(kind,), seed=seed, workers=workers)
         made.append(str(run.path))
     return made

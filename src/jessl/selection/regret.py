@@ -10,7 +10,7 @@ from jessl.core.rank_correlation import Agreement, mean, pooled, spearman
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RegretEstimate:
     """What labels say of a choice, in units of the oracle (accuracy: 0 to 1).
 
     Attributes:
@@ -31,14 +31,14 @@ class Verdict:
     spearman: Agreement
 
 
-def judge(
+def estimate_regret(
     merits: Sequence[float],
     oracles: Sequence[Sequence[float]],
     names: Sequence[str],
     chosen: int,
     *,
     higher_is_better: bool,
-) -> Verdict | None:
+) -> RegretEstimate | None:
     """Compare a choice with what labels would have chosen.
 
     The best setting is the best one measured: chance has a part in it, so that the regret of a
@@ -65,7 +65,7 @@ def judge(
     if variance is not None:
         parts = 0.0 if best == chosen else 1 / len(oracles[best]) + 1 / len(oracles[chosen])
         spread = math.sqrt(variance * parts)
-    return Verdict(
+    return RegretEstimate(
         chosen=sign * means[chosen],
         best=sign * means[best],
         best_setting=names[best],

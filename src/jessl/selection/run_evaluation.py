@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from jessl import records
-from jessl.data import Source, split
-from jessl.data.labels import same_classes
+from jessl.data import Source, split_source
+from jessl.data.labels import check_same_classes
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import LAYERS, embed
 from jessl.pretraining.build import judged_part
@@ -18,7 +18,13 @@ from jessl.risk import decompose
 from jessl.runs import Run
 from jessl.scores import score
 from jessl.scores.registry import OF_VIEWS
-from jessl.selection.criteria import Criterion, Measured, final_record, measured, measured_of
+from jessl.selection.criteria import (
+    Criterion,
+    CriterionValue,
+    criterion_value_of,
+    criterion_values,
+    final_record,
+)
 
 DIVERGED = "diverged"
 # images and views of each for scores of views: LiDAR's paper has 10 views within 1 % of its 50
@@ -29,7 +35,7 @@ COMPONENTS = ("approximation", "usability", "probe_generalization", "encoder_gen
 _LAYER = "backbone"
 
 
-def judge_run(run: Run, wanted: list[Criterion], images: Source) -> dict[str, Measured]:
+def judge_run(run: Run, wanted: list[Criterion], images: Source) -> dict[str, CriterionValue]:
     """Scores of a finished run by their whole names; those it lacks are taken and recorded.
 
     Args:
@@ -48,7 +54,7 @@ def judge_run(run: Run, wanted: list[Criterion], images: Source) -> dict[str, Me
         records.append(run.path, _of_layers(run, inside, images))
     found = {}
     for one in wanted:
-        told = measured(run, one)
+        told = criterion_values(run, one)
         assert told is not None, "a run that is judged is finished"
         if one.layer is not None and final_record(run, one.text) is None:
             records.append(run.path, [_record(run, one.text, told)])
@@ -58,14 +64,14 @@ def judge_run(run: Run, wanted: list[Criterion], images: Source) -> dict[str, Me
 
 def _of_views(run: Run, wanted: list[Criterion], images: Source) -> list[Record]:
     """Records of scores of views, of the views that the run was trained on."""
-    few = images if len(images) <= _IMAGES else split(images, _IMAGES / len(images), 0)[1]
+    few = images if len(images) <= _IMAGES else split_source(images, _IMAGES / len(images), 0)[1]
     layers = list(dict.fromkeys(str(c.layer) for c in wanted))
     found = embed(run, few, layers=layers, views=run.views, n_views=_VIEWS, workers=1)
     each = found if isinstance(found, dict) else {layers[0]: found}
     made = []
     for one in wanted:
         result = score(each[str(one.layer)], one.score)[one.score]
-        told = Measured(
+        told = CriterionValue(
             result.value,
             result.sd,
             result.debiased,
@@ -83,10 +89,10 @@ def _of_layers(run: Run, wanted: list[Criterion], images: Source) -> list[Record
     layers = list(dict.fromkeys(str(c.layer) for c in wanted))
     found = embed(run, judged_part(run.chosen(), images), layers=layers, workers=1)
     each = found if isinstance(found, dict) else {layers[0]: found}
-    return [_record(run, c.text, measured_of(each[str(c.layer)], c)) for c in wanted]
+    return [_record(run, c.text, criterion_value_of(each[str(c.layer)], c)) for c in wanted]
 
 
-def _record(run: Run, name: str, told: Measured) -> Record:
+def _record(run: Run, name: str, told: CriterionValue) -> Record:
     return Record(
         run=run.name,
         name=name,
@@ -124,7 +130,7 @@ def probe_run(
     Raises:
         ValueError: for images without labels, or classes of `test` that `train` has not.
     """
-    same_classes(train, test)
+    check_same_classes(train, test)
     done = probed_on(run, train, test)
     lacking = [kind for kind in kinds if f"accuracy/{kind}" not in done]
     if lacking:
@@ -234,7 +240,7 @@ def mark_diverged(run: Run, reason: str) -> None:
         records.append(run.path, [made])
 
 
-def summary(run: Run, found: dict[str, Measured]) -> dict[str, Any]:
+def summary(run: Run, found: dict[str, CriterionValue]) -> dict[str, Any]:
     """What the storage keeps of a finished run, for machines that do not see its folder."""
     told = run.records()
     losses = [r.value for r in told if r.name == "loss" and isinstance(r.value, float)]
@@ -247,6 +253,6 @@ def summary(run: Run, found: dict[str, Measured]) -> dict[str, Any]:
     }
 
 
-def _plain(told: Measured) -> dict[str, Any]:
+def _plain(told: CriterionValue) -> dict[str, Any]:
     numbers = {"value": told.value, "sd": told.sd, "n": told.n, "d": told.d}
     return {k: v if v is not None and math.isfinite(v) else None for k, v in numbers.items()}

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from jessl.core.rank_correlation import Agreement, kendall, mean, pooled
-from jessl.core.validation import unknown
+from jessl.core.validation import unknown_name
 from jessl.runs import Run
-from jessl.selection.candidates import Entry, entries
+from jessl.selection.candidates import RunSummary, run_summaries
 from jessl.selection.criteria import Criterion, criterion
 from jessl.selection.grouping import Comparable, Setting, grouped
-from jessl.selection.regret import Verdict, judge
-from jessl.selection.selection_warnings import doubts, doubts_of_runs
+from jessl.selection.regret import RegretEstimate, estimate_regret
+from jessl.selection.selection_warnings import warnings_of_runs, warnings_of_settings
 from jessl.selection.ties_and_plateaus import Compared, axis_of, compared
 
 ORACLE = "accuracy/logistic"
@@ -109,7 +109,7 @@ class Choice:
     noise: str
     df: float | None
     agreement: Agreement
-    verdict: Verdict | None
+    verdict: RegretEstimate | None
     warnings: tuple[str, ...]
 
 
@@ -201,7 +201,7 @@ def select(
     wanted = list({c.text: c for c in wanted}.values())
     if oracle.partition("/")[0] not in ("accuracy", "risk") or "/" not in oracle:
         raise ValueError(f"oracle: accuracy/NAME or risk/NAME wanted, got {oracle!r}")
-    read = entries(runs_or_table, wanted, oracle)
+    read = run_summaries(runs_or_table, wanted, oracle)
     if not read.found:
         raise ValueError(
             f"none of the runs has a final {wanted[0].text}: no training was finished; go on with "
@@ -223,7 +223,7 @@ def select(
         first = made.choices[0]
         if first.path is not None:
             chosen[group.name] = first.path
-        warnings += [f"{group.name}: {told}" for told in doubts_of_runs(group)]
+        warnings += [f"{group.name}: {told}" for told in warnings_of_runs(group)]
         for choice in made.choices:
             of = "" if choice is first else f" {choice.score}:"
             warnings += [f"{group.name}:{of} {told}" for told in choice.warnings]
@@ -239,7 +239,7 @@ def _check_axis(groups: Sequence[Comparable], along: str | None) -> None:
         raise ValueError(f"along: the values of {along} are no numbers in one group, or not unique")
     if not names:
         raise ValueError(f"along: no hyperparameter varies between the runs, {along!r} neither")
-    raise ValueError(unknown("along", along, names))
+    raise ValueError(unknown_name("along", along, names))
 
 
 def _group(
@@ -254,7 +254,7 @@ def _group(
         mine = found[one.text]
         verdict = None
         if mine.chosen is not None:
-            verdict = judge(
+            verdict = estimate_regret(
                 mine.merits,
                 labels,
                 [s.name for s in settings],
@@ -274,7 +274,7 @@ def _group(
                 df=mine.df,
                 agreement=kendall(mine.merits, first.merits),
                 verdict=verdict,
-                warnings=tuple(doubts(group, one, mine)),
+                warnings=tuple(warnings_of_settings(group, one, mine)),
             )
         )
     order = sorted(
@@ -292,17 +292,17 @@ def _group(
     return Group(group.name, tuple(ranks), tuple(choices)), ranking
 
 
-def _in_order(setting: Setting, by: Criterion) -> list[Entry]:
+def _in_order(setting: Setting, by: Criterion) -> list[RunSummary]:
     """The runs of a setting, best first."""
 
-    def place(entry: Entry) -> float:
+    def place(entry: RunSummary) -> float:
         value = by.merit(entry.measured[by.text].value)
         return math.inf if math.isnan(value) else -value
 
     return [*sorted(setting.runs, key=place), *setting.older]
 
 
-def _run_of(setting: Setting, by: Criterion) -> Entry:
+def _run_of(setting: Setting, by: Criterion) -> RunSummary:
     """The run that stands for a setting: its best seed."""
     return next(e for e in _in_order(setting, by) if e.diverged is None)
 
@@ -332,7 +332,9 @@ def _rank(
     )
 
 
-def _candidate(entry: Entry, setting: Setting, wanted: list[Criterion], chosen: bool) -> Candidate:
+def _candidate(
+    entry: RunSummary, setting: Setting, wanted: list[Criterion], chosen: bool
+) -> Candidate:
     own = entry.measured[wanted[0].text]
     return Candidate(
         run=entry.run,

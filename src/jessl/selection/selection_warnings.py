@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from jessl.core.rank_correlation import pooled
 from jessl.scores.base import SpectralScore
-from jessl.scores.registry import asked
-from jessl.selection.candidates import Entry
+from jessl.scores.registry import parse_score
+from jessl.selection.candidates import RunSummary
 from jessl.selection.criteria import LOSS, Criterion
 from jessl.selection.grouping import Comparable, Setting
 from jessl.selection.ties_and_plateaus import Compared
@@ -20,7 +20,7 @@ _ROWS_PER_FEATURE = 4
 _NAMED = 4
 
 
-def doubts_of_runs(group: Comparable) -> list[str]:
+def warnings_of_runs(group: Comparable) -> list[str]:
     """What holds whatever the score: seeds that came twice, diverged runs, epochs."""
     told = []
     older = [e for s in group.settings for e in s.older]
@@ -47,7 +47,7 @@ def doubts_of_runs(group: Comparable) -> list[str]:
     return told
 
 
-def doubts(group: Comparable, criterion: Criterion, found: Compared) -> list[str]:
+def warnings_of_settings(group: Comparable, criterion: Criterion, found: Compared) -> list[str]:
     """What makes the order of a group by one score doubtful."""
     told = []
     entries = _sound(group)
@@ -101,17 +101,17 @@ def _spread(settings: Sequence[Setting], criterion: Criterion, found: Compared) 
     return told
 
 
-def _at_cap(entry: Entry, criterion: Criterion) -> bool:
+def _at_cap(entry: RunSummary, criterion: Criterion) -> bool:
     m = entry.measured[criterion.text]
     if criterion.score == LOSS or m.n is None or m.d is None:
         return False
-    wanted = asked(criterion.score)
+    wanted = parse_score(criterion.score)
     if not isinstance(wanted.score, SpectralScore) or wanted.score.cap is None:
         return False
     return m.value >= _AT_CAP * wanted.score.cap(min(m.n, m.d), m.d, wanted.options)
 
 
-def _sound(group: Comparable) -> list[Entry]:
+def _sound(group: Comparable) -> list[RunSummary]:
     return [e for s in group.settings for e in s.sound]
 
 

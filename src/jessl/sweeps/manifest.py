@@ -25,7 +25,7 @@ _FREE = frozenset({"data", "labels", "device", "workers", "out", "resume"})
 
 
 @dataclass(frozen=True)
-class Kept:
+class SweepManifest:
     """What sweep.json holds.
 
     Attributes:
@@ -50,7 +50,7 @@ class Kept:
             raise ValueError(f"{folder / FILE} is no study of jessl: {error!r}") from None
 
 
-def read(folder: Path) -> Kept | None:
+def read(folder: Path) -> SweepManifest | None:
     """What a folder keeps; None for a new or empty one.
 
     Raises:
@@ -62,7 +62,7 @@ def read(folder: Path) -> Kept | None:
         found = read_json(folder / FILE)
         if not isinstance(found, dict):
             raise ValueError(f"{folder / FILE} holds no JSON object: not a study of jessl")
-        return Kept({k: v for k, v in found.items() if k != _STORAGE}, found.get(_STORAGE))
+        return SweepManifest({k: v for k, v in found.items() if k != _STORAGE}, found.get(_STORAGE))
     # a command that was killed at its beginning leaves the storage alone
     ours = (".", DEFAULT)
     if folder.is_dir() and any(not p.name.startswith(ours) for p in folder.iterdir()):
@@ -82,7 +82,7 @@ def stored_sweep(folder: str | Path) -> Sweep:
     return kept.sweep(Path(folder))
 
 
-def address(kept: Kept | None, given: str | None) -> str | None:
+def address(kept: SweepManifest | None, given: str | None) -> str | None:
     """The storage to open: the one given, or that of the folder.
 
     Raises:
@@ -97,7 +97,9 @@ def address(kept: Kept | None, given: str | None) -> str | None:
     return kept.storage
 
 
-def write(folder: Path, kept: Kept | None, plan: dict[str, Any], storage: str | None) -> None:
+def write(
+    folder: Path, kept: SweepManifest | None, plan: dict[str, Any], storage: str | None
+) -> None:
     """Keep a study in its folder.
 
     Args:

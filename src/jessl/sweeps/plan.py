@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jessl.config import Pretrain, Sweep, fits
-from jessl.core.validation import one_of, unknown, whole
+from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.extraction.embed import LAYERS
 from jessl.pretraining.evaluate import SCORES
 from jessl.selection.criteria import Criterion, criterion
@@ -25,7 +25,7 @@ _TABLES = ("base", "space", "study")
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """A study that can begin.
 
     Attributes:
@@ -48,7 +48,7 @@ class Plan:
         return spaces.distributions(self.space, self.settings)
 
 
-def plan(asked: Sweep) -> Plan:
+def plan(asked: Sweep) -> SweepPlan:
     """Check a study and list its settings.
 
     Raises:
@@ -56,11 +56,13 @@ def plan(asked: Sweep) -> Plan:
     """
     space = spaces.read_space(asked.space, asked.base)
     listed = all(isinstance(entry, spaces.Listed) for entry in space.values())
-    sampler = one_of("sampler", asked.sampler or ("grid" if listed else "random"), spaces.SAMPLERS)
+    sampler = check_choice(
+        "sampler", asked.sampler or ("grid" if listed else "random"), spaces.SAMPLERS
+    )
     if asked.trials is not None and asked.trials < 1:
         raise ValueError(f"trials must be at least 1, got {asked.trials}")
     for seed in asked.seeds:
-        whole("seeds", seed, 0)
+        check_int("seeds", seed, 0)
     if not asked.seeds or len(set(asked.seeds)) < len(asked.seeds):
         raise ValueError(f"seeds: different numbers from 0 on wanted, got {list(asked.seeds)}")
     if not 0 < asked.keep_share < 1:
@@ -82,7 +84,7 @@ def plan(asked: Sweep) -> Plan:
             f"prune: runs are compared while they train, and {chosen_by.text} is taken at their "
             f"end; take by one of {', '.join(_JUDGED)}, or leave prune out"
         )
-    return Plan(asked, space, sampler, chosen_by, tuple(settings), trials)
+    return SweepPlan(asked, space, sampler, chosen_by, tuple(settings), trials)
 
 
 def _settings(asked: Sweep, space: Space, sampler: str) -> list[Params]:
@@ -139,7 +141,7 @@ def read_toml(path: Path, data: str | None) -> Sweep:
         raise ValueError(f"{path} is no TOML: {error}") from None
     for name in found:
         if name not in _TABLES:
-            raise ValueError(unknown(f"table of {path}", name, _TABLES))
+            raise ValueError(unknown_name(f"table of {path}", name, _TABLES))
     for name in _TABLES:
         if not isinstance(found.get(name, {}), dict):
             raise ValueError(f"{path}: {name} must be a table, written [{name}]")
@@ -167,7 +169,7 @@ def sweep_from(fields: dict[str, Any], base: Pretrain, space: Any) -> Sweep:
     values: dict[str, Any] = {}
     for name, value in fields.items():
         if name not in allowed:
-            raise ValueError(unknown("field of the study", name, allowed))
+            raise ValueError(unknown_name("field of the study", name, allowed))
         if name == "seeds":
             value = _seeds(value)
         elif name == "scores":

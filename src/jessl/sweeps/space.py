@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from jessl.config import INCIDENTAL, Pretrain, fits
-from jessl.core.validation import unknown
+from jessl.core.validation import unknown_name
 
 SAMPLERS = ("each", "grid", "random", "tpe")
 # dictionaries of a configuration whose entries are fields of their own
@@ -108,7 +108,7 @@ def _read(name: str, entry: Any, base: Pretrain) -> Listed | Range:
 def _range(name: str, entry: Mapping[str, Any], annotation: str) -> Range:
     for key in entry:
         if key not in _RANGE:
-            raise ValueError(unknown(f"entry of the range of {name}", str(key), _RANGE))
+            raise ValueError(unknown_name(f"entry of the range of {name}", str(key), _RANGE))
     low, high, step = (entry.get(key) for key in ("low", "high", "step"))
     limits = {"low": low, "high": high, **({} if step is None else {"step": step})}
     for key, value in limits.items():
@@ -171,7 +171,7 @@ def _annotation(name: str, base: Pretrain) -> str:
         raise ValueError(told)
     names = [n for n in known if n not in INCIDENTAL and n not in OPTIONS]
     names += [f"objective_options.{f.name}" for f in of_method]
-    raise ValueError(unknown("field of the space", name, names))
+    raise ValueError(unknown_name("field of the space", name, names))
 
 
 def configured(base: Pretrain, params: Params, seed: int, out: str) -> Pretrain:

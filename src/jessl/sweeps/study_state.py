@@ -12,13 +12,13 @@ from typing import Any
 from jessl.config import Pretrain, Sweep
 from jessl.core.devices import pick_device
 from jessl.data import Source, open_source, unlabelled
-from jessl.data.labels import same_classes
+from jessl.data.labels import check_same_classes
 from jessl.encoders import seeded
 from jessl.objectives import build_objective
 from jessl.pretraining import defaults as choices
 from jessl.sweeps import manifest, pruning, space
 from jessl.sweeps.lease import Watch, this_worker
-from jessl.sweeps.plan import Plan, in_order, plan
+from jessl.sweeps.plan import SweepPlan, in_order, plan
 from jessl.sweeps.storage import Storage, open_storage
 from jessl.sweeps.trial_claims import Ended, Ledger, Unit
 
@@ -48,7 +48,7 @@ class Study:
     """
 
     folder: Path
-    plan: Plan
+    plan: SweepPlan
     source: Source
     images: Source
     test: Source | None
@@ -182,7 +182,7 @@ def begin(
     return Study(folder, made, source, images, test, opened, books, lease_seconds)
 
 
-def _opened(made: Plan) -> tuple[Source, Source, Source | None]:
+def _opened(made: SweepPlan) -> tuple[Source, Source, Source | None]:
     """(the images of a study, what its runs are trained on, labelled ones to test them on)."""
     base = made.asked.base
     source = open_source(base.data, labels=base.labels, x_key=base.x_key, y_key=base.y_key)
@@ -192,11 +192,11 @@ def _opened(made: Plan) -> tuple[Source, Source, Source | None]:
         using = [build_objective(str(m), _TRIED_DIM).uses_labels for m in methods]
     test = None if made.asked.test is None else open_source(made.asked.test)
     if test is not None:
-        same_classes(source, test)
+        check_same_classes(source, test)
     return source, source if any(using) else unlabelled(source), test
 
 
-def _try(made: Plan) -> None:
+def _try(made: SweepPlan) -> None:
     """Refuse at once a value that no training takes, rather than in the middle of the study."""
     from jessl.views.presets import is_file, preset
 
@@ -226,7 +226,7 @@ def _corners(entries: space.Space) -> list[tuple[str, space.Value]]:
     ]
 
 
-def _optunas(opened: Storage, name: str, made: Plan) -> Any:
+def _optunas(opened: Storage, name: str, made: SweepPlan) -> Any:
     """Optuna's study of this name, made where there is none."""
     import optuna
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from jessl.config import Sweep
+from jessl.core.deprecation import renamed_arguments
 from jessl.core.interruption import Stopped
-from jessl.core.progress import say
+from jessl.core.log import Log, log
 from jessl.core.resources import usable_cores
-from jessl.core.validation import whole
+from jessl.core.validation import check_int
 from jessl.sweeps.results import outcome
 from jessl.sweeps.study_state import LEASE_SECONDS, Study, begin
 from jessl.sweeps.trial_claims import MOST_LOST, Unit
@@ -24,6 +25,7 @@ from jessl.sweeps.worker import Worker
 _LOOK_SECONDS = 0.5
 
 
+@renamed_arguments(tell="log")
 def sweep(
     asked: Sweep | None,
     out: str | Path,
@@ -31,7 +33,7 @@ def sweep(
     storage: str | None = None,
     jobs: int = 1,
     lease_seconds: float = LEASE_SECONDS,
-    tell: Callable[[str], None] = say,
+    log: Log = log,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Work on a study until all its runs have ended; then choose.
@@ -46,7 +48,7 @@ def sweep(
         jobs: processes here, which share the cores.
         lease_seconds: a worker that is silent for so long counts as gone, and its run is tried
             again.
-        tell: is told one line at a time.
+        log: is told one line at a time.
         stop: True saves the runs under way and raises Stopped.
 
     Returns:
@@ -57,16 +59,16 @@ def sweep(
             again.
         Stopped: when `stop` said so; the same call goes on.
     """
-    jobs = whole("jobs", jobs, 1)
+    jobs = check_int("jobs", jobs, 1)
     began = time.monotonic()
     study = begin(out, asked, storage=storage, lease_seconds=lease_seconds)
-    tell(_announced(study, jobs))
+    log.info(_announced(study, jobs))
     if study.plan.asked.prune:
-        tell(_compared(study))
+        log.info(_compared(study))
     if jobs == 1:
-        Worker(study, tell, stop).work()
+        Worker(study, log, stop).work()
     else:
-        _together(study, storage, jobs, tell, stop)
+        _together(study, storage, jobs, log, stop)
     if stop():
         raise Stopped(f"stopped; what is done is saved in {study.folder}")
     return outcome(study, seconds=time.monotonic() - began)
@@ -102,9 +104,7 @@ def _compared(study: Study) -> str:
     return f"pruning   after epoch {told}: the best {share:.0%} of those that came so far go on"
 
 
-def _together(
-    study: Study, storage: str | None, jobs: int, tell: Callable[[str], None], stop: Any
-) -> None:
+def _together(study: Study, storage: str | None, jobs: int, log: Log, stop: Any) -> None:
     """Work in several processes; one that is killed is replaced while there is something to do."""
     from jessl.views.kernels import compiled
 
@@ -140,7 +140,7 @@ def _together(
                         f"{process.exitcode}) while no run did, perhaps for their memory: take "
                         "fewer --jobs; the same command goes on"
                     )
-                tell(f"  note: a worker ended with code {process.exitcode}; another takes over")
+                log.note(f"a worker ended with code {process.exitcode}; another takes over")
                 running.append(started())
     finally:
         stopping.set()
@@ -162,7 +162,7 @@ def _process(
     threadpool_limits(threads)
     study = begin(folder, storage=storage, lease_seconds=lease_seconds)
     study.threads = threads
-    Worker(study, say, stopping.is_set).work()
+    Worker(study, Log(), stopping.is_set).work()
 
 
 def _leave_with_parent() -> None:

@@ -18,6 +18,7 @@ from optuna.exceptions import StorageInternalError
 from jessl.config import Pretrain
 from jessl.core.files import Busy, locked
 from jessl.core.interruption import Stopped
+from jessl.core.log import Log
 from jessl.core.progress import duration
 from jessl.pretraining import pretrain
 from jessl.runs import Run
@@ -57,12 +58,12 @@ class Worker:
 
     Args:
         study: open.
-        tell: is told one line at a time.
+        log: is told one line at a time.
         stop: asked between two steps; True saves the run under way and leaves it to others.
     """
 
     study: Study
-    tell: Callable[[str], None]
+    log: Log
     stop: Callable[[], bool]
 
     def work(self) -> int:
@@ -88,14 +89,16 @@ class Worker:
                 time.sleep(_LOOK_SECONDS)
             elif self._one(unit):
                 done += 1
-                self._patiently(partial(self._tell, unit, done, time.monotonic() - began))
+                self._patiently(partial(self._report_unit, unit, done, time.monotonic() - began))
         return done
 
     def _next(self) -> Unit | None:
         """A unit to work on; None where all that is left is in other hands."""
         unit, lost = self.study.next()
         for one in lost:
-            self.tell(f"  lost      {self.study.name(one)}: its worker is gone; it is tried again")
+            self.log.info(
+                f"  lost      {self.study.name(one)}: its worker is gone; it is tried again"
+            )
         return unit
 
     def _one(self, unit: Unit) -> bool:
@@ -139,7 +142,7 @@ class Worker:
                 outcome, result = trial_claims.REFUSED, {**result, "reason": _one_line(error)}
             except (MemoryError, RuntimeError) as error:
                 # perhaps for what else runs here: tried again, and given up in the end
-                self.tell(f"  lost      {self.study.name(unit)}: {_one_line(error)}")
+                self.log.info(f"  lost      {self.study.name(unit)}: {_one_line(error)}")
                 self._patiently(lambda: books.lose(unit))
                 return False
             except BaseException:
@@ -152,7 +155,7 @@ class Worker:
         try:
             self.study.ledger.give_back(unit)
         except StorageInternalError as error:
-            self.tell(f"  note: {self.study.name(unit)} is left to others ({_one_line(error)})")
+            self.log.note(f"{self.study.name(unit)} is left to others ({_one_line(error)})")
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Call what needs the storage; one that is out of reach for a while is waited for."""
@@ -167,13 +170,13 @@ class Worker:
                     raise Stopped(f"stopped while storage {shown} is out of reach") from None
                 if time.monotonic() - began > _OUTAGE_SECONDS:
                     raise _Away(f"storage {shown} is out of reach: {reason}") from None
-                self.tell(f"  note: the storage does not answer ({reason}); it is tried again")
+                self.log.note(f"the storage does not answer ({reason}); it is tried again")
                 time.sleep(_OUTAGE_LOOK_SECONDS)
 
     def _train(self, config: Pretrain, lease: Lease, pruning: _Pruning) -> None:
         """Train; a run that another worker still holds is waited for."""
         if (moved := set_aside(self.study.folder, Path(str(config.out)))) is not None:
-            self.tell(f"  note: {moved}; trained again")
+            self.log.note(f"{moved}; trained again")
         waited = time.monotonic()
         while True:
             try:
@@ -205,7 +208,7 @@ class Worker:
         value = result["scores"][self.study.plan.criterion.text]["value"]
         return None if value is None else self.study.plan.criterion.merit(value)
 
-    def _tell(self, unit: Unit, done: int, seconds: float) -> None:
+    def _report_unit(self, unit: Unit, done: int, seconds: float) -> None:
         self.study.ledger.look()
         ended, every = self.study.ended(), self.study.count()
         mine = next((e for e in ended if e.unit.name == unit.name), None)
@@ -214,7 +217,7 @@ class Worker:
         hands = 1 + self.study.ledger.hands()  # this one is about to take another
         left = duration(seconds / done * (every - len(ended)) / hands)
         place = f"{len(ended):3d}/{every}  {self.study.name(unit):<34}"
-        self.tell(f"  {place} {self._told(mine)}   about {left} left")
+        self.log.info(f"  {place} {self._told(mine)}   about {left} left")
 
     def _told(self, ended: Ended) -> str:
         if ended.outcome == trial_claims.PRUNED:

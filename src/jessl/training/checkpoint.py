@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jessl.core.files import whole_folder
+from jessl.core.files import atomic_directory
 
 MODEL = "model.safetensors"
 STATE = "state.pt"
@@ -51,7 +51,7 @@ def save(folder: Path, step: int, modules: dict[str, nn.Module], state: dict[str
         for key, value in module.state_dict().items()
     }
     try:
-        with whole_folder(path) as part:
+        with atomic_directory(path) as part:
             save_file(tensors, part / MODEL)
             torch.save({"step": step, **state}, part / STATE)
     except (SafetensorError, RuntimeError) as error:  # neither library raises OSError

@@ -17,7 +17,7 @@ def teacher_of(student: Module) -> Module:
 
 
 @torch.no_grad()
-def follow(student: nn.Module, teacher: nn.Module, momentum: float) -> None:
+def ema_update(student: nn.Module, teacher: nn.Module, momentum: float) -> None:
     """teacher = momentum x teacher + (1 - momentum) x student, for parameters.
 
     Buffers (running statistics) are left alone: the teacher keeps its own from its own inputs.

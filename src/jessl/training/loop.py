@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from jessl.core import collectives
-from jessl.core.process_group import agreed, not_told
+from jessl.core.process_group import any_rank, mark_reported
 from jessl.objectives import Terms
 from jessl.training.collapse import nonsense, spread
 from jessl.training.step import Trainer
@@ -96,13 +96,13 @@ def train(
             try:
                 terms = trainer.take_step(batch.views, batch.labels)
             except ValueError as error:  # of the objective: all processes have it
-                raise not_told(error) from None
+                raise mark_reported(error) from None
             log.add(terms, len(batch.views[0]))
             if trainer.step % log_steps == 0:
                 log.flush()
             if trainer.step % len(loader) == 0:
                 continue  # the epoch is over: what follows it comes below
-            stopping, due = agreed(stop(), checkpoint_due())
+            stopping, due = any_rank(stop(), checkpoint_due())
             if stopping or due:
                 log.count_seconds()
                 log.refuse_nonsense()
@@ -112,7 +112,7 @@ def train(
         log.flush()
         on_epoch(loader.epoch)
         log.restart_clock()
-        if loader.epoch < epochs and agreed(stop(), False)[0]:
+        if loader.epoch < epochs and any_rank(stop(), False)[0]:
             on_checkpoint()
             return False
     return True
@@ -159,7 +159,7 @@ class _Log:
     def _check(self, loss: float, parts: dict[str, float]) -> None:
         wrong = nonsense(loss, parts, step=self._trainer.step, lr=self._trainer.lr)
         if wrong is not None:
-            raise not_told(Diverged(wrong))
+            raise mark_reported(Diverged(wrong))
 
     def flush(self) -> None:
         trainer = self._trainer
@@ -186,4 +186,6 @@ class _Log:
 
 def _mean(values: list[torch.Tensor]) -> float:
     """Over steps and processes."""
-    return collectives.mean(torch.stack([v.double().cpu() for v in values]).mean()).item()
+    return collectives.all_reduce_mean(
+        torch.stack([v.double().cpu() for v in values]).mean()
+    ).item()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jessl.core.validation import one_of
+from jessl.core.validation import check_choice
 
 # name -> (base learning rate for a batch of 256, weight decay)
 DEFAULTS = {"adamw": (1e-3, 1e-2), "sgd": (0.06, 5e-4), "lars": (1.0, 1e-6)}
@@ -94,7 +94,7 @@ def build_optimizer(
         modules: what is trained.
         lr, weight_decay: >= 0.
     """
-    one_of("optimizer", name, DEFAULTS)
+    check_choice("optimizer", name, DEFAULTS)
     params = [p for m in modules for p in m.parameters() if p.requires_grad]
     decayed = [p for p in params if p.ndim > 1]
     plain = [p for p in params if p.ndim <= 1]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from jessl.core import collectives, process_group
-from jessl.objectives import Moment, Objective, Terms
+from jessl.objectives import Objective, Terms, TrainingPosition
 from jessl.training import data_parallel, ema, schedules
 from jessl.training.compiling import compiled
 from jessl.training.forward import Forward
@@ -141,7 +141,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * share
         self.objective.begin_step(
-            Moment(self.step, self.total_steps, self.steps_per_epoch, self.seed)
+            TrainingPosition(self.step, self.total_steps, self.steps_per_epoch, self.seed)
         )
         self.optimizer.zero_grad(set_to_none=True)
         self.seen.clear()
@@ -167,7 +167,7 @@ class Trainer:
         for module in (self.encoder, self.teacher):
             if module is not None:
                 runs[id(module)], note = compiled(module, views, self.autocast)
-                notes += [n for n in process_group.collected(note) if n is not None]
+                notes += [n for n in process_group.all_gather_object(note) if n is not None]
         if not notes:
             self._forward.run_by(lambda module: runs[id(module)])
         return notes[:1]
@@ -206,7 +206,7 @@ class Trainer:
             (self.encoder, self.teacher),
             *self.objective.momentum_pairs(),
         ]:
-            ema.follow(student, teacher, momentum)
+            ema.ema_update(student, teacher, momentum)
 
     def _observe(self, batch: int, labels: torch.Tensor) -> None:
         self.observer.observe({k: v[:batch] for k, v in self.seen.items()}, labels)
@@ -219,7 +219,7 @@ class Trainer:
             "scaler": self._scaler.state_dict(),
             "seconds": self.seconds,
             "pending": [{"total": t.total, "parts": dict(t.parts)} for t in _shared(self.pending)],
-            "rng": process_group.collected({"cpu": torch.get_rng_state(), "cuda": cuda}),
+            "rng": process_group.all_gather_object({"cpu": torch.get_rng_state(), "cuda": cuda}),
             "probes": None if self.observer is None else self.observer.optimizer_state(),
         }
 
@@ -248,7 +248,10 @@ class Trainer:
 def _shared(pending: list[Terms]) -> list[Terms]:
     """Means over the processes."""
     return [
-        Terms(collectives.mean(t.total), {k: collectives.mean(v) for k, v in t.parts.items()})
+        Terms(
+            collectives.all_reduce_mean(t.total),
+            {k: collectives.all_reduce_mean(v) for k, v in t.parts.items()},
+        )
         for t in pending
     ]
 

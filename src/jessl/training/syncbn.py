@@ -28,9 +28,9 @@ class _Synchronised(_BatchNorm):
         x = x.float() if kept in (torch.float16, torch.bfloat16) else x
         axes = [k for k in range(x.ndim) if k != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
-        mean = collectives.mean(x.mean(axes))
+        mean = collectives.all_reduce_mean(x.mean(axes))
         centred = x - mean.view(shape)
-        variance = collectives.mean(centred.square().mean(axes))
+        variance = collectives.all_reduce_mean(centred.square().mean(axes))
         if self.track_running_stats and self.running_mean is not None:
             self._follow(mean.detach(), variance.detach(), x.numel() // x.shape[1])
         out = centred * torch.rsqrt(variance + self.eps).view(shape)

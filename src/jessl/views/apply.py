@@ -53,7 +53,7 @@ def apply_views(
         )
     check_images(images, len(views.mean))
     check_boxes(views, images, table)
-    painter = Painter(views)
+    painter = CpuRenderer(views)
     channels = len(views.mean)
     out = [np.empty((n, channels, v.size, v.size), np.float32) for v in views.recipes]
     if isinstance(images, np.ndarray):
@@ -97,7 +97,7 @@ def check_boxes(views: Views, images: np.ndarray | Sequence[np.ndarray], table: 
             )
 
 
-class Painter:
+class CpuRenderer:
     """A recipe made ready for the kernels: draws parameters and paints views, from many threads.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jessl.core.validation import unknown
+from jessl.core.validation import unknown_name
 
 Params = dict[str, np.ndarray]
 
@@ -113,7 +113,7 @@ def as_table(params: Sequence[Params]) -> np.ndarray:
                 raise ValueError(f"params: {name} is missing")
         for name, values in named.items():
             if name not in NAMES:
-                raise ValueError(unknown("parameter of a view", name, list(NAMES)))
+                raise ValueError(unknown_name("parameter of a view", name, list(NAMES)))
             if len(values) != n:
                 raise ValueError(f"params: {name} has {len(values)} values for {n} images")
             if name == _ORDER:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jessl.core.files import read_json, write_json
-from jessl.core.validation import one_of, unknown
+from jessl.core.validation import check_choice, unknown_name
 from jessl.views.recipe import View, Views
 
 __all__ = ["byol", "coarse", "dino", "gaussian_noise", "multicrop", "simclr", "swav", "vicreg"]
@@ -295,13 +295,13 @@ def preset(name: str, size: int | None, options: dict[str, Any] | None = None) -
     if size is None:
         raise ValueError(f"views {name} need a size in pixels, got None")
     try:
-        make: Callable[..., Views] = globals()[one_of("views", name, __all__)]
+        make: Callable[..., Views] = globals()[check_choice("views", name, __all__)]
     except ValueError as error:
         raise ValueError(f"{error}; or the path of a .toml or .json file") from None
     first, *allowed = inspect.signature(make).parameters
     for option in options:
         if option not in allowed:
-            raise ValueError(unknown(f"option of views {name}", option, allowed))
+            raise ValueError(unknown_name(f"option of views {name}", option, allowed))
     return make(**{first: size}, **options)
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jessl.core.validation import one_of, unknown
+from jessl.core.validation import check_choice, unknown_name
 
 if TYPE_CHECKING:
     import torch
 
-    from jessl.views.apply import Painter
+    from jessl.views.apply import CpuRenderer
     from jessl.views.params import Params
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -114,7 +114,7 @@ class View:
     def __post_init__(self) -> None:
         if not 1 <= self.size <= _MOST_PX:
             raise ValueError(f"size must be in 1..{_MOST_PX} pixels, got {self.size}")
-        one_of("crop", self.crop, CROPS)
+        check_choice("crop", self.crop, CROPS)
         for name in _PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability in [0, 1], got {getattr(self, name)}")
@@ -268,11 +268,11 @@ class Views:
 
         return apply_views(self, images, as_table(params))
 
-    def painter(self, *, octets: bool = False, crops_only: bool = False) -> Painter:
+    def painter(self, *, octets: bool = False, crops_only: bool = False) -> CpuRenderer:
         """This recipe made ready for the kernels, for loops that fill buffers of their own."""
-        from jessl.views.apply import Painter
+        from jessl.views.apply import CpuRenderer
 
-        return Painter(self, octets=octets, crops_only=crops_only)
+        return CpuRenderer(self, octets=octets, crops_only=crops_only)
 
     def blank(self, n: int) -> np.ndarray:
         """A table for n images in which nothing is drawn yet: float64 [k, n, columns]."""
@@ -323,7 +323,7 @@ class Views:
         known = ("views", "mean", "std", "n_global")
         for name in data:
             if name not in known:
-                raise ValueError(unknown("entry of views", name, known))
+                raise ValueError(unknown_name("entry of views", name, known))
         views = data.get("views")
         if not isinstance(views, list) or not all(isinstance(v, dict) for v in views):
             raise ValueError(
@@ -356,7 +356,7 @@ def _view(data: dict[str, Any]) -> View:
     values: dict[str, Any] = {}
     for name, value in data.items():
         if name not in types:
-            raise ValueError(unknown("entry of a view", name, list(types)))
+            raise ValueError(unknown_name("entry of a view", name, list(types)))
         values[name] = _checked(name, value, types[name])
     if "size" not in values:
         raise ValueError("a view needs its size in pixels")

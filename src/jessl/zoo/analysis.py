@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from jessl.core.validation import unknown, whole
+from jessl.core.validation import check_int, unknown_name
 from jessl.zoo.components import components
 from jessl.zoo.controlled import controlled
 from jessl.zoo.linear import linear
@@ -75,7 +75,7 @@ def analyse(
     sections: Sequence[str] | None = None,
     top: int = 5,
     seed: int = 0,
-    on_section: Callable[[str, int, int], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Every section of the analysis, as plain values that JSON knows.
 
@@ -85,7 +85,7 @@ def analyse(
             is not installed.
         top: models in the lists of the best.
         seed: of resamples and folds; the same seed gives the same numbers.
-        on_section: told the name of the section that begins, how many are done, and of how many.
+        progress: told the name of the section that begins, how many are done, and of how many.
 
     Returns:
         source (of the table), seed, left_out (names), and sections: name -> question, tables,
@@ -97,8 +97,8 @@ def analyse(
     names, left_out = checked(sections, top, seed)
     found = {}
     for done, name in enumerate(names):
-        if on_section is not None:
-            on_section(name, done, len(names))
+        if progress is not None:
+            progress(name, done, len(names))
         more = {"top": top} if name == "ranking" else {}
         found[name] = SECTIONS[name](models, seed, **more)
     answer: dict[str, Any] = plain(
@@ -116,9 +116,9 @@ def checked(
         ValueError: for an unknown section, one asked for that needs xgboost without it, `top`
             below 1, and a seed outside 0..2**31 - 1.
     """
-    if whole("top", top, None) < 1:
+    if check_int("top", top, None) < 1:
         raise ValueError(f"top must be 1 or more models, got {top}")
-    if whole("seed", seed, 0) > _HIGHEST_SEED:
+    if check_int("seed", seed, 0) > _HIGHEST_SEED:
         raise ValueError(f"seed must be at most {_HIGHEST_SEED}, got {seed}")
     has = find_spec("xgboost") is not None
     if sections is None:
@@ -127,7 +127,7 @@ def checked(
     names = list(dict.fromkeys(sections))
     for name in names:
         if name not in SECTIONS:
-            raise ValueError(unknown("section", name, SECTIONS))
+            raise ValueError(unknown_name("section", name, SECTIONS))
         if name in _XGBOOST and not has:
             raise ValueError(
                 f"section {name!r} needs the package xgboost, which is not installed: "

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from jessl.zoo.ols import REFERENCES, Fit, coded, is_numeric, ols, outcomes, within
+from jessl.zoo.ols import REFERENCES, OlsFit, coded, is_numeric, ols, outcomes, within
 from jessl.zoo.resample import MOST_ROWS, sample
 from jessl.zoo.section import Row, section
 from jessl.zoo.table import Models
@@ -47,7 +47,7 @@ _DRAWS = 1999  # of the permutation test
 
 
 @dataclass(frozen=True)
-class Choice:
+class DesignChoice:
     """A design choice: the columns that change with it, the one that measures it, its words."""
 
     name: str
@@ -56,10 +56,10 @@ class Choice:
 
 
 _TOGETHER = (
-    Choice("z_dim", ("z_dim", "z_layer"), "z_dim"),
-    Choice("z_dim at one layer", ("z_dim",), "z_dim"),
-    Choice("n_parameters", ("architecture",), "n_parameters"),
-    Choice(
+    DesignChoice("z_dim", ("z_dim", "z_layer"), "z_dim"),
+    DesignChoice("z_dim at one layer", ("z_dim",), "z_dim"),
+    DesignChoice("n_parameters", ("architecture",), "n_parameters"),
+    DesignChoice(
         "projection2_arch",
         ("projection2_arch", "projection1_arch", "projection_same"),
         "projection2_arch",
@@ -77,21 +77,23 @@ def held(models: Models) -> tuple[str, ...]:
     return tuple(own + besides)
 
 
-def design_choices(models: Models) -> tuple[Choice, ...]:
+def design_choices(models: Models) -> tuple[DesignChoice, ...]:
     """Every choice of a table that is compared: those of several columns, and each other one."""
     columns = held(models)
     has = set(models.frame.columns)
     flags = tuple(c for c in columns if c.startswith("is_aug_") and c != "is_aug_invariant")
     joint = [c for c in _TOGETHER if {c.treatment, c.columns[0]} <= has]
     joint = [
-        Choice(c.name, tuple(v for v in c.columns if v in has), c.treatment)
+        DesignChoice(c.name, tuple(v for v in c.columns if v in has), c.treatment)
         for c in joint
         if c.name != "z_dim at one layer" or "z_layer" in has
     ]
     if "n_augmentations" in has:
-        joint.append(Choice("n_augmentations", ("n_augmentations", *flags), "n_augmentations"))
+        joint.append(
+            DesignChoice("n_augmentations", ("n_augmentations", *flags), "n_augmentations")
+        )
     covered = {*_COVERED, *_HELD_BESIDES, *_LABELS, "n_augmentations", *flags}
-    return (*joint, *(Choice(c, (c,), c) for c in columns if c not in covered))
+    return (*joint, *(DesignChoice(c, (c,), c) for c in columns if c not in covered))
 
 
 def keys(frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
@@ -120,7 +122,7 @@ def checkpoints(models: Models) -> pd.Series:
     return keys(models.frame, taken)
 
 
-def groups(models: Models, choice: Choice) -> pd.Series:
+def groups(models: Models, choice: DesignChoice) -> pd.Series:
     """Group number of every model that has a partner: equal in all but the choice's columns.
 
     A group holds at least two values of what measures the choice; models without that value
@@ -216,7 +218,7 @@ def controlled_effects(models: Models, seed: int = 0) -> list[Row]:
 
 def _effects(
     models: Models,
-    choice: Choice,
+    choice: DesignChoice,
     numbers: pd.Series,
     outcome: str,
     column: str,
@@ -252,7 +254,7 @@ def _linked(values: pd.Series, labels: pd.Series) -> list[pd.Index]:
 
 
 def _fitted(
-    choice: Choice,
+    choice: DesignChoice,
     errors: pd.Series,
     values: pd.Series,
     labels: pd.Series,
@@ -296,7 +298,7 @@ def _shuffled(y: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np
 
 
 def _permuted(
-    fit: Fit, asked: dict[str, np.ndarray], labels: np.ndarray, shuffled: np.ndarray
+    fit: OlsFit, asked: dict[str, np.ndarray], labels: np.ndarray, shuffled: np.ndarray
 ) -> dict[str, float]:
     """p of every column kept: the share of orders with an effect as large."""
     if not fit.columns:

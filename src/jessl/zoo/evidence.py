@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jessl.core.files import whole_file
+from jessl.core.files import atomic_write
 from jessl.zoo.controlled import controlled_effects
 from jessl.zoo.linear import linear_effects
 from jessl.zoo.section import Row
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
-    with whole_file(arguments[1]) as path:
+    with atomic_write(arguments[1]) as path:
         path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     return 0
 

@@ -30,7 +30,7 @@ HIGHEST_ALPHA = 0.5
 
 
 @dataclass(frozen=True)
-class Fit:
+class LawFit:
     """A fitted law: its name and its parameters by name."""
 
     law: str
@@ -70,7 +70,7 @@ def pairs_of(models: Models) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).dropna(subset=["error", "train"])
 
 
-def fit(law: str, pairs: pd.DataFrame) -> Fit:
+def fit(law: str, pairs: pd.DataFrame) -> LawFit:
     """Least squares; alpha in 0..0.5, B at least 0.
 
     Raises:
@@ -86,7 +86,7 @@ def fit(law: str, pairs: pd.DataFrame) -> Fit:
             f"the law '{law}' needs errors in {needed} settings or more, got {settings}"
         )
     if law == "standard":
-        return Fit(law, _standard(pairs))
+        return LawFit(law, _standard(pairs))
     columns, error = _columns(pairs), pairs["error"].to_numpy()
     names = ("alpha", "B") if law == "two parameters" else ("alpha",)
 
@@ -96,7 +96,7 @@ def fit(law: str, pairs: pd.DataFrame) -> Fit:
     bounds = ([0.0] * len(names), [HIGHEST_ALPHA, np.inf][: len(names)])
     start = [0.2, 0.5][: len(names)]
     found = optimize.least_squares(off, start, bounds=bounds, xtol=1e-12, ftol=1e-12, gtol=1e-12)
-    return Fit(law, dict(zip(names, map(float, found.x), strict=True)))
+    return LawFit(law, dict(zip(names, map(float, found.x), strict=True)))
 
 
 def quality(error: np.ndarray, predicted: np.ndarray) -> dict[str, float | int]:

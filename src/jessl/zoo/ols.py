@@ -18,7 +18,7 @@ _NOTHING = 1e-7  # a share of a kept column in a dropped one: both are of the si
 
 
 @dataclass(frozen=True)
-class Fit:
+class OlsFit:
     """Ordinary least squares of n values.
 
     Attributes:
@@ -70,7 +70,7 @@ class Fit:
 
 def ols(
     design: Mapping[str, np.ndarray], values: np.ndarray, groups: np.ndarray | None = None
-) -> Fit:
+) -> OlsFit:
     """Least squares of values [n] on columns [n] by QR; no constant is added.
 
     A column that the columns before it determine is dropped, so what a design is asked about
@@ -122,7 +122,7 @@ def ols(
     bound = [bool(np.any(np.abs(shares) > _NOTHING)) for shares in recipe]
     undetermined = tuple(c for c, one in zip(kept, bound, strict=True) if one)
     exact = float(np.linalg.norm(residual)) <= _ROUNDING * whole
-    return Fit(
+    return OlsFit(
         columns=tuple(kept),
         dropped=tuple(dropped),
         undetermined=undetermined,

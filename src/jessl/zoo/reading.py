@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.zoo.arrow_columns import plain_columns
 from jessl.zoo.web import download, is_address
 
@@ -59,7 +59,7 @@ def read_content(path: str | Path) -> Content:
             columns of one name.
         OSError: for a file or address that cannot be read.
     """
-    name, content = printable(str(path)), _content(path)
+    name, content = escape_control(str(path)), _content(path)
     digest = hashlib.sha256(content).hexdigest()
     if not content.strip():
         raise ValueError(f"{name}: the file is empty")
@@ -72,7 +72,7 @@ def read_content(path: str | Path) -> Content:
 def _content(path: str | Path) -> bytes:
     if is_address(str(path)):
         return download(str(path))
-    file, name = Path(path), printable(str(path))
+    file, name = Path(path), escape_control(str(path))
     if not str(path).strip():
         raise ValueError("the name of the table is empty; give a .csv or .parquet file")
     if not file.exists():
@@ -121,7 +121,8 @@ def _parquet(content: bytes, name: str) -> tuple[pd.DataFrame, dict[str, str]]:
     key = _key(frame)
     if key in nested:
         raise ValueError(
-            f"{name}: column {printable(key)!r} names the models, its cells must be texts, not "
+            f"{name}: column {escape_control(key)!r} names the models, its cells must be texts, "
+            "not "
             f"{nested[key]}"
         )
     return _indexed(plain, key), nested
@@ -185,7 +186,7 @@ def _rows(text: str, name: str) -> list[list[str]]:
 def _check_columns(columns: list[str], name: str) -> None:
     twice = [c for i, c in enumerate(columns) if c in columns[:i]]
     if twice:
-        raise ValueError(f"{name}: two columns are called {printable(twice[0])!r}")
+        raise ValueError(f"{name}: two columns are called {escape_control(twice[0])!r}")
 
 
 def _key(frame: pd.DataFrame) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.zoo.reading import Content, read_content
 
 COMPONENTS = ("approx", "usability", "probe_gen", "enc_gen")
@@ -217,7 +217,8 @@ def _numbers(values: pd.Series, name: str) -> pd.Series:
         wrong = values
     if len(wrong):
         raise ValueError(
-            f"{name}: {printable(str(values.name))} of model {printable(str(wrong.index[0]))} must "
+            f"{name}: {escape_control(str(values.name))} of model "
+            f"{escape_control(str(wrong.index[0]))} must "
             f"be a number, got {wrong.iloc[0]!r}"
         )
     return numbers.astype(np.float64)
@@ -240,7 +241,8 @@ def _check_range(values: pd.Series, lowest: float, highest: float, what: str, na
     outside = values[(values < lowest - _ROUNDING) | (values > highest + _ROUNDING)]
     if len(outside):
         raise ValueError(
-            f"{name}: {values.name} of model {printable(str(outside.index[0]))} must be {what}, "
+            f"{name}: {values.name} of model {escape_control(str(outside.index[0]))} must be "
+            f"{what}, "
             f"{lowest:g} to {highest:g}, got {outside.iloc[0]:g}"
         )
 
@@ -284,11 +286,11 @@ def _left_out(content: Content) -> list[str]:
             "be one value each"
         )
     return [
-        f"column {printable(column)} is left out: its cells hold {what}"
+        f"column {escape_control(column)} is left out: its cells hold {what}"
         for column, what in content.nested.items()
     ]
 
 
 def _some(names: list[str]) -> str:
-    told = ", ".join(printable(str(n)) for n in names[:6])
+    told = ", ".join(escape_control(str(n)) for n in names[:6])
     return told + (f" and {len(names) - 6} more" if len(names) > 6 else "") if names else "none"

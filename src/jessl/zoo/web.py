@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 
 SECONDS = 60.0  # for everything: a server that sends a byte now and then ends too
 MOST_BYTES = 200_000_000
@@ -45,7 +45,7 @@ def download(address: str) -> bytes:
     thread.join(SECONDS)
     if bodies:
         return bodies[0]
-    told = f"{printable(address)}: "
+    told = f"{escape_control(address)}: "
     if not errors:
         raise OSError(f"{told}the table did not come within {SECONDS:g} seconds")
     error = errors[0]
@@ -77,4 +77,4 @@ def _body(address: str, end: float) -> bytes:
 
 def _words(error: Exception) -> str:
     reason = None if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", None)
-    return printable(str(reason or error) or type(error).__name__)
+    return escape_control(str(reason or error) or type(error).__name__)

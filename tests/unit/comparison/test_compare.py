@@ -16,11 +16,12 @@ from helpers.run_samples import small_config
 from jessl import Embeddings, Run, pretrain
 from jessl.comparison import rows as encoder_rows
 from jessl.comparison.compare import compare_encoders
-from jessl.comparison.encoder_specs import contenders, slug_of
+from jessl.comparison.encoder_specs import encoder_specs, slug_of
 from jessl.comparison.page.page import write_encoders_page
 from jessl.comparison.table import SCORES, EncoderTable
 from jessl.core.files import locked
 from jessl.core.interruption import Stopped
+from jessl.core.log import Log
 from jessl.data import open_source
 from jessl.encoders import Encoder
 from jessl.extraction import embedding_cache
@@ -114,7 +115,7 @@ def test_all_failing_is_an_error_that_names_the_first(images: np.ndarray, tmp_pa
 def test_features_that_are_not_finite_fail_the_encoder_only(
     runs: list[str], images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = encoder_rows.open_contender
+    opened = encoder_rows.open_encoder_spec
 
     def broken(contender: Any, **asked: Any) -> Any:
         found = opened(contender, **asked)
@@ -174,11 +175,11 @@ def test_a_second_time_nothing_is_computed_and_other_images_are_told(
     batches: list[int] = []
     monkeypatch.setattr(Encoder, "forward", _counted(Encoder.forward, batches))
     told: list[str] = []
-    again = compare(runs[:2], images, tmp_path / "out", tell=told.append)
+    again = compare(runs[:2], images, tmp_path / "out", log=Log(told.append))
     assert batches == []
     assert again.rows == first.rows
     assert not any("embedded again" in line for line in told)
-    other = compare(runs[:2], images[::-1].copy(), tmp_path / "out", tell=told.append)
+    other = compare(runs[:2], images[::-1].copy(), tmp_path / "out", log=Log(told.append))
     assert batches != []
     assert sum("embedded again" in line for line in told) == 4
     assert other.rows[0].scores != first.rows[0].scores
@@ -209,7 +210,7 @@ def test_labels_of_a_file_are_put_to_the_cached_rows(
     csv = tmp_path / "labels.csv"
     csv.write_text("path,label\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
     told: list[str] = []
-    second = compare(runs[:2], images, tmp_path / "out", labels=csv, tell=told.append)
+    second = compare(runs[:2], images, tmp_path / "out", labels=csv, log=Log(told.append))
     assert not any("embedded again" in line for line in told)
     assert free(first) == free(second)
     kept = Embeddings.load(tmp_path / "out" / slug_of(runs[0]) / "embeddings")
@@ -294,12 +295,12 @@ def test_unreadable_images_are_left_out_even_a_part_of_them(
 
 
 def test_groups_stay_on_one_side(runs: list[str], images: np.ndarray, tmp_path: Path) -> None:
-    from jessl.comparison.labels import divided
+    from jessl.comparison.labels import train_test_split
 
     y = np.arange(48) % 2
     groups = np.arange(48) // 8
     z = Embeddings(np.random.default_rng(0).standard_normal((48, 3)), y, groups=groups)
-    train, test = divided(z, None, 0)
+    train, test = train_test_split(z, None, 0)
     assert train.groups is not None
     assert test.groups is not None
     assert not set(train.groups) & set(test.groups)
@@ -358,10 +359,10 @@ def test_slugs_stay_inside_and_apart() -> None:
         assert Path(slug).name == slug
         assert not slug.startswith(".")
         assert len(slug) < 70
-    found, notes = contenders(["x/a.pt", "y/a.pt", "timm:resnet18", "r/checkpoints/step-7"])
+    found, notes = encoder_specs(["x/a.pt", "y/a.pt", "timm:resnet18", "r/checkpoints/step-7"])
     assert [c.name for c in found] == ["x/a.pt", "y/a.pt", "timm:resnet18", "r/step-7"]
     assert notes == []
-    found, _ = contenders(["x/b", "y/b", "z/x/checkpoints/b"])
+    found, _ = encoder_specs(["x/b", "y/b", "z/x/checkpoints/b"])
     assert [c.name for c in found] == ["x/b", "y/b", "z/x/checkpoints/b"]
 
 

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from jessl.cli.main import main
-from jessl.data import Source, Subset, open_source, split, unlabelled
-from jessl.data.sources.base import Relabelled, hashed_ids
+from jessl.data import Source, Subset, open_source, split_source, unlabelled
+from jessl.data.sources.base import SourceWithLabels, hashed_ids
 from jessl.embeddings import Embeddings
 from jessl.encoders import build_encoder
 from jessl.extraction.embed import embed
@@ -21,7 +21,7 @@ from jessl.extraction.embed import embed
 
 def rows(n: int, groups: list[int] | np.ndarray | None = None) -> Source:
     source = open_source((np.zeros((n, 2, 2), dtype=np.uint8), np.arange(n) % 3))
-    return Relabelled(
+    return SourceWithLabels(
         source, source.labels, source.classes, (), None if groups is None else np.asarray(groups)
     )
 
@@ -137,13 +137,13 @@ def test_what_wraps_a_source_keeps_its_groups() -> None:
     ],
 )
 def test_without_groups_a_split_is_what_it_was(share: float, seed: int, digest: str) -> None:
-    part = split(open_source("digits"), share, seed)[1]
+    part = split_source(open_source("digits"), share, seed)[1]
     assert hashlib.sha256(part.ids.astype("<i8").tobytes()).hexdigest()[:16] == digest
     alone = open_source("digits")
     alone.groups = np.full(len(alone), -1)
-    np.testing.assert_array_equal(split(alone, share, seed)[1].ids, part.ids)
+    np.testing.assert_array_equal(split_source(alone, share, seed)[1].ids, part.ids)
     alone.groups = np.random.default_rng(0).permutation(len(alone)) - 50
-    np.testing.assert_array_equal(split(alone, share, seed)[1].ids, part.ids)
+    np.testing.assert_array_equal(split_source(alone, share, seed)[1].ids, part.ids)
 
 
 def sides(groups: np.ndarray, part: Subset) -> None:
@@ -160,7 +160,7 @@ def test_a_group_never_straddles(seed: int) -> None:
     groups[rng.random(600) < 0.1] = -1
     source = rows(600, groups)
     for share in (0.02, 0.2, 0.5, 0.9):
-        rest, part = split(source, share, seed)
+        rest, part = split_source(source, share, seed)
         sides(groups, part)
         assert sorted([*rest.indices, *part.indices]) == list(range(600))
         assert (np.diff(part.indices) > 0).all()
@@ -173,30 +173,32 @@ def test_a_group_never_straddles(seed: int) -> None:
     numbers = rng.permutation(61)
     renamed = np.where(groups == -1, -1, numbers[groups])
     turned = Subset(rows(600, renamed), order)
-    assert set(split(turned, 0.2, seed)[1].ids) == set(split(source, 0.2, seed)[1].ids)
+    assert set(split_source(turned, 0.2, seed)[1].ids) == set(
+        split_source(source, 0.2, seed)[1].ids
+    )
 
 
 def test_how_much_falls_into_a_part_of_groups() -> None:
     fives = np.repeat(np.arange(20), 5)
     source = rows(100, fives)
     for share, count in ((0.0, 0), (0.25, 25), (0.28, 25), (0.01, 5), (0.99, 95), (1.0, 100)):
-        rest, part = split(source, share, 3)
+        rest, part = split_source(source, share, 3)
         sides(fives, part)
         assert (len(part), len(rest)) == (count, 100 - count)
     # where not one group fits: the smallest
     uneven = np.repeat([0, 1, 2], [40, 25, 35])
     for seed in range(8):
-        assert set(uneven[split(rows(100, uneven), 0.1, seed)[1].indices]) == {1}
+        assert set(uneven[split_source(rows(100, uneven), 0.1, seed)[1].indices]) == {1}
     with pytest.raises(ValueError, match="groups: all 100 images of array are one group"):
-        split(rows(100, [8] * 100), 0.5, 0)
-    assert [len(s) for s in split(rows(100, [8] * 100), 1, 0)] == [0, 100]
+        split_source(rows(100, [8] * 100), 0.5, 0)
+    assert [len(s) for s in split_source(rows(100, [8] * 100), 1, 0)] == [0, 100]
 
 
 def test_groups_are_drawn_evenly_whatever_their_size() -> None:
     sizes = np.repeat([1, 9], 50)
     groups = np.repeat(np.arange(100), sizes)
     source = rows(500, groups)
-    drawn = [np.unique(groups[split(source, 0.5, seed)[1].indices]) for seed in range(60)]
+    drawn = [np.unique(groups[split_source(source, 0.5, seed)[1].indices]) for seed in range(60)]
     large = [int((part >= 50).sum()) for part in drawn]
     small = [int((part < 50).sum()) for part in drawn]
     # small ones come where a large one no longer fits: 8 at most, so at most one large is lost

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from jessl.core.log import Log
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
 from jessl.encoders.expansion import Expansion, has_plane, plane
 
@@ -150,7 +151,7 @@ def test_weights_of_the_body_alone_load(tmp_path: Path, prefix: str) -> None:
     assert target.expansion is not None
     before = {k: v.clone() for k, v in target.expansion.state_dict().items()}
     told: list[str] = []
-    assert load_weights(target, file, tell=told.append).unused == ()
+    assert load_weights(target, file, log=Log(told.append)).unused == ()
     assert told == [f"{file} has no block to 50 features: its weights stay random"]
     assert all(torch.equal(v, target.body.state_dict()[k]) for k, v in
                source.body.state_dict().items())  # fmt: skip
@@ -164,7 +165,7 @@ def test_weights_with_a_block_load_it(tmp_path: Path, prefix: str) -> None:
     file = tmp_path / "run.safetensors"
     save_file({prefix + k: v for k, v in source.state_dict().items()}, file)
     told: list[str] = []
-    assert load_weights(target, file, tell=told.append).unused == ()
+    assert load_weights(target, file, log=Log(told.append)).unused == ()
     assert told == []
     wanted = source.state_dict()
     assert all(torch.equal(v, wanted[k]) for k, v in target.state_dict().items())

@@ -12,8 +12,9 @@ import torch
 
 from jessl import Embeddings
 from jessl.comparison.compare import compare_encoders
-from jessl.comparison.labels import Labelled, to_best
+from jessl.comparison.labels import LabelledResults, to_best
 from jessl.comparison.table import EncoderTable
+from jessl.core.log import Log
 from jessl.encoders import build_encoder, seeded
 from jessl.probes.probe import probe
 
@@ -34,7 +35,7 @@ class Kept(SimpleNamespace):
             out=self.folder / "out",
             view_images=0,
             workers=1,
-            tell=self.told.append,
+            log=Log(self.told.append),
             **asked,
         )
 
@@ -83,9 +84,9 @@ def test_encoders_that_were_tested_on_other_rows_are_not_compared() -> None:
     z = Embeddings(rng.standard_normal((60, 3)) + 3 * y[:, None], y)
     noise = Embeddings(rng.standard_normal((60, 3)), y)
 
-    def labelled(z: Embeddings, rows: np.ndarray) -> Labelled:
+    def labelled(z: Embeddings, rows: np.ndarray) -> LabelledResults:
         train, test = z.subset(np.arange(30)), z.subset(rows)
-        return Labelled(probe(train, test, kind="ridge"), (), None, train.n, test.n)
+        return LabelledResults(probe(train, test, kind="ridge"), (), None, train.n, test.n)
 
     same, other = np.arange(30, 60), np.arange(30, 60)[::-1]
     found = {"a": labelled(z, same), "b": labelled(noise, same), "c": labelled(noise, other)}

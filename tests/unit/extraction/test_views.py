@@ -9,7 +9,7 @@ import jessl
 from jessl import Run
 from jessl.cli.main import main
 from jessl.encoders import build_encoder
-from jessl.extraction.embed import repeated
+from jessl.extraction.embed import repeat_views
 from jessl.views.presets import preset
 
 
@@ -44,9 +44,9 @@ def test_each_view_is_a_row_with_the_image_s_id(finished: Run, stripes: Path) ->
 
 def test_local_crops_are_left_out_and_unlike_views_take_turns() -> None:
     p = build_encoder("smallconv:4", size=16).preprocess
-    multi = repeated("multicrop", 4, p)
+    multi = repeat_views("multicrop", 4, p)
     assert {v.size for v in multi.recipes} == {16}
-    byol = repeated("byol", 5, p)
+    byol = repeat_views("byol", 5, p)
     first, second = preset("byol", 16).recipes
     assert byol.recipes[0].blur == byol.recipes[2].blur == first.blur
     assert byol.recipes[1].blur == byol.recipes[3].blur == second.blur

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from jessl.objectives import Moment, build_objective, cissl, dcl, nt_xent
+from jessl.objectives import TrainingPosition, build_objective, cissl, dcl, nt_xent
 from jessl.objectives._contrastive import draw_negatives, drawn_logits
 
 N = 8
@@ -241,7 +241,7 @@ def test_one_negative_by_hand() -> None:
 def test_drawn_negatives_are_what_loops_give(m: int) -> None:
     h, temperature = _rows(3, 7, 2), 0.4
     objective = _simclr(2, temperature, negatives=m)
-    objective.begin_step(Moment(step=3, total_steps=9, steps_per_epoch=3, seed=5))
+    objective.begin_step(TrainingPosition(step=3, total_steps=9, steps_per_epoch=3, seed=5))
     generator = torch.Generator().manual_seed(hash((5, 3)) % 2**63)
     losses = []
     for a, b in ((0, 1), (0, 2), (1, 2)):
@@ -282,13 +282,13 @@ def test_each_step_and_each_seed_draws_anew() -> None:
     objective = _simclr(5, negatives=3)
     losses = {}
     for step, seed in itertools.product(range(3), (0, 7, -1)):
-        objective.begin_step(Moment(step, 10, 5, seed))
+        objective.begin_step(TrainingPosition(step, 10, 5, seed))
         torch.manual_seed(step)  # the global generator has no part in it
         losses[step, seed] = objective.loss(h).total.item()
         assert objective.loss(h).total.item() == losses[step, seed]
     assert len(set(losses.values())) == 9
     again = _simclr(5, negatives=3)
-    again.begin_step(Moment(1, 10, 5, 7))
+    again.begin_step(TrainingPosition(1, 10, 5, 7))
     assert again.loss(h).total.item() == losses[1, 7]
 
 
@@ -336,7 +336,7 @@ def test_one_negative_is_enough_against_collapse() -> None:
         assert objective.loss(_twice(z)).total.item() == pytest.approx(alike, abs=1e-3)
         optimizer = torch.optim.Adam([z], 0.05)
         for step in range(200):
-            objective.begin_step(Moment(step, 200, 200))
+            objective.begin_step(TrainingPosition(step, 200, 200))
             optimizer.zero_grad()
             loss = objective.loss(_twice(z)).total
             loss.backward()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from jessl.objectives import Moment, build_objective, sigreg, supervised
+from jessl.objectives import TrainingPosition, build_objective, sigreg, supervised
 from jessl.objectives.lejepa import random_directions
 
 
@@ -134,7 +134,7 @@ def test_each_step_draws_its_directions_and_leaves_the_global_generator() -> Non
     before = torch.random.get_rng_state()
     seen = []
     for step in (3, 4, 3):
-        objective.begin_step(Moment(step=step, total_steps=9, steps_per_epoch=3, seed=2))
+        objective.begin_step(TrainingPosition(step=step, total_steps=9, steps_per_epoch=3, seed=2))
         seen.append(objective.directions.clone())
     assert torch.equal(seen[0], seen[2])
     assert not torch.equal(seen[0], seen[1])

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from jessl import objectives
-from jessl.objectives import Moment, Objective, build_objective
+from jessl.objectives import Objective, TrainingPosition, build_objective
 from jessl.objectives._heads import Prototypes
 from jessl.objectives.swav import sinkhorn
 
@@ -31,7 +31,7 @@ def _built(method: str, dim: int = 12, **options: Any) -> Objective:
 
 
 def _at(objective: Objective, epoch: int) -> None:
-    objective.begin_step(Moment(step=10 * epoch, total_steps=1000, steps_per_epoch=10))
+    objective.begin_step(TrainingPosition(step=10 * epoch, total_steps=1000, steps_per_epoch=10))
 
 
 def _loss(objective: Objective, h: torch.Tensor, n_global: int | None = None) -> torch.Tensor:
@@ -306,7 +306,7 @@ def _trained(
     for step in range(200):
         images = data[torch.randperm(256, generator=g)[:64]]
         views = [images + 1.5 * torch.randn(64, 32, generator=g) for _ in range(2)]
-        objective.begin_step(Moment(step=step, total_steps=200, steps_per_epoch=4))
+        objective.begin_step(TrainingPosition(step=step, total_steps=200, steps_per_epoch=4))
         with torch.no_grad():
             slow = torch.stack([teacher(v) for v in views]) if objective.uses_teacher else None
         terms = objective.loss(torch.stack([encoder(v) for v in views]), slow)

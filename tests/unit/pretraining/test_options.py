@@ -14,7 +14,7 @@ from helpers.run_samples import losses, same_weights, small_config
 from jessl import Run, embed, pretrain
 from jessl.cli._base import stoppable
 from jessl.cli.main import _parsed
-from jessl.cli.pretrain import PretrainRun, over_recipe
+from jessl.cli.pretrain import PretrainCommand, over_recipe
 from jessl.config import Pretrain
 from jessl.objectives import CONFIGS
 
@@ -196,7 +196,7 @@ def test_the_command_line_knows_what_it_was_given() -> None:
 
 
 def test_slurm_options_need_slurm() -> None:
-    command = PretrainRun(config=Pretrain(data="x"), slurm_options={"nodes": 2})
+    command = PretrainCommand(config=Pretrain(data="x"), slurm_options={"nodes": 2})
     with pytest.raises(ValueError, match="with --slurm only"):
         command.run()
 

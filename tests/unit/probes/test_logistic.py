@@ -5,7 +5,7 @@ from sklearn.linear_model import LogisticRegression
 
 from jessl.embeddings import Embeddings
 from jessl.probes import probe, standardize
-from jessl.probes.base import UNKNOWN_LOSS, judge
+from jessl.probes.base import UNKNOWN_LOSS, evaluate
 from jessl.probes.kinds import logistic
 from jessl.probes.softmax import Softmax, TorchSoftmax
 from jessl.probes.standardize import Rows
@@ -19,7 +19,7 @@ def digits():
 
 def objective(one, x, y, C):
     """scikit-learn's: C times the sum of the losses plus half the squared norm."""
-    loss = judge(one, x, y).loss.sum()
+    loss = evaluate(one, x, y).loss.sum()
     return C * loss + 0.5 * (one.weights**2).sum()
 
 
@@ -63,14 +63,14 @@ def test_folds_together_are_folds_alone(digits):
             assert objective(a[k], x[mask], y[mask], 1.0) == pytest.approx(
                 objective(b[0], x[mask], y[mask], 1.0), rel=2e-3
             )
-            assert (judge(a[k], x, y).wrong != judge(b[0], x, y).wrong).mean() < 0.01
+            assert (evaluate(a[k], x, y).wrong != evaluate(b[0], x, y).wrong).mean() < 0.01
 
 
 def test_fewer_rows_than_features_and_one_class(digits):
     x, y = digits
     few, labels = x[:12], y[:12]
     [one] = next(logistic.fits(few, labels, [np.ones(12, bool)], [{"C": 1.0}]))
-    assert not judge(one, few, labels).wrong.any()
+    assert not evaluate(one, few, labels).wrong.any()
     [alone] = next(logistic.fits(few, labels, [labels == 3], [{"C": 1.0}]))
     assert alone.classes.tolist() == [3]
     assert alone.votes(few).shape == (12, 1)
@@ -125,7 +125,7 @@ def test_a_fit_on_a_device_of_torch_is_the_same(digits, monkeypatch):
     [plain] = next(logistic.fits(x, y, every, [{"C": 1e-3}]))
     # "cpu:0" is torch's name of the CPU: the code that a GPU runs, without one
     [there] = next(logistic.fits(x, y, every, [{"C": 1e-3}], 0, "cpu:0"))
-    assert (judge(plain, x, y).wrong != judge(there, x, y).wrong).sum() <= 2
+    assert (evaluate(plain, x, y).wrong != evaluate(there, x, y).wrong).sum() <= 2
     np.testing.assert_allclose(there.weights, plain.weights, atol=2e-3)
 
 

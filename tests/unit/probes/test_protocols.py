@@ -11,7 +11,7 @@ from scipy.stats import t as student
 from jessl.cli.main import main
 from jessl.embeddings import Embeddings
 from jessl.probes import few_shot, probe, split
-from jessl.probes.base import Kind, judge
+from jessl.probes.base import Kind, evaluate
 from jessl.probes.registry import KINDS
 from jessl.probes.tuning import tune
 from jessl.risk import decompose
@@ -40,11 +40,11 @@ class Says:
 def test_top5_holds_the_fifth_and_not_the_sixth():
     order = np.arange(8.0)[::-1]  # class 0 is likeliest, class 7 least likely
     y = np.arange(9)  # class 8 is unknown to the probe
-    said = judge(Says(np.tile(order, (9, 1))), np.zeros((9, 1)), y)
+    said = evaluate(Says(np.tile(order, (9, 1))), np.zeros((9, 1)), y)
     assert said.top5.tolist() == [True] * 5 + [False] * 4
     assert said.wrong.tolist() == [False] + [True] * 8
     # equal votes go to the smaller label
-    equal = judge(Says(np.zeros((8, 8))), np.zeros((8, 1)), np.arange(8))
+    equal = evaluate(Says(np.zeros((8, 8))), np.zeros((8, 1)), np.arange(8))
     assert equal.top5.tolist() == [True] * 5 + [False] * 3
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from jessl.embeddings import Embeddings
 from jessl.probes import probe, standardize
-from jessl.probes.base import judge
+from jessl.probes.base import evaluate
 from jessl.probes.kinds import ridge
 
 
@@ -94,7 +94,7 @@ def test_in_chunks_and_from_disk(tmp_path, monkeypatch):
         np.testing.assert_array_equal(a, c)
         np.testing.assert_array_equal(b, d)
     [one] = next(ridge.fits(mapped, y, [np.ones(200, bool)], path[2:3]))
-    np.testing.assert_array_equal(judge(one, mapped, y).wrong, whole[2][0])
+    np.testing.assert_array_equal(evaluate(one, mapped, y).wrong, whole[2][0])
     assert np.array_equal(mapped, x)  # pages that were let go come back from the file
     # the float32 predictions of large data
     monkeypatch.setattr(ridge, "_SMALL", 0)
@@ -124,6 +124,6 @@ def test_a_class_that_a_mask_lacks_is_never_said():
     mask = y != 2
     [one] = next(ridge.fits(x, y, [mask], [{"penalty": 0.1}]))
     assert one.classes.tolist() == [0, 1, 3]
-    said = judge(one, x, y)
+    said = evaluate(one, x, y)
     assert said.wrong[y == 2].all()
     assert not said.top5[y == 2].any()

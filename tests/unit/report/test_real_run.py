@@ -12,6 +12,7 @@ from helpers.report_page import SECTIONS, page
 from helpers.report_samples import write_study
 from jessl import records
 from jessl.core.files import read_json
+from jessl.core.log import SILENT
 from jessl.demo import demo
 from jessl.records import SEEN_SAMPLE
 from jessl.report import summary_rows
@@ -20,7 +21,7 @@ from jessl.report import summary_rows
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("real") / "s"
-    demo("digits", quick=True, epochs=1, images=300, workers=1, out=folder, tell=lambda _: None)
+    demo("digits", quick=True, epochs=1, images=300, workers=1, out=folder, log=SILENT)
     return folder
 
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from jessl.embeddings import Embeddings
 from jessl.probes import probe, split
-from jessl.probes.labelled import Labelled, labelled_rows
+from jessl.probes.labelled import LabelledRows, labelled_rows
 from jessl.probes.registry import KINDS
 from jessl.probes.tuning import tune
 from jessl.risk import decompose
 from jessl.risk.resampling import resampled
 from jessl.risk.result import NAMES
-from jessl.risk.terms import Asked, Terms, measure_few
+from jessl.risk.terms import DecompositionPlan, RiskTerms, measure_few
 
 
 def world(n, seed, noise=1.0, classes=3, d=6, **more):
@@ -31,18 +31,18 @@ def chance(n, seed, d=20, **more):
 
 
 def rows(n, units=None):
-    return Labelled(np.zeros((n, 1), np.float32), np.arange(n) % 2, np.arange(n), units, 0)
+    return LabelledRows(np.zeros((n, 1), np.float32), np.arange(n) % 2, np.arange(n), units, 0)
 
 
 def terms_of(train, test, choices=None, draws=None):
     """Risks whose items are made up: equal ones for both risks of a set."""
     on_train = {"train_train": train, "part_rest": train}
     on_test = {"train_test": test, "union_test": test}
-    return Terms(on_train, on_test, choices or {}, draws or {}, {}, True, None)
+    return RiskTerms(on_train, on_test, choices or {}, draws or {}, {}, True, None)
 
 
 def few_asked(seed=0, by="error", **options):
-    return Asked(KINDS["ridge"], options, by, True, None, None, seed, "cpu")
+    return DecompositionPlan(KINDS["ridge"], options, by, True, None, None, seed, "cpu")
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])

@@ -83,7 +83,7 @@ def test_it_scores_itself_as_the_rows_are_scored(n):
     names = [name for name in SPECTRAL if name not in ("matrix_entropy", "self_cluster")]
     state = Spectrum(12, blocks=6, seed=1).update(z)
     told = []
-    found = state.score(names, on_block=lambda done, total: told.append((done, total)))
+    found = state.score(names, progress=lambda done, total: told.append((done, total)))
     direct = score(z, names, jackknife=6, seed=1)
     for name in names:
         same(found[name], direct[name])

@@ -16,7 +16,7 @@ from jessl import Embeddings, Run, embed, pretrain, score, select
 from jessl.cli.main import main
 from jessl.records import keep
 from jessl.selection.checkpoints import _chosen, select_checkpoints
-from jessl.selection.criteria import Measured, criterion
+from jessl.selection.criteria import CriterionValue, criterion
 from jessl.selection.probe_runs import probe_runs
 
 
@@ -136,7 +136,7 @@ def test_images_of_another_run_are_refused(run: Run, tmp_path: Path) -> None:
 def test_the_first_of_the_plateau_is_taken(run: Run) -> None:
     def taken(values: list[float], by: str = "rankme", sd: float | None = 0.1) -> tuple[int, str]:
         found = [
-            (5 * k, run.checkpoints / f"step-{5 * k:09d}", Measured(v, sd, None, 80, 8))
+            (5 * k, run.checkpoints / f"step-{5 * k:09d}", CriterionValue(v, sd, None, 80, 8))
             for k, v in enumerate(values, 1)
         ]
         answer = _chosen(run, criterion(by), found, [])

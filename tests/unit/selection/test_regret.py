@@ -7,7 +7,7 @@ import math
 import pytest
 
 from jessl.core.rank_correlation import kendall, pooled, spearman
-from jessl.selection.regret import judge
+from jessl.selection.regret import estimate_regret
 
 
 def _tau_b(a: list[float], b: list[float]) -> float:
@@ -41,7 +41,7 @@ def test_pooled_variance() -> None:
 
 def test_regret() -> None:
     oracles = [[0.8, 0.9], [0.7, 0.7], [0.6, 0.6]]
-    found = judge([1, 3, 2], oracles, ["a", "b", "c"], 1, higher_is_better=True)
+    found = estimate_regret([1, 3, 2], oracles, ["a", "b", "c"], 1, higher_is_better=True)
     assert found is not None
     assert (found.best_setting, found.best, found.chosen) == ("a", pytest.approx(0.85), 0.7)
     assert found.regret == pytest.approx(0.15)
@@ -49,26 +49,26 @@ def test_regret() -> None:
     assert found.regret_sd == pytest.approx(math.sqrt(0.005 / 3))
     assert found.random_regret == pytest.approx(0.85 - (0.85 + 0.7 + 0.6) / 3)
     assert found.spearman.value == pytest.approx(-0.5)
-    best = judge([3, 1, 2], oracles, ["a", "b", "c"], 0, higher_is_better=True)
+    best = estimate_regret([3, 1, 2], oracles, ["a", "b", "c"], 0, higher_is_better=True)
     assert best is not None
     assert (best.regret, best.regret_sd) == (0, 0)
 
 
 def test_the_sd_of_a_regret_is_of_both_arms() -> None:
     oracles = [[0.9, 0.8], [0.5, 0.6, 0.7]]
-    found = judge([1, 2], oracles, ["a", "b"], 1, higher_is_better=True)
+    found = estimate_regret([1, 2], oracles, ["a", "b"], 1, higher_is_better=True)
     assert found is not None
     # sums of squares .005 and .02 over df 3; of a mean of two less one of three
     assert found.regret_sd == pytest.approx(math.sqrt(0.025 / 3 * (1 / 2 + 1 / 3)))
 
 
 def test_regret_of_a_risk_and_of_what_was_not_measured() -> None:
-    found = judge([1, 2], [[0.2], [0.1]], ["a", "b"], 0, higher_is_better=False)
+    found = estimate_regret([1, 2], [[0.2], [0.1]], ["a", "b"], 0, higher_is_better=False)
     assert found is not None
     assert (found.chosen, found.best, found.best_setting) == (0.2, 0.1, "b")
     assert found.regret == pytest.approx(0.1)
     assert found.regret_sd is None
-    assert judge([1, 2], [[], [0.1]], ["a", "b"], 0, higher_is_better=True) is None
-    partly = judge([1, 2], [[], [0.1]], ["a", "b"], 1, higher_is_better=True)
+    assert estimate_regret([1, 2], [[], [0.1]], ["a", "b"], 0, higher_is_better=True) is None
+    partly = estimate_regret([1, 2], [[], [0.1]], ["a", "b"], 1, higher_is_better=True)
     assert partly is not None
     assert (partly.regret, partly.random_regret) == (0, 0)

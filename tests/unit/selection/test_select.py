@@ -15,7 +15,7 @@ import pytest
 from jessl import Embeddings, Pretrain, Run, select
 from jessl.cli.main import main
 from jessl.records import Record, append
-from jessl.selection import criterion, measured
+from jessl.selection import criterion, criterion_values
 
 
 def _run(
@@ -251,29 +251,32 @@ def test_scores_that_no_record_holds_come_from_the_embeddings(tmp_path: Path) ->
     rng = np.random.default_rng(0)
     run = _run(tmp_path / "a", "vicreg", 5.0)
     Embeddings(rng.standard_normal((100, 8))).save(run.embeddings("projector"))
-    found = measured(run, criterion("nesum"))
+    found = criterion_values(run, criterion("nesum"))
     assert found is not None
     assert 4 < found.value <= 8
     assert found.sd is not None
     assert (found.n, found.d) == (100, 8)
     assert "the loss itself drives the rank" in found.warnings[0]
     with pytest.raises(ValueError, match=r"jessl embed .*/a --data digits --layers backbone --out"):
-        measured(run, criterion("nesum/backbone"))
+        criterion_values(run, criterion("nesum/backbone"))
     with pytest.raises(ValueError, match=r"--views simclr --out .*/embeddings/views/projector"):
-        measured(run, criterion("lidar"))
+        criterion_values(run, criterion("lidar"))
     images = np.repeat(rng.standard_normal((60, 1, 8)), 4, axis=1)
     views = (images + 0.1 * rng.standard_normal(images.shape)).reshape(240, 8)
     kept = Embeddings(views, ids=np.repeat(np.arange(60), 4))
     kept.save(run.embeddings("views/projector"))
-    lidar = measured(run, criterion("lidar"))
+    lidar = criterion_values(run, criterion("lidar"))
     assert lidar is not None
     assert lidar.n == 60
     broken = _run(tmp_path / "b", "simclr", 5.0)
     Embeddings(np.full((5, 2), np.nan)).save(broken.embeddings("projector"))
-    odd = measured(broken, criterion("nesum"))
+    odd = criterion_values(broken, criterion("nesum"))
     assert odd is not None
     assert math.isnan(odd.value)
-    assert measured(_run(tmp_path / "c", "simclr", 5, finished=False), criterion("loss")) is None
+    assert (
+        criterion_values(_run(tmp_path / "c", "simclr", 5, finished=False), criterion("loss"))
+        is None
+    )
 
 
 def test_a_criterion_knows_its_direction() -> None:

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from jessl import select
-from jessl.selection.candidates import Entry, entries
-from jessl.selection.criteria import Measured, criterion
+from jessl.selection.candidates import RunSummary, run_summaries
+from jessl.selection.criteria import CriterionValue, criterion
 from jessl.selection.grouping import Comparable, Setting
-from jessl.selection.selection_warnings import doubts
+from jessl.selection.selection_warnings import warnings_of_settings
 from jessl.selection.ties_and_plateaus import compared
 
 MEASURED = (
@@ -32,7 +32,7 @@ def test_only_whole_names_are_measurements(tmp_path: Path) -> None:
     frame["crop"] = 1.0
     frame.to_csv(tmp_path / "t.csv", index=False)
     by = [criterion("rankme"), criterion("alpha_req:first=5/backbone")]
-    (entry,) = entries(tmp_path / "t.csv", by, "accuracy/mine").found
+    (entry,) = run_summaries(tmp_path / "t.csv", by, "accuracy/mine").found
     assert set(entry.fields) == {*FIELDS, "crop"}
     assert entry.measured[by[0].text].sd == 1
 
@@ -52,9 +52,9 @@ def _told(rows: Sequence[Sequence[float]], by: str) -> str:
             f"lr={k}",
             {"lr": k},
             tuple(
-                Entry(
+                RunSummary(
                     run=f"{k}-{seed}", path="", method="x", seed=seed, fields={"lr": k},
-                    measured={wanted.text: Measured(float(value))},
+                    measured={wanted.text: CriterionValue(float(value))},
                 )
                 for seed, value in enumerate(row)
             ),
@@ -62,7 +62,7 @@ def _told(rows: Sequence[Sequence[float]], by: str) -> str:
         for k, row in enumerate(rows)
     )  # fmt: skip
     found = compared(settings, wanted, along=None, plateau=False)
-    return "\n".join(doubts(Comparable("x", settings), wanted, found))
+    return "\n".join(warnings_of_settings(Comparable("x", settings), wanted, found))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from jessl.selection.candidates import Entry
-from jessl.selection.criteria import Measured, criterion
+from jessl.selection.candidates import RunSummary
+from jessl.selection.criteria import CriterionValue, criterion
 from jessl.selection.grouping import Setting
 from jessl.selection.ties_and_plateaus import Compared, compared, limit, on_plateau, ties
 
@@ -28,13 +28,13 @@ def _settings(
             f"lr={k}",
             {"lr": float(k)},
             tuple(
-                Entry(
+                RunSummary(
                     run=f"{k}-{seed}",
                     path=f"{k}-{seed}",
                     method="vicreg",
                     seed=seed,
                     fields={"lr": float(k)},
-                    measured={text: Measured(float(value), sds[k - 1], None, 1000, 100)},
+                    measured={text: CriterionValue(float(value), sds[k - 1], None, 1000, 100)},
                     diverged=None if math.isfinite(value) else "not finite",
                 )
                 for seed, value in enumerate(row)

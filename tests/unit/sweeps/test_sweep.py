@@ -12,6 +12,7 @@ import pytest
 
 from helpers.run_samples import small_config
 from jessl.config import Sweep
+from jessl.core.log import Log
 from jessl.sweeps.storage import open_storage
 from jessl.sweeps.study_state import begin
 from jessl.sweeps.sweep import sweep
@@ -152,7 +153,7 @@ def test_a_study_of_real_trainings_ends_and_is_done_once(tmp_path: Path, asked: 
     asked = dataclasses.replace(asked, base=base, space={"lr": [0.001, 0.002]}, scores=("loss",))
     asked = dataclasses.replace(asked, seeds=(3,))
     told: list[str] = []
-    first = sweep(asked, tmp_path / "s", tell=told.append)
+    first = sweep(asked, tmp_path / "s", log=Log(told.append))
     assert first["outcomes"] == {FINISHED: 2}
     assert list(first["runs"]) == ["lr0.001-s3", "lr0.002-s3"]
     for name, run in first["runs"].items():
@@ -162,7 +163,7 @@ def test_a_study_of_real_trainings_ends_and_is_done_once(tmp_path: Path, asked: 
     written = json.loads((tmp_path / "s" / "study.json").read_text())
     assert written["runs"] == first["runs"]
     again: list[str] = []
-    second = sweep(None, tmp_path / "s", tell=again.append)
+    second = sweep(None, tmp_path / "s", log=Log(again.append))
     assert second["runs"] == first["runs"]
     assert "2 of them ended before" in again[0]
     assert len(again) < len(told)

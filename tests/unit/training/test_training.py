@@ -75,7 +75,7 @@ def test_teacher_follows_slowly() -> None:
     teacher = ema.teacher_of(student)
     with torch.no_grad():
         student.weight.add_(1.0)
-    ema.follow(student, teacher, 0.75)
+    ema.ema_update(student, teacher, 0.75)
     torch.testing.assert_close(teacher.weight, student.weight - 0.75)
     assert not any(p.requires_grad for p in teacher.parameters())
 

@@ -17,7 +17,7 @@ from torchvision.transforms import InterpolationMode
 from jessl.core.hashing import GOLDEN, mix64
 from jessl.data.decode.image import decode
 from jessl.views import View, Views, presets
-from jessl.views.apply import Painter
+from jessl.views.apply import CpuRenderer
 from jessl.views.noise import normal_table
 from jessl.views.params import as_params, as_table, neutral_table
 from jessl.views.sampling import sample_table
@@ -328,9 +328,9 @@ def test_channels_that_no_batch_holds_are_refused(kinds: tuple[int, ...]) -> Non
     params = views.sample(np.arange(n), 0, 0, np.full(n, 8), np.full(n, 8))
     with pytest.raises(ValueError, match="channels"):
         views.apply(images, params)
-    painter = Painter(views)
+    painter = CpuRenderer(views)
     with pytest.raises(ValueError, match="1 to 4 channels, mean and std have 6"):
-        Painter(Views((View(size=8),), (0.5,) * 6, (0.5,) * 6))
+        CpuRenderer(Views((View(size=8),), (0.5,) * 6, (0.5,) * 6))
     with pytest.raises(ValueError, match="cannot become views of 3 channels"):
         painter.paint(np.zeros((1, 8, 8, 4), np.uint8), 0, neutral_table(1, 1), [])
 

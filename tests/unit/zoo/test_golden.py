@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from helpers.paths import SHARED, TESTS
-from jessl.cli.zoo import Zoo
+from jessl.cli.zoo import ZooCommand
 
 GOLDEN = json.loads((TESTS / "golden" / "zoo.json").read_text())["sections"]
 # eleven rows of a printed list of models that the table does not hold
@@ -36,7 +36,7 @@ def rows() -> Callable[..., list[dict[str, Any]]]:
     path = SHARED / "zoo" / "all_results.csv"
     if not path.exists():
         pytest.skip("the table of 169 models beside the checkout (../shared/data/zoo) is not here")
-    answer = json.loads(json.dumps(Zoo(table=str(path), top=5).run()))
+    answer = json.loads(json.dumps(ZooCommand(table=str(path), top=5).run()))
 
     def found(section: str, table: str, **cells: Any) -> list[dict[str, Any]]:
         every = answer["sections"][section]["tables"][table]["rows"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jessl.zoo.law import DECOMPOSED, IMAGES, LAWS, Fit, fit, pairs_of, quality
+from jessl.zoo.law import DECOMPOSED, IMAGES, LAWS, LawFit, fit, pairs_of, quality
 from jessl.zoo.table import SETTINGS, Models, read_table
 from jessl.zoo.transfer import each_out, few_shot, fitted, held_out
 
@@ -59,7 +59,7 @@ def test_one_parameter_is_two_with_b_zero(tmp_path):
     pairs = pairs_of(made(tmp_path, 0.2, 0.0))
     one = fit("one parameter", pairs[pairs["setting"] != "full"])
     assert one.parameters == {"alpha": pytest.approx(0.2, abs=1e-6)}
-    same = Fit("two parameters", {"alpha": 0.2, "B": 0.0})
+    same = LawFit("two parameters", {"alpha": 0.2, "B": 0.0})
     assert one.predict(pairs) == pytest.approx(same.predict(pairs), abs=1e-3)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jessl.cli.zoo import Zoo
-from jessl.core.validation import printable
+from jessl.cli.zoo import ZooCommand
+from jessl.core.validation import escape_control
 from jessl.zoo.analysis import SECTIONS, analyse
 from jessl.zoo.table import read_table
 
@@ -169,7 +169,7 @@ def test_options_are_checked_before_the_analysis(tmp_path, monkeypatch, options,
     monkeypatch.setattr("jessl.zoo.analysis.analyse", late)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ValueError, match=told):
-        Zoo(table=str(tmp_path / "FILE"), **options).run()
+        ZooCommand(table=str(tmp_path / "FILE"), **options).run()
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -177,14 +177,14 @@ def test_a_folder_that_was_made_for_nothing_goes_away(tmp_path):
     (tmp_path / "kept").mkdir()
     for out in ("new/deep", "kept"):
         with pytest.raises(ValueError, match="no such file"):
-            Zoo(table=str(tmp_path / "none.csv"), out=str(tmp_path / out)).run()
+            ZooCommand(table=str(tmp_path / "none.csv"), out=str(tmp_path / out)).run()
     assert [p.name for p in tmp_path.iterdir()] == ["kept"]
 
 
 def test_names_steer_no_terminal(tmp_path, capsys):
     bad = "\x1b]0;gone\x07\x9b2J\u202e"
     text = TABLE.replace("a,", f"{bad},").replace("x\n", f'"x{bad}\n y"\n')
-    command = Zoo(table=str(written(tmp_path, text)), sections="counts,ranking,controlled")
+    command = ZooCommand(table=str(written(tmp_path, text)), sections="counts,ranking,controlled")
     command.show(command.run())
     shown = capsys.readouterr()
     assert "\\x1b]0;gone\\x07" in shown.out
@@ -192,5 +192,5 @@ def test_names_steer_no_terminal(tmp_path, capsys):
 
 
 def test_printable():
-    assert printable("a\nb\t\x00\x1b é 漢\u202e") == "a\\nb\\t\\x00\\x1b é 漢\\u202e"
-    assert printable("\udcff\ud800") == "\\xff\\ud800"
+    assert escape_control("a\nb\t\x00\x1b é 漢\u202e") == "a\\nb\\t\\x00\\x1b é 漢\\u202e"
+    assert escape_control("\udcff\ud800") == "\\xff\\ud800"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from helpers.paths import SHARED
 from helpers.report_page import Page
 from helpers.zoo_samples import EVIL, table_section, zoo_answer
-from jessl.cli.zoo import Zoo
+from jessl.cli.zoo import ZooCommand
 from jessl.zoo.analysis import analyse
 from jessl.zoo.page.page import HEADS, findings, zoo_page
 from jessl.zoo.table import read_table
@@ -137,7 +137,7 @@ def test_the_command_writes_the_page_of_its_json(tmp_path: Path) -> None:
     table = tmp_path / "one.csv"
     table.write_text("model,probe_gen,objective\na<b>,10.5,x\nc,12.5,y\nd,8,y\ne,11,x\n")
     sections = "counts,components,controlled"
-    Zoo(table=str(table), out=tmp_path / "out", sections=sections).run()
+    ZooCommand(table=str(table), out=tmp_path / "out", sections=sections).run()
     html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     answer = json.loads((tmp_path / "out" / "zoo.json").read_text(encoding="utf-8"))
     assert html == zoo_page(answer)

@@ -17,7 +17,7 @@ from scipy import stats
 
 from helpers.paths import SHARED
 from helpers.report_samples import write_study
-from jessl.cli.zoo import Zoo
+from jessl.cli.zoo import ZooCommand
 from jessl.report.run_summary import summary_rows
 from jessl.zoo.analysis import SECTIONS, analyse
 from jessl.zoo.ranking import places, shifts
@@ -247,7 +247,7 @@ def test_a_table_of_one_number_is_analysed_too(tmp_path):
 
 def test_the_command(tmp_path, capsys):
     path = random_models(tmp_path, 30, 2, missing=0.1)
-    command = Zoo(table=str(path), out=tmp_path / "out", top=3, sections="ranking, few_shot")
+    command = ZooCommand(table=str(path), out=tmp_path / "out", top=3, sections="ranking, few_shot")
     answer = command.run()
     assert list(answer["sections"]) == ["ranking", "few_shot"]
     assert json.loads((tmp_path / "out" / "zoo.json").read_text()) == answer
@@ -264,7 +264,7 @@ def test_the_command(tmp_path, capsys):
     assert "WHICH MODELS ARE BEST" in shown
     assert "None" not in shown
     assert "_" not in shown.replace(str(tmp_path), "").replace("ssl_mode", "")
-    again = Zoo(table=str(path), top=3, sections="ranking").run()
+    again = ZooCommand(table=str(path), top=3, sections="ranking").run()
     assert again["sections"]["ranking"] == answer["sections"]["ranking"]
 
 
@@ -284,10 +284,10 @@ def test_the_seed_is_of_the_intervals(tmp_path):
 def test_mistakes_of_the_command(tmp_path):
     path = str(written(tmp_path, TWO_HEADERS))
     with pytest.raises(ValueError, match="unknown section 'rankin'; did you mean 'ranking'"):
-        Zoo(table=path, sections="rankin").run()
+        ZooCommand(table=path, sections="rankin").run()
     with pytest.raises(ValueError, match="at least one section"):
-        Zoo(table=path, sections=" ,").run()
+        ZooCommand(table=path, sections=" ,").run()
     with pytest.raises(ValueError, match="top must be 1 or more"):
-        Zoo(table=path, top=0).run()
+        ZooCommand(table=path, top=0).run()
     with pytest.raises(ValueError, match="out must be a folder"):
-        Zoo(table=path, out=Path(path)).run()
+        ZooCommand(table=path, out=Path(path)).run()

@@ -38,7 +38,7 @@ STEP, HEAD, FOOT = 25.0, 46.0, 26.0
 
 
 @dataclass(frozen=True)
-class Dot:
+class ScoreDot:
     """A number of an encoder; a ring where it is doubtful."""
 
     name: str
@@ -88,7 +88,7 @@ def errors(answer: Row) -> list[Markup | None]:
     return found
 
 
-def panel(title: str, rule: str, dots: Sequence[Dot], *, zero: bool = False) -> Markup | None:
+def panel(title: str, rule: str, dots: Sequence[ScoreDot], *, zero: bool = False) -> Markup | None:
     """A drawing of 420 px: a row a dot, from the first on top; None without a dot.
 
     Args:
@@ -115,7 +115,7 @@ def panel(title: str, rule: str, dots: Sequence[Dot], *, zero: bool = False) -> 
     return tag("div", picture(WIDTH, bottom + FOOT, says, *parts), class_="panel")
 
 
-def _drawn(dot: Dot, axis: Axis, y: float) -> Markup:
+def _drawn(dot: ScoreDot, axis: Axis, y: float) -> Markup:
     parts = [text(0, y + 4, fit(dot.name, LABEL), "number")]
     if dot.low is not None and dot.high is not None:
         parts.append(line(axis(dot.low), y, axis(dot.high), y, f"bar {dot.class_} edge"))
@@ -125,7 +125,7 @@ def _drawn(dot: Dot, axis: Axis, y: float) -> Markup:
     return tag("g", *parts, class_="hot", data_run=dot.name, data_tip=dot.tip)
 
 
-def _score_dot(answer: Row, row: Row, column: str) -> Dot:
+def _score_dot(answer: Row, row: Row, column: str) -> ScoreDot:
     name = str(row.get("name"))
     value, low, high = score_of(row, column)
     assert value is not None
@@ -139,7 +139,7 @@ def _score_dot(answer: Row, row: Row, column: str) -> Dot:
     doubts = doubts_of(row, column)
     said += "".join(f". {doubt}" for doubt in doubts)
     sure = not few_rows(row, column) and low is not None
-    return Dot(name, value, low, high, colour(answer, name), sure, said, plain(value))
+    return ScoreDot(name, value, low, high, colour(answer, name), sure, said, plain(value))
 
 
 def _dot(
@@ -150,7 +150,7 @@ def _dot(
     high: float | None,
     *,
     unit: str,
-) -> Dot | None:
+) -> ScoreDot | None:
     if value is None:
         return None
     name = str(row.get("name"))
@@ -158,10 +158,10 @@ def _dot(
     between, shown = percents(low, high), tenths(100 * value)
     said = f"{name}: {shown}{unit}" + ("" if between is None else f" (95 %: {between})")
     sure = lower is not None
-    return Dot(name, 100 * value, lower, upper, colour(answer, name), sure, said, shown)
+    return ScoreDot(name, 100 * value, lower, upper, colour(answer, name), sure, said, shown)
 
 
-def _known(dots: Sequence[Dot | None]) -> list[Dot]:
+def _known(dots: Sequence[ScoreDot | None]) -> list[ScoreDot]:
     return [dot for dot in dots if dot is not None]
 
 

@@ -16,7 +16,7 @@ from jessl.comparison.page.labels import (
     good_of,
 )
 from jessl.comparison.page.table import components, failures, table
-from jessl.core.files import read_json, whole_file
+from jessl.core.files import atomic_write, read_json
 from jessl.report.charts.svg import Markup, join, tag
 from jessl.report.formatting import finite
 from jessl.report.pages.document import document
@@ -47,7 +47,7 @@ def write_encoders_page(folder: str | Path) -> Path:
     if not isinstance(answer, dict) or answer.get("format") != FORMAT:
         raise ValueError(f"{folder / 'encoders.json'}: is no comparison of encoders")
     path = folder / "encoders.html"
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(encoders_page(answer, folder), encoding="utf-8")
     return path
 

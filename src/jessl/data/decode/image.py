@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.data.decode import jpeg
 
 # Only formats of photographs: Pillow's other plugins run foreign programs (EPS) or read vectors.
@@ -269,4 +269,4 @@ def _reason(error: Exception, kind: str | None) -> str:
 
 
 def _name(data: bytes | str | Path) -> str:
-    return f"image of {len(data)} bytes" if isinstance(data, bytes) else printable(str(data))
+    return f"image of {len(data)} bytes" if isinstance(data, bytes) else escape_control(str(data))

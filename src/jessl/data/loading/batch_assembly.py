@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 
-class Painter(Protocol):
-    """What a batch asks of a prepared recipe of views: see `jessl.views.apply.Painter`."""
+class ViewRenderer(Protocol):
+    """What a batch asks of a prepared recipe of views: see `jessl.views.apply.CpuRenderer`."""
 
     shapes: tuple[tuple[int, int, int], ...]
     dtype: Any
@@ -39,7 +39,7 @@ class Painter(Protocol):
 
 
 @dataclass
-class Filling:
+class BatchBuffer:
     """A batch whose rows are filled by several threads, each row by one.
 
     Attributes:
@@ -64,7 +64,7 @@ class Filling:
         return len(self.indices)
 
 
-class Filler:
+class BatchFiller:
     """Reads images and paints their views into batches; called from many threads.
 
     Args:
@@ -80,7 +80,7 @@ class Filler:
     def __init__(
         self,
         source: Source,
-        painter: Painter,
+        painter: ViewRenderer,
         order: np.ndarray,
         *,
         seed: int,
@@ -99,7 +99,7 @@ class Filler:
         self.painted = painted
         self._lock = threading.Lock()
 
-    def fill(self, batch: Filling, start: int, stop: int) -> None:
+    def fill(self, batch: BatchBuffer, start: int, stop: int) -> None:
         """Fill rows start..stop-1 of a batch."""
         indices = self.order[batch.place + start : batch.place + stop]
         together = self.source.rows(indices)
@@ -122,7 +122,7 @@ class Filler:
             self._draw(batch, row, row + 1)
             self.painter.paint(image[None], row, batch.table, batch.arrays)
 
-    def _draw(self, batch: Filling, start: int, stop: int) -> None:
+    def _draw(self, batch: BatchBuffer, start: int, stop: int) -> None:
         self.painter.draw(batch.table, batch.ids, self.epoch, self.seed, batch.sizes, start, stop)
 
     def _first_readable(self, place: int, batch: int) -> tuple[int, np.ndarray] | None:

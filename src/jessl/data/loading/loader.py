@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from jessl.core.resources import usable_cores
-from jessl.core.validation import one_of, whole
-from jessl.data.loading.batch_assembly import Filler, Filling, Painter, chunks
-from jessl.data.loading.buffer_pool import Ring
+from jessl.core.validation import check_choice, check_int
+from jessl.data.loading.batch_assembly import BatchBuffer, BatchFiller, ViewRenderer, chunks
+from jessl.data.loading.buffer_pool import BufferPool
 from jessl.data.loading.order import epoch_order
 from jessl.data.open_source import open_source
 from jessl.data.sources.base import Source
@@ -31,7 +31,7 @@ class _Views(Protocol):
 
     def __len__(self) -> int: ...
 
-    def painter(self, *, octets: bool = False, crops_only: bool = False) -> Painter: ...
+    def painter(self, *, octets: bool = False, crops_only: bool = False) -> ViewRenderer: ...
 
     def blank(self, n: int) -> np.ndarray: ...
 
@@ -136,11 +136,11 @@ class Loader:
                 shards, or a source with fewer images than one batch on every rank when `drop_last`.
         """
         self.source = open_source(source)
-        batch_size = whole("batch_size", batch_size, 1)
-        workers = None if workers is None else whole("workers", workers, 1)
-        window = None if window is None else whole("window", window, 1)
-        prefetch, world = whole("prefetch", prefetch, 0), whole("world", world, 1)
-        rank, seed = whole("rank", rank, 0), whole("seed", seed, None)
+        batch_size = check_int("batch_size", batch_size, 1)
+        workers = None if workers is None else check_int("workers", workers, 1)
+        window = None if window is None else check_int("window", window, 1)
+        prefetch, world = check_int("prefetch", prefetch, 0), check_int("world", world, 1)
+        rank, seed = check_int("rank", rank, 0), check_int("seed", seed, None)
         if not (callable(views) or hasattr(views, "painter")):
             raise ValueError(
                 f"views: a recipe (jessl.views.presets) or a function of the epoch wanted, "
@@ -170,12 +170,12 @@ class Loader:
         self.shuffle = shuffle
         self.window = window
         self.drop_last = drop_last
-        self.unreadable = one_of("unreadable", unreadable, ("replace", "drop", "raise"))
+        self.unreadable = check_choice("unreadable", unreadable, ("replace", "drop", "raise"))
         self.return_params = return_params
         self.prefetch = prefetch
-        self.dtype = one_of("dtype", dtype, ("float32", "uint8"))
+        self.dtype = check_choice("dtype", dtype, ("float32", "uint8"))
         on_gpu = str(device).split(":")[0] == "cuda"
-        self.augment = one_of(
+        self.augment = check_choice(
             "augment", augment or ("device" if on_gpu and dtype == "float32" else "cpu"),
             ("cpu", "device"),
         )  # fmt: skip
@@ -185,7 +185,7 @@ class Loader:
         self._pinned = on_gpu
         self._epoch = 0
         self._next = 0
-        self._rings: dict[tuple[int, ...], Ring] = {}
+        self._rings: dict[tuple[int, ...], BufferPool] = {}
         self._resident: torch.Tensor | None = None
         self._waited_seconds = 0.0
         self._seconds = 0.0
@@ -228,7 +228,7 @@ class Loader:
         """Go on from a `state_dict`: the next iteration begins at its batch."""
         if not isinstance(state, dict) or not {"epoch", "batch"} <= state.keys():
             raise ValueError(f"a state has epoch and batch, {state!r} came")
-        state = {name: whole(name, state[name], 0) for name in ("epoch", "batch")}
+        state = {name: check_int(name, state[name], 0) for name in ("epoch", "batch")}
         if not 0 <= state["batch"] <= len(self):
             raise ValueError(
                 f"batch {state['batch']} of a saved state is none of the {len(self)} of an epoch: "
@@ -260,7 +260,7 @@ class Loader:
         views = self.views(epoch) if callable(self.views) else self.views
         filler, together = self._filler(views, epoch)
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="jessl-loader")
-        making: deque[tuple[Filling, list[Future[None]]]] = deque()
+        making: deque[tuple[BatchBuffer, list[Future[None]]]] = deque()
         flying: deque[tuple[Any, list[torch.Tensor]]] = deque()
         todo = deque(range(start, len(self)))
         self._waited_seconds = self._seconds = 0.0
@@ -292,7 +292,7 @@ class Loader:
             for event, _ in flying:  # before their memory is used again
                 event.synchronize()
 
-    def _filler(self, views: _Views, epoch: int) -> tuple[Filler, bool]:
+    def _filler(self, views: _Views, epoch: int) -> tuple[BatchFiller, bool]:
         """What fills the batches of an epoch, and whether the images are rows of one array."""
         rows = self.source.rows(np.arange(min(1, len(self.source))))
         on_device = self.augment == "device"
@@ -304,7 +304,7 @@ class Loader:
             for shape, ring in self._rings.items()
             if shape[1:] in painter.shapes and ring.dtype == painter.dtype
         }
-        filler = Filler(
+        filler = BatchFiller(
             self.source,
             painter,
             self.order(epoch),
@@ -316,7 +316,7 @@ class Loader:
         )
         return filler, rows is not None
 
-    def _blank(self, views: _Views, filler: Filler, k: int) -> Filling:
+    def _blank(self, views: _Views, filler: BatchFiller, k: int) -> BatchBuffer:
         """Batch k of an epoch, nothing in it yet."""
         place = k * self.batch_size
         n = min(self.batch_size, len(filler.order) - place)
@@ -324,9 +324,9 @@ class Loader:
         for shape in filler.painter.shapes if filler.painted else ():
             whole = (self.batch_size, *shape)
             if whole not in self._rings:
-                self._rings[whole] = Ring(whole, filler.painter.dtype, pinned=self._pinned)
+                self._rings[whole] = BufferPool(whole, filler.painter.dtype, pinned=self._pinned)
             out.append(self._rings[whole].lend()[:n])
-        return Filling(
+        return BatchBuffer(
             place=place,
             indices=np.full(n, -1, np.int64),
             ids=np.zeros(n, np.int64),
@@ -338,7 +338,7 @@ class Loader:
     def _done(
         self,
         views: _Views,
-        batch: Filling,
+        batch: BatchBuffer,
         flying: deque[tuple[Any, list[torch.Tensor]]],
     ) -> Batch | None:
         """A filled batch as the caller gets it; None when none of its images could be read."""

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from jessl.data.decode.image import UnreadableImage, decode
-from jessl.data.loading.batch_assembly import Painter
+from jessl.data.loading.batch_assembly import ViewRenderer
 from jessl.data.loading.loader import Loader
 from jessl.data.packing.encode import Recipe, packed
-from jessl.data.sources.base import Source, evenly
+from jessl.data.sources.base import Source, linspace_indices
 
 # images that are encoded anew to learn what packing would give
 _PACKED = 32
@@ -74,7 +74,7 @@ def measure_stages(
     Raises:
         UnreadableImage: when not one of them can be read.
     """
-    chosen = evenly(len(source), images)
+    chosen = linspace_indices(len(source), images)
     canvas = _Canvas(views, crops_only)
     for start in range(0, len(chosen), _TOGETHER):
         with contextlib.suppress(UnreadableImage):
@@ -107,7 +107,7 @@ def measure_packed(
     recipe = Recipe(short_side=short_side, quality=quality)
     canvas = _Canvas(views, crops_only)
     tally = _Tally(canvas)
-    for index in map(int, evenly(len(source), _PACKED)):
+    for index in map(int, linspace_indices(len(source), _PACKED)):
         try:
             file = packed(source, index, recipe).data
         except UnreadableImage:
@@ -168,7 +168,7 @@ class _Canvas:
 
     def __init__(self, views: Any, crops_only: bool) -> None:
         self._views = views
-        self._painter: Painter = views.painter(crops_only=crops_only)
+        self._painter: ViewRenderer = views.painter(crops_only=crops_only)
         shapes, dtype = self._painter.shapes, self._painter.dtype
         self._out = [np.ones((_TOGETHER, *shape), dtype) for shape in shapes]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from jessl.core.validation import one_of
+from jessl.core.validation import check_choice
 from jessl.data.decode import jpeg
 from jessl.data.decode.image import UnreadableImage
 from jessl.data.sources.base import Source
@@ -55,7 +55,7 @@ class Recipe:
             )
         if self.quality is not None and not (_is_whole(self.quality) and 1 <= self.quality <= 100):
             raise ValueError(f"quality: 1..100 is allowed, {self.quality!r} came")
-        one_of("subsampling", self.subsampling, SUBSAMPLINGS)
+        check_choice("subsampling", self.subsampling, SUBSAMPLINGS)
 
     def target(self, height: int, width: int) -> tuple[int, int]:
         """Height and width that an image of this height and width gets, in pixels; never larger."""

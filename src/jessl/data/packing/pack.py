@@ -17,11 +17,13 @@ import numpy as np
 import PIL
 from PIL import features
 
-from jessl.core.files import LOCK, locked, read_json, whole_file, write_json
+from jessl.core.deprecation import renamed_arguments
+from jessl.core.files import LOCK, atomic_write, locked, read_json, write_json
 from jessl.core.hashing import splitmix64
 from jessl.core.interruption import Stopped
+from jessl.core.progress import ProgressCallback
 from jessl.core.resources import usable_cores
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.data.decode.image import UnreadableImage
 from jessl.data.open_source import open_source
 from jessl.data.packing.encode import Packed, Recipe, packed
@@ -71,6 +73,7 @@ class Packing:
     resumed: int
 
 
+@renamed_arguments(on_progress="progress")
 def pack(
     source: Source | Any,
     out: str | Path,
@@ -82,7 +85,7 @@ def pack(
     shard_mb: float = 100,
     shuffle: int | None = None,
     workers: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Packing:
     """Pack images into tar shards that jessl and plain webdataset read.
@@ -122,7 +125,7 @@ def pack(
         shuffle: seed by which the images are shuffled over the shards; None: the order of the
             source. Advised where the source is sorted by class and will be read shard by shard.
         workers: threads; None: the cores that this process may use, at most 16.
-        on_progress: called with the number of images that are done, and of all.
+        progress: called with the number of images that are done, and of all.
         stop: asked before each image whether to stop.
 
     Raises:
@@ -154,7 +157,7 @@ def pack(
             return finished
         work = _Work(out, plan, source, recipe)
         try:
-            work.run(workers or min(16, usable_cores()), on_progress, stop)
+            work.run(workers or min(16, usable_cores()), progress, stop)
         except BaseException:
             if not work.entries:
                 shutil.rmtree(out / UNFINISHED, ignore_errors=True)
@@ -197,7 +200,7 @@ class _Work:
     def run(
         self,
         workers: int,
-        on_progress: Callable[[int, int], None] | None,
+        progress: ProgressCallback | None,
         stop: Callable[[], bool] | None,
     ) -> None:
         """Write the shards that are missing."""
@@ -212,12 +215,12 @@ class _Work:
             done = start
             while item is not None:
                 name = shard_name(len(self.entries))
-                with whole_file(self.out / name) as part, part.open("wb") as file:
+                with atomic_write(self.out / name) as part, part.open("wb") as file:
                     shard = ShardFile(file, name, most)
                     while item is not None and self._takes(shard, item, keys):
                         done += 1
-                        if on_progress is not None:
-                            on_progress(done, len(order))
+                        if progress is not None:
+                            progress(done, len(order))
                         if stop is not None and stop():
                             raise Stopped(
                                 f"stopped at {done} of {len(order)} images; "
@@ -241,7 +244,7 @@ class _Work:
         """Put an image into a shard, or say that it is full."""
         key = self.source.key(item.index)
         if isinstance(item.image, UnreadableImage):
-            shard.skipped[printable(key)] = item.image.reason
+            shard.skipped[escape_control(key)] = item.image.reason
             return True
         labels = self.source.labels
         label = -1 if labels is None else int(labels[item.index])
@@ -322,7 +325,7 @@ def _order(source: Source, seed: int | None) -> np.ndarray:
 def _refuse_other(out: Path, plan: dict[str, Any], name: str) -> None:
     """Raise ValueError when `out` is no folder for this packing."""
     if out.exists() and not out.is_dir():
-        raise ValueError(f"out: {printable(str(out))} is a file; a folder is wanted")
+        raise ValueError(f"out: {escape_control(str(out))} is a file; a folder is wanted")
     begun, whole = out / UNFINISHED / _PLAN, out / MANIFEST
     told = next((path for path in (whole, begun) if path.is_file()), None)
     if told is None:
@@ -330,18 +333,20 @@ def _refuse_other(out: Path, plan: dict[str, Any], name: str) -> None:
         others = {p.name for p in (out.iterdir() if out.is_dir() else ())} - {LOCK, UNFINISHED}
         if INDEX in others:
             raise ValueError(
-                f"out: {printable(str(out))} has shards and an index but no {MANIFEST}, so that it "
+                f"out: {escape_control(str(out))} has shards and an index but no {MANIFEST}, so "
+                "that it "
                 "cannot be told what they are; delete it, or give a new folder"
             )
         if others:
             raise ValueError(
-                f"out: {printable(str(out))} is not empty, and holds no packing; give a new folder"
+                f"out: {escape_control(str(out))} is not empty, and holds no packing; give a new "
+                "folder"
             )
         return
     there = read_json(told)
     if not isinstance(there, dict) or there.get("format") != FORMAT:
         raise ValueError(f"out: {told} is not of a packing; give a new folder")
-    shown = printable(str(out))
+    shown = escape_control(str(out))
     if (there["source"], there["images"]) != (plan["source"], plan["images"]):
         raise ValueError(
             f"out: {shown} was packed from other data ({there['images']} images of "
@@ -373,8 +378,8 @@ def _finished(out: Path, plan: dict[str, Any], name: str) -> Packing | None:
         file = out / entry["file"]
         if not file.is_file() or file.stat().st_size != entry["bytes"]:
             raise ValueError(
-                f"out: {printable(str(file))} is missing or not as it was written; delete "
-                f"{printable(str(out))} and pack again"
+                f"out: {escape_control(str(file))} is missing or not as it was written; delete "
+                f"{escape_control(str(out))} and pack again"
             )
     return _told(out, manifest["shards"], len(manifest["shards"]))
 

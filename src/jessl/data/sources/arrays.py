@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.data.sources.base import Source, checksum
 
 _X_KEYS = ("x", "images", "data", "arr_0")
@@ -84,7 +84,7 @@ def open_arrays(path: Path, *, x_key: str | None = None, y_key: str | None = Non
     Raises:
         ValueError: when the file is not what it seems, lacks the keys, or ArraySource refuses.
     """
-    name = printable(str(path))
+    name = escape_control(str(path))
     kind = path.suffix.lower()
     with path.open("rb") as file:
         if not file.read(6).startswith(b"\x93NUMPY" if kind == ".npy" else b"PK"):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jessl.core.hashing import splitmix64
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.data.decode.image import UnreadableImage
 
 
@@ -92,7 +92,7 @@ class Source(ABC):
         """
         found: list[tuple[int, int]] = []
         first: UnreadableImage | None = None
-        for index in evenly(len(self), sample):
+        for index in linspace_indices(len(self), sample):
             try:
                 found.append(self.size(int(index)))
             except UnreadableImage as error:
@@ -184,7 +184,7 @@ class Subset(Source):
         return checksum(self.source.fingerprint(), self.indices)
 
 
-class Relabelled(Source):
+class SourceWithLabels(Source):
     """A source with other labels, or other groups.
 
     Args:
@@ -244,10 +244,10 @@ class Relabelled(Source):
 
 def unlabelled(source: Source) -> Source:
     """A source without its labels: what a pretraining may see."""
-    return Relabelled(source, None, None)
+    return SourceWithLabels(source, None, None)
 
 
-def split(source: Source, share: float, seed: int) -> tuple[Subset, Subset]:
+def split_source(source: Source, share: float, seed: int) -> tuple[Subset, Subset]:
     """Divide a source at random into (rest, part).
 
     An image falls into `part` by a hash of its id and the seed, never by its place, so the same
@@ -320,7 +320,8 @@ def hashed_ids(keys: Iterable[str], name: str) -> np.ndarray:
         number = int.from_bytes(digest, "little") >> 1
         if number in seen:
             raise ValueError(
-                f"{name}: {printable(key)!r} and {printable(seen[number])!r} have the same id: "
+                f"{name}: {escape_control(key)!r} and {escape_control(seen[number])!r} have the "
+                "same id: "
                 "every image needs a name of its own"
             )
         seen[number] = key
@@ -343,6 +344,6 @@ def _none_if_missing(labels: np.ndarray) -> np.ndarray | None:
     return labels if (labels >= 0).any() else None
 
 
-def evenly(n: int, sample: int) -> np.ndarray:
+def linspace_indices(n: int, sample: int) -> np.ndarray:
     """Up to `sample` evenly spaced numbers of 0..n-1: int64, ascending, the ends among them."""
     return np.unique(np.linspace(0, n - 1, min(n, max(sample, 1))).round().astype(np.int64))

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from jessl.data.decode.image import UnreadableImage, pixels
-from jessl.data.sources.base import Source, checksum, evenly
+from jessl.data.sources.base import Source, checksum, linspace_indices
 from jessl.data.sources.dataset_items import (
     NoImage,
     checked,
@@ -119,7 +119,7 @@ class DatasetSource(Source):
         """Try some items, settle whether there are labels, and return what to tell of them all."""
         items: dict[int, Any] = {}
         failed: list[UnreadableImage] = []
-        for index in evenly(len(self), _TRIED).tolist():
+        for index in linspace_indices(len(self), _TRIED).tolist():
             try:
                 items[index] = self._item(index)
                 checked(image_of(items[index]))

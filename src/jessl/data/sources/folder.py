@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.data.decode.image import EXTENSIONS, UnreadableImage, decode, header_size
 from jessl.data.sources.base import Source, checksum, hashed_ids
 
@@ -37,7 +37,7 @@ class FolderSource(Source):
 
     def __init__(self, path: str | Path, *, name: str | None = None) -> None:
         self.root = Path(path)
-        self.name = printable(name if name is not None else str(path))
+        self.name = escape_control(name if name is not None else str(path))
         if not self.root.is_dir():
             raise ValueError(f"data: no folder {self.name}")
         self._keys, self._bytes, others = _scan(self.root)
@@ -49,7 +49,7 @@ class FolderSource(Source):
         if len(names) >= 2 and all(len(parent) == 1 for parent in parents):
             number = {name: label for label, name in enumerate(names)}
             self.labels = np.array([number[parent[0]] for parent in parents], dtype=np.int64)
-            self.classes = tuple(printable(name) for name in names)
+            self.classes = tuple(escape_control(name) for name in names)
 
     def read(self, index: int) -> np.ndarray:
         return decode(self._path(index), fast=bool(self.fast_decode))
@@ -68,7 +68,7 @@ class FolderSource(Source):
         return self._keys[index]
 
     def where(self, index: int) -> str:
-        return printable(self._path(index))
+        return escape_control(self._path(index))
 
     def _path(self, index: int) -> str:
         # a sixth of the time of joining Paths, which every read would pay
@@ -82,7 +82,7 @@ class FolderSource(Source):
         return os.path.normpath(path).replace(os.sep, "/")
 
     def fingerprint(self) -> str:
-        keys = "\n".join(printable(key) for key in self._keys)
+        keys = "\n".join(escape_control(key) for key in self._keys)
         return checksum(keys, self._bytes, self.labels)
 
 

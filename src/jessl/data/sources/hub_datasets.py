@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jessl.core.validation import one_of, unknown
+from jessl.core.validation import check_choice, unknown_name
 from jessl.data.decode.image import UnreadableImage, decode, header_size
 from jessl.data.sources.arrays import ArraySource
 from jessl.data.sources.base import Source, checksum
@@ -114,7 +114,7 @@ def open_torchvision(spec: str, split: str | None = None) -> Source:
         if known not in _FOLDERS and _opens_by_root(getattr(torchvision.datasets, known))
     }
     if name not in usable:
-        raise ValueError(f"data: {unknown('data set torchvision:NAME', name, usable)}")
+        raise ValueError(f"data: {unknown_name('data set torchvision:NAME', name, usable)}")
     shown = f"torchvision:{name}" + (f":{part}" if part else "")
     dataset = _constructed(usable[name], part, shown)
     images = getattr(dataset, "data", None)
@@ -177,7 +177,7 @@ def _constructed(kind: Any, part: str | None, shown: str) -> Any:
     options: dict[str, Any] = {}
     if "train" in taken:
         options["train"] = (
-            one_of(f"split of {shown}", part or "train", ("train", "test")) == "train"
+            check_choice(f"split of {shown}", part or "train", ("train", "test")) == "train"
         )
     elif "split" in taken and part is not None:
         options["split"] = part

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from jessl.core.files import whole_file
-from jessl.core.validation import printable
+from jessl.core.files import atomic_write
+from jessl.core.validation import escape_control
 
 INDEX = "index.npz"
 MANIFEST = "manifest.json"
@@ -173,7 +173,7 @@ def write_index(path: Path, index: Index) -> None:
     }
     for name, texts in (("keys", index.keys), ("files", files), ("classes", classes)):
         arrays[f"{name}_utf8"], arrays[f"{name}_ends"] = texts.blob, texts.ends
-    with whole_file(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
@@ -229,7 +229,8 @@ def beside(paths: list[Path]) -> tuple[Index | None, list[str]]:
     """
     folders = list(dict.fromkeys(path.parent for path in paths))
     notes = [
-        f"{printable(str(folder))} is an unfinished packing: more images may be missing than are "
+        f"{escape_control(str(folder))} is an unfinished packing: more images may be missing "
+        "than are "
         "there; the same jessl pack goes on with it"
         for folder in folders
         if (folder / UNFINISHED).is_dir() and not (folder / MANIFEST).is_file()
@@ -237,7 +238,7 @@ def beside(paths: list[Path]) -> tuple[Index | None, list[str]]:
     present = [folder / INDEX for folder in folders if (folder / INDEX).is_file()]
     if not present:
         return None, notes
-    shown = printable(str(present[0]))
+    shown = escape_control(str(present[0]))
     try:
         if len(folders) > 1 or len(set(paths)) < len(paths):
             raise ValueError("the shards lie in several folders, or one is named twice")
@@ -245,11 +246,11 @@ def beside(paths: list[Path]) -> tuple[Index | None, list[str]]:
         number = {file: i for i, file in enumerate(index.files)}
         for path in paths:
             if path.name not in number:
-                raise ValueError(f"it does not name {printable(path.name)}")
+                raise ValueError(f"it does not name {escape_control(path.name)}")
             was, size = int(index.file_bytes[number[path.name]]), path.stat().st_size
             if was != size:
                 raise ValueError(
-                    f"{printable(path.name)} has {size} bytes now and had {was} when indexed"
+                    f"{escape_control(path.name)} has {size} bytes now and had {was} when indexed"
                 )
     except ValueError as error:
         notes.append(
@@ -261,7 +262,7 @@ def beside(paths: list[Path]) -> tuple[Index | None, list[str]]:
     if gone:
         notes.append(
             f"{len(gone)} of {len(index.files)} shards that {shown} names are missing, the first "
-            f"is {printable(gone[0])}"
+            f"is {escape_control(gone[0])}"
         )
     return index.of_files([path.name for path in paths]), notes
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.data.decode.image import UnreadableImage, decode, header_size
-from jessl.data.sources.base import Source, checksum, evenly
+from jessl.data.sources.base import Source, checksum, linspace_indices
 from jessl.data.sources.shard_index import HEADER_BYTES, beside, header_sum
 from jessl.data.sources.tar_scan import is_tar, scan
 
@@ -55,13 +55,13 @@ class ShardSource(Source):
     fast_decode = False
 
     def __init__(self, paths: list[Path], *, name: str | None = None) -> None:
-        self.name = printable(name if name is not None else str(paths[0]))
+        self.name = escape_control(name if name is not None else str(paths[0]))
         self._paths = list(paths)
         missing = [path for path in self._paths if not path.is_file()]
         if missing:
             raise ValueError(
                 f"data: {len(missing)} of {len(self._paths)} shards of {self.name} are missing, "
-                f"the first is {printable(str(missing[0]))}"
+                f"the first is {escape_control(str(missing[0]))}"
             )
         skipped: list[str] = []
         index, notes = beside(self._paths)
@@ -111,14 +111,14 @@ class ShardSource(Source):
     def sizes(self, sample: int = 64) -> tuple[np.ndarray, np.ndarray]:
         if not self._index.height.all():
             return super().sizes(sample)
-        rows = evenly(len(self), sample)
+        rows = linspace_indices(len(self), sample)
         return self._index.height[rows].astype(np.int64), self._index.width[rows].astype(np.int64)
 
     def key(self, index: int) -> str:
         return self._index.keys[index]
 
     def where(self, index: int) -> str:
-        return printable(f"{self.key(index)} in {self._paths[int(self._index.shard[index])]}")
+        return escape_control(f"{self.key(index)} in {self._paths[int(self._index.shard[index])]}")
 
     def fingerprint(self) -> str:
         keys = self._index.keys

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.data.decode.image import EXTENSIONS
 from jessl.data.sources.base import hashed_ids
 from jessl.data.sources.shard_index import HEADER_BYTES, Index, Texts, header_sum
@@ -82,7 +82,7 @@ def _images(
 
     What is torn or has no image goes to `skipped`.
     """
-    shown = printable(str(path))
+    shown = escape_control(str(path))
     with path.open("rb") as file:
         if path.name.lower().endswith(_COMPRESSED) or file.read(6).startswith(_MAGIC):
             raise ValueError(
@@ -94,7 +94,8 @@ def _images(
         for key, group in itertools.groupby(_members(path, skipped), key=lambda member: member[0]):
             if key in done:
                 raise ValueError(
-                    f"data: the key {printable(key)!r} comes twice in {shown}; the members of a "
+                    f"data: the key {escape_control(key)!r} comes twice in {shown}; the members "
+                    "of a "
                     "sample must follow each other and keys must differ"
                 )
             done.add(key)
@@ -113,16 +114,17 @@ def _images(
                     texts[kind] = file.read(size)
             file.seek(image[0] - HEADER_BYTES)
             header = header_sum(file.read(HEADER_BYTES))
-            yield key, *image, header, _label(texts, f"{printable(key)} in {shown}")
+            yield key, *image, header, _label(texts, f"{escape_control(key)} in {shown}")
     if empty:
         skipped.append(
-            f"{shown}: {len(empty)} samples without an image, the first is {printable(empty[0])}"
+            f"{shown}: {len(empty)} samples without an image, the first is "
+            f"{escape_control(empty[0])}"
         )
 
 
 def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, str, int, int]]:
     """Key, extension, offset and size of the whole files of a tar, in their order."""
-    shown = printable(str(path))
+    shown = escape_control(str(path))
     total = path.stat().st_size
     end = 0
     try:
@@ -133,7 +135,7 @@ def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, str, int, in
                     continue
                 if member.offset_data + member.size > total:
                     skipped.append(
-                        f"{shown}: torn: {printable(member.name)} has "
+                        f"{shown}: torn: {escape_control(member.name)} has "
                         f"{max(total - member.offset_data, 0)} of {member.size} bytes and is left "
                         "out, with whatever followed"
                     )

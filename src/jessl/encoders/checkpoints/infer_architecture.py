@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from jessl.core.validation import printable
+from jessl.core.validation import escape_control
 from jessl.encoders.build import build_encoder
 from jessl.encoders.checkpoints.matching import Tensors, matches, preferred, required
 from jessl.encoders.nets.resnet_cifar import LAYERS
@@ -68,9 +68,11 @@ def infer(tensors: Tensors, path: str | Path, key: str | None = None) -> Guess:
         return found[0][0]
     if found:
         several = ", ".join(f"{guess.arch} under {prefix!r}" for guess, prefix in found)
-        raise ValueError(printable(f"arch: {path} holds several nets: {several}; give arch"))
+        raise ValueError(escape_control(f"arch: {path} holds several nets: {several}; give arch"))
     raise ValueError(
-        printable(f"arch: {path} has {len(tensors)} tensors of no net known here{near}. {_KNOWN}")
+        escape_control(
+            f"arch: {path} has {len(tensors)} tensors of no net known here{near}. {_KNOWN}"
+        )
     )
 
 

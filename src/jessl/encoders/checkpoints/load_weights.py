@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from jessl.core.validation import printable
+from jessl.core.log import Log
+from jessl.core.validation import escape_control
 from jessl.encoders.checkpoints.matching import (
     Match,
     Tensors,
@@ -78,7 +79,7 @@ class LoadReport:
             parts.append(f"{len(self.unused)} have no place, e.g. {self.unused[0]}")
         if self.aside:
             parts.append(f"{self.aside} others (heads and the like) left aside")
-        return printable("; ".join([*parts, *self.notes]))
+        return escape_control("; ".join([*parts, *self.notes]))
 
     def as_json(self) -> dict[str, Any]:
         """The fields, and under "told" the line."""
@@ -90,7 +91,7 @@ def load_weights(
     encoder: Encoder,
     path: str | Path,
     *,
-    tell: Callable[[str], None] | None = None,
+    log: Log | None = None,
     key: str | None = None,
 ) -> LoadReport:
     """Load weights into an encoder, whatever stands before their names in the file (`matching`).
@@ -102,7 +103,7 @@ def load_weights(
     Args:
         encoder: in place; untouched where the file is refused.
         path: as `reading.read_file`.
-        tell: called with one line where the block stays random.
+        log: called with one line where the block stays random.
         key: which to take where a file is complete under several prefixes, e.g.
             "module.encoder_k."; None: what the method's publication judges (query, teacher,
             online encoder), else the first of the file.
@@ -111,7 +112,7 @@ def load_weights(
         ValueError: when the file lacks tensors of the encoder, shapes differ, it has more tensors
             in the encoder's own layers, or nothing is complete under `key`.
     """
-    return load_tensors(encoder, read_tensors(path), path, tell=tell, key=key)
+    return load_tensors(encoder, read_tensors(path), path, log=log, key=key)
 
 
 def load_tensors(
@@ -119,7 +120,7 @@ def load_tensors(
     tensors: Tensors,
     path: str | Path,
     *,
-    tell: Callable[[str], None] | None = None,
+    log: Log | None = None,
     key: str | None = None,
 ) -> LoadReport:
     """`load_weights` of tensors that were read from `path` already."""
@@ -127,14 +128,14 @@ def load_tensors(
     found = matches(tensors, wanted)
     fits_not = f"{path} does not fit encoder {encoder.name} ({encoder.stem} stem): "
     if not found[0].complete:
-        raise ValueError(printable(fits_not + _lack("", found[0], tensors, wanted)))
+        raise ValueError(escape_control(fits_not + _lack("", found[0], tensors, wanted)))
     match = preferred(found, key)
     if match is None:
         known = ", ".join(repr(m.prefix) for m in found)
-        raise ValueError(printable(f"key {key!r}: {path} is complete under {known} only"))
+        raise ValueError(escape_control(f"key {key!r}: {path} is complete under {known} only"))
     if match.surplus:
         raise ValueError(
-            printable(
+            escape_control(
                 f"{fits_not}beside the {len(required(wanted))} wanted tensors it has "
                 f"{len(match.surplus)} more in the same layers, first {match.surplus[0]!r}: it is "
                 "another net"
@@ -149,12 +150,12 @@ def load_tensors(
             if not at or not at[0].complete:
                 best = at[0] if at else Match("", "", {}, tuple(required(own)), {}, ())
                 line = _lack(_EXPANSION, best, _under(tensors, block), own)
-                raise ValueError(printable(fits_not + line))
+                raise ValueError(escape_control(fits_not + line))
             fitted = {k: block + name for k, name in at[0].names.items()}
             _copy(encoder.expansion, fitted, tensors)
             taken |= {_EXPANSION + k: name for k, name in fitted.items()}
-        elif tell is not None:
-            tell(f"{path} has no block to {encoder.dim} features: its weights stay random")
+        elif log is not None:
+            log.info(f"{path} has no block to {encoder.dim} features: its weights stay random")
     _copy(encoder.body, match.names, tensors)
     return _report(path, match, [m for m in found if m is not match], taken, tensors, encoder)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.validation import whole
+from jessl.core.validation import check_int
 from jessl.probes.base import Fitted, Kind, Labels, Masks, Options, positive
 from jessl.probes.standardize import HELD_BYTES, standardisation, standardised
 
@@ -86,7 +86,7 @@ def candidates(given: Options) -> list[Options]:
     others = {
         "hidden": "-".join(str(width) for width in widths_of(given.get("hidden", HIDDEN))),
         "lr": positive("lr", given.get("lr", LR)),
-        "epochs": None if epochs is None else whole("epochs", epochs, 1),
+        "epochs": None if epochs is None else check_int("epochs", epochs, 1),
     }
     decay = given.get("weight_decay")
     if decay is None:

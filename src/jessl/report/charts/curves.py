@@ -18,7 +18,7 @@ from jessl.report.charts.svg import (
     tick_labels,
 )
 from jessl.report.formatting import finite, mean, value_order
-from jessl.report.model import Group, shown
+from jessl.report.model import GroupData, shown
 
 WIDTH, HEIGHT = 420.0, 264.0
 LEFT, TOP, BOTTOM = 52.0, 46.0, 218.0
@@ -38,7 +38,7 @@ class Series:
     points: Points
 
 
-def colours(group: Group, index: int) -> dict[str, str]:
+def colours(group: GroupData, index: int) -> dict[str, str]:
     """Value of the hyperparameter -> class of its colour, light to dark with its size.
 
     A group with a single value keeps the colour of its method.
@@ -51,7 +51,7 @@ def colours(group: Group, index: int) -> dict[str, str]:
 
 
 def over_training(
-    group: Group,
+    group: GroupData,
     index: int,
     name: str,
     split: str,
@@ -80,7 +80,7 @@ def over_training(
     return panel(title, lines, x_title, group.parameter, from_zero=from_zero)
 
 
-def spectrum(group: Group, index: int, name: str, title: str) -> Markup | None:
+def spectrum(group: GroupData, index: int, name: str, title: str) -> Markup | None:
     """Singular values over the largest, log-log; None without a spectrum."""
     paint = colours(group, index)
     lines = []

@@ -9,7 +9,7 @@ from jessl.records import HELD_OUT, SEEN_SAMPLE, Record
 from jessl.report.charts import curves
 from jessl.report.charts.svg import Axis, Markup, fit, line, picture, tag, text, tick_labels
 from jessl.report.formatting import finite, percent, points
-from jessl.report.model import Run, shown
+from jessl.report.model import RunData, shown
 from jessl.report.pages.sections import WHERE, judged_where
 
 TOP1, TOP5 = "accuracy/online_top1/", "accuracy/online_top5/"
@@ -30,7 +30,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Judged:
+class LayerAccuracies:
     """Probes of the layers of a run, from the encoder to the end of its projector.
 
     Attributes:
@@ -42,7 +42,7 @@ class Judged:
         curves: name of the layer -> records of its top-1 accuracy by step.
     """
 
-    run: Run
+    run: RunData
     split: str
     when: str
     layers: list[Layer]
@@ -50,7 +50,7 @@ class Judged:
     curves: dict[str, list[Record]]
 
 
-def judged(run: Run) -> Judged | None:
+def judged(run: RunData) -> LayerAccuracies | None:
     """What the probes of the layers tell; None without a finite top-1 accuracy of any layer.
 
     Where a run was judged on both splits, what was held out counts.
@@ -68,7 +68,7 @@ def judged(run: Run) -> Judged | None:
             for name in found
         ]
         high = max(layer.top1 for layer in layers if layer.top1 is not None)
-        return Judged(
+        return LayerAccuracies(
             run=run,
             split=split,
             when=f"step {end.step}" if end.epoch is None else f"epoch {shown(end.epoch)}",
@@ -79,7 +79,7 @@ def judged(run: Run) -> Judged | None:
     return None
 
 
-def bars(told: Judged) -> Markup:
+def bars(told: LayerAccuracies) -> Markup:
     """Top-1 (filled) and top-5 accuracy (outline) of every layer at the last judgement."""
     has_top5 = any(layer.top5 is not None for layer in told.layers)
     right = 276.0 if has_top5 else 340.0
@@ -108,7 +108,7 @@ def bars(told: Judged) -> Markup:
     return tag("div", picture(WIDTH, bottom + 46, says, *parts), class_="panel")
 
 
-def over_training(told: Judged) -> Markup | None:
+def over_training(told: LayerAccuracies) -> Markup | None:
     """A panel of the top-1 accuracy by epoch, one line a layer."""
     by_epoch = all(r.epoch is not None for found in told.curves.values() for r in found)
     paint = colours(told)
@@ -129,7 +129,7 @@ def over_training(told: Judged) -> Markup | None:
     )
 
 
-def caption(told: Judged) -> str:
+def caption(told: LayerAccuracies) -> str:
     """What the two pictures mean, and what they show of this run."""
     has_top5 = any(layer.top5 is not None for layer in told.layers)
     said = (
@@ -161,13 +161,13 @@ def caption(told: Judged) -> str:
     return said
 
 
-def colours(told: Judged) -> dict[str, str]:
+def colours(told: LayerAccuracies) -> dict[str, str]:
     """Layer -> class of its colour, along the colour scale with its depth."""
     last = max(len(told.layers) - 1, 1)
     return {layer.name: f"r{round(i / last * 7)}" for i, layer in enumerate(told.layers)}
 
 
-def _of_this_run(told: Judged) -> str:
+def _of_this_run(told: LayerAccuracies) -> str:
     """What the end of the projector loses; empty where nothing can be compared."""
     known = {layer.name: layer.top1 for layer in told.layers if layer.top1 is not None}
     if LAST not in known or len(known) < 2:
@@ -179,7 +179,12 @@ def _of_this_run(told: Judged) -> str:
 
 
 def _row(
-    told: Judged, layer: Layer, colour: str, axis: Axis, middle: float, ends: dict[str, float]
+    told: LayerAccuracies,
+    layer: Layer,
+    colour: str,
+    axis: Axis,
+    middle: float,
+    ends: dict[str, float],
 ) -> Markup:
     values = {"top-1": layer.top1, "top-5": layer.top5}
     known = {head: value for head, value in values.items() if value is not None}

@@ -17,7 +17,7 @@ from jessl.report.charts.svg import (
     tick_labels,
 )
 from jessl.report.formatting import finite, percent, plain, with_spread
-from jessl.report.model import Config, Group, Report, Run, shown
+from jessl.report.model import GroupData, ReportData, RunData, SettingData, shown
 
 ROW = 28.0
 # how far the rings of seeds stand above or below their mean, px
@@ -43,7 +43,7 @@ _WIDE = _Columns(880, 12, (240, 426), 514, (566, 770), 868, True)
 _SLIM = _Columns(372, 6, (74, 168), 208, (226, 304), 368, False)
 
 
-def draw(report: Report, *, roomy: bool) -> Markup | None:
+def draw(report: ReportData, *, roomy: bool) -> Markup | None:
     """The ranking, 880 px wide or 372 px; None when no configuration has a RankMe."""
     columns = _WIDE if roomy else _SLIM
     groups = [(group, _sorted(group)) for group in report.groups]
@@ -101,11 +101,11 @@ def axis_title(criterion: str, *, short: bool = False) -> str:
     return name if short or not layer else f"{name} at the {layer} output"
 
 
-def _sorted(group: Group) -> list[Config]:
+def _sorted(group: GroupData) -> list[SettingData]:
     return sorted((c for c in group.configs if c.rank is not None), key=lambda c: -(c.rank or 0.0))
 
 
-def _label(group: Group, config: Config, named: bool) -> str:
+def _label(group: GroupData, config: SettingData, named: bool) -> str:
     """The row's label: the setting, or the run's name where the group has no hyperparameter."""
     if not group.parameter and config.runs:
         return config.runs[0].name
@@ -113,7 +113,7 @@ def _label(group: Group, config: Config, named: bool) -> str:
 
 
 def _reach(
-    config: Config, name: str, split: str, middle: float | None, sd: float | None
+    config: SettingData, name: str, split: str, middle: float | None, sd: float | None
 ) -> list[float]:
     """All numbers that a row draws in one column."""
     found = [v for v in (run.number(name, split) for run in config.runs) if v is not None]
@@ -124,7 +124,7 @@ def _reach(
 
 
 def _bar(
-    config: Config, name: str, split: str, middle: float, sd: float | None
+    config: SettingData, name: str, split: str, middle: float, sd: float | None
 ) -> tuple[float, float]:
     """Seeds give mean -+ sd; a single run gives the interval of its own measurement."""
     if sd is not None:
@@ -135,9 +135,9 @@ def _bar(
 
 
 def _row(
-    report: Report,
-    group: Group,
-    config: Config,
+    report: ReportData,
+    group: GroupData,
+    config: SettingData,
     label: str,
     index: int,
     y: float,
@@ -207,7 +207,7 @@ def _row(
 
 
 def _dots(
-    config: Config,
+    config: SettingData,
     name: str,
     split: str,
     middle: float | None,
@@ -256,7 +256,7 @@ def _dots(
     return parts
 
 
-def run_tip(run: Run, name: str, split: str, *, percents: bool) -> str:
+def run_tip(run: RunData, name: str, split: str, *, percents: bool) -> str:
     """What the pointer reads at a run's dot."""
     record = run.last(name, split)
     write = percent if percents else plain

@@ -15,14 +15,14 @@ from jessl.report.charts.svg import (
     tick_labels,
 )
 from jessl.report.formatting import finite, percent
-from jessl.report.model import RISK_PARTS, Report, Run
+from jessl.report.model import RISK_PARTS, ReportData, RunData
 
 ROW, BAR = 34.0, 20.0
 HEAD, FOOT = 34.0, 46.0
 MERGED = "approximation and usability"
 
 
-def names(report: Report) -> dict[str, str]:
+def names(report: ReportData) -> dict[str, str]:
     """Component -> its name in words; without a supervised twin the first two are one."""
     found = {part: part.replace("_", " ") for part in RISK_PARTS}
     flags = merged_flags(report)
@@ -34,28 +34,28 @@ def names(report: Report) -> dict[str, str]:
     return found
 
 
-def name_for(run: Run, part: str) -> str:
+def name_for(run: RunData, part: str) -> str:
     """The name of a component of one run, in words."""
     return MERGED if part == "usability" and is_merged(run) else part.replace("_", " ")
 
 
-def merged_flags(report: Report) -> set[bool]:
+def merged_flags(report: ReportData) -> set[bool]:
     """Over the runs with a decomposition: were approximation and usability measured as one?"""
     return {is_merged(run) for run in report.runs() if has_risk(run)}
 
 
-def is_merged(run: Run) -> bool:
+def is_merged(run: RunData) -> bool:
     """Whether approximation and usability were measured as one."""
     records = [run.last(f"risk/{part}", "test") for part in ("usability", "approximation")]
     return any(bool((r.extra or {}).get("merged")) for r in records if r is not None)
 
 
-def has_risk(run: Run) -> bool:
+def has_risk(run: RunData) -> bool:
     """Whether any component was measured."""
     return any(run.last(f"risk/{part}", "test") is not None for part in RISK_PARTS)
 
 
-def legend(report: Report) -> Markup:
+def legend(report: ReportData) -> Markup:
     """Colours of the components and the sign of the total."""
     items = [
         tag("li", tag("i", class_=f"dot square k{RISK_PARTS.index(part)}"), f" {said}")
@@ -65,7 +65,7 @@ def legend(report: Report) -> Markup:
     return tag("ul", join(items), class_="legend")
 
 
-def draw(report: Report, *, roomy: bool) -> Markup | None:
+def draw(report: ReportData, *, roomy: bool) -> Markup | None:
     """The bars, 880 px wide or 372 px; None when no run has a decomposition."""
     groups = [
         (index, group, sorted((r for r in group.runs if has_risk(r)), key=_total_or_last))
@@ -104,16 +104,16 @@ def draw(report: Report, *, roomy: bool) -> Markup | None:
     return picture(width, y + FOOT, "Components of the risk of every run", *grid, *parts, zero)
 
 
-def _total(run: Run) -> float | None:
+def _total(run: RunData) -> float | None:
     return run.number("risk/total", "test")
 
 
-def _total_or_last(run: Run) -> float:
+def _total_or_last(run: RunData) -> float:
     total = _total(run)
     return float("inf") if total is None else total
 
 
-def _reach(run: Run) -> list[float]:
+def _reach(run: RunData) -> list[float]:
     """Every number that the bar of a run draws."""
     found = []
     up = down = 0.0
@@ -137,7 +137,7 @@ def _reach(run: Run) -> list[float]:
 
 
 def _row(
-    run: Run, said: dict[str, str], axis: Axis, y: float, width: float, roomy: bool, named: bool
+    run: RunData, said: dict[str, str], axis: Axis, y: float, width: float, roomy: bool, named: bool
 ) -> Markup:
     """One bar: what adds error to the right of zero, what takes error away to the left."""
     top = y + (ROW - BAR) / 2
@@ -182,7 +182,7 @@ def _row(
     return tag("g", *parts)
 
 
-def _sum(run: Run, axis: Axis, top: float, width: float) -> list[Markup]:
+def _sum(run: RunData, axis: Axis, top: float, width: float) -> list[Markup]:
     record, total = run.last("risk/total", "test"), _total(run)
     if record is None or total is None:
         return []

@@ -16,12 +16,12 @@ from jessl.report.charts.svg import (
     tick_labels,
 )
 from jessl.report.formatting import finite, percent, plain, spearman
-from jessl.report.model import Report, Run
+from jessl.report.model import ReportData, RunData
 
 _SHAPES = ("●", "■", "▲", "◆")
 
 
-def draw(report: Report, *, roomy: bool) -> Markup | None:
+def draw(report: ReportData, *, roomy: bool) -> Markup | None:
     """The scatter, 880 px wide or 372 px; None when no run has both numbers."""
     pairs = _pairs(report)
     name = report.accuracy
@@ -78,7 +78,7 @@ def draw(report: Report, *, roomy: bool) -> Markup | None:
     return picture(width, height, says, *parts)
 
 
-def legend(report: Report) -> Markup:
+def legend(report: ReportData) -> Markup:
     """Colours with Spearman's correlation, and shapes with seeds."""
     items = []
     for index, group in enumerate(_pairs(report)):
@@ -110,7 +110,7 @@ def legend(report: Report) -> Markup:
     return tag("ul", join(items), class_="legend")
 
 
-def baselines(report: Report) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+def baselines(report: ReportData) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
     """Baselines that fit into the picture, and those so far off that they would flatten it."""
     values = [y for group in _pairs(report) for _, _, y in group]
     told = [
@@ -125,7 +125,7 @@ def baselines(report: Report) -> tuple[list[tuple[str, float]], list[tuple[str, 
     return near, [item for item in told if item not in near]
 
 
-def _pairs(report: Report) -> list[list[tuple[Run, float, float]]]:
+def _pairs(report: ReportData) -> list[list[tuple[RunData, float, float]]]:
     found = []
     for group in report.groups:
         mine = []
@@ -138,12 +138,12 @@ def _pairs(report: Report) -> list[list[tuple[Run, float, float]]]:
     return found
 
 
-def _seeds(report: Report) -> list[int]:
+def _seeds(report: ReportData) -> list[int]:
     return sorted({run.seed for run in report.runs() if run.seed is not None})
 
 
 def _bars(
-    run: Run, report: Report, x_axis: Axis, y_axis: Axis, px: float, py: float, colour: str
+    run: RunData, report: ReportData, x_axis: Axis, y_axis: Axis, px: float, py: float, colour: str
 ) -> list[Markup]:
     """Thin intervals, cut at the frame, which follows the dots and not the widest interval."""
     parts = []
@@ -159,7 +159,7 @@ def _bars(
 
 
 def _frame(
-    x_axis: Axis, y_axis: Axis, report: Report, left: float, right: float, bottom: float
+    x_axis: Axis, y_axis: Axis, report: ReportData, left: float, right: float, bottom: float
 ) -> list[Markup]:
     parts = []
     ticks = y_axis.ticks(5)

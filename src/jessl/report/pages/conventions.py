@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from jessl.records import Record
-from jessl.report.model import Report, shown
+from jessl.report.model import ReportData, shown
 
 
-def probe_convention(report: Report) -> str | None:
+def probe_convention(report: ReportData) -> str | None:
     """How the accuracies were measured, as their records tell."""
     found = [run.last(report.accuracy or "", "test") for run in report.runs()]
     told = [(r.run, _conventions(r)) for r in found if r is not None]
@@ -26,7 +26,7 @@ def probe_convention(report: Report) -> str | None:
     return f"Accuracy: {'; '.join(parts)}." if parts else None
 
 
-def risk_convention(report: Report) -> str | None:
+def risk_convention(report: ReportData) -> str | None:
     """Order, estimator, probe, its hyperparameter, rows and interval of the risk components."""
     found = [
         run.last("risk/total", "test") or run.last("risk/usability", "test")

@@ -6,11 +6,11 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 
-from jessl.core.files import whole_file
+from jessl.core.files import atomic_write
 from jessl.report.charts import curves, layers, ranking, risk_bars, scatter
 from jessl.report.charts.svg import Markup, join, tag
 from jessl.report.formatting import percent
-from jessl.report.model import Report, gather
+from jessl.report.model import ReportData, read_report
 from jessl.report.pages import run_table, sections
 from jessl.report.pages.document import document
 
@@ -30,15 +30,15 @@ def write_report(folder: str | Path) -> Path:
         ValueError: naming the folder when it is neither a run nor a study, or a file in it
             that is not the JSON object that it should be.
     """
-    report = gather(folder)
+    report = read_report(folder)
     path = Path(folder) / FILE
     page = render(report)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(page, encoding="utf-8")
     return path
 
 
-def render(report: Report) -> str:
+def render(report: ReportData) -> str:
     """The whole page as text."""
     left_out: list[str] = []
     made = [
@@ -91,7 +91,7 @@ def _figure(caption: str, *inside: Markup | None) -> Markup:
     return tag("figure", *inside, tag("figcaption", sections.together(caption)))
 
 
-def _both(draw: Callable[..., Markup | None], report: Report) -> Markup | None:
+def _both(draw: Callable[..., Markup | None], report: ReportData) -> Markup | None:
     """A drawing for wide and one for narrow screens; the style sheet shows one of them."""
     wide, slim = draw(report, roomy=True), draw(report, roomy=False)
     if wide is None or slim is None:
@@ -99,7 +99,7 @@ def _both(draw: Callable[..., Markup | None], report: Report) -> Markup | None:
     return join([tag("div", wide, class_="roomy"), tag("div", slim, class_="slim")])
 
 
-def _ranking(report: Report, left_out: list[str]) -> Section | None:
+def _ranking(report: ReportData, left_out: list[str]) -> Section | None:
     if report.kind == "run":
         return None
     drawn = _both(ranking.draw, report)
@@ -124,7 +124,7 @@ def _ranking(report: Report, left_out: list[str]) -> Section | None:
     return "ranking", "Ranking without labels", _figure(caption + ".", drawn)
 
 
-def _scatter(report: Report, left_out: list[str]) -> Section | None:
+def _scatter(report: ReportData, left_out: list[str]) -> Section | None:
     if report.kind == "run":
         return None
     drawn = _both(scatter.draw, report)
@@ -148,7 +148,7 @@ def _scatter(report: Report, left_out: list[str]) -> Section | None:
     )
 
 
-def _training(report: Report, left_out: list[str]) -> Section | None:
+def _training(report: ReportData, left_out: list[str]) -> Section | None:
     splits = report.judged_on()
     wanted = [("loss", "train", "loss", False)]
     for name, said, percents in (
@@ -204,7 +204,7 @@ def _training(report: Report, left_out: list[str]) -> Section | None:
     return "training", "Over training", _figure(caption, tag("div", *panels, class_="panels"))
 
 
-def _layers(report: Report, left_out: list[str]) -> Section | None:
+def _layers(report: ReportData, left_out: list[str]) -> Section | None:
     if report.kind == "study":
         return None
     run = next(report.runs())
@@ -217,7 +217,7 @@ def _layers(report: Report, left_out: list[str]) -> Section | None:
     return "layers", "Layer by layer", _figure(layers.caption(told), drawn)
 
 
-def _spectra(report: Report, left_out: list[str]) -> Section | None:
+def _spectra(report: ReportData, left_out: list[str]) -> Section | None:
     panels = []
     for layer in ("projector", "backbone"):
         for index, group in enumerate(report.groups):
@@ -235,7 +235,7 @@ def _spectra(report: Report, left_out: list[str]) -> Section | None:
     return "spectra", "Spectra", _figure(caption, tag("div", *panels, class_="panels"))
 
 
-def _risk(report: Report, left_out: list[str]) -> Section | None:
+def _risk(report: ReportData, left_out: list[str]) -> Section | None:
     drawn = _both(risk_bars.draw, report)
     if drawn is None:
         left_out.append("Risk components: no decomposition was recorded.")
@@ -268,7 +268,7 @@ def _risk(report: Report, left_out: list[str]) -> Section | None:
 
 
 def _picture(
-    report: Report, name: str, head: str, caption: str, left_out: list[str]
+    report: ReportData, name: str, head: str, caption: str, left_out: list[str]
 ) -> Section | None:
     path = report.picture(name)
     if path is None:
@@ -300,14 +300,14 @@ def _picture(
     return name, head, _figure(caption + whose, image)
 
 
-def _what(report: Report, left_out: list[str]) -> Section:
+def _what(report: ReportData, left_out: list[str]) -> Section:
     pictured = report.pictured_run()
     shown = report.chosen_runs() or ([pictured] if pictured is not None else [])
     tables = [sections.settings(run) for run in shown]
     return "what", "What was run", join([sections.facts(report, left_out), *tables])
 
 
-def _table(report: Report) -> Section | None:
+def _table(report: ReportData) -> Section | None:
     made = run_table.table(report)
     if made is None:
         return None

@@ -7,11 +7,11 @@ from typing import Any
 from jessl.report.charts.risk_bars import MERGED
 from jessl.report.charts.svg import Markup, tag
 from jessl.report.formatting import duration, finite, percent, plain
-from jessl.report.model import Report, shown
+from jessl.report.model import ReportData, shown
 from jessl.report.run_summary import columns_of, rows_of
 
 
-def table(report: Report) -> Markup | None:
+def table(report: ReportData) -> Markup | None:
     """All runs with every number; None without runs. Columns without any number are left out."""
     rows = rows_of(report)
     if not rows:

@@ -8,7 +8,7 @@ from jessl.records import HELD_OUT, SEEN_SAMPLE
 from jessl.report.charts.ranking import axis_title
 from jessl.report.charts.svg import Markup, join, tag
 from jessl.report.formatting import duration, finite, percent, plain, points
-from jessl.report.model import Group, Report, Run, shown
+from jessl.report.model import GroupData, ReportData, RunData, shown
 from jessl.report.pages.conventions import probe_convention, risk_convention
 
 # what a record of the training was measured on, for the titles of the panels
@@ -27,7 +27,7 @@ INTERVALS = (
 )
 
 
-def findings(report: Report) -> Markup:
+def findings(report: ReportData) -> Markup:
     """The findings in plain words, or one sentence about what is here."""
     told = [str(f) for f in report.told.get("findings") or []]
     if not told:
@@ -40,7 +40,7 @@ def together(said: str) -> str:
     return said.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def cards(report: Report) -> Markup:
+def cards(report: ReportData) -> Markup:
     """What was chosen in every group, or the main numbers of a run."""
     if report.kind == "run":
         return tag("div", *_run_cards(report), class_="cards small")
@@ -48,7 +48,7 @@ def cards(report: Report) -> Markup:
     return tag("div", *made, class_="cards") if made else Markup("")
 
 
-def facts(report: Report, left_out: list[str]) -> Markup:
+def facts(report: ReportData, left_out: list[str]) -> Markup:
     """What was run, on what, with what; warnings; conventions; what is not in the report."""
     told = report.told
     seconds = finite(told.get("seconds"))
@@ -76,7 +76,7 @@ def facts(report: Report, left_out: list[str]) -> Markup:
     )
 
 
-def settings(run: Run) -> Markup | None:
+def settings(run: RunData) -> Markup | None:
     """All settings of a run, folded away, with what was found out before the training.
 
     Only settings that were left open and then decided are marked as picked from the data.
@@ -99,7 +99,7 @@ def settings(run: Run) -> Markup | None:
     return tag("details", tag("summary", f"All settings of {run.name}"), *inside)
 
 
-def judged_names(report: Report) -> str:
+def judged_names(report: ReportData) -> str:
     """RankMe and accuracy, or which of them was measured during training; empty without any.
 
     The probes of the layers do not count: their section says where they were tested.
@@ -148,7 +148,7 @@ def _settings_table(rows: list[Markup | None]) -> Markup | None:
     return tag("div", tag("table", tag("tbody", *rows)), class_="scroll settings")
 
 
-def _group_card(report: Report, group: Group, index: int) -> Markup:
+def _group_card(report: ReportData, group: GroupData, index: int) -> Markup:
     told = group.told
     by_value = {shown(c.value): c for c in group.configs}
     chosen, best = group.chosen, told.get("best")
@@ -187,7 +187,7 @@ def _group_card(report: Report, group: Group, index: int) -> Markup:
     )
 
 
-def _run_cards(report: Report) -> list[Markup]:
+def _run_cards(report: ReportData) -> list[Markup]:
     run = next(report.runs())
     tiles = []
     for name, split, head, is_fraction in (
@@ -231,7 +231,7 @@ def _pairs(pairs: list[tuple[str, str]]) -> Markup:
     return tag("dl", *made, class_="pairs")
 
 
-def _about_run(report: Report) -> str:
+def _about_run(report: ReportData) -> str:
     run = next(report.runs())
     said = f"{run.method} on {run.config.get('data', 'unnamed data')}"
     if (seed := run.seed) is not None:
@@ -245,7 +245,7 @@ def _about_run(report: Report) -> str:
     return said + "."
 
 
-def _about_study(report: Report) -> str:
+def _about_study(report: ReportData) -> str:
     runs = list(report.runs())
     if not runs:
         return "This study holds no runs yet."
@@ -254,7 +254,7 @@ def _about_study(report: Report) -> str:
     return f"Runs: {len(runs)}. Configurations: {count}. Methods: {methods}."
 
 
-def _data(report: Report) -> str | None:
+def _data(report: ReportData) -> str | None:
     told = report.told.get("data")
     if not isinstance(told, dict):
         run = report.pictured_run() or next(report.runs(), None)
@@ -272,12 +272,12 @@ def _data(report: Report) -> str | None:
     return ", ".join(parts) or None
 
 
-def _versions(report: Report) -> str:
+def _versions(report: ReportData) -> str:
     found = dict.fromkeys(r.versions for run in report.runs() for r in run.records if r.versions)
     return "; ".join(found)
 
 
-def _shape(report: Report) -> str | None:
+def _shape(report: ReportData) -> str | None:
     """Rows and dimensions behind the criterion; RankMe compares only where they agree."""
     shapes: dict[str, None] = {}
     for run in report.runs():
@@ -293,7 +293,7 @@ def _shape(report: Report) -> str | None:
     return said
 
 
-def _chosen_by(report: Report) -> str | None:
+def _chosen_by(report: ReportData) -> str | None:
     if report.kind == "run":
         return None
     names = ", ".join(run.name for run in report.chosen_runs())
@@ -303,7 +303,7 @@ def _chosen_by(report: Report) -> str | None:
     return f"{said}: {names}" if names else said
 
 
-def _numbers(report: Report) -> str:
+def _numbers(report: ReportData) -> str:
     online = any(r.name == "accuracy/linear" for run in report.runs() for r in run.records)
     splits = report.judged_on()
     if not online or not splits:
@@ -311,7 +311,7 @@ def _numbers(report: Report) -> str:
     return f"{INTERVALS} {judged_where('online accuracy', splits)}"
 
 
-def _warnings(report: Report) -> Markup | None:
+def _warnings(report: ReportData) -> Markup | None:
     lines = []
     total = len(list(report.runs()))
     for said, names in report.warnings().items():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.resources import refuse_more_than_there_is
-from jessl.core.validation import whole
+from jessl.core.deprecation import renamed_arguments
+from jessl.core.progress import ProgressCallback
+from jessl.core.resources import check_memory
+from jessl.core.validation import check_int
 from jessl.scores.gram.gram import Spectra, Sums
 from jessl.scores.gram.row_norms import BINS, histogram
 from jessl.scores.metrics.rankme import rankme_of
@@ -38,12 +40,16 @@ class Spectrum:
     """
 
     def __init__(self, d: int, *, blocks: int = 0, seed: int = 0) -> None:
-        d, blocks, seed = whole("d", d, 1), whole("blocks", blocks, 0), whole("seed", seed, None)
+        d, blocks, seed = (
+            check_int("d", d, 1),
+            check_int("blocks", blocks, 0),
+            check_int("seed", seed, None),
+        )
         if blocks == 1:
             raise ValueError(f"blocks: needs 0 or at least 2, got {blocks}")
         self.d, self.blocks, self.seed = d, blocks, seed
         what = f"Spectrum of {d} features" + (f" in {blocks} blocks" if blocks else "")
-        refuse_more_than_there_is(self.nbytes, what)
+        check_memory(self.nbytes, what)
         self._sums = [Sums.empty(d) for _ in range(max(blocks, 1))]
         self._lengths = np.zeros(BINS, np.int64)
         self._whole: Sums | None = None
@@ -150,7 +156,7 @@ class Spectrum:
         """Write the state as one safetensors file, whole or not at all; returns its path."""
         from safetensors.numpy import save_file
 
-        from jessl.core.files import whole_file
+        from jessl.core.files import atomic_write
 
         arrays = {
             # one tensor each: stacking would copy them all
@@ -160,7 +166,7 @@ class Spectrum:
             "lengths": self._lengths,
         }
         head = {"format": FORMAT, "blocks": str(self.blocks), "seed": str(self.seed)}
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             save_file(arrays, part, metadata=head)
         return Path(path)
 
@@ -242,33 +248,34 @@ class Spectrum:
         """RankMe of the rows seen so far; see `jessl.rankme`."""
         return rankme_of(self.eigenvalues(center=center), eps=eps)
 
+    @renamed_arguments(on_block="progress")
     def score(
         self,
         names: str | Iterable[str] = ("rankme",),
         *,
-        on_block: Callable[[int, int], None] | None = None,
+        progress: ProgressCallback | None = None,
     ) -> dict[str, ScoreResult]:
         """Scores of the rows seen so far, with the spread where there are blocks.
 
         Args:
             names: as for `jessl.score`, those that the spectrum of the rows as they are or centred
                 determines (of unit rows: update a Spectrum with unit rows).
-            on_block: told (spectra done, spectra in all).
+            progress: told (spectra done, spectra in all).
 
         Raises:
             ValueError: for other scores, and when there are no rows.
         """
         from jessl.scores.base import SpectralScore
         from jessl.scores.jackknife import of_states
-        from jessl.scores.registry import asked
+        from jessl.scores.registry import parse_score
 
-        wanted = [asked(n) for n in ([names] if isinstance(names, str) else names)]
+        wanted = [parse_score(n) for n in ([names] if isinstance(names, str) else names)]
         for a in wanted:
             if not isinstance(a.score, SpectralScore) or a.score.rows == "unit":
                 raise ValueError(f"{a.text}: needs the rows themselves; call jessl.score")
         self._of(None).scatter()  # refuses when there are no rows
         state = {"as they are": self}
-        return of_states(wanted, state, self.counts, self.d, self.seed, on_block)
+        return of_states(wanted, state, self.counts, self.d, self.seed, progress)
 
     def _of(self, without: int | None) -> Sums:
         if self._whole is None:

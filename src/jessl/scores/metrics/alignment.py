@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.base import Measured, RowScore
+from jessl.scores.base import RowScore, RowScoreResult
 from jessl.scores.metrics.uniformity import unit
 
 # numbers that a chunk of images holds while it is float64 (32 MiB)
@@ -19,7 +19,7 @@ _CONSTANT = 1e-12
 
 def alignment_of(
     z: NDArray[Any], block: NDArray[np.int64] | None, *, alpha: float = 2.0
-) -> Measured:
+) -> RowScoreResult:
     """Mean over images and unordered pairs of their views of |x - y|^alpha, rows over their norms.
 
     Wang and Isola, arXiv 2005.10242, section 4.1.1, with alpha = 2 as in their code; they have two
@@ -67,7 +67,7 @@ def alignment_of(
             deleted = left / (n - count)
         else:
             warnings.append("all images are in one block: there is no spread")
-    return Measured(value=float(each.mean()), deleted=deleted, warnings=tuple(warnings))
+    return RowScoreResult(value=float(each.mean()), deleted=deleted, warnings=tuple(warnings))
 
 
 def _of_images(x: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.base import Measured, RowScore
+from jessl.scores.base import RowScore, RowScoreResult
 
 # numbers that a chunk of rows holds while it is float64 (32 MiB)
 _CHUNK = 2**22
 
 
-def coherence_of(z: NDArray[Any], block: NDArray[np.int64] | None) -> Measured:
+def coherence_of(z: NDArray[Any], block: NDArray[np.int64] | None) -> RowScoreResult:
     """(n / r) max_i |U_i|^2, U [n, r] the left singular vectors of the matrix as it is.
 
     Tsitsulin, Munkhoeva and Perozzi, arXiv 2305.16562. Ours: r counts the singular values that are
@@ -40,7 +40,7 @@ def coherence_of(z: NDArray[Any], block: NDArray[np.int64] | None) -> Measured:
     top = float(np.abs(z).max())
     if top == 0:
         why = "all features are zero: the coherence is not defined"
-        return Measured(value=math.nan, deleted=None, warnings=(why,))
+        return RowScoreResult(value=math.nan, deleted=None, warnings=(why,))
     leverage, rank = _by_rows(z, top) if n < d else _by_features(z, top)
     warnings = []
     if rank == n:
@@ -50,7 +50,7 @@ def coherence_of(z: NDArray[Any], block: NDArray[np.int64] | None) -> Measured:
     if block is not None:
         warnings.append("a maximum has no jackknife: there is no spread")
     value = n / rank * float(leverage.max())
-    return Measured(value=value, deleted=None, warnings=tuple(warnings))
+    return RowScoreResult(value=value, deleted=None, warnings=tuple(warnings))
 
 
 def _by_features(z: NDArray[Any], top: float) -> tuple[NDArray[np.float64], int]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.base import Measured, RowScore
+from jessl.scores.base import RowScore, RowScoreResult
 from jessl.scores.metrics.twonn import centred
 
 # squared distances below this share of the squared norms lose digits in BLAS: taken again
@@ -17,7 +17,9 @@ _CHUNK = 2**21
 _MOST_SIZES = 1000
 
 
-def idest_of(z: NDArray[Any], block: NDArray[np.int64] | None, *, sizes: int = 10) -> Measured:
+def idest_of(
+    z: NDArray[Any], block: NDArray[np.int64] | None, *, sizes: int = 10
+) -> RowScoreResult:
     """1 / (1 - slope), the slope of log L(m) on log m: L(m) spans m of the rows by a shortest tree.
 
     The length of the minimum spanning tree of m points of a d-dimensional manifold grows as
@@ -53,13 +55,13 @@ def idest_of(z: NDArray[Any], block: NDArray[np.int64] | None, *, sizes: int = 1
     rows = centred(z) if len(z) > 2 else None
     if rows is None:
         few = "needs at least 3 rows" if len(z) < 3 else "the features are constant"
-        return Measured(value=math.nan, deleted=None, warnings=(f"{few}: it is not defined",))
+        return RowScoreResult(value=math.nan, deleted=None, warnings=(f"{few}: it is not defined",))
     distance = _distances(rows)
     value = _dimension(distance, np.arange(len(rows)), sizes)
     warnings = []
     if math.isnan(value):
         why = "a subset has a tree of length 0 or trees grow with the rows: it is not defined"
-        return Measured(value=value, deleted=None, warnings=(why,))
+        return RowScoreResult(value=value, deleted=None, warnings=(why,))
     if value < 1:
         warnings.append("below 1: trees of more rows are not longer, as with many duplicates")
     deleted = None
@@ -70,7 +72,7 @@ def idest_of(z: NDArray[Any], block: NDArray[np.int64] | None, *, sizes: int = 1
             deleted = np.array(left)
         else:
             warnings.append("without one of the blocks it is not defined: there is no spread")
-    return Measured(value=value, deleted=deleted, warnings=tuple(warnings))
+    return RowScoreResult(value=value, deleted=deleted, warnings=tuple(warnings))
 
 
 def _dimension(distance: NDArray[np.float64], kept: NDArray[np.int64], sizes: int) -> float:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.base import Measured, RowScore
+from jessl.scores.base import RowScore, RowScoreResult
 from jessl.scores.gram.gram import CONSTANT, Sums
 
 
@@ -26,7 +26,7 @@ def lidar_of(
     *,
     delta: float = 1e-4,
     eps: float = 1e-8,
-) -> Measured:
+) -> RowScoreResult:
     """exp of the entropy of p = l / sum l + eps, l the eigenvalues of Sw^-1/2 Sb Sw^-1/2.
 
     Memory beside z: a copy of one block of z, and of z's means.
@@ -50,7 +50,7 @@ def lidar_of(
         raise ValueError(f"lidar: needs eps in 0 .. 1, got {eps}")
     q, n, d = z.shape
     if n < 2:
-        return Measured(
+        return RowScoreResult(
             value=float("nan"), deleted=None, warnings=("lidar compares images: one is too few",)
         )
     means = z.mean(axis=0, dtype=np.float64)
@@ -67,7 +67,7 @@ def lidar_of(
     if block is not None and len(parts) > 1:
         deleted = np.array([_score(between - b, within - w, q, delta, eps) for b, w in parts])
     value = _score(between, within, q, delta, eps)
-    return Measured(value=value, deleted=deleted, warnings=tuple(warnings))
+    return RowScoreResult(value=value, deleted=deleted, warnings=tuple(warnings))
 
 
 def _sums(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.base import Measured, RowScore
+from jessl.scores.base import RowScore, RowScoreResult
 
 # where the integral over the frequency is cut off (authors' code)
 _T_MAX = 3.0
@@ -22,7 +22,7 @@ def sigreg_of(
     directions: int = 256,
     knots: int = 17,
     directions_seed: int = 0,
-) -> Measured:
+) -> RowScoreResult:
     """Epps and Pulley's statistic of normality, mean over random directions.
 
     In a direction, with x the n projections, phi(t) = exp(-t^2 / 2) and e(t) the mean of
@@ -66,15 +66,15 @@ def sigreg_of(
     sums = np.array([_sums(z[which == b], drawn, knots) for b in range(len(count))])
     value = _statistic(sums.sum(axis=0), n, knots)
     if block is None:
-        return Measured(value=value, deleted=None)
+        return RowScoreResult(value=value, deleted=None)
     if len(count) == 1:
         why = "all rows are in one block: there is no spread"
-        return Measured(value=value, deleted=None, warnings=(why,))
+        return RowScoreResult(value=value, deleted=None, warnings=(why,))
     left = [
         _statistic(np.delete(sums, b, axis=0).sum(axis=0), n - int(count[b]), knots, n)
         for b in range(len(count))
     ]
-    return Measured(value=value, deleted=np.array(left))
+    return RowScoreResult(value=value, deleted=np.array(left))
 
 
 def draw(d: int, number: int, seed: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.base import Measured, RowScore
+from jessl.scores.base import RowScore, RowScoreResult
 from jessl.scores.gram.gram import CONSTANT
 
 # so many of its nearest rows are kept for each row: leaving out one of 20 blocks takes more than
@@ -21,7 +21,9 @@ _TIES = 1e-7
 _CHUNK = 2**21
 
 
-def twonn_of(z: NDArray[Any], block: NDArray[np.int64] | None, *, discard: float = 0.1) -> Measured:
+def twonn_of(
+    z: NDArray[Any], block: NDArray[np.int64] | None, *, discard: float = 0.1
+) -> RowScoreResult:
     """The slope through the origin of -log(1 - F(mu)) on log mu, mu = r2 / r1.
 
     r1 <= r2 are the distances of a row to its two nearest others and F = i / N for the i-th
@@ -57,11 +59,11 @@ def twonn_of(z: NDArray[Any], block: NDArray[np.int64] | None, *, discard: float
         raise ValueError(f"discard: needs a share from 0 to below 1, got {discard}")
     if len(z) < 3:
         why = f"{len(z)} rows have no two neighbours: the dimension is not defined"
-        return Measured(value=math.nan, deleted=None, warnings=(why,))
+        return RowScoreResult(value=math.nan, deleted=None, warnings=(why,))
     rows = centred(z)
     if rows is None:
         why = "the features are constant: the dimension is not defined"
-        return Measured(value=math.nan, deleted=None, warnings=(why,))
+        return RowScoreResult(value=math.nan, deleted=None, warnings=(why,))
     distance, index = nearest(rows, np.arange(len(rows)), _KEPT)
     copies = int((distance[:, 0] == 0).sum())
     value = _fit(distance, discard)
@@ -70,7 +72,7 @@ def twonn_of(z: NDArray[Any], block: NDArray[np.int64] | None, *, discard: float
         warnings.append(f"{copies} of {len(z)} rows have a duplicate: they were left out")
     if math.isnan(value):
         warnings.append("too few different distances: the dimension is not defined")
-        return Measured(value=value, deleted=None, warnings=tuple(warnings))
+        return RowScoreResult(value=value, deleted=None, warnings=tuple(warnings))
     deleted = None
     if block is not None:
         names = np.unique(block)
@@ -79,7 +81,7 @@ def twonn_of(z: NDArray[Any], block: NDArray[np.int64] | None, *, discard: float
             deleted = np.array(left)
         else:
             warnings.append("without one of the blocks it is not defined: there is no spread")
-    return Measured(value=value, deleted=deleted, warnings=tuple(warnings))
+    return RowScoreResult(value=value, deleted=deleted, warnings=tuple(warnings))
 
 
 def centred(z: NDArray[Any]) -> NDArray[np.float64] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.base import Measured, RowScore
+from jessl.scores.base import RowScore, RowScoreResult
 
 # exp(-4 t) and sums of it stay far above the smallest float64
 _LARGEST_T = 100.0
@@ -16,7 +16,7 @@ _LARGEST_T = 100.0
 
 def uniformity_of(
     z: NDArray[Any], block: NDArray[np.int64] | None, *, t: float = 2.0, chunk: int = 2048
-) -> Measured:
+) -> RowScoreResult:
     """log of the mean over pairs of rows of exp(-t |x - y|^2), each row divided by its norm.
 
     Wang and Isola, arXiv 2005.10242, section 4.1.2, with t = 2 as in their code. Rows of zeros
@@ -66,7 +66,9 @@ def uniformity_of(
         warnings.append(f"{zeros} of {n} rows are zero: they stay at the centre of the sphere")
     value = _log_mean(sums, pairs)
     if math.isnan(value):
-        return Measured(value=value, deleted=None, warnings=("one row has no pair: not defined",))
+        return RowScoreResult(
+            value=value, deleted=None, warnings=("one row has no pair: not defined",)
+        )
     if value > -1e-9:
         warnings.append("all rows point the same way: the features are collapsed")
     deleted = None
@@ -77,7 +79,7 @@ def uniformity_of(
             deleted = np.array(left)
         else:
             warnings.append("without one of the blocks no pair is left: there is no spread")
-    return Measured(value=value, deleted=deleted, warnings=tuple(warnings))
+    return RowScoreResult(value=value, deleted=deleted, warnings=tuple(warnings))
 
 
 def unit(z: NDArray[Any]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jessl.core.progress import say
+from jessl.core.log import log
 
 # a load from the cache takes a fifth of this; a compilation about a quarter of a minute
 _PATIENCE_SECONDS = 2.0
@@ -54,7 +54,7 @@ def _compile() -> Kernels:
 
 
 def _announce() -> None:
-    say(
+    log.info(
         "jessl: compiling the image kernels for this machine; this happens once and takes about "
         "a quarter of a minute"
     )

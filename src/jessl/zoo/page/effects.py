@@ -76,7 +76,7 @@ def effect_legend(*, linear_beside: bool) -> Markup:
     return tag("ul", *items, class_="legend")
 
 
-def untold(rows: Iterable[Row]) -> list[str]:
+def unestimated(rows: Iterable[Row]) -> list[str]:
     """Choices without any effect that could be told."""
     every = list(rows)
     known = {row.get("choice") for row in told(every)}

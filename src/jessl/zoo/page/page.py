@@ -198,7 +198,7 @@ def _controlled(answer: Row) -> list[Markup | None]:
     drawn = both(zoo_effects.draw_controlled, answer)
     rows = rows_of(answer, "controlled", "effects")
     shown = zoo_effects.outcomes(zoo_effects.told(rows))
-    lost = zoo_effects.untold(r for r in rows if not shown or r.get("outcome") in shown)
+    lost = zoo_effects.unestimated(r for r in rows if not shown or r.get("outcome") in shown)
     said = (
         f"No effect on these can be told of {', '.join(lost)}: too few models differ in it alone."
     )
