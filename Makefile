@@ -6,7 +6,7 @@ BIN := .venv/bin
 DONE := .venv/.jessl-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test check bench docs clean
+.PHONY: setup demo test check bench docs wheel clean
 
 setup: $(DONE)
 
@@ -25,16 +25,21 @@ check: $(DONE)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/draw_rooms.py --check
 
-# one thread: the tests are small, and OpenMP threads that share few cores wait by spinning
+# a process a core and one thread each: the tests are small, and OpenMP threads that share few
+# cores wait by spinning
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 bench: $(DONE)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linear_probe.py --flip 0 --out bench-linear-probe
 
 docs: $(DONE)
 	$(BIN)/pdoc -o docs/_site jessl
+
+wheel: $(DONE)
+	$(BIN)/python tools/try_wheel.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
