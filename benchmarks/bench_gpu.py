@@ -20,7 +20,7 @@ import torch
 
 from harness import installed, say, write_record
 from jessl import Loader, build_encoder
-from jessl.core.devices import pick_precision
+from jessl.core.precision import pick_precision
 from jessl.core.resources import usable_cores
 from jessl.objectives import build_objective
 from jessl.training.throughput import images_per_second

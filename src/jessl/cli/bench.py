@@ -136,7 +136,7 @@ class BenchCommand:
             raise ValueError("needs and encoder answer the same question; give one of the two")
 
     def _demand(self, device: Any, sizes: list[int], batch_size: int) -> float:
-        from jessl.core.devices import pick_precision
+        from jessl.core.precision import pick_precision
         from jessl.encoders import build_encoder
         from jessl.objectives import build_objective
         from jessl.training.throughput import images_per_second

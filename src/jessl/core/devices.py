@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision."""
+"""Which device computes, and with which algorithms."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from contextlib import contextmanager
 import torch
 
 from jessl.core.validation import check_choice
-
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 def pick_device(name: str) -> torch.device:
@@ -31,21 +29,6 @@ def pick_device(name: str) -> torch.device:
     if int(number or 0) >= count:
         raise ValueError(f"device {name!r} is not there: torch sees {count} GPUs")
     return torch.device(name)
-
-
-def pick_precision(name: str, device: torch.device) -> torch.dtype | None:
-    """The dtype of autocast, None for plain float32.
-
-    "auto" is bfloat16 on GPUs that compute in it and float32 elsewhere: on most CPUs bfloat16
-    saves no time.
-    """
-    check_choice("precision", name, PRECISIONS)
-    if name == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else None
-    if name == "float16" and device.type == "cpu":
-        raise ValueError("precision 'float16' needs a GPU; on the CPU take float32 or bfloat16")
-    return None if name == "float32" else getattr(torch, name)
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from jessl import runs
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import pick_device
+from jessl.core.precision import full_float32
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice
 from jessl.data import Loader, Source, UnreadableImage, open_source
@@ -278,20 +278,6 @@ def _of_run(run: runs.Run, at: Path | None = None) -> tuple[Encoder, Objective, 
     return net, objective, provenance
 
 
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """No TF32 in convolutions: its rounding fills the null space that RankMe reads."""
-    if device.type != "cuda":
-        yield
-        return
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
 def _tapped(
     objective: Objective, layers: Sequence[str], found: dict[str, torch.Tensor]
 ) -> list[RemovableHandle]:
@@ -347,10 +333,10 @@ def extract(
     try:
         for batch in loader:
             for seen in batch.views:
-                with _full_precision(device):
+                with full_float32():
                     found["backbone"] = h = encoder(seen).float()
-                if objective is not None and taps:
-                    objective.project(h)
+                    if objective is not None and taps:
+                        objective.project(h)
                 for layer in layers:
                     rows[layer].append(found[layer].float().cpu().numpy())
                 ids.append(batch.ids.numpy())

@@ -18,6 +18,7 @@ import torch
 from torch import distributed, nn
 
 from jessl.core import collectives
+from jessl.core.precision import full_float32
 from jessl.scores import Spectrum
 
 Features = Callable[[Any, Any], torch.Tensor]
@@ -170,7 +171,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         for part in (_evaluating, _buffers_of_the_first, _own_forward):
             stack.enter_context(part(model))
         stack.enter_context(_own_random_numbers(device))
-        stack.enter_context(_full_precision(device))
+        stack.enter_context(full_float32())
         for kind in {"cpu", device.type}:
             stack.enter_context(torch.autocast(kind, enabled=False))
         yield
@@ -247,19 +248,3 @@ def _own_random_numbers(device: torch.device) -> Iterator[None]:
         torch.set_rng_state(torchs)
         if on_gpu is not None:
             torch.cuda.set_rng_state(on_gpu, device)
-
-
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """No TF32: its rounding fills the null space that RankMe reads."""
-    if device.type != "cuda":
-        yield
-        return
-    convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = convolutions
-        torch.set_float32_matmul_precision(products)

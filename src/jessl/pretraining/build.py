@@ -16,8 +16,8 @@ from torch import nn
 
 from jessl.config import Pretrain
 from jessl.core import collectives
-from jessl.core.devices import pick_precision
 from jessl.core.log import Log
+from jessl.core.precision import pick_precision
 from jessl.data import Loader, Source, Subset, open_source, split_source
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
 from jessl.extraction.embed import check_channels, weights_file

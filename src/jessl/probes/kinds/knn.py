@@ -209,13 +209,10 @@ def _arithmetic(device: str | None) -> Iterator[tuple[Callable[[Any], Any], _Lar
         return
     import torch
 
-    # TF32 would round cosines to three digits
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
+    from jessl.core.precision import full_float32
+
+    with full_float32():
         yield (lambda rows: torch.from_numpy(rows).to(device)), _largest_by_torch
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _largest_by_numpy(
