@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jessl.config import Pretrain, Sweep, fits
+from jessl.config import Pretrain, Sweep, matches_annotation
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.extraction.embed import LAYERS
 from jessl.pretraining.evaluate import SCORES
@@ -176,7 +176,9 @@ def sweep_from(fields: dict[str, Any], base: Pretrain, space: Any) -> Sweep:
             if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
                 raise ValueError(f"scores: a list of names wanted, {value!r} came")
             value = tuple(value)
-        elif not fits(value, allowed[name]) or (isinstance(value, float) and math.isnan(value)):
+        elif not matches_annotation(value, allowed[name]) or (
+            isinstance(value, float) and math.isnan(value)
+        ):
             raise ValueError(f"field {name} of the study must be {allowed[name]}, got {value!r}")
         values[name] = value
     return Sweep(base=base, space=space, **values)

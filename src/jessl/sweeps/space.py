@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from jessl.config import INCIDENTAL, Pretrain, fits
+from jessl.config import INCIDENTAL, Pretrain, matches_annotation
 from jessl.core.validation import unknown_name
 
 SAMPLERS = ("each", "grid", "random", "tpe")
@@ -98,7 +98,9 @@ def _read(name: str, entry: Any, base: Pretrain) -> Listed | Range:
     for k, value in enumerate(values):
         if isinstance(value, int | float) and not _finite(value):
             raise ValueError(f"space: {name}: values must be finite, got {value}")
-        if not isinstance(value, bool | int | float | str | None) or not fits(value, annotation):
+        if not isinstance(value, bool | int | float | str | None) or not matches_annotation(
+            value, annotation
+        ):
             raise ValueError(f"space: {name} takes {annotation}, got {value!r}")
         if value in values[:k]:
             raise ValueError(f"space: {name}: {value!r} is there twice")
@@ -113,7 +115,7 @@ def _range(name: str, entry: Mapping[str, Any], annotation: str) -> Range:
     limits = {"low": low, "high": high, **({} if step is None else {"step": step})}
     for key, value in limits.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not _finite(value) or not fits(value, annotation):
+        if not number or not _finite(value) or not matches_annotation(value, annotation):
             raise ValueError(f"space: {name}: {key} must be a number that it takes, got {value!r}")
     assert low is not None
     assert high is not None

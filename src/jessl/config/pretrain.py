@@ -1,11 +1,11 @@
-"""What a user decides about a pretraining, and about a study of many: frozen dataclasses that
-importing costs nothing."""
+"""Options of `jessl.pretrain`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from jessl.config.field_types import matches_annotation
 from jessl.core.validation import unknown_name
 
 
@@ -132,100 +132,8 @@ class Pretrain:
         for name, value in values.items():
             if name not in allowed:
                 raise ValueError(unknown_name(f"field of {where}", name, allowed))
-            if not fits(value, allowed[name]):
+            if not matches_annotation(value, allowed[name]):
                 raise ValueError(f"field {name} of {where} must be {allowed[name]}, got {value!r}")
         if "data" not in values:
             raise ValueError(f"{where} lacks the field data")
         return cls(**values)
-
-
-# fields that do not change what is computed, or only its rounding, and those that tell runs of one
-# setting apart; data are compared by the checksum of the images
-INCIDENTAL = frozenset(
-    {
-        *("data", "labels", "x_key", "y_key", "seed", "out", "resume", "device", "workers"),
-        *("checkpoint_epochs", "checkpoint_seconds", "keep_checkpoints", "log_steps"),
-        *("evaluate_epochs", "online_probes", "compile", "micro_batch_size", "channels_last"),
-        *("grad_checkpointing", "deterministic"),
-    }
-)
-_OPTIONS = ("objective_options", "view_options")
-
-
-def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a configuration that make a run what it is; "objective_options.cov" and the
-    like are a field each.
-
-    Args:
-        config: as `Pretrain.as_json`.
-    """
-    plain = {k: v for k, v in config.items() if k not in INCIDENTAL and k not in _OPTIONS}
-    return plain | {f"{o}.{k}": v for o in _OPTIONS for k, v in config.get(o, {}).items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sweep:
-    """A study: many pretrainings that differ in some fields, and how one is chosen without labels.
-
-    The unit of work is one setting (a value of every field in `space`) with one seed.
-
-    Attributes:
-        base: everything that the runs share; its `out`, `resume` and `seed` are the study's.
-        space: field -> what it may be: a list of values, in order, or a range
-            {"low": 1e-4, "high": 1e-1, "log": True} (of a whole-number field also "step"). A field
-            is one of `Pretrain`, or "objective_options.NAME", "view_options.NAME".
-        sampler: "grid" (all combinations of lists), "each" (one field at a time, the others as in
-            `base`: the sweeps of the RankMe paper), "random" or "tpe" (Bergstra et al. 2011, by
-            Optuna); None: grid where the space is made of lists, else random.
-        trials: how many settings; None: all of grid and each, 20 of random and tpe.
-        seeds: of the weights, order and views, a run each.
-        by: the score that chooses, NAME or NAME/LAYER, such as rankme, rankme/backbone,
-            lidar/projector; the projector is the layer of scores without one.
-        scores: more scores to take of every run, for comparison.
-        test: SRC of labelled images. Every run is probed on them at its end, fitted on the
-            labelled images of `base.data`; this chooses nothing.
-        decompose: with `test`, also the components of the error of every run, so that `jessl zoo`
-            can say which fields go with which.
-        prune: stop runs that fall behind, by the score alone (successive halving).
-        grace_epochs: epochs before any run is stopped: ranks say little in the first ones; None: a
-            quarter of the epochs.
-        keep_share: of the runs of one method that reached a rung, how many go on, in (0, 1).
-        sampler_seed: of random and tpe, and of the order of the runs where runs are stopped.
-    """
-
-    base: Pretrain
-    space: dict[str, Any]
-    sampler: str | None = None
-    trials: int | None = None
-    seeds: tuple[int, ...] = (0, 1)
-    by: str = "rankme"
-    scores: tuple[str, ...] = ()
-    test: str | None = None
-    decompose: bool = False
-    prune: bool = False
-    grace_epochs: int | None = None
-    keep_share: float = 0.5
-    sampler_seed: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """All fields as values that JSON holds."""
-        return {**asdict(self), "seeds": list(self.seeds), "scores": list(self.scores)}
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-    "None": (type(None),),
-}
-
-
-def fits(value: Any, annotation: str) -> bool:
-    """Whether a JSON value is of a field's type: a union of plain types, or a dict."""
-    if annotation.startswith("dict"):
-        return isinstance(value, dict)
-    kinds = [kind.strip() for kind in annotation.split("|")]
-    if isinstance(value, bool):
-        return "bool" in kinds
-    return any(isinstance(value, _TYPES[kind]) for kind in kinds)

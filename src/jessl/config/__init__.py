@@ -1,0 +1,18 @@
+"""Options: one frozen dataclass for each verb, the same for Python and for the command line.
+
+May import jessl.core only, and neither torch nor numpy, so that `jessl --help` answers at once.
+"""
+
+from jessl.config.compare import Compare as Compare
+from jessl.config.decompose import Decompose as Decompose
+from jessl.config.embed import Embed as Embed
+from jessl.config.field_types import matches_annotation as matches_annotation
+from jessl.config.hyperparameters import INCIDENTAL as INCIDENTAL
+from jessl.config.hyperparameters import hyperparameters as hyperparameters
+from jessl.config.pack import Pack as Pack
+from jessl.config.pretrain import Pretrain as Pretrain
+from jessl.config.probe import Probe as Probe
+from jessl.config.score import Score as Score
+from jessl.config.select import Select as Select
+from jessl.config.select import SelectCheckpoints as SelectCheckpoints
+from jessl.config.sweep import Sweep as Sweep

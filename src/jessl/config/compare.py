@@ -1,0 +1,49 @@
+"""Options of `jessl.compare_encoders`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Which pretrained encoders are compared on which images.
+
+    Attributes:
+        encoders: specifications as `Embed` takes them: timm:NAME, torchvision:NAME, hf:NAME, files
+            of weights, run folders.
+        data: SRC, the images that the encoders should suit.
+        out: folder of the comparison; the same call continues there.
+        labels: CSV file with columns path,label; labels affect the errors only.
+        groups: a column of that file: images with the same value are never divided by a split.
+        shots: images per class of few-shot probes; none: 3, 5 and 30. Numbers larger than a class
+            are left out.
+        test: SRC of labelled images to test on; None: a quarter of the labelled images of `data`.
+        size: side of the encoders' input in pixels; None: the size of each. Runs keep theirs.
+        views: preset or file of the random views that the scores lidar and alignment need.
+        n_views: views of each image, 2 to 256.
+        view_images: number of images that get random views; 0: without those scores.
+        most_images: largest number of images of `data` and of `test`, drawn by their ids and
+            `seed`.
+        batch_size: images at a time.
+        device: auto, cpu, cuda or cuda:N.
+        workers: threads that decode; None: the cores that this process may use, at most 16.
+        seed: of the choice of images, views, jackknife blocks and splits.
+    """
+
+    encoders: tuple[str, ...]
+    data: str
+    out: str
+    labels: str | None = None
+    groups: str | None = None
+    shots: tuple[int, ...] = ()
+    test: str | None = None
+    size: int | None = None
+    views: str = "simclr"
+    n_views: int = 10
+    view_images: int = 1_000
+    most_images: int = 25_600
+    batch_size: int = 256
+    device: str = "auto"
+    workers: int | None = None
+    seed: int = 0

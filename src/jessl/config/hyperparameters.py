@@ -1,0 +1,32 @@
+"""Which fields of a pretraining configuration are hyperparameters: what makes two runs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# fields that change nothing of what is computed, or its rounding only, and fields that identify a
+# run within a setting; data sets are compared by the checksum of their images
+INCIDENTAL = frozenset(
+    {
+        *("data", "labels", "x_key", "y_key", "seed", "out", "resume", "device", "workers"),
+        *("checkpoint_epochs", "checkpoint_seconds", "keep_checkpoints", "log_steps"),
+        *("evaluate_epochs", "online_probes", "compile", "micro_batch_size", "channels_last"),
+        *("grad_checkpointing", "deterministic"),
+    }
+)
+_OPTIONS = ("objective_options", "view_options")
+
+
+def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration that define a run's setting, without its seed.
+
+    Args:
+        config: as `Pretrain.as_json` returns it.
+
+    Example:
+        >>> hyperparameters({"data": "digits", "lr": 0.1, "objective_options": {"cov": 4}})
+        {'lr': 0.1, 'objective_options.cov': 4}
+    """
+    plain = {k: v for k, v in config.items() if k not in INCIDENTAL and k not in _OPTIONS}
+    return plain | {f"{o}.{k}": v for o in _OPTIONS for k, v in config.get(o, {}).items()}

@@ -1,0 +1,48 @@
+"""Options of `jessl.select` and `jessl.select_checkpoints`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select:
+    """By which label-free score a run is chosen among which runs.
+
+    Attributes:
+        runs: run folders, folders that hold run folders, or one .csv or .parquet table of a study
+            (a row for each run, columns as jessl report --table writes them).
+        by: NAME or NAME/LAYER: rankme (at the projector, as published), rankme/backbone,
+            alpha_req:first=5:last=50/backbone, ...; or loss, the last training loss.
+        scores: other scores to show beside it; they do not affect the choice.
+        oracle: record of test images, accuracy/... or risk/..., that shows how much the choice
+            loses against the best setting according to labels; it does not affect the choice.
+        along: the hyperparameter along which a plateau of ranks is searched, such as lr; None: the
+            only one that varies.
+        plateau: for scores that count directions, choose the first value that reaches the plateau
+            around the best, as published; False (--no-plateau): always the best.
+        force: put runs of several methods, widths or data sets in one order.
+    """
+
+    runs: tuple[str, ...]
+    by: str = "rankme"
+    scores: str | tuple[str, ...] = ()
+    oracle: str = "accuracy/logistic"
+    along: str | None = None
+    plateau: bool = True
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectCheckpoints:
+    """By which label-free score a checkpoint of a run is chosen.
+
+    Attributes:
+        run: the run folder.
+        by: NAME or NAME/LAYER, as for `Select`.
+        data: SRC, where the images of the run are now; None: where they were.
+    """
+
+    run: str
+    by: str = "rankme"
+    data: str | None = None
