@@ -216,7 +216,7 @@ def test_unlike_data_are_refused_by_all(stripes: Path, tmp_path: Path) -> None:
         "try:\n    pretrain(config, source=source, quiet=rank == '0')\n"
         # one write a line: pieces of two processes' lines could mix
         "except ValueError as error:\n"
-        "    sys.stdout.write(f'{rank} {error.told} {error}\\n')\n    sys.stdout.flush()\n"
+        "    sys.stdout.write(f'{rank} {error.reported} {error}\\n')\n    sys.stdout.flush()\n"
     )
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [sys.executable, *launcher, str(script), str(tmp_path)]
