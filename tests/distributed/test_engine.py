@@ -100,11 +100,11 @@ def _all(rank: int) -> dict[str, Any]:
     try:
         process_group.on_rank_zero(_mistaken)
     except ValueError as error:
-        found["error"] = [str(error), getattr(error, "told", None)]
+        found["error"] = [str(error), getattr(error, "reported", None)]
     try:
         process_group.on_all_ranks(_mistaken if rank == 1 else lambda: 1)
     except ValueError as error:
-        found["alike"] = [str(error), getattr(error, "told", None)]
+        found["alike"] = [str(error), getattr(error, "reported", None)]
     return found
 
 
