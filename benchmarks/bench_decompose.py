@@ -34,7 +34,7 @@ from bench_encoders import CONTENDERS, UNTRAINED, at_most
 from harness import say, tell
 from jessl.data import Loader, Source
 from jessl.embeddings import Embeddings
-from jessl.risk.result import NAMES
+from jessl.schema import COMPONENT_NAMES
 from jessl.views import central_view
 
 Row = dict[str, Any]
@@ -117,9 +117,9 @@ def table(rows: dict[str, Row]) -> list[str]:
         params = row["params"]
         parts = [cell(row["risk"])]
         parts += ["in usability" if row["merged"] else cell(row["approximation"])]
-        parts += [cell(row[k]) for k in NAMES[1:]]
+        parts += [cell(row[k]) for k in COMPONENT_NAMES[1:]]
         union = params["union_order"]
-        parts.append(", ".join(f"{100 * union[k]:.1f}" for k in NAMES[2:]))
+        parts.append(", ".join(f"{100 * union[k]:.1f}" for k in COMPONENT_NAMES[2:]))
         twins = params["near_duplicates"]
         parts += [cell(row["midpoint"]), (row["dominant"] or "-").replace("_", " ")]
         parts.append(
@@ -137,7 +137,7 @@ def sweep(rows: dict[str, Row]) -> list[str]:
     d = [row["d"] for row in rows.values()]
     lines = [f"Spearman's correlation with the number of features over {len(d)} runs: "]
     told = []
-    for name in NAMES[1:]:
+    for name in COMPONENT_NAMES[1:]:
         rho = spearmanr(d, [row[name]["value"] for row in rows.values()]).statistic
         told.append(f"{name.replace('_', ' ')} {rho:+.2f}")
     lines[0] += ", ".join(told) + "."
@@ -162,7 +162,7 @@ def figure(panels: dict[str, dict[str, Row]]) -> str:
                 f'<text x="{label - 6}" y="{y + 13}" text-anchor="end">{escape(name)}</text>'
             )
             up = down = 0.0
-            for part, colour in zip(NAMES, COLOURS, strict=True):
+            for part, colour in zip(COMPONENT_NAMES, COLOURS, strict=True):
                 value = row[part]["value"]
                 left = up if value >= 0 else down + value
                 if value >= 0:

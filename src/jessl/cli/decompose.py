@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jessl.cli._base import loaded, show_doubts, table
+from jessl.schema import COMPONENT_NAMES, component_title
 
 if TYPE_CHECKING:
     pass
@@ -100,16 +101,14 @@ class DecomposeCommand:
     def show(self, answer: dict[str, Any]) -> None:
         """A row and a bar a component, what they rest on, and what they suggest."""
         params = answer["params"]
-        names = ["approximation", "usability", "probe_generalization", "encoder_generalization"]
-        if answer["merged"]:
-            names = names[1:]
+        names = [*COMPONENT_NAMES[1:]] if answer["merged"] else [*COMPONENT_NAMES]
         unit = "nats" if params["risk"] == "log_loss" else "error"
         most = max(abs(answer[name]["value"]) for name in [*names, "risk"]) or 1.0
         rows = []
         for name in [*names, "risk", "midpoint", "bias"]:
             one = answer[name]
             words = {"midpoint": "best of the family (midpoint)", "bias": "bias of the train risk"}
-            said = words.get(name, name.replace("_", " "))
+            said = words.get(name, component_title(name))
             bar = "" if name in words else _bar(one["value"], most)
             rows.append([said, one["value"], one["low"], one["high"], bar])
         table(["component", unit, "95 % from", "to", ""], rows)

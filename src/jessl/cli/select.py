@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 
 from jessl.cli._base import Interrupted, stoppable, table
+from jessl.schema import short_score_title
 
 # which options belong to which way of choosing
 _OF_RUNS = {"by", "scores", "oracle", "along", "plateau", "force", "train", "test"}
@@ -241,28 +242,18 @@ def _show_checkpoints(answer: dict[str, Any]) -> None:
         table(["epoch", "sample", answer["by"]], told)
 
 
-# score -> heading, as the terminal has room for
-_COLUMNS = {
-    "rankme": "RankMe",
-    "normalized_rank": "RankMe/d",
-    "lidar": "LiDAR",
-    "alpha_req": "alpha",
-    "twonn": "dimension",
-    "uniformity": "uniformity",
-    "alignment": "alignment",
-}
-
-
 def _show_encoders(answer: dict[str, Any]) -> None:
     """A row an encoder, the orders, and where the page is."""
+    from jessl.comparison.table import SCORES
+
     rows = []
     for one in answer["encoders"]:
-        values = [(one["scores"].get(name) or {}).get("value") for name in _COLUMNS]
+        values = [(one["scores"].get(name) or {}).get("value") for name in SCORES]
         error = (one["labelled"] or {}).get("error", {}).get("value")
         cost = (one["cost"] or {}).get("ms_per_image")
         row = [one["name"], one["d"], one["input_px"], one["weights_mb"], cost, *values, error]
         rows.append([*row, one["failed"] or ""])
-    table(["encoder", "d", "px", "MB", "ms", *_COLUMNS.values(), "error", ""], rows)
+    table(["encoder", "d", "px", "MB", "ms", *map(short_score_title, SCORES), "error", ""], rows)
     print()
     for order in answer["orders"]:
         print(f"{order['column']}, {order['rule']}: {', '.join(order['names'])}")

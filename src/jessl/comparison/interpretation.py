@@ -7,17 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from jessl.comparison.table import EncoderRow, Order, often_first
+from jessl.schema import few_rows, score_title
 
-TITLES = {
-    "rankme": "RankMe",
-    "normalized_rank": "RankMe / d",
-    "lidar": "LiDAR",
-    "alpha_req": "alpha-ReQ",
-    "twonn": "intrinsic dimension",
-    "uniformity": "uniformity",
-    "alignment": "alignment",
-    "error": "error",
-}
 _FEW = 6
 
 
@@ -124,7 +115,7 @@ def _evidence(good: Sequence[EncoderRow]) -> list[str]:
 
 def _rows(good: Sequence[EncoderRow]) -> list[str]:
     few = [
-        row for row in good if row.d and (row.scores.get("rankme", {}).get("n") or 0) < 4 * row.d
+        row for row in good if row.d and few_rows(row.scores.get("rankme", {}).get("n") or 0, row.d)
     ]
     if not few:
         return []
@@ -176,7 +167,7 @@ def _agreement(agreement: Sequence[dict[str, Any]]) -> list[str]:
     errors = [pair for pair in agreement if "error" in (pair["a"], pair["b"])]
     if errors:
         ranked = sorted(errors, key=lambda pair: -pair["tau"])
-        each = ", ".join(f"{TITLES[p['a']]} {_tau(p)}" for p in ranked)
+        each = ", ".join(f"{score_title(p['a'])} {_tau(p)}" for p in ranked)
         said.append(
             f"Against the error (Kendall's tau, {ranked[0]['n']} encoders): {each}. This is of "
             "these encoders on these images, and no rule for others."
@@ -221,7 +212,7 @@ def _factorial(n: int) -> int:
 
 
 def _pair(pair: dict[str, Any]) -> str:
-    return f"{TITLES[pair['a']]} and {TITLES[pair['b']]}"
+    return f"{score_title(pair['a'])} and {score_title(pair['b'])}"
 
 
 def _tau(pair: dict[str, Any]) -> str:

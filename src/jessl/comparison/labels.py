@@ -17,7 +17,8 @@ from jessl.probes.fewshot import DRAWS, few_shot
 from jessl.probes.probe import probe
 from jessl.probes.result import FewShot, ProbeResult
 from jessl.risk.decomposition import decompose
-from jessl.risk.result import NAMES, RiskDecomposition
+from jessl.risk.result import RiskDecomposition
+from jessl.schema import COMPONENT_NAMES
 
 SHOTS = (3, 5, 30)
 # one row of so many is for the test where no test images are given
@@ -70,7 +71,7 @@ class LabelledResults:
                 "dominant": risk.dominant,
                 **{
                     name: _estimate(one.value, one.low, one.high)
-                    for name in (*NAMES, "risk")
+                    for name in (*COMPONENT_NAMES, "risk")
                     for one in (getattr(risk, name),)
                 },
             },

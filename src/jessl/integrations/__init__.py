@@ -19,6 +19,7 @@ from torch import distributed, nn
 
 from jessl.core import collectives
 from jessl.core.precision import full_float32
+from jessl.schema import few_rows
 from jessl.scores import Spectrum
 
 Features = Callable[[Any, Any], torch.Tensor]
@@ -112,7 +113,7 @@ class Measure:
             self._warn("bad", f"{bad} of {n} rows hold NaN or infinite values: the value is NaN")
             return math.nan
         d = widths // holders
-        if n < 4 * d:
+        if few_rows(n, d):
             self._warn("few", f"n = {n} rows are fewer than 4 d = {4 * d}: the value depends on n")
         return (spectrum or Spectrum(d)).all_reduce().rankme()
 

@@ -12,7 +12,6 @@ from jessl.core.files import read_json
 from jessl.records import HELD_OUT, SEEN_SAMPLE, Record
 from jessl.report.formatting import finite, mean, spread, value_order
 
-RISK_PARTS = ("approximation", "usability", "probe_generalization", "encoder_generalization")
 PICTURES = ("views", "neighbours")
 
 

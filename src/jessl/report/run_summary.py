@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jessl.config import hyperparameters
 from jessl.core.files import atomic_write
 from jessl.records import HELD_OUT, SEEN_SAMPLE
-from jessl.report.charts.risk_bars import MERGED, has_risk, is_merged, merged_flags
+from jessl.report.charts.risk_bars import has_risk, is_merged, merged_flags
 from jessl.report.formatting import duration, finite, percent, plain
 from jessl.report.model import ReportData, RunData, read_report, shown
+from jessl.schema import COLUMNS, MERGED_TITLE, Column, capitalized, component_column, record_column
 
-# key of a row, name and split of the record, heading, whether it is a fraction
-MEASURED = (
-    ("rankme_projector", "rankme/projector", "pretrain", "RankMe, projector", False),
-    ("rankme_backbone", "rankme/backbone", "pretrain", "RankMe, backbone", False),
-    ("accuracy_logistic", "accuracy/logistic", "test", "Accuracy, logistic", True),
-    ("accuracy_knn", "accuracy/knn", "test", "Accuracy, kNN", True),
-    ("risk_total", "risk/total", "test", "Total risk", True),
-    ("risk_approximation", "risk/approximation", "test", "Approximation", True),
-    ("risk_usability", "risk/usability", "test", "Usability", True),
-    ("risk_probe_generalization", "risk/probe_generalization", "test", "Probe gen.", True),
-    ("risk_encoder_generalization", "risk/encoder_generalization", "test", "Encoder gen.", True),
-    ("online_accuracy_linear", "accuracy/linear", HELD_OUT, "Online, linear", True),
-    ("online_accuracy_knn", "accuracy/knn", HELD_OUT, "Online, kNN", True),
-    ("loss", "loss", "train", "Last loss", False),
-    ("images_per_second", "images_per_second", "train", "Images per second", False),
-)
 _FINAL = "pretrain"
 _BRIEF = ("rankme_projector", "rankme_backbone", "accuracy_logistic", "accuracy_knn", "risk_total")
 
@@ -65,22 +51,23 @@ def rows_of(report: ReportData) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def columns_of(report: ReportData) -> list[tuple[str, str, str, str, bool]]:
-    """MEASURED with the study's criterion before it where it is another.
+def columns_of(report: ReportData) -> list[Column]:
+    """`schema.COLUMNS` with the study's criterion before them where it is another.
 
     Where no run has a supervised twin, approximation and usability are one column.
     """
-    known = [*MEASURED]
+    columns = list(COLUMNS)
     if merged_flags(report) == {True}:
-        known = [
-            (*column[:3], MERGED.capitalize(), True) if column[0] == "risk_usability" else column
-            for column in known
-            if column[0] != "risk_approximation"
+        usability = component_column("usability")
+        columns = [
+            replace(column, title=capitalized(MERGED_TITLE)) if column.name == usability else column
+            for column in columns
+            if column.name != component_column("approximation")
         ]
-    if report.criterion not in {name for _, name, _, _, _ in MEASURED}:
-        key = report.criterion.replace("/", "_")
-        known.insert(0, (key, report.criterion, "pretrain", report.criterion, False))
-    return known
+    name = report.criterion
+    if name not in {column.record for column in COLUMNS}:
+        columns.insert(0, Column(record_column(name), name, _FINAL, name, "score"))
+    return columns
 
 
 def as_markdown(rows: list[dict[str, Any]]) -> str:
@@ -90,13 +77,12 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
     """
     if not rows:
         return "no runs\n"
-    heads = {key: head for key, _, _, head, _ in MEASURED}
-    fractions = {key for key, _, _, _, is_fraction in MEASURED if is_fraction}
+    columns = {column.name: column for column in COLUMNS}
     any_chosen = any(row["chosen"] for row in rows)
     table: list[list[str]] = [["RunData", *(["Chosen"] if any_chosen else [])]]
     table[0] += ["Method", "Setting", "Seed"]
     used = [key for key in _BRIEF if any(row.get(key) is not None for row in rows)]
-    table[0] += [heads[key] for key in used] + ["Time"]
+    table[0] += [columns[key].title for key in used] + ["Time"]
     for row in rows:
         setting = f"{row['parameter']} {shown(row['value'])}".strip() if row["parameter"] else "–"
         cells = [
@@ -106,7 +92,7 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
             setting,
             "–" if row["seed"] is None else str(row["seed"]),
         ]
-        cells += [_with_interval(row, key, key in fractions) for key in used]
+        cells += [_with_interval(row, key, columns[key].unit == "fraction") for key in used]
         table.append([_escaped(cell) for cell in [*cells, duration(row["seconds"])]])
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     left = 4 if any_chosen else 3
@@ -160,11 +146,11 @@ def _row(report: ReportData, run: RunData, chosen: bool) -> dict[str, Any]:
 
 def _measured(report: ReportData) -> list[tuple[str, str, str]]:
     """Key, name and split of everything that is a column of numbers."""
-    found = {key: (name, split) for key, name, split, _, _ in (*columns_of(report), *MEASURED)}
+    found = {c.name: (c.record, c.split) for c in (*columns_of(report), *COLUMNS)}
     for run in report.runs():
         for record in run.records:
             if record.split == _FINAL and "/" in record.name and finite(record.value) is not None:
-                found.setdefault(record.name.replace("/", "_"), (record.name, _FINAL))
+                found.setdefault(record_column(record.name), (record.name, _FINAL))
     return [(key, name, split) for key, (name, split) in found.items()]
 
 

@@ -18,25 +18,21 @@ from typing import Any
 from jessl.core.files import read_json
 from jessl.core.validation import escape_control
 from jessl.risk.result import Estimate, RiskDecomposition
+from jessl.schema import COMPONENTS, ERROR_SETTINGS
 
 BOTH = "controlled and linear agree"
 ONE = "one method only"
 NONE = "no row"  # nothing is suggested: withheld, or the rows have nothing to say
 # component of a decomposition -> its name in rows of evidence
-COLUMNS = {
-    "approximation": "approx",
-    "usability": "usability",
-    "probe_generalization": "probe_gen",
-    "encoder_generalization": "enc_gen",
-}
-_NAMES = {column: name.replace("_", " ") for name, column in COLUMNS.items()}
+COLUMNS = {component.name: component.published for component in COMPONENTS}
+_TITLES = {component.published: component.title for component in COMPONENTS}
 
 _TEXTS = ("name", "choice", "words", "component", "unit", "method", "source")
 _TEXTS_OR_EMPTY = ("level", "reference")  # both are empty for an amount
 _NUMBERS = ("low", "effect", "high")  # in this order
 _KEYS = (*_TEXTS, *_TEXTS_OR_EMPTY, *_NUMBERS, "n_models", "n_groups", "p")
 _ALLOWED = {
-    "component": (*_NAMES, "full", "30shot", "1%", "5shot", "3shot"),
+    "component": (*_TITLES, *(setting.name for setting in ERROR_SETTINGS)),
     "method": ("controlled", "linear"),
 }
 
@@ -246,7 +242,7 @@ def _suggestion(
         for r in rows
         if _key(r) == _key(same[0]) and r["component"] != COLUMNS[name] and r["method"] in methods
     ]
-    price = [r for r in others if r["component"] in _NAMES and _side(r) == sign]
+    price = [r for r in others if r["component"] in _TITLES and _side(r) == sign]
     whole = [r for r in others if r["component"] == "full"]
     if price:
         words += " The price: " + "; ".join(_effect(r, sign) for r in price) + "."
@@ -267,7 +263,7 @@ def _change(row: Row, sign: int) -> str:
 
 def _effect(row: Row, sign: int = 1) -> str:
     """The numbers of a row, for going the way of the sign."""
-    component = _NAMES.get(row["component"], f"{row['component']} error")
+    component = _TITLES.get(row["component"], f"{row['component']} error")
     groups = f" in {row['n_groups']} groups" if row["n_groups"] is not None else ""
     low, high = sorted((sign * row["low"], sign * row["high"]))
     zero = "" if _side(row) else ", which holds 0"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.probes.bootstrap import Estimate, interval
-from jessl.risk.result import NAMES
+from jessl.schema import COMPONENT_NAMES
 
 ORDERS = ("published", "union")
 # errors below 4 and losses below 64 (nats) add up without rounding on these grids
@@ -76,7 +76,7 @@ def differences(found: dict[str, Estimate], samples: Samples, twin: bool) -> dic
     Returns:
         {"probe_generalization - usability": Estimate, ...}, both ways round.
     """
-    names = NAMES if twin else NAMES[1:]
+    names = COMPONENT_NAMES if twin else COMPONENT_NAMES[1:]
     apart = {}
     for a, b in permutations(names, 2):
         spread = samples[a] - samples[b]

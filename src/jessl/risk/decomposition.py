@@ -22,8 +22,9 @@ from jessl.probes.result import wilson
 from jessl.probes.tuning import default_folds
 from jessl.risk.components import ORDERS, bounded, components, differences, dominant
 from jessl.risk.resampling import Twin, resampled, warnings_of_resampling
-from jessl.risk.result import NAMES, RiskDecomposition
+from jessl.risk.result import RiskDecomposition
 from jessl.risk.terms import DecompositionPlan, RiskTerms, measure, measure_few
+from jessl.schema import COMPONENT_NAMES
 
 ESTIMATORS = ("crossfit", "published")
 TUNINGS = ("shared", "per-term")
@@ -196,7 +197,7 @@ def decompose(
         "risks": risks,
         "optimism": optimism,
         "warnings": warnings,
-        f"{other}_order": {name: parts[other][0][name].value for name in NAMES[2:]},
+        f"{other}_order": {name: parts[other][0][name].value for name in COMPONENT_NAMES[2:]},
         "supervised_paired": None if twin is None else twin.paired,
         "supervised_test_risk": None if twin is None else twin.test_risk,
     }

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from jessl.probes.bootstrap import Estimate
+from jessl.schema import COMPONENT_NAMES, component_title
 
-NAMES = ("approximation", "usability", "probe_generalization", "encoder_generalization")
 _COLORS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
 
 
@@ -59,13 +59,10 @@ class RiskDecomposition:
     def rows(self) -> list[tuple[str, Estimate]]:
         """(name in words, estimate) of the components, the risk, the midpoint and the bias."""
         found = []
-        for name in (*NAMES, "risk"):
+        for name in (*COMPONENT_NAMES, "risk"):
             if name == "approximation" and self.merged:
                 continue
-            words = name.replace("_", " ")
-            if name == "usability" and self.merged:
-                words = "usability (with approximation)"
-            found.append((words, getattr(self, name)))
+            found.append((component_title(name, merged=self.merged), getattr(self, name)))
         return [*found, ("best of the family, midpoint", self.midpoint), ("bias", self.bias)]
 
     def table(self) -> str:
@@ -83,13 +80,11 @@ class RiskDecomposition:
 
         times, unit = (100.0, "%") if self.params["risk"] == "error" else (1.0, "nats")
         figure = Figure()
-        for name, color in zip(NAMES, _COLORS, strict=True):
+        for name, color in zip(COMPONENT_NAMES, _COLORS, strict=True):
             if name == "approximation" and self.merged:
                 continue
             one: Estimate = getattr(self, name)
-            label = name.replace("_", " ")
-            if name == "usability" and self.merged:
-                label = "usability (with approximation)"
+            label = component_title(name, merged=self.merged)
             hover = (
                 f"{label}: {times * one.value:.2f} {unit} "
                 f"(95 %: {times * one.low:.2f} .. {times * one.high:.2f})<extra></extra>"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from jessl.core.progress import ProgressCallback
 from jessl.core.resources import usable_cores
+from jessl.schema import few_rows
 from jessl.scores import debiasing
 from jessl.scores.base import RowScore, SpectralScore
 from jessl.scores.gram.gram import CONSTANT, Spectra
@@ -229,7 +230,7 @@ def _unit(rows: Any) -> Any:
 
 def _doubts(n: int, d: int | None, asked: int, used: int) -> list[str]:
     doubts = []
-    if d is not None and n < 4 * d:
+    if d is not None and few_rows(n, d):
         doubts.append(f"n = {n} rows are fewer than 4 d = {4 * d}: the value depends strongly on n")
     if asked and used < asked:
         what = f"{used} of {asked} blocks hold rows" if used else "no sd and no interval"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,25 +10,12 @@ from typing import Any
 
 from jessl.config import hyperparameters
 from jessl.core.validation import unknown_name
-from jessl.probes.registry import KINDS
-from jessl.risk.result import NAMES
 from jessl.runs import Run, is_run
+from jessl.schema import RUN_FACTS, SUFFIXES, parse_column, record_column
 from jessl.scores import SCORES
 from jessl.selection.criteria import LOSS, Criterion, CriterionValue, criterion_values, last, number
 
 _TABLES = (".csv", ".parquet")
-# columns of a table that are no hyperparameters: what a run was, and what was measured on it
-_TOLD = {
-    *("run", "path", "method", "seed", "parameter", "value", "chosen", "seconds", "risk_merged"),
-    *("data_fingerprint", "diverged"),
-}
-_PARTS = ("sd", "low", "high", "debiased", "n", "d")
-# whole names, as jessl.report.run_summary writes them: loss_weight is a hyperparameter
-_MEASURED = re.compile(
-    rf"(({'|'.join(SCORES)})(:.+)?_(backbone|projector(\.[1-9]\d*)?)"
-    rf"|(online_)?accuracy_(linear|{'|'.join(KINDS)})|risk_({'|'.join(NAMES)}|total)"
-    rf"|loss|images_per_second)(_({'|'.join(_PARTS)}))?"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,11 +157,6 @@ def _spelt(config: dict[str, Any]) -> dict[str, Any]:
     return {name: v for name, v in hyperparameters(config).items() if name != "objective"}
 
 
-def column(name: str) -> str:
-    """The column of a table that holds a record: rankme_projector of rankme/projector."""
-    return name.replace("/", "_")
-
-
 def _of_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> RunSummaries:
     import pandas as pd
 
@@ -187,18 +168,22 @@ def _of_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> RunSumm
         reason = (str(error) or repr(error)).splitlines()[0]
         raise ValueError(f"{path} cannot be read as a table: {reason}") from None
     columns = [str(c) for c in frame.columns]
-    for wanted in ("method", *(column(c.text) for c in criteria)):
+    for wanted in ("method", *(record_column(c.text) for c in criteria)):
         if wanted not in columns:
             raise ValueError(f"{path}: {unknown_name('column', wanted, columns)}")
     if not len(frame):
         raise ValueError(f"{path} has no rows: select needs at least one run")
-    here = {column(c.text) for c in criteria} | {column(oracle)}
-    told = _TOLD | here | {f"{c}_{part}" for c in here for part in _PARTS}
-    plain = [c for c in columns if c not in told and not _MEASURED.fullmatch(c)]
+    here = {record_column(c.text) for c in criteria} | {record_column(oracle)}
+    measured = {*here, *(f"{c}_{suffix}" for c in here for suffix in SUFFIXES)}
+    plain = [
+        c
+        for c in columns
+        if c not in RUN_FACTS and c not in measured and parse_column(c, SCORES) is None
+    ]
     found, left_out = [], []
     for number_, raw in enumerate(frame.to_dict("records")):
         row = {str(k): _plain(v) for k, v in raw.items()}
-        entry = _of_row(row, number_, plain, criteria, column(oracle))
+        entry = _of_row(row, number_, plain, criteria, record_column(oracle))
         if entry is None:
             left_out.append(_name(row, number_))
         else:
@@ -241,7 +226,7 @@ def _of_row(
 
 
 def _measured(row: dict[str, Any], criterion: Criterion) -> CriterionValue:
-    key = column(criterion.text)
+    key = record_column(criterion.text)
     value = _number(row[key])
     n, d = (_number(row.get(f"{key}_{part}")) for part in ("n", "d"))
     return CriterionValue(

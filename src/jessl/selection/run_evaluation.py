@@ -16,6 +16,7 @@ from jessl.probes import probe
 from jessl.records import Record
 from jessl.risk import decompose
 from jessl.runs import Run
+from jessl.schema import COMPONENT_NAMES
 from jessl.scores import score
 from jessl.scores.registry import OF_VIEWS
 from jessl.selection.criteria import (
@@ -31,7 +32,6 @@ DIVERGED = "diverged"
 _IMAGES, _VIEWS = 1_000, 10
 # kinds of probe, the first of which is shown first
 PROBES = ("logistic", "knn")
-COMPONENTS = ("approximation", "usability", "probe_generalization", "encoder_generalization")
 _LAYER = "backbone"
 
 
@@ -206,7 +206,7 @@ def explain_run(run: Run, *, seed: int = 0) -> dict[str, float]:
         return done
     risk = decompose(z["train"], z["test"], seed=seed)
     extra = {"merged": risk.merged, "order": risk.order, "params": risk.params, **on}
-    parts = {name: getattr(risk, name) for name in COMPONENTS} | {"total": risk.risk}
+    parts = {name: getattr(risk, name) for name in COMPONENT_NAMES} | {"total": risk.risk}
     records.append(
         run.path,
         [

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from jessl.core.rank_correlation import pooled
+from jessl.schema import few_rows
 from jessl.scores.base import SpectralScore
 from jessl.scores.registry import parse_score
 from jessl.selection.candidates import RunSummary
@@ -15,8 +16,6 @@ from jessl.selection.ties_and_plateaus import Compared
 
 # a score within this share of its cap has nowhere to go
 _AT_CAP = 0.98
-# rows for each feature below which the bias of a rank is above 3 % (facts on finite samples)
-_ROWS_PER_FEATURE = 4
 _NAMED = 4
 
 
@@ -59,7 +58,7 @@ def warnings_of_settings(group: Comparable, criterion: Criterion, found: Compare
                 f"the runs differ in {what} ({sizes[0]} to {sizes[-1]}), which moves a score by "
                 "itself"
             )
-    if any(m.n is not None and m.d is not None and m.n < _ROWS_PER_FEATURE * m.d for m in values):
+    if any(m.n is not None and m.d is not None and few_rows(m.n, m.d) for m in values):
         told.append("fewer rows than 4 d: a rank of so few is too low by more than 3 %")
     capped = [e.run for e in entries if _at_cap(e, criterion)]
     if capped:

@@ -7,7 +7,6 @@ and the table that jessl makes of a study. Whatever came in, errors are in perce
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,33 +14,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jessl import schema
 from jessl.core.validation import escape_control
+from jessl.schema import (
+    ERROR_SETTINGS,
+    PUBLISHED_COMPONENTS,
+    RUN_FACTS,
+    component_column,
+    parse_column,
+)
 from jessl.zoo.reading import Content, read_content
 
-COMPONENTS = ("approx", "usability", "probe_gen", "enc_gen")
-SETTINGS = {
-    "full": "train_test",
-    "30shot": "train-nperclass-30_test",
-    "1%": "train-balsbst-ntrain0.01_test",
-    "5shot": "train-nperclass-5_test",
-    "3shot": "train-nperclass-3_test",
-}
+COMPONENTS = PUBLISHED_COMPONENTS
+SETTINGS = {setting.name: setting.published for setting in ERROR_SETTINGS}
 HIGHEST = 100.0  # percent; components are signed
 _ROUNDING = 1e-6
 
 # columns of jessl's own table -> ours
 _OWN = {
-    "risk_approximation": "approx",
-    "risk_usability": "usability",
-    "risk_probe_generalization": "probe_gen",
-    "risk_encoder_generalization": "enc_gen",
-    "risk_total": "train_test",
+    **{component_column(component.name): component.published for component in schema.COMPONENTS},
+    component_column("total"): SETTINGS["full"],
     "method": "objective",
 }
-_OWN_STATISTICS = ("rankme", "accuracy", "online_accuracy", "loss", "images_per_second")
-_PARTS = ("sd", "low", "high", "debiased", "n", "d")
-_OWN_LAYERS = re.compile(r"_(backbone|projector(\.\d+)?)$")
-_OWN_METADATA = ("seed", "chosen", "seconds", "risk_merged", "data_fingerprint")
 # what was swept, for tables without a column a hyperparameter
 _SWEPT = ("parameter", "value")
 
@@ -194,14 +188,12 @@ def _from_own(content: Content, notes: list[str]) -> tuple[pd.DataFrame, dict[st
     frame = frame.rename(columns=_OWN).dropna(axis=1, how="all")
     groups = {}
     for column in frame.columns:
-        base = column
-        for part in _PARTS:
-            base = base.removesuffix(f"_{part}")
-        told = column in _SWEPT and "data_fingerprint" in frame.columns
-        if told or column in _OWN_METADATA or base in _OWN or base != column:
+        measured = parse_column(column)
+        is_choice = column in _SWEPT and "data_fingerprint" not in frame.columns
+        if measured is not None:
+            groups[column] = "statistics" if measured.suffix is None else "metadata"
+        elif column in RUN_FACTS and not is_choice:
             groups[column] = "metadata"
-        elif column.startswith(_OWN_STATISTICS) or _OWN_LAYERS.search(column):
-            groups[column] = "statistics"
     return frame, groups
 
 

@@ -10,7 +10,7 @@ from jessl.probes import probe
 from jessl.probes.bootstrap import Resampled, interval
 from jessl.risk import decompose
 from jessl.risk.components import components
-from jessl.risk.result import NAMES
+from jessl.schema import COMPONENT_NAMES
 
 D, CLASSES = 16, 4
 CENTRES = np.random.default_rng(5).standard_normal((CLASSES, D)) * 0.45
@@ -32,7 +32,7 @@ def bayes_error():
 
 
 def values(found):
-    return [getattr(found, name).value for name in NAMES]
+    return [getattr(found, name).value for name in COMPONENT_NAMES]
 
 
 @pytest.mark.parametrize("estimator", ["crossfit", "published"])
@@ -54,7 +54,7 @@ def test_components_add_up_exactly(estimator, order, twin):
     if not twin:
         one = found.approximation
         assert (one.value, one.low, one.high) == (0.0, 0.0, 0.0)
-    for name in (*NAMES, "risk"):
+    for name in (*COMPONENT_NAMES, "risk"):
         one = getattr(found, name)
         assert one.low <= one.value <= one.high
 
@@ -70,7 +70,7 @@ def test_sums_of_any_fractions_are_exact():
         }
         for order in ("published", "union"):
             found, _ = components(risks, draws, order, True, "error")
-            parts = [found[name].value for name in NAMES]
+            parts = [found[name].value for name in COMPONENT_NAMES]
             for some in itertools.permutations(parts):
                 assert ((some[0] + some[1]) + some[2]) + some[3] == found["risk"].value
             assert found["risk"].value == pytest.approx(risks["train_test"], abs=1e-15)
@@ -110,7 +110,9 @@ def test_terms_by_hand():
     assert other.probe_generalization.value == pytest.approx(
         risks["train_test"] - risks["union_test"]
     )
-    assert found.params["union_order"] == {name: getattr(other, name).value for name in NAMES[2:]}
+    assert found.params["union_order"] == {
+        name: getattr(other, name).value for name in COMPONENT_NAMES[2:]
+    }
     assert other.params["published_order"]["probe_generalization"] == (
         found.probe_generalization.value
     )
@@ -222,10 +224,10 @@ def test_for_people_and_machines():
     merged = decompose(train, test)
     whole = decompose(train, test, supervised=(world(150, 3), world(60, 4)))
     assert json.loads(json.dumps(merged.as_json()))["risk"]["value"] == merged.risk.value
-    assert "usability (with approximation)" in merged.table()
+    assert "approximation and usability" in merged.table()
     assert "approximation " in whole.table()
     assert f"{100 * whole.risk.value:.2f}" in whole.table()
-    assert merged.plot().data[0].name == "usability (with approximation)"
+    assert merged.plot().data[0].name == "approximation and usability"
     bars = whole.plot()
     assert len(bars.data) == 4
     assert bars.layout.barmode == "relative"

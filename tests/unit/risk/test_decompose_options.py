@@ -8,7 +8,7 @@ from jessl.probes import probe
 from jessl.probes.bootstrap import Estimate
 from jessl.risk import decompose
 from jessl.risk.components import differences, dominant
-from jessl.risk.result import NAMES
+from jessl.schema import COMPONENT_NAMES
 
 CENTRES = np.random.default_rng(5).standard_normal((6, 16)) * 0.5
 
@@ -20,7 +20,7 @@ def world(n, seed, noise=1.0, **more):
 
 
 def total(found):
-    return sum(getattr(found, name).value for name in NAMES)
+    return sum(getattr(found, name).value for name in COMPONENT_NAMES)
 
 
 @pytest.mark.parametrize("estimator", ["crossfit", "published"])
@@ -33,7 +33,7 @@ def test_every_variant_adds_up_exactly(estimator, tuning, options):
     found = decompose(world(240, 1), world(100, 2), supervised=twin, estimator=estimator,
                       tuning=tuning, duplicates=False, **options)  # fmt: skip
     assert total(found) == found.risk.value
-    for name in (*NAMES, "risk", "midpoint", "bias"):
+    for name in (*COMPONENT_NAMES, "risk", "midpoint", "bias"):
         one = getattr(found, name)
         assert one.low - 1e-9 <= one.value <= one.high + 1e-9, name
     risks = found.params["risks"]
@@ -150,7 +150,7 @@ def test_what_dominates_is_told_only_where_the_intervals_tell():
     assert tight.differences[key].low > 0
     assert "approximation - usability" not in tight.differences
     rng = np.random.default_rng(0)
-    found = {name: Estimate(0.3 if name == "usability" else 0.1, 0, 1) for name in NAMES}
+    found = {name: Estimate(0.3 if name == "usability" else 0.1, 0, 1) for name in COMPONENT_NAMES}
     for width, told in ((0.01, "usability"), (0.3, None)):
         spread = {name: rng.normal(one.value, width, 2000) for name, one in found.items()}
         assert dominant(differences(found, spread, True)) == told

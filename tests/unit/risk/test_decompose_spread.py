@@ -13,8 +13,8 @@ from jessl.probes.registry import KINDS
 from jessl.probes.tuning import tune
 from jessl.risk import decompose
 from jessl.risk.resampling import resampled
-from jessl.risk.result import NAMES
 from jessl.risk.terms import DecompositionPlan, RiskTerms, measure_few
+from jessl.schema import COMPONENT_NAMES
 
 
 def world(n, seed, noise=1.0, classes=3, d=6, **more):
@@ -251,14 +251,14 @@ def test_intervals_hold_their_values_and_errors_stay_errors(seed, n, m, noise, a
     for order in ("published", "union"):
         found = decompose(train, test, supervised=pair, probe="ridge", order=order, seed=seed,
                           duplicates=False, **asked)  # fmt: skip
-        for name in (*NAMES, "risk", "midpoint", "bias"):
+        for name in (*COMPONENT_NAMES, "risk", "midpoint", "bias"):
             one = getattr(found, name)
             assert -1 <= one.low <= one.value <= one.high <= 1, name
         for name in ("approximation", "risk", "midpoint"):
             assert getattr(found, name).low >= 0, name
         for key, one in found.differences.items():
             assert one.low <= one.value <= one.high, key
-        assert sum(getattr(found, name).value for name in NAMES) == found.risk.value
+        assert sum(getattr(found, name).value for name in COMPONENT_NAMES) == found.risk.value
 
 
 def test_classes_of_two_rows_are_doubtful():
@@ -302,7 +302,7 @@ def test_the_mlp_is_tuned_on_a_part_and_pooled_over_folds():
     assert own.curve == found.params["tuning_curve"]
     assert len(own.curve["weight_decay"]) == 3
     assert found.params["folds"] == 3
-    assert sum(getattr(found, name).value for name in NAMES) == found.risk.value
+    assert sum(getattr(found, name).value for name in COMPONENT_NAMES) == found.risk.value
     assert found.risk.value == pytest.approx(own.error)
     # every row is held out once, with the weight decay that was chosen
     chosen = {name: own.params[name] for name in ("hidden", "epochs", "lr", "weight_decay")}

@@ -6,25 +6,31 @@ from collections.abc import Callable
 from typing import Any
 
 from jessl.report.formatting import finite, plain
+from jessl.schema import capitalized, score_title
+from jessl.schema import few_rows as is_few
 
 Row = dict[str, Any]
 
+# column -> what stands first, what it is
+_RULES: dict[str, tuple[str, str]] = {
+    "rankme": ("higher first", "effective rank of the features; follows their number d"),
+    "normalized_rank": ("higher first", "the share of the d features that is used"),
+    "lidar": ("higher first", "effective rank of what tells images apart beyond views"),
+    "alpha_req": ("nearest to 1 first", "how steeply the spectrum falls"),
+    "twonn": ("lower first", "TwoNN: directions in which neighbours differ"),
+    "uniformity": ("lower first", "how evenly the directions are spread"),
+    "alignment": ("lower first", "how close the views of an image lie"),
+}
 # column -> title, what stands first, what it is
 SCORES: dict[str, tuple[str, str, str]] = {
-    "rankme": ("RankMe", "higher first", "effective rank of the features; follows their number d"),
-    "normalized_rank": ("RankMe / d", "higher first", "the share of the d features that is used"),
-    "lidar": ("LiDAR", "higher first", "effective rank of what tells images apart beyond views"),
-    "alpha_req": ("alpha-ReQ", "nearest to 1 first", "how steeply the spectrum falls"),
-    "twonn": ("Intrinsic dimension", "lower first", "TwoNN: directions in which neighbours differ"),
-    "uniformity": ("Uniformity", "lower first", "how evenly the directions are spread"),
-    "alignment": ("Alignment", "lower first", "how close the views of an image lie"),
+    name: (capitalized(score_title(name)), *rule) for name, rule in _RULES.items()
 }
 ERROR = "error"
 
 
 def title_of(column: str) -> str:
     """A column in words."""
-    return SCORES[column][0] if column in SCORES else column.replace("_", " ").capitalize()
+    return capitalized(score_title(column))
 
 
 def encoders_of(answer: Row) -> list[Row]:
@@ -63,7 +69,7 @@ def few_rows(row: Row, column: str) -> bool:
     held = (row.get("scores") or {}).get(column) or {}
     n, d = finite(held.get("n")), finite(held.get("d"))
     spectral = column in ("rankme", "normalized_rank", "alpha_req")
-    return spectral and n is not None and d is not None and n < 4 * d
+    return spectral and n is not None and d is not None and is_few(n, d)
 
 
 def colour(answer: Row, name: str) -> str:

@@ -15,28 +15,28 @@ from jessl.report.charts.svg import (
     tick_labels,
 )
 from jessl.report.formatting import finite, percent
-from jessl.report.model import RISK_PARTS, ReportData, RunData
+from jessl.report.model import ReportData, RunData
+from jessl.schema import COMPONENT_NAMES, MERGED_TITLE, component_title
 
 ROW, BAR = 34.0, 20.0
 HEAD, FOOT = 34.0, 46.0
-MERGED = "approximation and usability"
 
 
 def names(report: ReportData) -> dict[str, str]:
     """Component -> its name in words; without a supervised twin the first two are one."""
-    found = {part: part.replace("_", " ") for part in RISK_PARTS}
+    found = {part: component_title(part) for part in COMPONENT_NAMES}
     flags = merged_flags(report)
     if flags == {True}:
         del found["approximation"]
-        found["usability"] = MERGED
+        found["usability"] = MERGED_TITLE
     elif True in flags:
-        found["usability"] = f"usability (without a supervised twin: {MERGED})"
+        found["usability"] = f"usability (without a supervised twin: {MERGED_TITLE})"
     return found
 
 
 def name_for(run: RunData, part: str) -> str:
     """The name of a component of one run, in words."""
-    return MERGED if part == "usability" and is_merged(run) else part.replace("_", " ")
+    return component_title(part, merged=is_merged(run))
 
 
 def merged_flags(report: ReportData) -> set[bool]:
@@ -52,13 +52,13 @@ def is_merged(run: RunData) -> bool:
 
 def has_risk(run: RunData) -> bool:
     """Whether any component was measured."""
-    return any(run.last(f"risk/{part}", "test") is not None for part in RISK_PARTS)
+    return any(run.last(f"risk/{part}", "test") is not None for part in COMPONENT_NAMES)
 
 
 def legend(report: ReportData) -> Markup:
     """Colours of the components and the sign of the total."""
     items = [
-        tag("li", tag("i", class_=f"dot square k{RISK_PARTS.index(part)}"), f" {said}")
+        tag("li", tag("i", class_=f"dot square k{COMPONENT_NAMES.index(part)}"), f" {said}")
         for part, said in names(report).items()
     ]
     items.append(tag("li", tag("span", "◆", class_="shape"), " total risk"))
@@ -117,7 +117,7 @@ def _reach(run: RunData) -> list[float]:
     """Every number that the bar of a run draws."""
     found = []
     up = down = 0.0
-    for part in RISK_PARTS:
+    for part in COMPONENT_NAMES:
         record = run.last(f"risk/{part}", "test")
         value = None if record is None else finite(record.value)
         if record is None or value is None:
@@ -172,7 +172,7 @@ def _row(
                 y=top,
                 width=max(ends[1] - ends[0], 0.5),
                 height=BAR,
-                class_=f"k{RISK_PARTS.index(part)} fill part hot",
+                class_=f"k{COMPONENT_NAMES.index(part)} fill part hot",
                 data_run=run.name,
                 data_tip=tip,
             )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jessl.report.charts.risk_bars import MERGED
 from jessl.report.charts.svg import Markup, tag
 from jessl.report.formatting import duration, finite, percent, plain
 from jessl.report.model import ReportData, shown
 from jessl.report.run_summary import columns_of, rows_of
+from jessl.schema import MERGED_TITLE
 
 
 def table(report: ReportData) -> Markup | None:
@@ -17,9 +17,9 @@ def table(report: ReportData) -> Markup | None:
     if not rows:
         return None
     columns = [
-        (key, head, is_fraction)
-        for key, _, _, head, is_fraction in columns_of(report)
-        if any(row.get(key) is not None for row in rows)
+        (column.name, column.title, column.unit == "fraction")
+        for column in columns_of(report)
+        if any(row.get(column.name) is not None for row in rows)
     ]
     sized = {key for key, _, _ in columns if any(row.get(f"{key}_d") for row in rows)}
     marked = any(row["chosen"] for row in rows)
@@ -81,7 +81,7 @@ def _small(row: dict[str, Any], key: str, is_fraction: bool) -> list[Markup]:
     if low is not None and high is not None:
         found.append(f"{write(low).removesuffix(' %')} to {write(high).removesuffix(' %')}")
     if key == "risk_usability" and row["risk_merged"]:
-        found.append(MERGED)
+        found.append(MERGED_TITLE)
     return [tag("small", said.strip()) for said in found]
 
 

@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from jessl import schema
 from jessl.report.charts.svg import Markup, join, tag
 from jessl.report.formatting import finite, plain
+from jessl.schema import ERROR_SETTINGS, PUBLISHED_COMPONENTS
 
 Row = dict[str, Any]
 
-COMPONENTS = ("approx", "usability", "probe_gen", "enc_gen")
-LONG = {
-    "approx": "approximation",
-    "usability": "usability",
-    "probe_gen": "probe generalization",
-    "enc_gen": "encoder generalization",
-}
+COMPONENTS = PUBLISHED_COMPONENTS
+LONG = {component.published: component.title for component in schema.COMPONENTS}
 WORDS = {
-    "approx": "approximation",
-    "probe_gen": "probe gen.",
-    "enc_gen": "encoder gen.",
-    "full": "all labels",
-    "30shot": "30 shots",
-    "5shot": "5 shots",
-    "3shot": "3 shots",
-    "1%": "1 % of labels",
+    **{c.published: c.short_title for c in schema.COMPONENTS if c.published != c.short_title},
+    **{setting.name: setting.title for setting in ERROR_SETTINGS},
 }
 
 
