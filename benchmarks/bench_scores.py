@@ -119,23 +119,23 @@ def contenders() -> dict[str, Callable[[Any], float]]:
     import torch
 
     import jessl
-    from jessl.scores.gram.gram import Sums
-    from jessl.scores.metrics.rankme import rankme_of
+    from jessl.scores.gram.gram import RowSums
+    from jessl.scores.metrics.rankme import rankme_from_eigenvalues
     from spectra import rankme_of_singular
 
     names, plain = spectral_names(), spectral_names(unit=False)
-    held: dict[int, Sums] = {}
+    held: dict[int, RowSums] = {}
 
-    def sums(z: Any) -> Sums:
+    def sums(z: Any) -> RowSums:
         """The Gram matrix of z, made once."""
         if id(z) not in held:
-            held[id(z)] = Sums.empty(z.shape[1])
+            held[id(z)] = RowSums.empty(z.shape[1])
             held[id(z)].add(z)
         return held[id(z)]
 
     def eigenvectors(z: Any) -> float:
         values, _ = np.linalg.eigh(sums(z).gram, UPLO="U")
-        return rankme_of(np.maximum(values, 0.0))
+        return rankme_from_eigenvalues(np.maximum(values, 0.0))
 
     def gram(z: Any) -> float:
         exact = z.astype(np.float64)
@@ -153,7 +153,7 @@ def contenders() -> dict[str, Callable[[Any], float]]:
 
     return {
         OURS: jessl.rankme,
-        REDUCTION: lambda z: rankme_of(sums(z).spectra().raw),
+        REDUCTION: lambda z: rankme_from_eigenvalues(sums(z).spectra().raw),
         EIGENVECTORS: eigenvectors,
         PLAIN: lambda z: jessl.score(z, plain, jackknife=0)["rankme"].value,
         ALL: lambda z: jessl.score(z, names, jackknife=0)["rankme"].value,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jessl.scores import SCORES, SPECTRAL, score
 from jessl.scores.base import RowScore, SpectralScore
-from jessl.scores.metrics.rankme import cap
+from jessl.scores.metrics.rankme import largest_rankme
 
 
 def singular(z):
@@ -76,7 +76,7 @@ def test_every_score_has_its_definition_here():
     for name, one in SCORES.items():
         assert isinstance(one, SpectralScore | RowScore)
         assert one.source
-        assert one.of.__doc__ or name == "rankme"
+        assert one.compute.__doc__ or name == "rankme"
 
 
 @pytest.mark.parametrize("name", SPECTRAL)
@@ -109,7 +109,7 @@ def test_bounds(shape):
     above = 1 + 1e-9
     assert 1 / above <= found["effective_rank"] <= k * above
     # as published it may exceed the rank, by eps, and no more than this
-    assert found["rankme"] <= cap(k) * above
+    assert found["rankme"] <= largest_rankme(k) * above
     for name in ("stable_rank", "participation_ratio", "nesum", "numerical_rank"):
         assert 1 / above <= found[name] <= k * above
     assert found["condition_number"] >= 1 / above
@@ -150,16 +150,16 @@ def test_rotation_order_scale_and_copies_change_nothing(shape):
 
 @pytest.mark.parametrize("name", [name for name in SPECTRAL if SCORES[name].smooth])
 def test_a_deletion_is_the_score_without_the_block(name):
-    from jessl.scores.debiasing import jackknife
-    from jessl.scores.rows import block_of
+    from jessl.scores.debiasing import jackknife_estimate
+    from jessl.scores.rows import jackknife_blocks
 
     z = np.random.default_rng(0).standard_normal((300, 25)) * np.arange(1, 26) ** -0.5
-    block = block_of(np.arange(300), 6, 0)
+    block = jackknife_blocks(np.arange(300), 6, 0)
     left = np.array([DEFINITIONS[name](z[block != b]) for b in range(6)])
-    _, sd = jackknife(DEFINITIONS[name](z), left)
+    _, sd = jackknife_estimate(DEFINITIONS[name](z), left)
     found = score(z, name, jackknife=6)[name]
     if found.debiased is not None:
-        sd *= found.debiased / jackknife(DEFINITIONS[name](z), left)[0]
+        sd *= found.debiased / jackknife_estimate(DEFINITIONS[name](z), left)[0]
     assert found.sd == pytest.approx(sd, rel=1e-5, abs=1e-12)
     assert found.params["jackknife"] == 6
 
@@ -208,7 +208,7 @@ def test_an_exact_power_law_has_its_exponent():
         ("alpha_req:first=5:last=5", "1 <= first < last"),
         ("alpha_req:first=a", "whole number"),
         ("alpha_req:frist=3", "did you mean 'first'"),
-        ("alpha_req:first", "first=VALUE"),
+        ("alpha_req:first", "expected OPTION=VALUE, got first"),
         ("matrix_entropy:order=0", "above 0"),
         ("matrix_entropy:order=nan", "a number"),
         ("matrix_entropy:normalized=1", "true"),

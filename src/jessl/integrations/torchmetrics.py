@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jessl.scores.gram.gram import Sums
-from jessl.scores.metrics.rankme import EPS, rankme_of
-from jessl.scores.rows import as_rows, on_cuda
+from jessl.scores.gram.gram import RowSums
+from jessl.scores.metrics.rankme import EPS, rankme_from_eigenvalues
+from jessl.scores.rows import as_rows, is_cuda_tensor
 
 try:
     from torchmetrics import Metric
@@ -82,8 +82,8 @@ class RankMe(Metric):
             raise ValueError(f"z: needs {self.d} features, got {rows.shape[1]}")
         device = self.gram.device
         if device.type == "cpu":
-            sums = Sums(self.gram.contiguous().numpy(), self.total.numpy(), 0)
-            sums.add(rows.cpu().numpy() if on_cuda(rows) else rows)
+            sums = RowSums(self.gram.contiguous().numpy(), self.total.numpy(), 0)
+            sums.add(rows.cpu().numpy() if is_cuda_tensor(rows) else rows)
             self.gram, self.total = torch.from_numpy(sums.gram), torch.from_numpy(sums.total)
         else:
             double = torch.as_tensor(rows, device=device).double()
@@ -97,10 +97,10 @@ class RankMe(Metric):
         Raises:
             ValueError: when there are no rows, or when squares overflow float64.
         """
-        sums = Sums(self.gram.cpu().numpy(), self.total.cpu().numpy(), int(self.count))
+        sums = RowSums(self.gram.cpu().numpy(), self.total.cpu().numpy(), int(self.count))
         spectra = sums.spectra()
         eigenvalues = spectra.centred if self.center else spectra.raw
-        value = rankme_of(eigenvalues, eps=self.eps)
+        value = rankme_from_eigenvalues(eigenvalues, eps=self.eps)
         return torch.tensor(value, dtype=torch.float64, device=self.gram.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Any:

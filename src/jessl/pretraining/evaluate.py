@@ -18,7 +18,7 @@ from jessl.objectives import Objective
 from jessl.probes import online_probes
 from jessl.probes.layers import LayerProbes
 from jessl.records import Record
-from jessl.scores import Spectrum, score, spectra_of
+from jessl.scores import Spectrum, score, compute_spectra
 
 # images that RankMe is taken on: the paper's number (section 3.2)
 MOST_IMAGES = 25_600
@@ -161,7 +161,7 @@ def final(
             split="pretrain",
             seconds=seconds,
             name=f"spectrum/{layer}",
-            value=np.sqrt(spectra_of(embeddings).raw).tolist(),
+            value=np.sqrt(compute_spectra(embeddings).raw).tolist(),
             extra={"n": embeddings.n},
         )
         made.append(here)

@@ -1,10 +1,13 @@
-"""Label-free scores of embeddings, one file each, over one mergeable state of the spectrum."""
+"""Label-free scores of embeddings: one file each in metrics/, over one mergeable spectrum.
+
+May import embeddings and core.
+"""
 
 from __future__ import annotations
 
-from jessl.scores.gram.in_memory_gram import spectra_of
-from jessl.scores.gram.spectrum import Spectrum
+from jessl.scores.gram.in_memory_gram import compute_spectra
 from jessl.scores.result import ScoreResult
+from jessl.scores.spectrum import Spectrum
 
 # last and eager: the files bear the functions' names, and a later import of a file would
 # otherwise put the module in the function's place
@@ -12,4 +15,4 @@ from jessl.scores.registry import SCORES, SPECTRAL  # isort: skip
 from jessl.scores.metrics.rankme import rankme  # isort: skip
 from jessl.scores.score import score  # isort: skip
 
-__all__ = ["SCORES", "SPECTRAL", "ScoreResult", "Spectrum", "rankme", "score", "spectra_of"]
+__all__ = ["SCORES", "SPECTRAL", "ScoreResult", "Spectrum", "compute_spectra", "rankme", "score"]

@@ -1,27 +1,27 @@
-"""Several encoders beside each other: in order, or not, with the reasons why not."""
+"""Order several encoders by their scores, or refuse to with the reasons."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from jessl.scores.result import ScoreResult
 
-# what of the provenance has to agree for an order to mean something, and how it is called
-_SAME = (("layer", "layer"), ("data_checksum", "images"), ("views", "recipe of views"))
+# keys of the provenance that have to agree for an order to mean something, and their names
+_MUST_AGREE = (("layer", "layer"), ("data_checksum", "images"), ("views", "recipe of views"))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The answer of `compare`.
+    """The result of `compare`.
 
     Attributes:
-        order: score -> embeddings, best first; only scores that have a direction, and none at all
-            where the embeddings cannot be compared.
-        reasons: why they cannot, one sentence each; with `force` they are in order all the same.
-        warnings: why the order may mean less than it seems.
+        order: score -> names of the embeddings, best first. It holds only scores that have a
+            direction, and is empty where the embeddings cannot be compared.
+        reasons: why they cannot be compared, one sentence each; with `force` they are ordered
+            nevertheless.
+        warnings: why the order may mean less than it seems to.
     """
 
     order: dict[str, tuple[str, ...]]
@@ -31,74 +31,77 @@ class Comparison:
 
 def compare(
     results: Mapping[str, Mapping[str, ScoreResult]],
-    metas: Mapping[str, Mapping[str, Any]],
+    metas: Mapping[str, Mapping[str, object]],
     *,
     force: bool = False,
 ) -> Comparison:
-    """Put embeddings in order, score by score.
+    """Order embeddings, score by score.
 
-    The rank of n rows of d features moves with n and with d by itself (RankMe, appendix G), so
-    embeddings that differ in them are not ordered; nor are those of another layer, of other images
-    or of other views, where their provenance says so.
+    The rank of n rows of d features depends on n and on d themselves (RankMe, appendix G), so
+    embeddings that differ in them are not ordered. Nor are embeddings of different layers,
+    images or views, where their provenance records these.
 
     Args:
-        results: embeddings -> score -> result, the same scores for each.
-        metas: embeddings -> provenance.
-        force: order them all the same.
+        results: name of the embeddings -> score -> result, the same scores for each.
+        metas: name of the embeddings -> provenance.
+        force: order them nevertheless.
     """
     reasons = []
     names = list(next(iter(results.values()), {}))
-    for what, told in (("n", "rows"), ("d", "features")):
-        # score by score: some use part of the rows only, scores of views count images
-        unlike = (sorted({getattr(s[name], what) for s in results.values()}) for name in names)
-        values = next((found for found in unlike if len(found) > 1), [])
+    for attribute, label in (("n", "rows"), ("d", "features")):
+        # score by score: some use only part of the rows, scores of views count images
+        by_score = (
+            sorted({getattr(s[name], attribute) for s in results.values()}) for name in names
+        )
+        values = next((differing for differing in by_score if len(differing) > 1), [])
         if values:
             reasons.append(
-                f"they differ in {what} ({told}: {', '.join(map(str, values))}), which moves a "
-                "score by itself"
+                f"they differ in {attribute} ({label}: {', '.join(map(str, values))}), which "
+                "changes a score by itself"
             )
-    for key, told in _SAME:
-        found_here = {repr(meta[key]) for meta in metas.values() if meta.get(key) is not None}
-        if len(found_here) > 1:
-            reasons.append(f"they are not of the same {told}")
+    for key, label in _MUST_AGREE:
+        recorded = {repr(meta[key]) for meta in metas.values() if meta.get(key) is not None}
+        if len(recorded) > 1:
+            reasons.append(f"they are not of the same {label}")
     warnings = []
     methods = {str(meta["objective"]) for meta in metas.values() if meta.get("objective")}
     if len(methods) > 1:
         warnings.append(
-            f"trained by different methods ({', '.join(sorted(methods))}): ranks are to be "
-            "compared within one (Garrido et al. 2023, section 3)"
+            f"trained by different methods ({', '.join(sorted(methods))}): ranks should be "
+            "compared within one method (Garrido et al. 2023, section 3)"
         )
     order: dict[str, tuple[str, ...]] = {}
     if len(results) > 1 and (force or not reasons):
         for name in names:
-            found = {path: scores[name] for path, scores in results.items()}
-            first = next(iter(found.values()))
-            if first.higher_is_better is None:
+            by_path = {path: scores[name] for path, scores in results.items()}
+            higher_is_better = next(iter(by_path.values())).higher_is_better
+            if higher_is_better is None:
                 continue
-            sign = -1 if first.higher_is_better else 1
-            ranked = sorted(found, key=lambda p: _key(sign, found[p].value))
+            sign = -1 if higher_is_better else 1
+            keys = {path: _sort_key(sign, result.value) for path, result in by_path.items()}
+            ranked = sorted(by_path, key=keys.__getitem__)
             order[name] = tuple(ranked)
-            if found[ranked[0]].warnings and len(found) > 1:
+            if by_path[ranked[0]].warnings and len(by_path) > 1:
                 warnings.append(f"{name}: {ranked[0]}, the first, has warnings of its own")
-            warnings += _close(name, [(p, found[p]) for p in ranked[:2]])
+            warnings += _closeness_warnings(name, [(path, by_path[path]) for path in ranked[:2]])
     return Comparison(order, tuple(reasons), tuple(warnings))
 
 
-def _key(sign: int, value: float) -> tuple[bool, float]:
-    """Best first, what is not defined last."""
+def _sort_key(sign: int, value: float) -> tuple[bool, float]:
+    """Best first, undefined values last."""
     return math.isnan(value), 0.0 if math.isnan(value) else sign * value
 
 
-def _close(name: str, two: list[tuple[str, ScoreResult]]) -> list[str]:
-    """Whether the first two are too near each other for the images at hand."""
-    (a, first), (b, second) = two
+def _closeness_warnings(name: str, best_two: list[tuple[str, ScoreResult]]) -> list[str]:
+    """A warning where the number of images does not separate the first two."""
+    (a, first), (b, second) = best_two
     if first.sd is None or second.sd is None:
         return []
-    apart = abs(first.value - second.value)
+    difference = abs(first.value - second.value)
     spread = math.hypot(first.sd, second.sd)
-    if apart >= 2 * spread:
+    if difference >= 2 * spread:
         return []
     return [
-        f"{name}: {a} and {b} are within two standard deviations ({apart:.3g} apart, sd "
+        f"{name}: {a} and {b} are within two standard deviations ({difference:.3g} apart, sd "
         f"{spread:.2g})"
     ]

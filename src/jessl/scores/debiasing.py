@@ -1,9 +1,10 @@
 """From n rows to infinitely many: the block jackknife and its Marchenko-Pastur correction.
 
 Few rows make the entropy of the singular values too small. The jackknife J = B R - (B-1) mean(R
-without block b) removes what falls as 1/n; what it leaves is computed here for white rows, with
-the unlike lengths that the rows have: J exp(-g(d/n)). The 95 % interval then covers from n = 4 d
-on, also where the rows' lengths have heavy tails (benchmarks/bench_coverage.py, docs/scores.md).
+without block b) removes the part of that bias that falls as 1/n. The part that it leaves is
+computed here for white rows with the same distribution of lengths as the rows at hand, and the
+corrected value is J exp(-g(d/n)). The 95 % interval then covers from n = 4 d on, also for row
+lengths with heavy tails (benchmarks/bench_coverage.py, docs/scores.md).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores import marchenko_pastur
-from jessl.scores.gram.row_norms import Weights
+from jessl.core.statistics import student_t_half_width
+from jessl.scores.gram.row_norms import RowScales
+from jessl.scores.marchenko_pastur import scaled_rank_share, white_rank_share
 
 
-def jackknife(value: float, deleted: NDArray[np.float64]) -> tuple[float, float]:
+def jackknife_estimate(value: float, deleted: NDArray[np.float64]) -> tuple[float, float]:
     """The jackknife estimate and its standard deviation.
 
     Args:
@@ -33,39 +35,35 @@ def jackknife(value: float, deleted: NDArray[np.float64]) -> tuple[float, float]
     return blocks * value - (blocks - 1) * mean, math.sqrt((blocks - 1) / blocks * spread)
 
 
-def correction(c: float, blocks: int = 20, scales: Weights | None = None) -> float:
-    """g(c) = log[B rho(c) - (B-1) rho(c B/(B-1))]: log of what the jackknife leaves of the bias.
+def log_remaining_bias(c: float, blocks: int = 20, scales: RowScales | None = None) -> float:
+    """g(c) = log[B rho(c) - (B-1) rho(c B/(B-1))]: log of the bias that the jackknife leaves.
+
+    rho is `white_rank_share`, or `scaled_rank_share` where the rows' lengths differ.
 
     Args:
         c: d / n, above 0 and at most (B-1)/B.
         blocks: B.
-        scales: of the rows' lengths; None: all alike.
+        scales: of the rows' lengths; None: all equal.
 
     Returns:
         g(1/4) = .00297, g(1/6) = .00122, g(1/10) = .00042 for B = 20 and equal scales; NaN where
         too few rows carry weight.
 
     Raises:
-        ValueError: for c outside of that range.
+        ValueError: for c outside that range.
     """
     if not 0 < c <= (blocks - 1) / blocks:
-        raise ValueError(f"c: needs 0 < d/n <= {(blocks - 1) / blocks}, got {c}")
+        raise ValueError(f"c: expected 0 < d/n <= {(blocks - 1) / blocks}, got {c}")
     wider = c * blocks / (blocks - 1)
     if scales is None:
-        return math.log(
-            blocks * marchenko_pastur.rho(c) - (blocks - 1) * marchenko_pastur.rho(wider)
-        )
-    here, there = (
-        marchenko_pastur.rho_of_scales(c, scales),
-        marchenko_pastur.rho_of_scales(wider, scales),
+        return math.log(blocks * white_rank_share(c) - (blocks - 1) * white_rank_share(wider))
+    remaining = blocks * scaled_rank_share(c, scales) - (blocks - 1) * scaled_rank_share(
+        wider, scales
     )
-    left = blocks * here - (blocks - 1) * there
-    return math.log(left) if left > 0 else math.nan
+    return math.log(remaining) if remaining > 0 else math.nan
 
 
-def interval(center: float, sd: float, blocks: int) -> tuple[float, float]:
+def student_t_interval(center: float, sd: float, blocks: int) -> tuple[float, float]:
     """95 % interval from Student's t with blocks - 1 degrees of freedom."""
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, blocks - 1)) * sd
+    half = student_t_half_width(sd, blocks - 1)
     return center - half, center + half

@@ -1,4 +1,4 @@
-"""Which scores there are, and a score as asked for: its name with its options."""
+"""The available scores, and how a score with options is written: NAME:OPTION=VALUE."""
 
 from __future__ import annotations
 
@@ -6,63 +6,77 @@ import math
 import pkgutil
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 from jessl.core.validation import check_choice, unknown_name
 from jessl.scores import metrics
-from jessl.scores.base import RowScore, Score, SpectralScore
+from jessl.scores.base import Options, RowScore, Score, SpectralScore
 
-# name -> what its file declares
-SCORES: dict[str, Score] = {
-    file.name: import_module(f"{metrics.__name__}.{file.name}").SCORE
-    for file in pkgutil.iter_modules(metrics.__path__)
-}
-# the paper's first
-SCORES = {"rankme": SCORES.pop("rankme"), **SCORES}
 
+def _discover() -> dict[str, Score]:
+    """The SCORE of every public file of the folder, the paper's first."""
+    names = [file.name for file in pkgutil.iter_modules(metrics.__path__)]
+    scores: dict[str, Score] = {
+        name: import_module(f"{metrics.__name__}.{name}").SCORE
+        for name in names
+        if not name.startswith("_")
+    }
+    return {"rankme": scores.pop("rankme"), **scores}
+
+
+SCORES = _discover()
 SPECTRAL = tuple(name for name, s in SCORES.items() if isinstance(s, SpectralScore))
 OF_VIEWS = tuple(name for name, s in SCORES.items() if isinstance(s, RowScore) and s.views)
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """A score with its options: text as asked, what it is, every option with its value."""
+    """One requested score.
+
+    Attributes:
+        text: the name with options as the user wrote it.
+        score: its definition.
+        options: every option with its value.
+    """
 
     text: str
     score: Score
-    options: dict[str, Any]
+    options: Options
 
 
 def parse_score(text: str) -> ScoreRequest:
     """Read "NAME" or "NAME:OPTION=VALUE:OPTION=VALUE".
 
+    Example:
+        parse_score("alpha_req:first=2:last=20").options  # {"first": 2, "last": 20}
+
     Raises:
-        ValueError: for an unknown name or option (with the nearest), or a value of another kind.
+        ValueError: for an unknown name or option (with the nearest), or a value of another type.
     """
-    name, *given = text.split(":")
+    name, *settings = text.split(":")
     score = SCORES[check_choice("score", name, SCORES)]
     options = dict(score.options)
-    for part in given:
-        option, sign, value = part.partition("=")
+    for setting in settings:
+        option, sign, value = setting.partition("=")
         if option not in options:
             raise ValueError(unknown_name(f"option of {name}", option, options))
         if not sign:
-            raise ValueError(f"{text}: an option is written {option}=VALUE")
-        if [p.partition("=")[0] for p in given].count(option) > 1:
-            raise ValueError(f"{text}: option {option} is given twice; which one is meant?")
-        options[option] = _as(type(options[option]), value, f"{name}:{option}")
+            raise ValueError(f"{text}: expected OPTION=VALUE, got {setting}")
+        if [s.partition("=")[0] for s in settings].count(option) > 1:
+            raise ValueError(f"{text}: expected option {option} once, got it twice")
+        options[option] = _parse_value(type(options[option]), value, f"{name}:{option}")
     return ScoreRequest(text, score, options)
 
 
-def _as(kind: type, value: str, what: str) -> Any:
-    """`value` as the kind that the option's default has."""
+def _parse_value(kind: type[float | int | bool], value: str, argument: str) -> float | int | bool:
+    """`value` as the type of the option's default."""
     if kind is bool:
-        return {"true": True, "false": False}[check_choice(what, value.lower(), ("true", "false"))]
+        choice = check_choice(argument, value.lower(), ("true", "false"))
+        return choice == "true"
     try:
         number = kind(value)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        article = "a whole number" if kind is int else "a number"
-        raise ValueError(f"{what} must be {article}, got {value!r}")
+        expected = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{argument}: expected {expected}, got {value!r}")
     return number

@@ -1,4 +1,4 @@
-"""What a score answers: the number, how sure it is, and under which conventions it was taken."""
+"""The result of a score: the number, its uncertainty, and the conventions it was computed under."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import Any
 class ScoreResult:
     """One label-free score of one [n, d] matrix; `float(result)` is `.value`.
 
+    Example:
+        result = jessl.score(z)["rankme"]
+        print(result.debiased, (result.low, result.high), result.warnings)
+
     Attributes:
         value: the score as published, of the n rows at hand; NaN where it is not defined.
         sd: standard deviation over samples of n rows, by the block jackknife: of `debiased`, or
@@ -21,9 +25,9 @@ class ScoreResult:
             freedom less than there are blocks; None without a jackknife.
         n, d: rows (images, for a score of views) and features.
         higher_is_better: the direction; None where a value in between is best.
-        params: the conventions (eps, ...), the blocks used, the seed and the source.
-        warnings: what makes the number doubtful, one sentence each.
-        curve: (rows, value) of a quarter, half and all of the rows; empty unless asked for.
+        params: the conventions (eps, ...), the number of blocks used, the seed and the source.
+        warnings: what makes the number unreliable, one sentence each.
+        curve: (rows, value) for a quarter, half and all of the rows; empty unless requested.
     """
 
     value: float
@@ -42,16 +46,16 @@ class ScoreResult:
         return self.value
 
     def as_json(self) -> dict[str, Any]:
-        """All fields as values that JSON holds; None for what is not finite."""
-        held = asdict(self)
+        """All fields as JSON values; None for numbers that are not finite."""
+        fields = asdict(self)
         numbers = ("value", "sd", "debiased", "low", "high")
         return {
-            **held,
-            **{k: _or_none(held[k]) for k in numbers},
+            **fields,
+            **{name: _finite_or_none(fields[name]) for name in numbers},
             "warnings": list(self.warnings),
-            "curve": [[rows, _or_none(value)] for rows, value in self.curve],
+            "curve": [[rows, _finite_or_none(value)] for rows, value in self.curve],
         }
 
 
-def _or_none(value: float | None) -> float | None:
+def _finite_or_none(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None

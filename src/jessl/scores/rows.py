@@ -1,8 +1,8 @@
-"""Rows that come in: one check for every score, and the rows' places in the jackknife blocks."""
+"""Checks of incoming rows that every score shares, and the jackknife block of each row."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,19 +10,25 @@ from numpy.typing import NDArray
 from jessl.core.hashing import splitmix64
 from jessl.embeddings import Embeddings
 
+if TYPE_CHECKING:
+    import torch
+
+# float32 or float64 [n, d] or [views, n, d]: numpy, or a tensor on a CUDA device
+Rows: TypeAlias = "NDArray[np.floating] | torch.Tensor"
+
 # of float64 values, so that sums of their squares over many rows neither overflow nor vanish
-_LARGEST = 1e150
+_LARGEST_SAFE = 1e150
 
 
-def on_cuda(z: Any) -> bool:
+def is_cuda_tensor(z: object) -> TypeGuard[torch.Tensor]:
     """Whether `z` is a torch tensor on a CUDA device."""
-    return hasattr(z, "detach") and z.device.type == "cuda"
+    return hasattr(z, "detach") and hasattr(z, "device") and z.device.type == "cuda"
 
 
-def as_rows(z: Any) -> Any:
+def as_rows(z: object) -> Rows:
     """`z` as a matrix: float32 or float64 [n, d] numpy, or the tensor itself on a CUDA device.
 
-    float64 stays float64, other types of numbers become float32 or, whole numbers, float64.
+    float64 stays float64; whole numbers become float64, other types of numbers float32.
 
     Raises:
         ValueError: unless z is an array, a tensor or Embeddings of shape [n, d] with n and d of
@@ -30,32 +36,42 @@ def as_rows(z: Any) -> Any:
     """
     if isinstance(z, Embeddings):
         z = z.features
-    if on_cuda(z):
-        z = z.detach()
-        if z.is_complex():
-            raise ValueError(f"z: needs real numbers, got {z.dtype}")
-        if not z.is_floating_point():
-            z = z.double()
-        elif z.element_size() < 4:
-            z = z.float()
+    rows: Any
+    if is_cuda_tensor(z):
+        rows = z.detach()
+        if rows.is_complex():
+            raise ValueError(f"z: expected real numbers, got {rows.dtype}")
+        if not rows.is_floating_point():
+            rows = rows.double()
+        elif rows.element_size() < 4:
+            rows = rows.float()
     else:
-        z = _as_numpy(z)
-    if z.ndim != 2 or 0 in z.shape:
-        raise ValueError(f"z: needs shape [n, d] with at least one row, got {tuple(z.shape)}")
-    bad = _rows_not_finite(z)
+        rows = _as_numpy(z)
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise ValueError(f"z: expected shape [n, d] with at least one row, got {tuple(rows.shape)}")
+    bad = _count_nonfinite_rows(rows)
     if bad:
-        raise ValueError(f"z: {bad} of {len(z)} rows hold NaN or infinite values")
-    if _width(z) == 8:  # squares of float32 always fit
-        top = float(abs(z).max())
-        if top > _LARGEST:
+        raise ValueError(f"z: {bad} of {len(rows)} rows hold NaN or infinite values")
+    if _item_size(rows) == 8:  # squares of float32 always fit
+        top = float(abs(rows).max())
+        if top > _LARGEST_SAFE:
             raise ValueError("z: values so large that their squares overflow float64; rescale them")
-        if 0 < top < 1 / _LARGEST:
+        if 0 < top < 1 / _LARGEST_SAFE:
             raise ValueError("z: values so small that their squares vanish; rescale them")
-    return z
+    checked: Rows = rows
+    return checked
 
 
-def stored_as(z: Any) -> str | None:
-    """ "bfloat16" or "float16" where features were kept with so few digits, else None."""
+def to_numpy(rows: Rows) -> NDArray[np.floating]:
+    """The rows as numpy, copied from the GPU where they are a tensor."""
+    if isinstance(rows, np.ndarray):
+        return rows
+    array: NDArray[np.floating] = rows.cpu().numpy()
+    return array
+
+
+def low_precision_dtype(z: object) -> str | None:
+    """ "bfloat16" or "float16" where features were stored in that precision, else None."""
     if isinstance(z, Embeddings):
         kind = z.meta.get("stored_as")
     else:
@@ -63,26 +79,22 @@ def stored_as(z: Any) -> str | None:
     return kind if kind in ("bfloat16", "float16") else None
 
 
-def _width(z: Any) -> int:
-    return int(z.element_size()) if on_cuda(z) else int(z.dtype.itemsize)
-
-
-def as_ids(ids: Any, n: int) -> NDArray[np.int64]:
+def as_ids(ids: object, n: int) -> NDArray[np.int64]:
     """`ids` as int64 [n].
 
     Raises:
-        ValueError: for another shape or for what are not whole numbers.
+        ValueError: for another shape, or values that are not whole numbers.
     """
     array = np.asarray(ids.detach().cpu() if hasattr(ids, "detach") else ids)
     if array.shape != (n,) or array.dtype.kind not in "iu":
         raise ValueError(
-            f"ids: needs {n} whole numbers, one a row, got {array.dtype} {array.shape}"
+            f"ids: expected {n} whole numbers, one per row, got {array.dtype} {array.shape}"
         )
     return array.astype(np.int64)
 
 
-def block_of(ids: NDArray[np.int64], blocks: int, seed: int) -> NDArray[np.int64]:
-    """The block 0 .. blocks-1 of each id: a seeded hash, so that no order of arrival matters.
+def jackknife_blocks(ids: NDArray[np.int64], blocks: int, seed: int) -> NDArray[np.int64]:
+    """The block 0 .. blocks-1 of each id: a seeded hash, so that the order of rows is irrelevant.
 
     splitmix64 (Steele, Lea and Flood 2014) of the id shifted by splitmix64 of the seed. Blocks
     of consecutive rows would bias data that are sorted by class by several percent.
@@ -91,26 +103,29 @@ def block_of(ids: NDArray[np.int64], blocks: int, seed: int) -> NDArray[np.int64
     return (splitmix64(ids.astype(np.uint64) + shift) % np.uint64(blocks)).astype(np.int64)
 
 
-def _as_numpy(z: Any) -> NDArray[Any]:
+def _item_size(z: Any) -> int:
+    return int(z.element_size()) if is_cuda_tensor(z) else int(z.dtype.itemsize)
+
+
+def _as_numpy(z: Any) -> NDArray[np.floating]:
     if hasattr(z, "detach"):
         z = z.detach().cpu()
         z = (z.float() if z.is_floating_point() and z.element_size() < 4 else z).numpy()
     try:
         array = np.asarray(z)
     except ValueError as error:
-        raise ValueError(f"z: not a matrix of numbers: {error}") from None
+        raise ValueError(f"z: expected a matrix of numbers: {error}") from None
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"z: needs real numbers, got {array.dtype}")
+        raise ValueError(f"z: expected real numbers, got {array.dtype}")
     if array.dtype in (np.float32, np.float64):
         return array
     return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
 
 
-def _rows_not_finite(z: Any) -> int:
-    if on_cuda(z):
+def _count_nonfinite_rows(z: Rows) -> int:
+    if is_cuda_tensor(z):
         return int((~z.isfinite().all(dim=1)).sum())
-    bad = 0
+    assert isinstance(z, np.ndarray)
     step = max(1, 2**22 // z.shape[1])
-    for start in range(0, len(z), step):
-        bad += int((~np.isfinite(z[start : start + step]).all(axis=1)).sum())
-    return bad
+    parts = (z[start : start + step] for start in range(0, len(z), step))
+    return sum(int((~np.isfinite(part).all(axis=1)).sum()) for part in parts)

@@ -1,4 +1,4 @@
-"""The verb `score`: label-free scores of embeddings with their spread, conventions and doubts."""
+"""The function `score`: label-free scores of embeddings with spread, conventions and warnings."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings
 from jessl.scores.base import RowScore
-from jessl.scores.jackknife import of_rows, of_spectrum
+from jessl.scores.jackknife import row_result, spectral_results_of_rows
 from jessl.scores.multiview import MultiView, as_multiview, has_views
 from jessl.scores.registry import OF_VIEWS, ScoreRequest, parse_score
 from jessl.scores.result import ScoreResult
-from jessl.scores.rows import as_ids, as_rows, on_cuda, stored_as
+from jessl.scores.rows import as_ids, as_rows, is_cuda_tensor, low_precision_dtype
 
-# blocks of the jackknife by the number of features: a deletion costs d^3
+# blocks of the jackknife by the number of features: leaving out a block costs d^3
 BLOCKS = ((2048, 20), (4096, 10))
-FEWEST_BLOCKS = 6
+BLOCKS_BEYOND = 6
 MOST_BLOCKS = 10_000
 
 
@@ -40,28 +40,32 @@ def score(
 ) -> dict[str, ScoreResult]:
     """Label-free scores of one matrix of features, from one pass over the rows.
 
+    Example:
+        results = jessl.score(z, ("rankme", "alpha_req:first=2:last=20"))
+        print(results["rankme"])
+
     Args:
         z: [n, d] array, tensor or Embeddings, all finite; None where only scores of views are
-            asked for.
+            requested.
         names: scores, "NAME" or with options "NAME:OPTION=VALUE"; `jessl.scores.SCORES` has them.
-        views: what scores of views (lidar, alignment) judge: [views, n, d], a list of [n, d], or
+        views: the input of scores of views (lidar, alignment): [views, n, d], a list of [n, d], or
             Embeddings in which rows of one id are views of one image. None: z, where it is such
             Embeddings.
         jackknife: blocks, 2 to 10,000, or 0 for no spread. None: 20 for d up to 2,048, 10 up to
-            4,096, 6 beyond; the interval is as much wider. A deletion costs one more spectrum
-            (d = 2048: about half a second of a core; they run on all cores).
+            4,096, 6 beyond; fewer blocks give a wider interval. Leaving out a block costs one
+            more spectrum (d = 2048: about half a second of a core; they run on all cores).
         ids: [n] whole numbers that name the rows of z (without z the images of the views); None:
-            those of the Embeddings, else the row numbers. They decide, with the seed, which rows
-            form a block: the order of rows with ids of their own does not matter.
-        seed: of the blocks, and of the rows that costly scores choose.
+            those of the Embeddings, else the row numbers. Together with the seed they determine
+            which rows form a block, so the order of rows with ids of their own does not matter.
+        seed: of the blocks, and of the rows that expensive scores sample.
         converge: fill `.curve` with the values of a quarter, half and all of the rows.
-        progress: told (spectra done, spectra in all).
+        progress: called with (spectra done, spectra in all).
 
     Returns:
-        {name: ScoreResult}, in the order of `names`, by the names as asked for. Memory beside z:
-        24 min(n, d)^2 bytes a core, up to 1 GiB for the blocks and for n < d z in float64; scores
-        of unit rows (matrix_entropy, self_cluster) as much again and a copy of z, scores of rows
-        one or two copies.
+        {name: ScoreResult}, in the order of `names`, keyed by the names as written. Memory beside
+        z: 24 min(n, d)^2 bytes a core, up to 1 GiB for the blocks and for n < d z in float64;
+        scores of unit rows (matrix_entropy, self_cluster) as much again and a copy of z, scores
+        of rows one or two copies.
 
     Raises:
         ValueError: for unknown names (with the nearest), NaN or infinite rows (counted), and
@@ -70,91 +74,95 @@ def score(
     listed = [names] if isinstance(names, str) else names
     listed = list(listed) if isinstance(listed, Iterable) else []
     if not listed or not all(isinstance(name, str) for name in listed):
-        raise ValueError(f"names: needs names of scores, got {names!r}")
+        raise ValueError(f"names: expected names of scores, got {names!r}")
     seed = check_int("seed", seed, None)
-    wanted = {n: parse_score(n) for n in listed}
-    of_views = [a for a in wanted.values() if isinstance(a.score, RowScore) and a.score.views]
+    requests = {name: parse_score(name) for name in listed}
+    of_views = [r for r in requests.values() if isinstance(r.score, RowScore) and r.score.views]
     if views is not None and not of_views:
         raise ValueError(
-            f"views: none of the scores {', '.join(wanted)} uses views ({', '.join(OF_VIEWS)} do)"
+            f"views: none of the scores {', '.join(requests)} uses views ({', '.join(OF_VIEWS)} do)"
         )
     if views is None and of_views:
         if not has_views(z):
             raise ValueError(
-                f"{of_views[0].text}: needs several views of each image: `views`, or Embeddings in "
-                "which rows of one id are views of one image (embed with views makes them)"
+                f"{of_views[0].text}: expected several views of each image: `views`, or Embeddings "
+                "in which rows of one id are views of one image (embed with views makes them)"
             )
         views = z
     if jackknife is not None:
         jackknife = check_int("jackknife", jackknife, None)
         if not (jackknife == 0 or 2 <= jackknife <= MOST_BLOCKS):
-            raise ValueError(f"jackknife: needs 0 or 2 .. {MOST_BLOCKS:,} blocks, got {jackknife}")
-    found: dict[str, ScoreResult] = {}
+            raise ValueError(
+                f"jackknife: expected 0 or 2 .. {MOST_BLOCKS:,} blocks, got {jackknife}"
+            )
+    results: dict[str, ScoreResult] = {}
     if views is not None:
-        seen = as_multiview(views, ids if z is None else None)
-        found |= _judged(of_views, seen, jackknife, seed, converge, None)
-    rest = [a for a in wanted.values() if a not in of_views]
-    if rest:
+        multiview = as_multiview(views, ids if z is None else None)
+        results |= _compute(of_views, multiview, jackknife, seed, converge, None)
+    of_rows = [r for r in requests.values() if r not in of_views]
+    if of_rows:
         if z is None:
-            raise ValueError(f"z: {rest[0].text} needs rows [n, d], got None")
+            raise ValueError(f"z: expected rows [n, d] for {of_rows[0].text}, got None")
         if ids is None and isinstance(z, Embeddings):
             ids = z.ids
         rows = as_rows(z)
-        names_of_rows = np.arange(len(rows)) if ids is None else as_ids(ids, len(rows))
-        found |= _judged(rest, MultiView(rows, names_of_rows), jackknife, seed, converge, progress)
-    kind = stored_as(views if z is None else z)
-    if kind is not None:
-        told = f"the features were kept as {kind}: a rank may be up to 13 % too high; use float32"
-        found = {
-            name: dataclasses.replace(r, warnings=(*r.warnings, told)) for name, r in found.items()
+        row_ids = np.arange(len(rows)) if ids is None else as_ids(ids, len(rows))
+        results |= _compute(of_rows, MultiView(rows, row_ids), jackknife, seed, converge, progress)
+    dtype = low_precision_dtype(views if z is None else z)
+    if dtype is not None:
+        warning = (
+            f"the features were stored as {dtype}: a rank may be up to 13 % too high; use float32"
+        )
+        results = {
+            name: dataclasses.replace(r, warnings=(*r.warnings, warning))
+            for name, r in results.items()
         }
-    return {name: found[name] for name in wanted}
+    return {name: results[name] for name in requests}
 
 
 def blocks_for(d: int) -> int:
-    """Jackknife blocks for d features where nothing else is asked for."""
-    return next((blocks for most, blocks in BLOCKS if d <= most), FEWEST_BLOCKS)
+    """The default number of jackknife blocks for d features."""
+    return next((blocks for most, blocks in BLOCKS if d <= most), BLOCKS_BEYOND)
 
 
-def _judged(
-    wanted: list[ScoreRequest],
-    held: MultiView,
+def _compute(
+    requests: list[ScoreRequest],
+    data: MultiView,
     jackknife: int | None,
     seed: int,
     converge: bool,
     progress: ProgressCallback | None,
 ) -> dict[str, ScoreResult]:
     """Results of scores that take the same rows: all of views, or none."""
-    blocks = blocks_for(held.z.shape[-1]) if jackknife is None else jackknife
-    spectral = [a for a in wanted if not isinstance(a.score, RowScore)]
-    found = of_spectrum(spectral, *held, blocks, seed, progress) if spectral else {}
-    for one in wanted:
-        if isinstance(one.score, RowScore):
-            found[one.text] = of_rows(
-                one, *_shuffled(held, seed, one.score.most_rows), blocks, seed
-            )
+    blocks = blocks_for(data.z.shape[-1]) if jackknife is None else jackknife
+    spectral = [r for r in requests if not isinstance(r.score, RowScore)]
+    results = spectral_results_of_rows(spectral, *data, blocks, seed, progress) if spectral else {}
+    for request in requests:
+        if isinstance(request.score, RowScore):
+            shuffled = _shuffle(data, seed, request.score.most_rows)
+            results[request.text] = row_result(request, *shuffled, blocks, seed)
     if converge:
         # scores that use the same number of rows share the subsets
-        for n in {result.n for result in found.values()}:
-            same = [a for a in wanted if found[a.text].n == n]
-            curves: dict[str, list[tuple[int, float]]] = {a.text: [] for a in same}
+        for n in {result.n for result in results.values()}:
+            same = [r for r in requests if results[r.text].n == n]
+            curves: dict[str, list[tuple[int, float]]] = {r.text: [] for r in same}
             for part in sorted({max(1, n // 4), max(1, n // 2)} - {n}):
-                few = _judged(same, _shuffled(held, seed, part), 0, seed, False, None)
-                for text, result in few.items():
+                subset = _compute(same, _shuffle(data, seed, part), 0, seed, False, None)
+                for text, result in subset.items():
                     curves[text].append((part, result.value))
             for text, values in curves.items():
-                curve = (*values, (n, found[text].value))
-                found[text] = dataclasses.replace(found[text], curve=curve)
-    return found
+                curve = (*values, (n, results[text].value))
+                results[text] = dataclasses.replace(results[text], curve=curve)
+    return results
 
 
-def _shuffled(held: MultiView, seed: int, most: int | None) -> MultiView:
-    """The rows in an order that depends on their ids and the seed only; at most so many."""
+def _shuffle(data: MultiView, seed: int, most: int | None) -> MultiView:
+    """At most so many rows, in an order that depends only on their ids and the seed."""
     shift = splitmix64(np.array([(seed + 1) & (2**64 - 1)], np.uint64))
-    key = splitmix64(splitmix64(held.ids.astype(np.uint64)) + shift)
-    order = np.lexsort((held.ids, key))[:most]
-    if on_cuda(held.z):
+    key = splitmix64(splitmix64(data.ids.astype(np.uint64)) + shift)
+    order = np.lexsort((data.ids, key))[:most]
+    if is_cuda_tensor(data.z):
         import torch
 
-        return MultiView(held.z[torch.from_numpy(order).to(held.z.device)], held.ids[order])
-    return MultiView(held.z[..., order, :], held.ids[order])
+        return MultiView(data.z[torch.from_numpy(order).to(data.z.device)], data.ids[order])
+    return MultiView(data.z[..., order, :], data.ids[order])

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jessl.scores import Spectrum, score, spectra_of
-from jessl.scores.debiasing import correction
-from jessl.scores.gram.row_norms import BINS, Weights, histogram, weights
-from jessl.scores.marchenko_pastur import rho, rho_of_scales
+from jessl.scores import Spectrum, score, compute_spectra
+from jessl.scores.debiasing import log_remaining_bias
+from jessl.scores.gram.row_norms import BINS, RowScales, squared_norm_histogram, row_scales
+from jessl.scores.marchenko_pastur import white_rank_share, scaled_rank_share
 
 
 def even(t):
     t = np.asarray(t, float)
-    return Weights(t / t.mean(), np.full(len(t), 1 / len(t)))
+    return RowScales(t / t.mean(), np.full(len(t), 1 / len(t)))
 
 
 @pytest.mark.parametrize("c", [0.001, 0.1, 0.25, 0.5, 0.9])
 def test_equal_scales_are_marchenko_and_pastur_s(c):
-    assert rho_of_scales(c, even([1.0])) == pytest.approx(rho(c), abs=1e-12)
-    assert rho_of_scales(c, even([1.0, 1.0, 1.0])) == pytest.approx(rho(c), abs=1e-12)
+    assert scaled_rank_share(c, even([1.0])) == pytest.approx(white_rank_share(c), abs=1e-12)
+    assert scaled_rank_share(c, even([1.0, 1.0, 1.0])) == pytest.approx(white_rank_share(c), abs=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
@@ -30,10 +30,10 @@ def test_rows_of_zeros_are_rows_that_are_missing(c, zeros, seed):
     t = np.exp(np.random.default_rng(seed).standard_normal(20))
     t /= t.mean()
     there = 1 - zeros
-    with_zeros = Weights(np.append(t / there, 0.0), np.append(np.full(20, there / 20), zeros))
-    found = rho_of_scales(c, with_zeros)
+    with_zeros = RowScales(np.append(t / there, 0.0), np.append(np.full(20, there / 20), zeros))
+    found = scaled_rank_share(c, with_zeros)
     if c / there < 0.95:
-        assert found == pytest.approx(rho_of_scales(c / there, even(t)), abs=1e-9)
+        assert found == pytest.approx(scaled_rank_share(c / there, even(t)), abs=1e-9)
     elif c / there > 1:
         assert math.isnan(found)
 
@@ -50,8 +50,8 @@ def test_by_simulation(c):
         s = np.linalg.svd(z, compute_uv=False)
         p = s / s.sum()
         found.append(math.exp(-(p * np.log(p)).sum()) / d)
-    law = rho_of_scales(c, even(scales))
-    assert law < rho(c) - 0.001
+    law = scaled_rank_share(c, even(scales))
+    assert law < white_rank_share(c) - 0.001
     assert abs(np.mean(found) - law) < 4 * np.std(found) / math.sqrt(20) + 2e-4
 
 
@@ -62,9 +62,9 @@ def test_gaussian_rows_have_one_scale():
         rng.standard_normal((4000, 30)) / np.arange(1, 31),
         rng.standard_normal((4000, 30)) / np.arange(1, 31) + 2 * np.eye(30)[0],
     ):
-        counts = histogram(z)
+        counts = squared_norm_histogram(z)
         assert counts.sum() == 4000
-        found = weights(counts, spectra_of(z))
+        found = row_scales(counts, compute_spectra(z))
         assert found is None or float(found.share @ (found.value - 1) ** 2) < 0.05
 
 
@@ -72,7 +72,7 @@ def test_scales_are_found():
     rng = np.random.default_rng(0)
     s = np.exp(0.5 * rng.standard_normal((20_000, 1)))
     z = rng.standard_normal((20_000, 40)) * np.arange(1, 41) ** -0.5
-    found = weights(histogram(z * s), spectra_of(z * s))
+    found = row_scales(squared_norm_histogram(z * s), compute_spectra(z * s))
     assert found.share @ found.value == pytest.approx(1)
     t = s[:, 0] ** 2 / (s**2).mean()
     assert found.share @ (found.value - 1) ** 2 == pytest.approx(t.var(), rel=0.1)
@@ -80,12 +80,12 @@ def test_scales_are_found():
 
 def test_lengths_of_all_sizes_are_counted():
     z = np.array([[0.0, 0], [1, 0], [1e-160, 0], [1e150, 1e150], [5e-324, 0], [1e300, 1e300]])
-    counts = histogram(z)
+    counts = squared_norm_histogram(z)
     assert counts.shape == (BINS,)
     assert counts.sum() == 6
     assert counts[0] == 2  # the square of 5e-324 is 0
     assert counts[-1] == 1
-    np.testing.assert_array_equal(counts, sum(histogram(row[None]) for row in z))
+    np.testing.assert_array_equal(counts, sum(squared_norm_histogram(row[None]) for row in z))
 
 
 def test_a_state_that_streams_knows_the_lengths(tmp_path):
@@ -98,7 +98,7 @@ def test_a_state_that_streams_knows_the_lengths(tmp_path):
     for state in (merged, Spectrum.load(tmp_path / "s.safetensors")):
         assert state.score()["rankme"].debiased == pytest.approx(whole.debiased, rel=1e-8)
     # the unlike lengths make a difference
-    assert correction(20 / 600, 20, weights(histogram(z), spectra_of(z))) < 0
+    assert log_remaining_bias(20 / 600, 20, row_scales(squared_norm_histogram(z), compute_spectra(z))) < 0
 
 
 @pytest.mark.parametrize("tails", ["log-normal", "student"])

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from helpers.paths import TESTS
 from jessl.embeddings import Embeddings
 from jessl.scores import SPECTRAL, Spectrum, score
-from jessl.scores.debiasing import correction, jackknife
-from jessl.scores.gram.gram import Sums
-from jessl.scores.metrics import rankme
-from jessl.scores.metrics.rankme import cap
-from jessl.scores.rows import block_of
+from jessl.scores.debiasing import log_remaining_bias, jackknife_estimate
+from jessl.scores.gram.gram import RowSums
+from jessl.scores import rankme
+from jessl.scores.metrics.rankme import largest_rankme
+from jessl.scores.rows import jackknife_blocks
 
 GOLDEN = json.loads((TESTS / "golden" / "rankme.json").read_text())
 
@@ -118,15 +118,15 @@ def test_a_deleted_block_is_the_rows_without_it():
     for n in (8, 60):  # the Gram matrix of rows, and that of features
         z = np.random.default_rng(n).standard_normal((n, 10))
         ids = np.arange(n) + 1000
-        block = block_of(ids, 4, 7)
+        block = jackknife_blocks(ids, 4, 7)
         values = np.array([by_svd(z[block != b]) for b in range(4) if (block == b).any()])
-        plain, sd = jackknife(by_svd(z), values)
+        plain, sd = jackknife_estimate(by_svd(z), values)
         found = score(z, jackknife=4, ids=ids, seed=7)["rankme"]
         if n == 8:
             assert found.debiased is None
             assert found.sd == pytest.approx(sd, rel=1e-4)
         else:
-            shrink = math.exp(-correction(10 / n, 4))
+            shrink = math.exp(-log_remaining_bias(10 / n, 4))
             assert found.debiased == pytest.approx(plain * shrink, rel=1e-5)
             assert found.sd == pytest.approx(sd * shrink, rel=1e-4)
             # Student's t, 3 degrees of freedom
@@ -135,7 +135,7 @@ def test_a_deleted_block_is_the_rows_without_it():
 
 def test_cuda_path_sums_the_same_on_any_device():
     z = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float32)
-    sums = Sums.empty(6)
+    sums = RowSums.empty(6)
     sums._add_on_cuda([torch.from_numpy(z[:20]), torch.from_numpy(z[20:])])
     sums.count = 50
     expected = Spectrum(6).update(z).eigenvalues(center=True)
@@ -144,7 +144,7 @@ def test_cuda_path_sums_the_same_on_any_device():
 
 @pytest.mark.parametrize(("c", "g"), [(1 / 4, 0.00297), (1 / 6, 0.00122), (1 / 10, 0.00042)])
 def test_marchenko_pastur_correction(c, g):
-    assert correction(c) == pytest.approx(g, abs=0.51e-5)
+    assert log_remaining_bias(c) == pytest.approx(g, abs=0.51e-5)
 
 
 def test_correction_by_simulation():
@@ -154,9 +154,9 @@ def test_correction_by_simulation():
     for _ in range(60):
         z = rng.standard_normal((160, 40))
         deleted = np.array([by_svd(np.delete(z, np.arange(8) + 8 * b, 0)) for b in range(20)])
-        left.append(jackknife(by_svd(z), deleted)[0] / 40)
+        left.append(jackknife_estimate(by_svd(z), deleted)[0] / 40)
     left = np.log(left)
-    assert abs(left.mean() - correction(1 / 4)) < 4 * left.std() / math.sqrt(60)
+    assert abs(left.mean() - log_remaining_bias(1 / 4)) < 4 * left.std() / math.sqrt(60)
 
 
 def test_intervals_cover():
@@ -204,8 +204,8 @@ def test_warnings():
     decaying = rng.standard_normal((400, 10)) / np.arange(1, 11) ** 2
     assert texts(decaying) == ""
     assert "fewer than 4 d" in texts(decaying[:39])
-    assert "leaves its bias out" in texts(decaying[:19])
-    assert "leaves its bias out" not in texts(decaying[:20])
+    assert "does not include its bias" in texts(decaying[:19])
+    assert "does not include its bias" not in texts(decaying[:20])
     assert "near the largest possible" in texts(rng.standard_normal((400, 10)))
     assert "constant" in texts(np.full((400, 3), 0.1, np.float32))
     assert "zero" in texts(np.zeros((400, 3)))
@@ -250,11 +250,11 @@ def test_what_is_refused():
         score(z, views=[z])
     with pytest.raises(ValueError, match=r"jackknife.*1"):
         score(z, jackknife=1)
-    with pytest.raises(ValueError, match="ids: needs 20"):
+    with pytest.raises(ValueError, match="ids: expected 20"):
         score(z, ids=[1, 2])
     with pytest.raises(ValueError, match=r"eps.*-1"):
         rankme(z, eps=-1)
-    with pytest.raises(ValueError, match="needs 4 features, got 3"):
+    with pytest.raises(ValueError, match="expected 4 features, got 3"):
         Spectrum(4).update(z[:, :3])
     with pytest.raises(ValueError, match="no rows yet"):
         Spectrum(4).rankme()
@@ -273,8 +273,8 @@ def test_types_that_are_accepted():
 
 
 def test_cap_of_a_flat_spectrum():
-    assert rankme(np.eye(50)) == pytest.approx(cap(50), rel=1e-12)
-    assert cap(8192) / 8192 == pytest.approx(1.0066, abs=5e-5)
+    assert rankme(np.eye(50)) == pytest.approx(largest_rankme(50), rel=1e-12)
+    assert largest_rankme(8192) / 8192 == pytest.approx(1.0066, abs=5e-5)
 
 
 def test_result_is_json():
@@ -287,7 +287,7 @@ def test_result_is_json():
     [
         "import jessl.scores.metrics.rankme",
         "import jessl.scores.score",
-        "from jessl.scores.metrics.rankme import cap",
+        "from jessl.scores.metrics.rankme import largest_rankme",
         "from jessl.scores import Spectrum; import jessl.scores.metrics.rankme, jessl.scores.score",
         "import importlib; importlib.import_module('jessl.scores.metrics.rankme')",
     ],

@@ -30,7 +30,7 @@ def of(name, z, block=None, **options):
     """The score of rows [n, d]; alignment takes them and a shaken copy as views."""
     if name == "alignment" and np.ndim(z) == 2:
         z = np.stack([z, z + np.sin(np.arange(z.size, dtype=z.dtype)).reshape(z.shape)])
-    return SCORES[name].of(z, block, **options)
+    return SCORES[name].compute(z, block, **options)
 
 
 def inputs():
@@ -60,7 +60,7 @@ def test_idest_golden():
     golden = GOLDEN["idest"]
     for name, z in inputs().items():
         assert of("idest", z).value == pytest.approx(golden["values"][name], rel=1e-9), name
-        whole = idest._tree(idest._distances(twonn.centred(z)), np.arange(1000))
+        whole = idest._tree_length(idest._distances(twonn.centred_rows(z)), np.arange(1000))
         scale = np.abs(z).max()
         expected = golden["length of the tree of all rows"][name]
         assert whole * scale == pytest.approx(expected, rel=1e-9), name
@@ -131,17 +131,17 @@ def test_dimensions_by_hand(offset):
 def test_distances_of_close_rows_keep_their_digits():
     # two tight clusters far from each other: squares by BLAS are up to 30 % off within them
     far = np.where(np.arange(120) % 2, 1e3, -1e3)[:, None]
-    rows = twonn.centred(1e-4 * rng(5).standard_normal((120, 6)) + far)
+    rows = twonn.centred_rows(1e-4 * rng(5).standard_normal((120, 6)) + far)
     exact = squareform(pdist(rows))
     two = pytest.approx(np.sort(exact, axis=1)[:, 1:3], rel=1e-9, abs=0)
-    assert twonn.nearest(rows, np.arange(120), 2)[0] == two
+    assert twonn.nearest_neighbours(rows, np.arange(120), 2)[0] == two
     assert idest._distances(rows) == pytest.approx(exact, rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize(("n", "knots"), [(1, 17), (3, 2), (400, 17), (400, 40)])
 def test_sigreg_is_the_objective(n, knots):
     z = rng(n).standard_normal((n, 9)) * 1.7 + 0.2
-    directions = torch.from_numpy(sigreg.draw(9, 64, seed=4))
+    directions = torch.from_numpy(sigreg.draw_directions(9, 64, seed=4))
     assert directions.norm(dim=0).numpy() == pytest.approx(np.ones(64))
     expected = objectives.sigreg(torch.from_numpy(z), directions=directions, knots=knots)
     found = of("sigreg", z, directions=64, knots=knots, directions_seed=4)
@@ -194,7 +194,7 @@ def test_rotation_and_scale_change_nothing(name, seed, scale, n):
     z = rng(seed).standard_normal((2, n, 5))
     z, turned = (z, z @ q) if name == "alignment" else (z[0], z[0] @ q)
     if name == "sigreg":  # scale is what it measures; the directions turn along
-        found = sigreg._sums(turned, q.T @ sigreg.draw(5, 256, 0), 17)
+        found = sigreg._characteristic_sums(turned, q.T @ sigreg.draw_directions(5, 256, 0), 17)
         assert sigreg._statistic(found, n, 17) == pytest.approx(of(name, z).value, rel=1e-9)
         return
     assert of(name, scale * turned).value == pytest.approx(of(name, z).value, rel=1e-7)
@@ -338,7 +338,7 @@ MISTAKES += " sigreg:knots=1 sigreg:directions_seed=-1"
 def test_mistakes(mistake):
     name, option, told = mistake.replace("=", ":").split(":")
     assert option in SCORES[name].options
-    with pytest.raises(ValueError, match=rf"^{option}: needs .*{told}"):
+    with pytest.raises(ValueError, match=rf"^{option}: expected .*{told}"):
         of(name, rng().standard_normal((9, 4)), **{option: int(told)})
     with pytest.raises(ValueError, match="at least 2 views of each image, got 1"):
         of("alignment", rng().standard_normal((1, 9, 4)))
@@ -359,7 +359,7 @@ def test_alignment_of_constant_features_is_perfect():
     z = np.full((2, 100, 8), 0.7, np.float32)
     found = of("alignment", z, np.arange(100) % 5)
     assert found.value == pytest.approx(0, abs=1e-12)
-    assert "all rows are the same" in found.warnings[0]
+    assert "all rows are equal" in found.warnings[0]
     good = np.stack([classes(100, 16, 0.2, seed) for seed in (0, 1)])
     found = of("alignment", good)
     assert found.value > 0.01

@@ -10,8 +10,8 @@ from jessl.embeddings import Embeddings
 from jessl.scores import SPECTRAL, Spectrum, score
 from jessl.scores.compare import compare
 from jessl.scores.gram import in_memory_gram
-from jessl.scores.gram.gram import Sums
-from jessl.scores.rows import block_of
+from jessl.scores.gram.gram import RowSums
+from jessl.scores.rows import jackknife_blocks
 from jessl.scores.score import blocks_for
 
 
@@ -72,7 +72,7 @@ def test_more_memory_than_there_is_is_refused_before_it_is_taken(monkeypatch):
 def test_blocks_that_do_not_fit_are_summed_again(monkeypatch):
     z = rows()
     kept = score(z, SPECTRAL, jackknife=6)
-    monkeypatch.setattr(in_memory_gram, "_KEPT", 0)
+    monkeypatch.setattr(in_memory_gram, "_MOST_BLOCK_BYTES", 0)
     for name, again in score(z, SPECTRAL, jackknife=6).items():
         same(again, kept[name])
 
@@ -115,7 +115,7 @@ def test_what_it_cannot_score():
 
 def test_a_centred_spectrum_of_few_rows_ends_in_zero():
     for n in (4, 9, 12):
-        sums = Sums.empty(12)
+        sums = RowSums.empty(12)
         sums.add(rows(n))
         assert sums.spectra().centred[-1] == 0.0
         assert sums.spectra().raw[-1] > 0
@@ -232,9 +232,9 @@ def test_two_threads_leave_the_threads_of_blas_as_they_were():
 def test_a_row_that_drowns_the_others_leaves_a_true_deletion():
     z = rows(400).astype(np.float64)
     z[7] *= 1e10
-    block = block_of(np.arange(400), 8, 0)
+    block = jackknife_blocks(np.arange(400), 8, 0)
     expected = np.linalg.svd(z[block != block[7]], compute_uv=False) ** 2
-    for state in (Spectrum(12, blocks=8).update(z), in_memory_gram.HeldRows(z, block, 8)):
+    for state in (Spectrum(12, blocks=8).update(z), in_memory_gram.InMemoryGram(z, block, 8)):
         left = state.spectra(int(block[7])).raw
         np.testing.assert_allclose(left, expected, rtol=1e-9)
 
@@ -291,5 +291,5 @@ def test_squares_that_vanish_are_refused():
         state = Spectrum(2, blocks=3).update(np.eye(2))
         with pytest.raises(ValueError, match=said):
             state.update(np.full((5, 2), size))
-        assert state.n == state.lengths().sum() == 2  # as it was
+        assert state.n == state.norm_histogram().sum() == 2  # as it was
     assert score(np.zeros((5, 2)))["rankme"].value == 0.0

@@ -1,1 +1,1 @@
-"""Sums over rows from which spectra follow, in memory and streaming."""
+"""Sums over rows, and the spectra that follow from them."""

@@ -1,23 +1,26 @@
-"""Sums over rows from which both their spectra follow, of the rows and of the centred rows."""
+"""Gram matrices of rows, and the spectra of the rows and of the centred rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.scores.gram.lapack import of_tridiagonal, tridiagonal
-from jessl.scores.rows import on_cuda
+from jessl.scores.gram.lapack import tridiagonal_eigenvalues, tridiagonalise
+from jessl.scores.rows import Rows, is_cuda_tensor, to_numpy
+
+if TYPE_CHECKING:
+    import torch
 
 # centred variance below this share of the mean square is rounding of float32 features
-CONSTANT = 1e-13
-# numbers that a chunk of rows holds while it is float64: 16 MiB, 4 to 10 % faster than 32 MiB
-_CHUNK = 2**21
-# share of the squares below which what is left of a difference is taken anew
-_CANCELS = 1e-6
+CONSTANT_SHARE = 1e-13
+# numbers in a chunk of rows in float64: 16 MiB, 4 to 10 % faster than 32 MiB
+_CHUNK_ENTRIES = 2**21
+# a difference below this share of the squares has lost digits and is summed again
+_CANCELLATION_SHARE = 1e-6
 
 
 class Spectra(NamedTuple):
@@ -27,10 +30,10 @@ class Spectra(NamedTuple):
     centred: NDArray[np.float64]
 
 
-class Sums:
+class RowSums:
     """Gram matrix, sum and count of rows in float64; sums add and subtract. Memory: 8 d^2 bytes.
 
-    Only the upper triangle of `gram` is kept up to date: all that is written and read.
+    Only the upper triangle of `gram` is written and read.
     """
 
     __slots__ = ("count", "gram", "total")
@@ -39,107 +42,115 @@ class Sums:
         self.gram, self.total, self.count = gram, total, count
 
     @classmethod
-    def empty(cls, d: int) -> Sums:
-        """Of no rows yet."""
+    def empty(cls, d: int) -> RowSums:
+        """The sums of no rows."""
         return cls(np.zeros((d, d)), np.zeros(d), 0)
 
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(self.gram + other.gram, self.total + other.total, self.count + other.count)
+    def __add__(self, other: RowSums) -> RowSums:
+        return RowSums(self.gram + other.gram, self.total + other.total, self.count + other.count)
 
-    def __sub__(self, other: Sums) -> Sums:
-        return Sums(self.gram - other.gram, self.total - other.total, self.count - other.count)
+    def __sub__(self, other: RowSums) -> RowSums:
+        return RowSums(self.gram - other.gram, self.total - other.total, self.count - other.count)
 
-    def add(self, rows: Any, index: NDArray[np.int64] | None = None) -> None:
-        """Add rows [n, d], or those of them that `index` names: finite numpy or a CUDA tensor."""
-        step = max(1, _CHUNK // len(self.total))
+    def add(self, rows: Rows, index: NDArray[np.int64] | None = None) -> None:
+        """Add finite rows [n, d], or the rows `index` of them."""
+        step = max(1, _CHUNK_ENTRIES // len(self.total))
         n = len(rows) if index is None else len(index)
         chunks = (slice(start, start + step) for start in range(0, n, step))
-        parts = (rows[part] if index is None else rows[index[part]] for part in chunks)
-        (self._add_on_cuda if on_cuda(rows) else self._add_on_cpu)(parts)
+        which = (part if index is None else index[part] for part in chunks)
+        if is_cuda_tensor(rows):
+            self._add_on_cuda(rows[part] for part in which)
+        else:
+            x = to_numpy(rows)
+            self._add_on_cpu(x[part] for part in which)
         self.count += n
 
-    def _add_on_cpu(self, parts: Iterable[NDArray[Any]]) -> None:
+    def _add_on_cpu(self, parts: Iterable[NDArray[np.floating]]) -> None:
         from scipy.linalg.blas import dsyrk
 
         for part in parts:
             chunk = np.ascontiguousarray(part, np.float64)
-            # the transposed views are in BLAS's own order: dsyrk adds in place and copies nothing
+            # transposed views have BLAS's memory order: dsyrk adds in place without a copy
             dsyrk(1.0, chunk.T, beta=1.0, c=self.gram.T, lower=1, overwrite_c=1)
             self.total += chunk.sum(axis=0)
 
-    def _add_on_cuda(self, parts: Iterable[Any]) -> None:
-        gram = total = 0.0
-        for part in parts:  # summed where the rows are: what crosses the bus is one matrix
+    def _add_on_cuda(self, parts: Iterable[torch.Tensor]) -> None:
+        # summed on the device, so that one matrix only crosses the bus
+        gram: torch.Tensor | float = 0.0
+        total: torch.Tensor | float = 0.0
+        for part in parts:
             chunk = part.double()
             gram, total = gram + chunk.T @ chunk, total + chunk.sum(dim=0)
-        if not isinstance(gram, float):
+        if not isinstance(gram, float) and not isinstance(total, float):
             self.gram += gram.cpu().numpy()
             self.total += total.cpu().numpy()
 
-    def less(self, part: Sums, others: Callable[[], Sums]) -> Sums:
-        """These sums without those of `part`; by `others` where the difference loses digits."""
+    def without(self, part: RowSums, recompute: Callable[[], RowSums]) -> RowSums:
+        """These sums less those of `part`; `recompute` where the difference loses digits."""
         rest = self - part
         whole = float(np.trace(self.gram))
-        return rest if float(np.trace(rest.gram)) > _CANCELS * whole else others()
+        return rest if float(np.trace(rest.gram)) > _CANCELLATION_SHARE * whole else recompute()
 
     def scatter(self) -> tuple[float, float]:
         """Sum of squares of all entries: of the rows, and of the rows minus their mean.
 
         Raises:
-            ValueError: when there are no rows, or when squares overflow.
+            ValueError: without rows, or when squares overflow.
         """
         if self.count < 1:
             raise ValueError("Spectrum: no rows yet")
-        raw = finite(float(np.trace(self.gram)))
-        length = _length(self.total)
+        raw = check_trace(float(np.trace(self.gram)))
+        length = _norm(self.total)
         return raw, max(0.0, raw - length / self.count * length)
 
     def spectra(self) -> Spectra:
-        """Both spectra, for the price of one.
+        """Both spectra at the cost of one.
 
-        The mean is turned into the first axis before the matrix is made tridiagonal; the steps
-        that follow leave that axis alone, so that subtracting the mean's part changes one entry
-        of the tridiagonal matrix. Centred eigenvalues are all zero where the centred rows are
+        The mean is rotated to the first axis before the matrix is made tridiagonal. The following
+        steps leave that axis unchanged, so subtracting the mean changes a single entry of the
+        tridiagonal matrix. Centred eigenvalues are all zero where the centred rows are
         constant up to the rounding of float32.
         """
         raw, centred = self.scatter()
         k = min(self.count, len(self.total))
         if raw == 0:
             return Spectra(np.zeros(k), np.zeros(k))
-        length = _length(self.total)
-        turned, scale = _turned(self.gram, self.total / length if length else None)
-        diagonal, off = tridiagonal(turned)
-        whole = largest(of_tridiagonal(diagonal, off), k) * scale
-        if centred <= CONSTANT * raw:
+        length = _norm(self.total)
+        rotated, scale = _rotate_to_first_axis(self.gram, self.total / length if length else None)
+        diagonal, off = tridiagonalise(rotated)
+        whole = largest_first(tridiagonal_eigenvalues(diagonal, off), k) * scale
+        if centred <= CONSTANT_SHARE * raw:
             return Spectra(whole, np.zeros(k))
         diagonal[0] -= length / self.count * (length / scale)
-        rest = largest(of_tridiagonal(diagonal, off), k) * scale
+        rest = largest_first(tridiagonal_eigenvalues(diagonal, off), k) * scale
         if self.count <= len(self.total):
-            rest[-1] = 0.0  # n centred rows span n - 1 directions; rounding would count one more
+            rest[-1] = 0.0  # n centred rows span n - 1 directions; rounding adds one more
         return Spectra(whole, rest)
 
 
-def spectra_of_products(products: NDArray[np.float64]) -> Spectra:
-    """Both spectra of n rows from their inner products [n, n], which are not changed."""
+def spectra_from_inner_products(products: NDArray[np.float64]) -> Spectra:
+    """Both spectra of n rows from their inner products [n, n], which stay unchanged."""
     n = len(products)
-    raw = finite(float(np.trace(products)))
+    raw = check_trace(float(np.trace(products)))
     if raw == 0:
         return Spectra(np.zeros(n), np.zeros(n))
-    turned, scale = _turned(products, np.full(n, n**-0.5))
-    diagonal, off = tridiagonal(turned)
-    whole = largest(of_tridiagonal(diagonal, off), n) * scale
-    if diagonal[1:].sum() * scale <= CONSTANT * raw:
+    rotated, scale = _rotate_to_first_axis(products, np.full(n, n**-0.5))
+    diagonal, off = tridiagonalise(rotated)
+    whole = largest_first(tridiagonal_eigenvalues(diagonal, off), n) * scale
+    if diagonal[1:].sum() * scale <= CONSTANT_SHARE * raw:
         return Spectra(whole, np.zeros(n))
-    # centring takes the direction (1, ..., 1), now the first axis, away
-    rest = largest(of_tridiagonal(diagonal[1:], off[1:]), n - 1) * scale
+    # centring removes the direction (1, ..., 1), now the first axis
+    rest = largest_first(tridiagonal_eigenvalues(diagonal[1:], off[1:]), n - 1) * scale
     return Spectra(whole, np.append(rest, 0.0))
 
 
-def _turned(
+def _rotate_to_first_axis(
     upper: NDArray[np.float64], axis: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], float]:
-    """The matrix (its upper triangle) over a power of two near its trace, in a basis whose first
-    vector is +-axis (unit, [d]): a Householder reflection. In Fortran order, lower triangle.
+    """The matrix in a basis whose first vector is +-axis (unit, [d]), and its scale.
+
+    A Householder reflection of the upper triangle divided by a power of two near its trace. The
+    result is in Fortran order, lower triangle.
     """
     from scipy.linalg.blas import dsymv, dsyr2
 
@@ -155,19 +166,19 @@ def _turned(
     return dsyr2(-1.0, w, p, a=a, lower=1, overwrite_a=1), scale
 
 
-def _length(total: NDArray[np.float64]) -> float:
+def _norm(total: NDArray[np.float64]) -> float:
     """The norm of a vector whose squares may overflow."""
     top = float(np.abs(total).max())
     return top * float(np.linalg.norm(total / top)) if top else 0.0
 
 
-def largest(ascending: NDArray[Any], k: int) -> NDArray[np.float64]:
+def largest_first(ascending: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """The k largest of ascending eigenvalues, largest first, clamped at 0."""
     return np.maximum(ascending[::-1][:k], 0.0)
 
 
-def finite(trace: float) -> float:
-    """`trace`, or a ValueError when squares overflowed."""
+def check_trace(trace: float) -> float:
+    """`trace`; a ValueError when squares overflowed."""
     if not np.isfinite(trace):
         raise ValueError("z: values so large that their squares overflow float64; rescale them")
     return trace

@@ -1,1 +1,1 @@
-"""The label-free scores, one file each; the folder is the registry."""
+"""The label-free scores: each public file defines `SCORE` under its own name."""

@@ -1,10 +1,10 @@
-"""alpha-ReQ: the power by which covariance eigenvalues fall (Agrawal et al., NeurIPS 2022).
+"""alpha-ReQ: the exponent of the decay of covariance eigenvalues (Agrawal et al., NeurIPS 2022).
 
-Best near 1, by the authors, who call that necessary and not sufficient; so it has no direction.
-The range of the fit decides: on exact power-law data ranges from 1-20 to 20-120 move the exponent
-by .04, on real spectra they have turned the sign of its correlation with accuracy. The range is
-recorded with the number and never changed in place (two published versions shift it by one at
-each call). Meaningless where the spectrum is no power law.
+Best near 1 according to the authors, who call that necessary and not sufficient; so it has no
+direction. The range of the fit matters: on exact power-law data ranges from 1-20 to 20-120 move the
+exponent by .04, on real spectra they have reversed the sign of its correlation with accuracy. The
+range is recorded with the number and never changed in place (two published versions shift it by
+one at each call). Meaningless where the spectrum is not a power law.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from jessl.scores.base import SpectralScore
 from jessl.scores.metrics.condition_number import ROUNDING
 
 
-def alpha_req_of(
+def compute_alpha_req(
     eigenvalues: NDArray[np.float64], n: int, d: int, *, first: int = 11, last: int = 100
 ) -> float:
     """Slope of log l_i against -log i by least squares with weights 1 / i (the authors' code).
 
     Args:
         eigenvalues: l, of the centred covariance (their scale does not matter).
-        first, last: the eigenvalues that are fitted, counted from 1, both included; those beyond
-            the last one, or no more than rounding of the largest, are left out. The defaults are
-            the authors' 10 .. 99 counted from 0.
+        first, last: the range of fitted eigenvalues, counted from 1, both included. Eigenvalues
+            that are rounding errors of the largest are left out. The defaults are the authors'
+            10 .. 99 counted from 0.
 
     Returns:
         alpha, or NaN with fewer than three eigenvalues in the range.
@@ -34,7 +34,7 @@ def alpha_req_of(
         ValueError: unless 1 <= first < last.
     """
     if not 1 <= first < last:
-        raise ValueError(f"alpha_req: needs 1 <= first < last, got first {first} and last {last}")
+        raise ValueError(f"alpha_req: expected 1 <= first < last, got {first} and {last}")
     fitted = eigenvalues[first - 1 : last]
     fitted = fitted[fitted > len(eigenvalues) * ROUNDING * eigenvalues[0]]
     if len(fitted) < 3:
@@ -46,7 +46,7 @@ def alpha_req_of(
 
 
 SCORE = SpectralScore(
-    of=alpha_req_of,
+    compute=compute_alpha_req,
     rows="centred",
     higher_is_better=None,
     options={"first": 11, "last": 100},

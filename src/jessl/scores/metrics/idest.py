@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jessl.scores.base import RowScore, RowScoreResult
-from jessl.scores.metrics.twonn import centred
+from jessl.scores.metrics._rows import centred_rows
 
-# squared distances below this share of the squared norms lose digits in BLAS: taken again
+# squared distances below this share of the squared norms lose digits in BLAS and are recomputed
 _CLOSE = 1e-6
 _CHUNK = 2**21
 _MOST_SIZES = 1000
 
 
-def idest_of(
-    z: NDArray[Any], block: NDArray[np.int64] | None, *, sizes: int = 10
+def compute_idest(
+    z: NDArray[np.floating], block: NDArray[np.int64] | None, *, sizes: int = 10
 ) -> RowScoreResult:
-    """1 / (1 - slope), the slope of log L(m) on log m: L(m) spans m of the rows by a shortest tree.
+    """1 / (1 - slope), the slope of log L(m) on log m: L(m) the length of a minimum
+    spanning tree of m rows.
 
     The length of the minimum spanning tree of m points of a d-dimensional manifold grows as
     m^((d - 1) / d) (Costa and Hero 2006). Mordacq, Kalogeiton and Oudot, ICML 2026, arXiv
     2606.03338, algorithm 1: Euclidean trees of subsets of m = n_min, n_min + step, ... rows, and
-    least squares. Which n_min and step, and whether a size is drawn more than once, was not found.
-    Ours: m = n / sizes, 2 n / sizes, ..., n (rounded up, at least 2); L(m) is the mean over as
-    many consecutive runs of m rows as there are, random samples as the rows' order is random. (One
-    run a size costs 1 / 1.4 as much and spreads 2 to 7 times wider.) The paper takes up to 50,000
-    rows, the caller here the first 4096.
+    least squares. The paper does not state n_min and step, nor whether a size is drawn more than
+    once. Here m = n / sizes, 2 n / sizes, ..., n (rounded up, at least 2); L(m) is the mean over
+    all consecutive runs of m rows, which are random samples because the order of the rows is
+    random. (A single run per size costs 1 / 1.4 as much and spreads 2 to 7 times wider.) The paper
+    uses up to 50,000 rows, jessl the first 4096.
 
     1 and more (below 1 by chance); lower is better. Rotating or scaling the features and adding a
     constant row change nothing; another order of the rows is another draw (n = 4096, a uniform
@@ -37,10 +37,10 @@ def idest_of(
     Time: a product n^2 d and, for all deletions of B blocks, about (B + 1) sizes n^2 / 2 steps
     (n = 4096, d = 2048, B = 20: 4 s on two cores); memory 8 n^2 + 16 n d bytes.
 
-    What it gets wrong: features that collapsed to a line have the best value, whatever was lost.
-    It is too low in many dimensions (cubes, n = 4096: 8.5 for 10, 15.5 for 20, 31 for 50), and
-    not defined for few rows of many (40 normal rows of 300 features), whose distances are all
-    alike. The authors find it without use in the first ten epochs or so.
+    Limits: features that collapsed to a line have the best value, whatever was lost. It is too low
+    in many dimensions (cubes, n = 4096: 8.5 for 10, 15.5 for 20, 31 for 50), and not defined for
+    few rows of many (40 normal rows of 300 features), whose distances are all alike. The authors
+    report that it is uninformative in about the first ten epochs.
 
     Args:
         z: [n, d].
@@ -51,8 +51,8 @@ def idest_of(
         ValueError: for `sizes` out of range.
     """
     if not 2 <= sizes <= _MOST_SIZES:
-        raise ValueError(f"sizes: needs 2 .. {_MOST_SIZES} subsets, got {sizes}")
-    rows = centred(z) if len(z) > 2 else None
+        raise ValueError(f"sizes: expected 2 .. {_MOST_SIZES} subsets, got {sizes}")
+    rows = centred_rows(z) if len(z) > 2 else None
     if rows is None:
         few = "needs at least 3 rows" if len(z) < 3 else "the features are constant"
         return RowScoreResult(value=math.nan, deleted=None, warnings=(f"{few}: it is not defined",))
@@ -82,7 +82,7 @@ def _dimension(distance: NDArray[np.float64], kept: NDArray[np.int64], sizes: in
     counts = counts[counts >= 2]
     if len(counts) < 2:
         return math.nan
-    lengths = np.array([_mean_tree(distance, kept, int(m)) for m in counts])
+    lengths = np.array([_mean_tree_length(distance, kept, int(m)) for m in counts])
     if lengths.min() == 0:
         return math.nan
     x = np.log(counts) - np.log(counts).mean()
@@ -90,16 +90,16 @@ def _dimension(distance: NDArray[np.float64], kept: NDArray[np.int64], sizes: in
     return 1 / (1 - slope) if slope < 1 else math.nan
 
 
-def _mean_tree(distance: NDArray[np.float64], kept: NDArray[np.int64], m: int) -> float:
+def _mean_tree_length(distance: NDArray[np.float64], kept: NDArray[np.int64], m: int) -> float:
     runs = len(kept) // m
-    return sum(_tree(distance, kept[i * m : (i + 1) * m]) for i in range(runs)) / runs
+    return sum(_tree_length(distance, kept[i * m : (i + 1) * m]) for i in range(runs)) / runs
 
 
-def _tree(distance: NDArray[np.float64], kept: NDArray[np.int64]) -> float:
+def _tree_length(distance: NDArray[np.float64], kept: NDArray[np.int64]) -> float:
     """Length of the minimum spanning tree of the rows `kept` (ascending), by Prim's method."""
     low, high = int(kept[0]), int(kept[-1]) + 1
     within = distance[low:high, low:high]
-    closed = np.full(high - low, np.inf)  # inf: left out, or in the tree
+    closed = np.full(high - low, np.inf)  # inf: excluded, or already in the tree
     closed[kept - low] = 0.0
     reach, at, total = np.full(high - low, np.inf), 0, 0.0
     free = np.empty(high - low)
@@ -113,7 +113,7 @@ def _tree(distance: NDArray[np.float64], kept: NDArray[np.int64]) -> float:
 
 
 def _distances(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """All Euclidean distances [n, n] of rows [n, d]; close rows' from their differences."""
+    """All Euclidean distances [n, n] of rows [n, d]; those of close rows from their differences."""
     squares = (rows * rows).sum(axis=1)
     distance = rows @ rows.T
     distance *= -2
@@ -132,7 +132,7 @@ def _distances(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 SCORE = RowScore(
-    of=idest_of,
+    compute=compute_idest,
     most_rows=4096,
     higher_is_better=False,
     options={"sizes": 10},

@@ -1,12 +1,12 @@
-"""LiDAR: effective rank of what tells images apart beyond their views (Thilak et al., ICLR 2024).
+"""LiDAR: effective rank of what separates images beyond their views (Thilak et al., ICLR 2024).
 
-arXiv 2312.04000. Each image is a class, its views the members: discriminant analysis between
-images against within images. Higher is better. It needs the views' order by image: shuffled views
-give a higher, meaningless number, so views are grouped by image here. The paper takes 50 views
-(10 are within 1 %) and more images than features; the rank cannot exceed images - 1. delta and eps
-are not in the paper: 1e-4 as other code has it, where the features' scale is near 1, and it is in
-the features' squared units, so rescaled features give another number. Its authors report that it
-fails for VICReg with wide embeddings.
+arXiv 2312.04000. Linear discriminant analysis in which each image is a class and its views are the
+members. Higher is better. Views must be grouped by image, as they are here: shuffled views give a
+higher, meaningless number. The paper uses 50 views (10 are within 1 %) and more images than
+features; the rank cannot exceed images - 1. The paper does not give delta and eps: 1e-4 is the
+value of other code, where the features' scale is near 1. delta is in the features' squared units,
+so rescaled features give another number. Its authors report that it fails for VICReg with wide
+embeddings.
 
 Cost: q n d^2 for the sums and some 3 d^3 for each spectrum; memory 16 d^2 bytes for each block.
 """
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.scores.base import RowScore, RowScoreResult
-from jessl.scores.gram.gram import CONSTANT, Sums
+from jessl.scores.gram.gram import CONSTANT_SHARE, RowSums
 
 
-def lidar_of(
+def compute_lidar(
     z: NDArray[np.floating],
     block: NDArray[np.int64] | None = None,
     *,
@@ -45,18 +45,20 @@ def lidar_of(
             lost beside them.
     """
     if not delta > 0:
-        raise ValueError(f"lidar: needs delta above 0, got {delta}")
+        raise ValueError(f"lidar: expected delta above 0, got {delta}")
     if not 0 <= eps <= 1:
-        raise ValueError(f"lidar: needs eps in 0 .. 1, got {eps}")
+        raise ValueError(f"lidar: expected eps in 0 .. 1, got {eps}")
     q, n, d = z.shape
     if n < 2:
         return RowScoreResult(
-            value=float("nan"), deleted=None, warnings=("lidar compares images: one is too few",)
+            value=float("nan"),
+            deleted=None,
+            warnings=("lidar compares images: a single image is too few",),
         )
     means = z.mean(axis=0, dtype=np.float64)
-    means -= means.mean(axis=0)  # sums about the common mean lose no digits to it
+    means -= means.mean(axis=0)  # sums about the common mean keep their digits
     which = np.zeros(n, np.int64) if block is None else block
-    parts = [_sums(z, means, np.flatnonzero(which == b)) for b in np.unique(which)]
+    parts = [_scatter_sums(z, means, np.flatnonzero(which == b)) for b in np.unique(which)]
     between, within = parts[0]
     for more_between, more_within in parts[1:]:
         between, within = between + more_between, within + more_within
@@ -65,16 +67,18 @@ def lidar_of(
         warnings.append(f"{n} images are not more than d = {d}: the rank cannot exceed {n - 1}")
     deleted = None
     if block is not None and len(parts) > 1:
-        deleted = np.array([_score(between - b, within - w, q, delta, eps) for b, w in parts])
-    value = _score(between, within, q, delta, eps)
+        deleted = np.array(
+            [_effective_rank(between - b, within - w, q, delta, eps) for b, w in parts]
+        )
+    value = _effective_rank(between, within, q, delta, eps)
     return RowScoreResult(value=value, deleted=deleted, warnings=tuple(warnings))
 
 
-def _sums(
+def _scatter_sums(
     z: NDArray[np.floating], means: NDArray[np.float64], index: NDArray[np.int64]
-) -> tuple[Sums, Sums]:
-    """Of the images' means, and of the views about the mean of their image."""
-    between, within = Sums.empty(z.shape[2]), Sums.empty(z.shape[2])
+) -> tuple[RowSums, RowSums]:
+    """Sums of the images' means, and of the views about the mean of their image."""
+    between, within = RowSums.empty(z.shape[2]), RowSums.empty(z.shape[2])
     between.add(means[index])
     own = z[:, index].mean(axis=0, dtype=np.float64)
     for view in z:
@@ -82,7 +86,7 @@ def _sums(
     return between, within
 
 
-def _score(between: Sums, within: Sums, q: int, delta: float, eps: float) -> float:
+def _effective_rank(between: RowSums, within: RowSums, q: int, delta: float, eps: float) -> float:
     from scipy.linalg import eigh
 
     n, d = between.count, len(between.total)
@@ -90,15 +94,15 @@ def _score(between: Sums, within: Sums, q: int, delta: float, eps: float) -> flo
         return float("nan")
     sb = (between.gram - np.outer(between.total, between.total) / n) / (n - 1)
     sw = within.gram / (n * (q - 1)) + delta * np.eye(d)
-    if np.trace(sb) <= CONSTANT * np.trace(within.gram) or not sb.any():
+    if np.trace(sb) <= CONSTANT_SHARE * np.trace(within.gram) or not sb.any():
         return 0.0
     try:
         # only the upper triangles hold sums
         values = eigh(sb, sw, lower=False, eigvals_only=True, check_finite=False)[::-1]
     except np.linalg.LinAlgError:
         raise ValueError(
-            f"lidar: beside the covariance within images (largest variance {sw.max():.3g}) delta = "
-            f"{delta:g} is lost; scale the features to about 1, or take a larger delta"
+            f"lidar: delta = {delta:g} is lost beside the covariance within images (variance up "
+            f"to {sw.max():.3g}); scale the features to about 1, or use a larger delta"
         ) from None
     values = np.maximum(values[: min(n - 1, d)], 0.0)
     p = values / values.sum() + eps
@@ -107,7 +111,7 @@ def _score(between: Sums, within: Sums, q: int, delta: float, eps: float) -> flo
 
 
 SCORE = RowScore(
-    of=lidar_of,
+    compute=compute_lidar,
     views=True,
     higher_is_better=True,
     options={"delta": 1e-4, "eps": 1e-8},

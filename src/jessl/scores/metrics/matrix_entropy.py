@@ -1,9 +1,9 @@
 """Matrix entropy: Renyi entropy of the unit rows' Gram spectrum (Skean et al., arXiv 2502.02013).
 
-Higher: more directions are used. Eigenvalues, not singular values as in RankMe, so a tail weighs
-less. The authors' code sets negative entries of the Gram matrix (not eigenvalues) to 0, which
-raises it by 13 to 22 % on some models; here nothing is changed. Rows are divided by their norms,
-not centred: a shared mean lowers it. Noise dimensions raise it.
+Higher: more directions are used. It uses eigenvalues, not singular values as RankMe does, so a tail
+has less weight. The authors' code sets negative entries of the Gram matrix (not eigenvalues) to 0,
+which raises it by 13 to 22 % on some models; here they stay. Rows are divided by their norms, not
+centred: a shared mean lowers it. Noise dimensions raise it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from jessl.scores.base import SpectralScore
 
 
-def matrix_entropy_of(
+def compute_matrix_entropy(
     eigenvalues: NDArray[np.float64], n: int, d: int, *, order: float = 1.0, normalized: bool = True
 ) -> float:
     """Entropy of p = l / sum l, natural logarithm.
@@ -25,13 +25,13 @@ def matrix_entropy_of(
 
     Args:
         order: above 0.
-        normalized: over log min(n, d), the most it can be: 0 .. 1 ("maxEntropy" of the authors).
+        normalized: divided by log min(n, d), its maximum: 0 .. 1 ("maxEntropy" of the authors).
 
     Raises:
         ValueError: for an order that is not above 0.
     """
     if not order > 0:
-        raise ValueError(f"matrix_entropy: needs an order above 0, got {order}")
+        raise ValueError(f"matrix_entropy: expected an order above 0, got {order}")
     total = float(eigenvalues.sum())
     if total == 0:
         return 0.0
@@ -48,7 +48,7 @@ def matrix_entropy_of(
 
 
 SCORE = SpectralScore(
-    of=matrix_entropy_of,
+    compute=compute_matrix_entropy,
     rows="unit",
     higher_is_better=True,
     options={"order": 1.0, "normalized": True},

@@ -1,8 +1,8 @@
-"""RankMe over the number of features (Tsitsulin et al., arXiv 2305.16562, call it RankMe*).
+"""RankMe divided by the number of features (RankMe* of Tsitsulin et al., arXiv 2305.16562).
 
-Higher is better, with RankMe's failures. Dividing by d does not make encoders of other widths
-comparable: a wide encoder whose rank is the same has the lower number. Costs nothing beside
-RankMe.
+Higher is better, with the limits of RankMe. Dividing by d does not make encoders of different
+widths comparable: of two encoders of the same rank, the wider one has the lower number. No extra
+cost beside RankMe.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.scores.base import SpectralScore
-from jessl.scores.metrics.rankme import EPS, cap, rankme_of
+from jessl.scores.metrics.rankme import EPS, largest_rankme, rankme_from_eigenvalues
 
 
-def normalized_rank_of(
+def compute_normalized_rank(
     eigenvalues: NDArray[np.float64], n: int, d: int, *, eps: float = EPS
 ) -> float:
     """RankMe / d: above 0, at most a little above min(n, d) / d (eps)."""
-    return rankme_of(eigenvalues, eps=eps) / d
+    return rankme_from_eigenvalues(eigenvalues, eps=eps) / d
 
 
 SCORE = SpectralScore(
-    of=normalized_rank_of,
-    cap=lambda k, d, options: cap(k, options["eps"]) / d,
+    compute=compute_normalized_rank,
+    cap=lambda k, d, options: largest_rankme(k, options["eps"]) / d,
     higher_is_better=True,
     entropy_of_singular_values=True,
     options={"eps": EPS},

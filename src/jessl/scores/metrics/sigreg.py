@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,12 +9,12 @@ from jessl.scores.base import RowScore, RowScoreResult
 
 # where the integral over the frequency is cut off (authors' code)
 _T_MAX = 3.0
-# complex numbers that a chunk of rows holds (32 MiB)
+# complex numbers in a chunk of rows (32 MiB)
 _CHUNK = 2**21
 
 
-def sigreg_of(
-    z: NDArray[Any],
+def compute_sigreg(
+    z: NDArray[np.floating],
     block: NDArray[np.int64] | None,
     *,
     directions: int = 256,
@@ -32,22 +30,22 @@ def sigreg_of(
 
     0 and more; near 1.05 for a standard normal cloud of any n, otherwise growing with n: compare
     equal n only. Lower is better, and only within LeJEPA's family of losses. Permuting the rows
-    changes nothing; rotating the features is another draw of directions. Time: n * directions *
-    (2 d + 10 knots) operations (n = 25,600, d = 2048: about 3 s on two cores); memory 100 MiB, and
-    32 * directions * knots * B bytes for B blocks.
+    changes nothing; rotating the features amounts to another draw of directions. Time: n *
+    directions * (2 d + 10 knots) operations (n = 25,600, d = 2048: about 3 s on two cores); memory
+    100 MiB, and 32 * directions * knots * B bytes for B blocks.
 
-    What it gets wrong: features that were not trained towards N(0, I) are far from it whatever
-    their quality (N(0, 4 I) scores 900 times N(0, I) at n = 4000), and noise is best. Many
-    independent features look normal in every random direction, also where each takes two values.
+    Limits: features that were not trained towards N(0, I) are far from it whatever their quality
+    (N(0, 4 I) scores 900 times N(0, I) at n = 4000), and noise has the best value. Many independent
+    features look normal in every random direction, even where each takes only two values.
 
     Args:
         z: [n, d].
-        block: [n], or None; `deleted` is exactly the score of the other rows, but with the factor n
-            of all rows: with their own number, blocks of unequal sizes would make the sd of a cloud
-            far from normal too large (rectified features, n = 4000: 12.5 instead of 2.2; true 2.1).
+        block: [n], or None; `deleted` is exactly the score of the other rows, with the factor n of
+            all rows: with their own number, blocks of unequal size would make the sd of a cloud far
+            from normal too large (rectified features, n = 4000: 12.5 instead of 2.2; true 2.1).
         directions: unit vectors drawn, at least 1.
-        knots: points of the trapezoid rule, t = 0 (where both functions are 1) among them, >= 2.
-        directions_seed: they are drawn from it; at least 0.
+        knots: points of the trapezoid rule, including t = 0 (where both functions are 1), >= 2.
+        directions_seed: of the directions; at least 0.
 
     Raises:
         ValueError: for an option out of range.
@@ -58,12 +56,12 @@ def sigreg_of(
         ("directions_seed", directions_seed, 0),
     ):
         if given < least:
-            raise ValueError(f"{name}: needs at least {least}, got {given}")
+            raise ValueError(f"{name}: expected at least {least}, got {given}")
     n, d = z.shape
     which = np.zeros(n, np.int64) if block is None else np.unique(block, return_inverse=True)[1]
     count = np.bincount(which)
-    drawn = draw(d, directions, directions_seed)
-    sums = np.array([_sums(z[which == b], drawn, knots) for b in range(len(count))])
+    drawn = draw_directions(d, directions, directions_seed)
+    sums = np.array([_characteristic_sums(z[which == b], drawn, knots) for b in range(len(count))])
     value = _statistic(sums.sum(axis=0), n, knots)
     if block is None:
         return RowScoreResult(value=value, deleted=None)
@@ -77,13 +75,16 @@ def sigreg_of(
     return RowScoreResult(value=value, deleted=np.array(left))
 
 
-def draw(d: int, number: int, seed: int) -> NDArray[np.float64]:
+def draw_directions(d: int, number: int, seed: int) -> NDArray[np.float64]:
     """Unit vectors [d, number], uniform on the sphere, by numpy's default generator."""
-    drawn = np.random.default_rng(seed).standard_normal((d, number))
-    return drawn / np.linalg.norm(drawn, axis=0)
+    directions = np.random.default_rng(seed).standard_normal((d, number))
+    directions /= np.linalg.norm(directions, axis=0)
+    return directions
 
 
-def _sums(z: NDArray[Any], directions: NDArray[np.float64], knots: int) -> NDArray[np.complex128]:
+def _characteristic_sums(
+    z: NDArray[np.floating], directions: NDArray[np.float64], knots: int
+) -> NDArray[np.complex128]:
     """Sums over rows of exp(i t x), [knots - 1, number]: t = 3 k / (knots - 1), k from 1 on."""
     number = directions.shape[1]
     sums = np.zeros((knots - 1, number), np.complex128)
@@ -112,7 +113,7 @@ def _statistic(sums: NDArray[np.complex128], rows: int, knots: int, n: int | Non
 
 
 SCORE = RowScore(
-    of=sigreg_of,
+    compute=compute_sigreg,
     higher_is_better=False,
     options={"directions": 256, "knots": 17, "directions_seed": 0},
     source="Balestriero and LeCun 2025, arXiv 2511.08544",

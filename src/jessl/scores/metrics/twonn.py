@@ -3,48 +3,45 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jessl.scores.base import RowScore, RowScoreResult
-from jessl.scores.gram.gram import CONSTANT
+from jessl.scores.metrics._rows import centred_rows, nearest_neighbours
 
-# so many of its nearest rows are kept for each row: leaving out one of 20 blocks takes more than
-# eight of them with probability 2e-11; then the row is searched again
-_KEPT = 10
-# candidates by BLAS beyond those kept, so that its rounding does not exchange neighbours
-_SPARE = 6
-# of log mu: a dimension of a million has larger ones, rounding of float64 distances has not
+# nearest rows stored for each row: leaving out one of 20 blocks removes more than eight of them
+# with probability 2e-11; then the neighbours of the row are searched again
+_NEIGHBOURS = 10
+# smallest log mu: a dimension of a million has larger ones, rounding of float64 distances smaller
 _TIES = 1e-7
-_CHUNK = 2**21
 
 
-def twonn_of(
-    z: NDArray[Any], block: NDArray[np.int64] | None, *, discard: float = 0.1
+def compute_twonn(
+    z: NDArray[np.floating], block: NDArray[np.int64] | None, *, discard: float = 0.1
 ) -> RowScoreResult:
     """The slope through the origin of -log(1 - F(mu)) on log mu, mu = r2 / r1.
 
     r1 <= r2 are the distances of a row to its two nearest others and F = i / N for the i-th
     smallest of N ratios; the largest `discard` of them are left out of the fit. Facco, d'Errico,
     Rodriguez and Laio, Scientific Reports 7, 12140 (2017). Rows with a duplicate (r1 = 0) are left
-    out and counted in a warning, as scikit-dimension does; DADApy keeps them unless told to
-    remove them, req-metrics removes the copies first: up to 20 % apart on music embeddings with
+    out and counted in a warning, as scikit-dimension does; DADApy keeps them by default,
+    req-metrics removes the copies first: results differ by up to 20 % on music embeddings with
     1 % of duplicates.
 
     Above 0, without an upper bound. Rotating or scaling the features, adding a constant row and
-    permuting the rows change nothing. `higher_is_better` is None, as the sources disagree: a study
-    of 260 vision models (arXiv 2608.23182) calls this dimension the most reliable of seven scores;
-    for IdEst (arXiv 2606.03338) and Ansuini et al. (arXiv 1905.12784) lower is better; CLID
+    permuting the rows change nothing. `higher_is_better` is None because the sources disagree: a
+    study of 260 vision models (arXiv 2608.23182) calls this dimension the most reliable of seven
+    scores; for IdEst (arXiv 2606.03338) and Ansuini et al. (arXiv 1905.12784) lower is better; CLID
     (arXiv 2206.01251) adds it as expressiveness: higher is better.
 
     Time: n^2 (2 d + 20) operations in float64 (n = 10,000, d = 2048: 17 s on two cores, d = 128:
-    3 s), 20 deletions included; memory 16 n d bytes and 100 MB. The caller takes the first 10,000
-    rows. The block jackknife's sd is up to 1.9 times too large (2000 normal rows of 8 features).
+    3 s), 20 deletions included; memory 16 n d bytes and 100 MB. Only the first 10,000 rows
+    are used. The block jackknife's sd is up to 1.9 times too large (2000 normal rows of 8
+    features).
 
-    What it gets wrong: it sees the scale of nearest neighbours only, so noise far below the size of
-    the manifold counts as dimensions; and from about ten dimensions on it is too low (uniform
+    Limits: it measures only the scale of nearest neighbours, so noise far below the size of the
+    manifold counts as dimensions; and from about ten dimensions on it is too low (uniform
     cubes, n = 10,000: 8.6 for 10, 16 for 20, 33 for 50).
 
     Args:
@@ -56,17 +53,17 @@ def twonn_of(
         ValueError: for `discard` out of range.
     """
     if not 0 <= discard < 1:
-        raise ValueError(f"discard: needs a share from 0 to below 1, got {discard}")
+        raise ValueError(f"discard: expected a share from 0 to below 1, got {discard}")
     if len(z) < 3:
         why = f"{len(z)} rows have no two neighbours: the dimension is not defined"
         return RowScoreResult(value=math.nan, deleted=None, warnings=(why,))
-    rows = centred(z)
+    rows = centred_rows(z)
     if rows is None:
         why = "the features are constant: the dimension is not defined"
         return RowScoreResult(value=math.nan, deleted=None, warnings=(why,))
-    distance, index = nearest(rows, np.arange(len(rows)), _KEPT)
+    distance, index = nearest_neighbours(rows, np.arange(len(rows)), _NEIGHBOURS)
     copies = int((distance[:, 0] == 0).sum())
-    value = _fit(distance, discard)
+    value = _fit_dimension(distance, discard)
     warnings = []
     if copies:
         warnings.append(f"{copies} of {len(z)} rows have a duplicate: they were left out")
@@ -76,7 +73,10 @@ def twonn_of(
     deleted = None
     if block is not None:
         names = np.unique(block)
-        left = [_fit(_without(rows, block != b, distance, index), discard) for b in names]
+        left = [
+            _fit_dimension(_neighbours_among(rows, block != b, distance, index), discard)
+            for b in names
+        ]
         if np.isfinite(left).all():
             deleted = np.array(left)
         else:
@@ -84,55 +84,13 @@ def twonn_of(
     return RowScoreResult(value=value, deleted=deleted, warnings=tuple(warnings))
 
 
-def centred(z: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Rows minus their mean, over their largest entry, float64; None where all are the same."""
-    rows = np.array(z, np.float64)
-    top = float(np.abs(rows).max())
-    if top == 0:
-        return None
-    rows /= top
-    raw = float((rows * rows).sum())
-    rows -= rows.mean(axis=0)
-    return rows if float((rows * rows).sum()) > CONSTANT * raw else None
-
-
-def nearest(
-    rows: NDArray[np.float64], which: NDArray[np.int64], k: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Distances [m, k] of the rows `which` [m] to their k nearest others, and those rows' numbers.
-
-    Smallest first; k is cut to n - 1. Candidates come from squares by BLAS, which lose digits
-    where rows lie close; their distances are then taken from the differences. Neighbours that
-    differ by less than 1e-15 of the squared norms may be exchanged.
-    """
-    n, d = rows.shape
-    k = min(k, n - 1)
-    wide = min(k + _SPARE, n - 1)
-    squares = (rows * rows).sum(axis=1)
-    distance, index = np.empty((len(which), k)), np.empty((len(which), k), np.int64)
-    step = max(1, _CHUNK // max(n, d))
-    for start in range(0, len(which), step):
-        mine = which[start : start + step]
-        rough = squares - 2 * (rows[mine] @ rows.T)
-        rough[np.arange(len(mine)), mine] = np.inf
-        near = np.argpartition(rough, wide - 1, axis=1)[:, :wide]
-        exact = np.empty(near.shape)
-        for j in range(wide):
-            apart = rows[mine] - rows[near[:, j]]
-            exact[:, j] = np.einsum("nd,nd->n", apart, apart)
-        order = np.argsort(exact, axis=1, kind="stable")[:, :k]
-        index[start : start + step] = np.take_along_axis(near, order, axis=1)
-        distance[start : start + step] = np.sqrt(np.take_along_axis(exact, order, axis=1))
-    return distance, index
-
-
-def _without(
+def _neighbours_among(
     rows: NDArray[np.float64],
     kept: NDArray[np.bool_],
     distance: NDArray[np.float64],
     index: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """The two nearest distances [m, 2] of the m rows kept among each other."""
+    """The two nearest distances [m, 2] among the m rows kept."""
     m = int(kept.sum())
     if m < 3:
         return np.empty((0, 2))
@@ -141,11 +99,11 @@ def _without(
     two = np.take_along_axis(distance[kept], first, axis=1)
     short = np.flatnonzero(there.sum(axis=1) < 2)
     if len(short):
-        two[short] = nearest(rows[kept], short, 2)[0]
+        two[short] = nearest_neighbours(rows[kept], short, 2)[0]
     return two
 
 
-def _fit(distance: NDArray[np.float64], discard: float) -> float:
+def _fit_dimension(distance: NDArray[np.float64], discard: float) -> float:
     """The dimension from distances [m, >= 2], smallest first; NaN where it is not defined."""
     apart = distance[distance[:, 0] > 0]
     n = len(apart)
@@ -160,7 +118,7 @@ def _fit(distance: NDArray[np.float64], discard: float) -> float:
 
 
 SCORE = RowScore(
-    of=twonn_of,
+    compute=compute_twonn,
     most_rows=10_000,
     higher_is_better=None,
     options={"discard": 0.1},

@@ -3,55 +3,55 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jessl.scores.base import RowScore, RowScoreResult
+from jessl.scores.metrics._rows import unit_rows
 
 # exp(-4 t) and sums of it stay far above the smallest float64
 _LARGEST_T = 100.0
 
 
-def uniformity_of(
-    z: NDArray[Any], block: NDArray[np.int64] | None, *, t: float = 2.0, chunk: int = 2048
+def compute_uniformity(
+    z: NDArray[np.floating], block: NDArray[np.int64] | None, *, t: float = 2.0, chunk: int = 2048
 ) -> RowScoreResult:
-    """log of the mean over pairs of rows of exp(-t |x - y|^2), each row divided by its norm.
+    """log of the mean over pairs of rows of exp(-t |x - y|^2), unit rows.
 
     Wang and Isola, arXiv 2005.10242, section 4.1.2, with t = 2 as in their code. Rows of zeros
-    stay zeros. Ours: only pairs within a run of `chunk` consecutive rows (a random sample, as the
-    rows' order is random); all pairs where n <= chunk, as published.
+    stay zeros. Here only pairs within a run of `chunk` consecutive rows (a random sample, as the
+    rows' order is random) are used; all pairs where n <= chunk, as published.
 
-    From -4 t (two opposite rows) to 0 (all rows the same); for rows spread evenly over the sphere
+    From -4 t (two opposite rows) to 0 (all rows equal); for rows spread evenly over the sphere
     -2 t + log 0F1(d/2, t^2) (t = 2: -1.58 at d = 2, -3.75 at 32, -3.996 at 2048).
     Lower is better. Time: n * chunk * (d + 1 exponential), n = 25,600 and d = 2048 in about 6 s
     on two cores; memory 24 chunk (chunk + d) bytes.
 
-    What it gets wrong: it asks only for spread, so noise that knows nothing of the images has the
-    best value, and well separated classes have a worse one. It sees no norms.
+    Limits: it measures only spread, so noise unrelated to the images has the best value, and well
+    separated classes have a worse one. It ignores norms.
 
     Args:
         z: [n, d].
-        block: [n], or None. `deleted` leaves out the pairs that a row of the block is in; the
-            chunks stay as they are, so for n <= chunk it is exactly the score of the other rows.
+        block: [n], or None. `deleted` leaves out the pairs with a row of the block; the chunks
+            stay unchanged, so for n <= chunk it is exactly the score of the other rows.
         t: width of the kernel, above 0 and at most 100.
-        chunk: rows among which pairs are taken, at least 2.
+        chunk: rows among which pairs are formed, at least 2.
 
     Raises:
         ValueError: for t or chunk out of range.
     """
     if not 0 < t <= _LARGEST_T:
-        raise ValueError(f"t: needs a number above 0 and at most {_LARGEST_T:g}, got {t}")
+        raise ValueError(f"t: expected a number above 0 and at most {_LARGEST_T:g}, got {t}")
     if chunk < 2:
-        raise ValueError(f"chunk: needs at least 2 rows, got {chunk}")
+        raise ValueError(f"chunk: expected at least 2 rows, got {chunk}")
     n = len(z)
     which = np.zeros(n, np.int64) if block is None else np.unique(block, return_inverse=True)[1]
     blocks = int(which.max()) + 1
     sums, pairs = np.zeros((blocks, blocks)), np.zeros((blocks, blocks))
     zeros = 0
     for start in range(0, n, chunk):
-        x = unit(z[start : start + chunk])
+        x = unit_rows(z[start : start + chunk])
         squares = (x * x).sum(axis=1)
         zeros += int((squares < 0.5).sum())
         kernel = squares[:, None] + squares - 2 * (x @ x.T)
@@ -63,14 +63,14 @@ def uniformity_of(
         pairs += np.outer(count, count) - np.diag(count)
     warnings = []
     if zeros:
-        warnings.append(f"{zeros} of {n} rows are zero: they stay at the centre of the sphere")
+        warnings.append(f"{zeros} of {n} rows are zero: they stay at the origin")
     value = _log_mean(sums, pairs)
     if math.isnan(value):
         return RowScoreResult(
-            value=value, deleted=None, warnings=("one row has no pair: not defined",)
+            value=value, deleted=None, warnings=("a single row has no pair: not defined",)
         )
     if value > -1e-9:
-        warnings.append("all rows point the same way: the features are collapsed")
+        warnings.append("all rows point in the same direction: the features are collapsed")
     deleted = None
     if block is not None:
         others = [np.flatnonzero(np.arange(blocks) != b) for b in range(blocks)]
@@ -82,23 +82,13 @@ def uniformity_of(
     return RowScoreResult(value=value, deleted=deleted, warnings=tuple(warnings))
 
 
-def unit(z: NDArray[Any]) -> NDArray[np.float64]:
-    """Rows (the last axis) over their norms, float64; rows of zeros stay zeros."""
-    x = np.asarray(z, np.float64)
-    # by the largest entry first: squares of very large or small ones leave float64's range
-    top = np.abs(x).max(axis=-1, keepdims=True)
-    x = x / np.where(top > 0, top, 1.0)
-    norm = np.sqrt((x * x).sum(axis=-1, keepdims=True))
-    return x / np.where(norm > 0, norm, 1.0)
-
-
 def _log_mean(sums: NDArray[np.float64], pairs: NDArray[np.float64]) -> float:
     total = float(pairs.sum())
     return math.log(float(sums.sum()) / total) if total > 0 else math.nan
 
 
 SCORE = RowScore(
-    of=uniformity_of,
+    compute=compute_uniformity,
     higher_is_better=False,
     options={"t": 2.0, "chunk": 2048},
     source="Wang and Isola 2020, arXiv 2005.10242",

@@ -1,10 +1,9 @@
-"""The state that all spectral scores share: mergeable sums from which the spectrum follows."""
+"""Mergeable sums over rows from which the spectrum and all spectral scores follow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,14 @@ from jessl.core.deprecation import renamed_arguments
 from jessl.core.progress import ProgressCallback
 from jessl.core.resources import check_memory
 from jessl.core.validation import check_int
-from jessl.scores.gram.gram import Spectra, Sums
-from jessl.scores.gram.row_norms import BINS, histogram
-from jessl.scores.metrics.rankme import rankme_of
+from jessl.scores.base import SpectralScore
+from jessl.scores.gram.gram import RowSums, Spectra
+from jessl.scores.gram.row_norms import BINS, squared_norm_histogram
+from jessl.scores.jackknife import spectral_results_of_sums
+from jessl.scores.metrics.rankme import rankme_from_eigenvalues
+from jessl.scores.registry import parse_score
 from jessl.scores.result import ScoreResult
-from jessl.scores.rows import as_ids, as_rows, block_of
+from jessl.scores.rows import as_ids, as_rows, jackknife_blocks
 
 FORMAT = "jessl.spectrum"
 
@@ -25,10 +27,16 @@ FORMAT = "jessl.spectrum"
 class Spectrum:
     """float64 sums over rows: Gram matrix, sum and count, for each jackknife block.
 
-    Rows arrive in any order, chunks and processes; two states add up. The Gram matrix is float64
-    because a float32 one makes RankMe up to 3 % wrong. Memory: `nbytes`, 8 d^2 bytes for each
-    block and for the whole (d = 2048: 32 MiB; with 20 blocks 672 MiB), compared with what is
-    free before it is taken.
+    Rows may arrive in any order, in chunks and from several processes; two states add up. The
+    Gram matrix is float64 because a float32 one makes RankMe up to 3 % wrong. Memory: `nbytes`,
+    8 d^2 bytes for each block and for the whole (d = 2048: 32 MiB; with 20 blocks 672 MiB). It is
+    compared with the free memory before it is allocated.
+
+    Example:
+        spectrum = jessl.Spectrum(z.shape[1], blocks=20)
+        for part in np.array_split(z, 10):
+            spectrum.update(part)
+        print(spectrum.score()["rankme"])
 
     Args:
         d: features of a row.
@@ -36,7 +44,7 @@ class Spectrum:
         seed: of that hash.
 
     Raises:
-        ValueError: for d below 1, blocks below 0 or equal to 1, or more memory than there is.
+        ValueError: for d below 1, blocks below 0 or equal to 1, or more memory than is free.
     """
 
     def __init__(self, d: int, *, blocks: int = 0, seed: int = 0) -> None:
@@ -46,22 +54,22 @@ class Spectrum:
             check_int("seed", seed, None),
         )
         if blocks == 1:
-            raise ValueError(f"blocks: needs 0 or at least 2, got {blocks}")
+            raise ValueError(f"blocks: expected 0 or at least 2, got {blocks}")
         self.d, self.blocks, self.seed = d, blocks, seed
         what = f"Spectrum of {d} features" + (f" in {blocks} blocks" if blocks else "")
         check_memory(self.nbytes, what)
-        self._sums = [Sums.empty(d) for _ in range(max(blocks, 1))]
-        self._lengths = np.zeros(BINS, np.int64)
-        self._whole: Sums | None = None
+        self._sums = [RowSums.empty(d) for _ in range(max(blocks, 1))]
+        self._norm_histogram = np.zeros(BINS, np.int64)
+        self._whole: RowSums | None = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that the state takes."""
+        """Memory of the state in bytes."""
         return 8 * self.d**2 * (self.blocks + 1)
 
     @property
     def n(self) -> int:
-        """Rows seen so far."""
+        """Rows added so far."""
         return sum(s.count for s in self._sums)
 
     @property
@@ -69,15 +77,17 @@ class Spectrum:
         """Rows of each block, int64 [blocks] ([1] without blocks)."""
         return np.array([s.count for s in self._sums], np.int64)
 
-    def update(self, z: Any, ids: Any = None) -> Spectrum:
-        """Add the rows of `z` and return the state. Large chunks are cheapest: a call costs at
-        least blocks * d^2 operations. A CUDA tensor is summed on its device.
+    def update(self, z: object, ids: object = None) -> Spectrum:
+        """Add the rows of `z` and return the state.
+
+        Large chunks are cheapest: a call costs at least blocks * d^2 operations. A CUDA tensor is
+        summed on its device.
 
         Args:
             z: [n, d] array, tensor or Embeddings.
-            ids: [n] whole numbers that name the rows; None: the running row numbers (those of
-                the Embeddings where z is one). Processes that share the rows of one data set
-                must give them.
+            ids: [n] whole numbers that name the rows; None: those of the Embeddings
+                where z is one, else the running row numbers. They are required where several
+                processes share the rows of one data set.
 
         Raises:
             ValueError: for another d, and for NaN or infinities (counted).
@@ -86,17 +96,17 @@ class Spectrum:
             ids = z.ids
         rows = as_rows(z)
         if rows.shape[1] != self.d:
-            raise ValueError(f"z: needs {self.d} features, got {rows.shape[1]}")
+            raise ValueError(f"z: expected {self.d} features, got {rows.shape[1]}")
         n = len(rows)
-        names = np.arange(self.n, self.n + n) if ids is None else as_ids(ids, n)
+        row_ids = np.arange(self.n, self.n + n) if ids is None else as_ids(ids, n)
         self._whole = None
-        self._lengths += histogram(rows)
+        self._norm_histogram += squared_norm_histogram(rows)
         if not self.blocks:
             self._sums[0].add(rows)
             return self
-        which = block_of(names, self.blocks, self.seed)
-        for block in np.unique(which):
-            self._sums[block].add(rows, np.flatnonzero(which == block))
+        block_of_row = jackknife_blocks(row_ids, self.blocks, self.seed)
+        for block in np.unique(block_of_row):
+            self._sums[block].add(rows, np.flatnonzero(block_of_row == block))
         return self
 
     def merge(self, other: Spectrum) -> Spectrum:
@@ -106,21 +116,21 @@ class Spectrum:
             ValueError: when d, blocks or seed differ.
         """
         if not isinstance(other, Spectrum):
-            raise ValueError(f"other: needs a Spectrum, got {type(other).__name__}")
+            raise ValueError(f"other: expected a Spectrum, got {type(other).__name__}")
         for name in ("d", "blocks", "seed"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
-                raise ValueError(f"other: needs {name} = {mine}, got {theirs}")
+                raise ValueError(f"other: expected {name} = {mine}, got {theirs}")
         self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
-        self._lengths = self._lengths + other._lengths
+        self._norm_histogram = self._norm_histogram + other._norm_histogram
         self._whole = None
         return self
 
     def all_reduce(self) -> Spectrum:
         """Replace the state of every process by the sum over all processes and return it.
 
-        To be called once, after the last update, by every process, those without rows too. The
-        identity where torch.distributed is not initialised.
+        Call it once, after the last update, on every process, including those without rows. It
+        changes nothing where torch.distributed is not initialised.
 
         Raises:
             ValueError: on every process, when d, blocks or seed differ between them.
@@ -138,7 +148,7 @@ class Spectrum:
             shapes = [tuple(other.tolist()) for other in others]
             raise ValueError(f"Spectrum: processes differ in (d, blocks, seed): {shapes}")
 
-        def add_up(array: NDArray[Any]) -> None:
+        def add_up(array: NDArray[np.float64] | NDArray[np.int64]) -> None:
             tensor = torch.from_numpy(array).to(device)
             distributed.all_reduce(tensor)
             array[...] = tensor.cpu().numpy()
@@ -148,22 +158,22 @@ class Spectrum:
             for array in (sums.gram, sums.total, count):
                 add_up(array)
             sums.count = int(count[0])
-        add_up(self._lengths)
+        add_up(self._norm_histogram)
         self._whole = None
         return self
 
     def save(self, path: str | Path) -> Path:
-        """Write the state as one safetensors file, whole or not at all; returns its path."""
+        """Write the state atomically as one safetensors file; returns its path."""
         from safetensors.numpy import save_file
 
         from jessl.core.files import atomic_write
 
         arrays = {
-            # one tensor each: stacking would copy them all
+            # one tensor each: stacking would copy all of them
             **{f"gram.{k}": s.gram for k, s in enumerate(self._sums)},
             "total": np.stack([s.total for s in self._sums]),
             "count": self.counts,
-            "lengths": self._lengths,
+            "lengths": self._norm_histogram,
         }
         head = {"format": FORMAT, "blocks": str(self.blocks), "seed": str(self.seed)}
         with atomic_write(path) as part:
@@ -175,7 +185,7 @@ class Spectrum:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: naming the file, when it is missing, truncated or something else.
+            ValueError: naming the file, when it is missing, truncated or no saved Spectrum.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -183,19 +193,21 @@ class Spectrum:
         if not path.is_file():
             raise ValueError(f"no file {path}")
         try:
-            with safe_open(path, framework="numpy") as held:
-                head = held.metadata() or {}
+            with safe_open(path, framework="numpy") as file:
+                head = file.metadata() or {}
                 if head.get("format") != FORMAT:
                     raise ValueError("not a saved Spectrum")
-                total, count, lengths = (held.get_tensor(k) for k in ("total", "count", "lengths"))
+                total, count, lengths = (file.get_tensor(k) for k in ("total", "count", "lengths"))
                 if total.ndim != 2 or lengths.shape != (BINS,):
                     raise ValueError(f"shapes {total.shape} and {lengths.shape} are no Spectrum's")
                 state = cls(total.shape[1], blocks=int(head["blocks"]), seed=int(head["seed"]))
-                grams = [held.get_tensor(f"gram.{k}") for k in range(max(state.blocks, 1))]
-            kinds = {(g.shape, str(g.dtype)) for g in grams}
-            fits = kinds == {((state.d, state.d), "float64")} and count.shape == (len(grams),)
-            if not fits or len(total) != len(grams):
-                raise ValueError(f"shapes {kinds}, {total.shape}, {count.shape} do not fit")
+                grams = [file.get_tensor(f"gram.{k}") for k in range(max(state.blocks, 1))]
+            shapes = {(g.shape, str(g.dtype)) for g in grams}
+            consistent = shapes == {((state.d, state.d), "float64")} and count.shape == (
+                len(grams),
+            )
+            if not consistent or len(total) != len(grams):
+                raise ValueError(f"shapes {shapes}, {total.shape}, {count.shape} do not match")
             counted = count.dtype == lengths.dtype == np.int64 and count.min() >= 0
             sound = np.isfinite(total).all() and all(
                 np.isfinite(g).all() and g.diagonal().min() >= 0 for g in grams
@@ -204,17 +216,17 @@ class Spectrum:
                 raise ValueError("its numbers are not sums over rows")
         except (SafetensorError, KeyError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
-        state._lengths = lengths
-        state._sums = [Sums(g, t, int(c)) for g, t, c in zip(grams, total, count, strict=True)]
+        state._norm_histogram = lengths
+        state._sums = [RowSums(g, t, int(c)) for g, t, c in zip(grams, total, count, strict=True)]
         return state
 
     def spectra(self, without: int | None = None) -> Spectra:
-        """Both spectra from one reduction: `.raw` and `.centred`, each as `eigenvalues` gives.
+        """Both spectra from one reduction: `.raw` and `.centred`, each as `eigenvalues` returns.
 
         Raises:
-            ValueError: when there are no rows, or when squares overflow float64.
+            ValueError: without rows, or when squares overflow float64.
         """
-        return self._of(without).spectra()
+        return self._row_sums(without).spectra()
 
     def eigenvalues(
         self, *, center: bool = False, without: int | None = None
@@ -226,27 +238,27 @@ class Spectrum:
             without: leave out this block.
 
         Returns:
-            float64 [min(n, d)]: exactly as many, clamped only at 0 (eps of RankMe enters once for
-            each, and a higher floor would bias it). All zero when the centred rows are constant
+            float64 [min(n, d)], clamped only at 0: RankMe adds eps once per eigenvalue, and a
+            higher floor would bias it. All zero when the centred rows are constant
             up to the rounding of float32.
 
         Raises:
-            ValueError: when there are no rows, or when squares overflow float64.
+            ValueError: without rows, or when squares overflow float64.
         """
-        found = self.spectra(without)
-        return found.centred if center else found.raw
+        spectra = self.spectra(without)
+        return spectra.centred if center else spectra.raw
 
-    def lengths(self) -> NDArray[np.int64]:
-        """Histogram of the rows' squared lengths (`jessl.scores.gram.row_norms.histogram`)."""
-        return self._lengths
+    def norm_histogram(self) -> NDArray[np.int64]:
+        """Histogram of the rows' squared lengths (see `row_norms.squared_norm_histogram`)."""
+        return self._norm_histogram
 
     def scatter(self) -> tuple[float, float]:
         """Sum of squares of all entries: of the rows, and of the rows minus their mean."""
-        return self._of(None).scatter()
+        return self._row_sums(None).scatter()
 
     def rankme(self, *, eps: float = 1e-7, center: bool = False) -> float:
-        """RankMe of the rows seen so far; see `jessl.rankme`."""
-        return rankme_of(self.eigenvalues(center=center), eps=eps)
+        """RankMe of the rows added so far; see `jessl.rankme`."""
+        return rankme_from_eigenvalues(self.eigenvalues(center=center), eps=eps)
 
     @renamed_arguments(on_block="progress")
     def score(
@@ -255,29 +267,25 @@ class Spectrum:
         *,
         progress: ProgressCallback | None = None,
     ) -> dict[str, ScoreResult]:
-        """Scores of the rows seen so far, with the spread where there are blocks.
+        """Scores of the rows added so far, with the spread where there are blocks.
 
         Args:
-            names: as for `jessl.score`, those that the spectrum of the rows as they are or centred
-                determines (of unit rows: update a Spectrum with unit rows).
-            progress: told (spectra done, spectra in all).
+            names: as for `jessl.score`, limited to scores of the spectrum of raw or centred rows
+                (for scores of unit rows: update a Spectrum with unit rows).
+            progress: called with (spectra done, spectra in all).
 
         Raises:
-            ValueError: for other scores, and when there are no rows.
+            ValueError: for other scores, and without rows.
         """
-        from jessl.scores.base import SpectralScore
-        from jessl.scores.jackknife import of_states
-        from jessl.scores.registry import parse_score
+        requests = [parse_score(n) for n in ([names] if isinstance(names, str) else names)]
+        for request in requests:
+            if not isinstance(request.score, SpectralScore) or request.score.rows == "unit":
+                raise ValueError(f"{request.text}: needs the rows themselves; call jessl.score")
+        self._row_sums(None).scatter()  # raises without rows
+        sums = {"as they are": self}
+        return spectral_results_of_sums(requests, sums, self.counts, self.d, self.seed, progress)
 
-        wanted = [parse_score(n) for n in ([names] if isinstance(names, str) else names)]
-        for a in wanted:
-            if not isinstance(a.score, SpectralScore) or a.score.rows == "unit":
-                raise ValueError(f"{a.text}: needs the rows themselves; call jessl.score")
-        self._of(None).scatter()  # refuses when there are no rows
-        state = {"as they are": self}
-        return of_states(wanted, state, self.counts, self.d, self.seed, progress)
-
-    def _of(self, without: int | None) -> Sums:
+    def _row_sums(self, without: int | None) -> RowSums:
         if self._whole is None:
             self._whole = self._sums[0]
             for sums in self._sums[1:]:
@@ -285,12 +293,12 @@ class Spectrum:
         if without is None:
             return self._whole
         if not 0 <= without < self.blocks:
-            raise ValueError(f"without: allowed are 0 .. {self.blocks - 1}, got {without}")
+            raise ValueError(f"without: expected 0 .. {self.blocks - 1}, got {without}")
 
-        def others() -> Sums:
-            rest = Sums.empty(self.d)
+        def sum_others() -> RowSums:
+            rest = RowSums.empty(self.d)
             for block, sums in enumerate(self._sums):
                 rest = rest if block == without else rest + sums
             return rest
 
-        return self._whole.less(self._sums[without], others)
+        return self._whole.without(self._sums[without], sum_others)
