@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from jessl.runs import Run as Run
     from jessl.scores import ScoreResult as ScoreResult
     from jessl.scores import Spectrum as Spectrum
-    from jessl.scores import score as score
     from jessl.scores import rankme as rankme
+    from jessl.scores import score as score
     from jessl.selection import Selection as Selection
     from jessl.selection.checkpoints import select_checkpoints as select_checkpoints
     from jessl.selection.select import select as select

@@ -18,7 +18,7 @@ from jessl.objectives import Objective
 from jessl.probes import online_probes
 from jessl.probes.layers import LayerProbes
 from jessl.records import Record
-from jessl.scores import Spectrum, score, compute_spectra
+from jessl.scores import Spectrum, compute_spectra, score
 
 # images that RankMe is taken on: the paper's number (section 3.2)
 MOST_IMAGES = 25_600

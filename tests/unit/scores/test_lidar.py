@@ -121,7 +121,7 @@ def test_what_is_doubtful():
         (lambda: score(None, "lidar", views=np.ones((1, 4, 4))), "at least 2 views"),
         (lambda: score(None, "lidar", views=[np.eye(4), np.eye(3)]), "one shape"),
         (lambda: score(None, "lidar", views=[np.eye(4), np.eye(4) * np.nan]), "NaN"),
-        (lambda: score(None, ("rankme", "lidar"), views=np.ones((2, 4, 4))), r"z: expected rows \[n, d\] for rankme"),
+        (lambda: score(None, ("rankme", "lidar"), views=np.ones((2, 4, 4))), "z: .* for rankme"),
         (
             lambda: score(Embeddings(np.eye(4), ids=[0, 0, 0, 1]), "lidar"),
             "same number of views of each image",

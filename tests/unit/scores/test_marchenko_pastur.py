@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jessl.scores import Spectrum, score, compute_spectra
+from jessl.scores import Spectrum, compute_spectra, score
 from jessl.scores.debiasing import log_remaining_bias
-from jessl.scores.gram.row_norms import BINS, RowScales, squared_norm_histogram, row_scales
-from jessl.scores.marchenko_pastur import white_rank_share, scaled_rank_share
+from jessl.scores.gram.row_norms import BINS, RowScales, row_scales, squared_norm_histogram
+from jessl.scores.marchenko_pastur import scaled_rank_share, white_rank_share
 
 
 def even(t):
@@ -21,7 +21,9 @@ def even(t):
 @pytest.mark.parametrize("c", [0.001, 0.1, 0.25, 0.5, 0.9])
 def test_equal_scales_are_marchenko_and_pastur_s(c):
     assert scaled_rank_share(c, even([1.0])) == pytest.approx(white_rank_share(c), abs=1e-12)
-    assert scaled_rank_share(c, even([1.0, 1.0, 1.0])) == pytest.approx(white_rank_share(c), abs=1e-12)
+    assert scaled_rank_share(c, even([1.0, 1.0, 1.0])) == pytest.approx(
+        white_rank_share(c), abs=1e-12
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -98,7 +100,10 @@ def test_a_state_that_streams_knows_the_lengths(tmp_path):
     for state in (merged, Spectrum.load(tmp_path / "s.safetensors")):
         assert state.score()["rankme"].debiased == pytest.approx(whole.debiased, rel=1e-8)
     # the unlike lengths make a difference
-    assert log_remaining_bias(20 / 600, 20, row_scales(squared_norm_histogram(z), compute_spectra(z))) < 0
+    assert (
+        log_remaining_bias(20 / 600, 20, row_scales(squared_norm_histogram(z), compute_spectra(z)))
+        < 0
+    )
 
 
 @pytest.mark.parametrize("tails", ["log-normal", "student"])

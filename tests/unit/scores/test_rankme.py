@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from helpers.paths import TESTS
 from jessl.embeddings import Embeddings
-from jessl.scores import SPECTRAL, Spectrum, score
-from jessl.scores.debiasing import log_remaining_bias, jackknife_estimate
+from jessl.scores import SPECTRAL, Spectrum, rankme, score
+from jessl.scores.debiasing import jackknife_estimate, log_remaining_bias
 from jessl.scores.gram.gram import RowSums
-from jessl.scores import rankme
 from jessl.scores.metrics.rankme import largest_rankme
 from jessl.scores.rows import jackknife_blocks
 
