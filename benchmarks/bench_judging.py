@@ -24,7 +24,7 @@ from jessl.data import Source, unlabelled
 from jessl.extraction.embed import extract
 from jessl.pretraining import evaluate
 from jessl.pretraining.build import build
-from jessl.pretraining.defaults import choose
+from jessl.pretraining.defaults import resolve
 from jessl.records import versions
 
 
@@ -69,7 +69,7 @@ def _row(
         objective="simclr",
         objective_options={"projector": projector},
     )
-    config = choose(asked, source, device)
+    config = resolve(asked, source, device)
     parts = build(config, source, device)
     trainer, batches = parts.trainer, iter(parts.loader)
     trainer.set_training()

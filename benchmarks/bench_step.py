@@ -25,7 +25,7 @@ import jessl
 from jessl.data import Source, split_source, unlabelled
 from jessl.objectives import CONFIGS
 from jessl.pretraining.build import Parts, build
-from jessl.pretraining.defaults import choose
+from jessl.pretraining.defaults import resolve
 from jessl.records import versions
 from jessl.training.loop import train
 
@@ -72,7 +72,7 @@ class _Training:
             holdout=0, epochs=args.rounds + 1, online_probes=args.labels, log_steps=5,
         )  # fmt: skip
         given = source if labelled else unlabelled(source)
-        self.parts: Parts = build(choose(asked, given, device), given, device)
+        self.parts: Parts = build(resolve(asked, given, device), given, device)
         self.spent = dict.fromkeys(PARTS, 0.0)
         self._done = 0
         trainer = self.parts.trainer

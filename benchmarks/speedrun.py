@@ -64,7 +64,7 @@ def _measure(args: argparse.Namespace, folder: Path, train: Any, test: Any, seed
         online_probes=False, log_steps=10,
     )  # fmt: skip
     run = jessl.pretrain(config, source=unlabelled(train))
-    chosen, done = run.chosen(), _read(folder)
+    chosen, done = run.resolved_config(), _read(folder)
     losses = [r for r in run.records() if r.name == "loss" and r.step and r.seconds]
     for step, path in checkpoint.steps(run.checkpoints):
         if any(r["seed"] == seed and r["step"] == step for r in done):

@@ -1,23 +1,25 @@
-"""Runs: what a pretraining leaves behind, a folder.
+"""Runs: the folders that pretrainings write.
 
-config.json      what the user asked for, and under "chosen" what came of it
-records.jsonl    what was measured (jessl.records)
+config.json      the configuration that the user gave, and under "chosen" the resolved one
+records.jsonl    all measurements (jessl.records)
 checkpoints/     step-000000120/model.safetensors and state.pt
-embeddings/      backbone/ and projector/ of the training images, for judging without labels
+embeddings/      backbone/ and projector/ of the training images, which the scores are taken of
 views.json       the recipe of the views, which `--views` reads
-views.png        what the encoder saw
-neighbours.png   which images it finds alike
-report.html      all of it to look at
+views.png        a few views that the encoder was trained on
+neighbours.png   a few images and the most similar ones by the encoder
+report.html      all of it as a page
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jessl import records
-from jessl.config import Pretrain
+from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core.files import read_json, write_json
 
 CONFIG = "config.json"
@@ -65,23 +67,25 @@ class Run:
         """Where the embeddings of the training images at "backbone" or "projector" are."""
         return self.path / "embeddings" / layer
 
-    def asked(self) -> Pretrain:
+    def config(self) -> Pretrain:
         """The configuration as the user gave it."""
-        stored = _object(self.path / CONFIG)
+        stored = _read_object(self.path / CONFIG)
         stored.pop("chosen", None)
         return Pretrain.from_json(stored)
 
-    def chosen(self) -> Pretrain:
-        """The configuration with everything decided."""
-        return Pretrain.from_json(self._chosen()["config"])
+    def resolved_config(self) -> ResolvedPretrain:
+        """The configuration with every value decided."""
+        return ResolvedPretrain.from_json(self._resolved()["config"])
 
     def facts(self) -> dict[str, Any]:
-        """What was found out before the training: dim, images, steps_per_epoch, data checksum."""
-        return {k: v for k, v in self._chosen().items() if k != "config"}
+        """What was known before the training: dim, images, steps_per_epoch, data checksum."""
+        return {k: v for k, v in self._resolved().items() if k != "config"}
 
-    def write_config(self, asked: Pretrain, chosen: Pretrain, facts: dict[str, Any]) -> None:
+    def write_config(
+        self, config: Pretrain, resolved: ResolvedPretrain, facts: Mapping[str, object]
+    ) -> None:
         """Write config.json."""
-        stored = {**asked.as_json(), "chosen": {"config": chosen.as_json(), **facts}}
+        stored = {**config.as_json(), "chosen": {"config": resolved.as_json(), **facts}}
         write_json(self.path / CONFIG, stored)
 
     def records(self) -> list[records.Record]:
@@ -89,21 +93,31 @@ class Run:
         return records.read(self.path)
 
     def finished(self) -> bool:
-        """Whether training and judgement are done (their last record is there)."""
+        """Whether training and evaluation are done (their last record is there)."""
         return any(r.split == "pretrain" and r.name == "rankme/backbone" for r in self.records())
 
-    def _chosen(self) -> dict[str, Any]:
-        chosen = _object(self.path / CONFIG).get("chosen")
-        if not isinstance(chosen, dict) or "config" not in chosen:
+    def _resolved(self) -> dict[str, Any]:
+        resolved = _read_object(self.path / CONFIG).get("chosen")
+        if not isinstance(resolved, dict) or "config" not in resolved:
             raise ValueError(f"{self.path / CONFIG} lacks what was chosen: not a run of jessl")
-        return chosen
+        return resolved
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _OLD_NAMES:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        new = _OLD_NAMES[name]
+        warnings.warn(f"Run.{name} is now called {new}", DeprecationWarning, stacklevel=2)
+        return getattr(self, new)
 
 
-def _object(path: Path) -> dict[str, Any]:
-    found = read_json(path)
-    if not isinstance(found, dict):
+_OLD_NAMES = {"asked": "config", "chosen": "resolved_config"}
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
         raise ValueError(f"{path} holds no JSON object: not a run of jessl")
-    return found
+    return value
 
 
 def is_run(path: str | Path) -> bool:

@@ -75,7 +75,7 @@ def test_every_run_is_a_folder_and_a_row(study: Path) -> None:
     assert len(pd.read_csv(study / "table.csv")) == len(table) == 10
     for _, row in table.iterrows():
         run = Run(study / "runs" / row["run"])
-        chosen = run.chosen()
+        chosen = run.resolved_config()
         assert row["lr"] == chosen.lr
         assert row["objective_options.cov"] == chosen.objective_options["cov"]
         assert row["seed"] == chosen.seed
@@ -188,7 +188,7 @@ def test_mistakes_are_one_line(stripes: Path, tmp_path: Path, capsys: Any) -> No
         ("seeds = 2", "sedes = 2", "did you mean 'seeds'"),
         ("epochs = 2", 'epochs = "2"', "field epochs of [base] in"),
         ("lr = [0.001, 0.002]", "lr = []", "lr: a list of values wanted, it is empty"),
-        ("lr = [0.001, 0.002]", "lr = [-1.0]", "lr must be at least 0"),
+        ("lr = [0.001, 0.002]", "lr = [-1.0]", "lr: expected at least 0"),
         ("[base]", "[base", "is no TOML"),
         ('"each"', '"eech"', "unknown sampler 'eech'; did you mean 'each'"),
         ('"nesum/backbone"', '"nesumm"', "did you mean 'nesum'"),

@@ -69,7 +69,7 @@ class PretrainCommand:
         return {
             "run": str(run.path),
             "report": str(report),
-            "config": run.chosen().as_json(),
+            "config": run.resolved_config().as_json(),
             "facts": run.facts(),
             "scores": final,
         }

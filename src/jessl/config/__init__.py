@@ -12,6 +12,7 @@ from jessl.config.hyperparameters import hyperparameters as hyperparameters
 from jessl.config.pack import Pack as Pack
 from jessl.config.pretrain import Pretrain as Pretrain
 from jessl.config.probe import Probe as Probe
+from jessl.config.resolved_pretrain import ResolvedPretrain as ResolvedPretrain
 from jessl.config.score import Score as Score
 from jessl.config.select import Select as Select
 from jessl.config.select import SelectCheckpoints as SelectCheckpoints

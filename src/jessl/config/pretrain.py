@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, Self
 
 from jessl.config.field_types import matches_annotation
 from jessl.core.validation import unknown_name
@@ -117,7 +117,7 @@ class Pretrain:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], where: str = "config.json") -> Pretrain:
+    def from_json(cls, values: dict[str, Any], where: str = "config.json") -> Self:
         """The inverse of `as_json`.
 
         Args:
@@ -134,6 +134,8 @@ class Pretrain:
                 raise ValueError(unknown_name(f"field of {where}", name, allowed))
             if not matches_annotation(value, allowed[name]):
                 raise ValueError(f"field {name} of {where} must be {allowed[name]}, got {value!r}")
-        if "data" not in values:
-            raise ValueError(f"{where} lacks the field data")
+        for f in fields(cls):
+            needed = f.default is MISSING and f.default_factory is MISSING
+            if needed and f.name not in values:
+                raise ValueError(f"{where} lacks the field {f.name}")
         return cls(**values)

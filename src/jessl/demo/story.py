@@ -207,9 +207,7 @@ def _reveal(
 ) -> None:
     """The closing check: accuracies, baselines, regrets and the components of the chosen runs."""
     names = [run["name"] for group in study["groups"] for run in group["runs"]]
-    config = Run.open(folder / "runs" / names[0]).chosen()
-    assert config.encoder is not None
-    assert config.size is not None
+    config = Run.open(folder / "runs" / names[0]).resolved_config()
     untrained = pool.submit(
         tasks.accuracy_untrained, data, config.encoder, config.size, list(SEEDS)
     )

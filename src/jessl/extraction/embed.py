@@ -256,8 +256,7 @@ def weights_file(init: str | Path) -> Path:
 
 def _of_run(run: runs.Run, at: Path | None = None) -> tuple[Encoder, Objective, dict[str, Any]]:
     """Of the newest checkpoint that can be read, or of the one in the folder `at`."""
-    chosen = run.chosen()
-    assert chosen.encoder is not None
+    chosen = run.resolved_config()
     if at is None:
         latest, notes = checkpoint.load_latest(run.checkpoints)
     else:

@@ -81,9 +81,9 @@ def submit(
         ValueError: for an option that does not exist or cannot be, a run folder that holds
             something else, where submitit is missing, or when the cluster refuses the job.
     """
-    from jessl.pretraining.defaults import check
+    from jessl.pretraining.defaults import check_config
 
-    check(config)  # what cannot be trained is not queued
+    check_config(config)  # what cannot be trained is not queued
     asked = _checked(options, config)
     _submitit()  # its absence is told before a folder is made
     out, made = _reserved(config)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from jessl.config import Pretrain
+from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core import collectives
 from jessl.core.log import Log
 from jessl.core.precision import pick_precision
@@ -22,7 +22,7 @@ from jessl.data import Loader, Source, Subset, open_source, split_source
 from jessl.encoders import Encoder, build_encoder, load_weights, seeded
 from jessl.extraction.embed import check_channels, weights_file
 from jessl.objectives import Objective, build_objective
-from jessl.pretraining.defaults import oddly_numbered
+from jessl.pretraining.defaults import label_numbering_problem
 from jessl.pretraining.evaluate import MOST_IMAGES
 from jessl.probes.layers import LayerProbes
 from jessl.training.activation_checkpointing import recompute_blocks
@@ -51,7 +51,7 @@ class Parts:
         notes: what a user should know of weights that were left aside.
     """
 
-    config: Pretrain
+    config: ResolvedPretrain
     source: Source
     train: Source
     sample: Source
@@ -70,7 +70,7 @@ def open_data(config: Pretrain) -> Source:
 
 
 def build(
-    config: Pretrain, source: Source, device: torch.device, *, with_init: bool = True
+    config: ResolvedPretrain, source: Source, device: torch.device, *, with_init: bool = True
 ) -> Parts:
     """Build everything; weights and order come from config.seed alone.
 
@@ -84,14 +84,6 @@ def build(
         ValueError: where the images have 2 or 4 channels, or config.init does not fit.
     """
     check_channels(source)
-    assert config.encoder is not None
-    assert config.size is not None
-    assert config.batch_size is not None
-    assert config.holdout is not None
-    assert config.epochs is not None
-    assert config.lr is not None
-    assert config.weight_decay is not None
-    assert config.warmup_epochs is not None
     train, sample = _divided(source, config.holdout, config.seed)
     with seeded(config.seed):
         encoder = build_encoder(
@@ -182,7 +174,7 @@ def _placed(module: Module, device: torch.device) -> Module:
     return module if collectives.world() == 1 else synchronise(module)
 
 
-def _laid_out(encoder: Encoder, config: Pretrain) -> Encoder:
+def _laid_out(encoder: Encoder, config: ResolvedPretrain) -> Encoder:
     """The encoder in its memory layout, its blocks computed again where that was asked for."""
     if config.channels_last:
         encoder.to(memory_format=torch.channels_last)
@@ -191,7 +183,9 @@ def _laid_out(encoder: Encoder, config: Pretrain) -> Encoder:
     return encoder
 
 
-def _trainable(views: Views, config: Pretrain, encoder: Encoder, objective: Objective) -> None:
+def _trainable(
+    views: Views, config: ResolvedPretrain, encoder: Encoder, objective: Objective
+) -> None:
     """Refuse views that the objective or the encoder cannot take."""
     if len(views) < objective.least_views:
         raise ValueError(
@@ -204,8 +198,6 @@ def _trainable(views: Views, config: Pretrain, encoder: Encoder, objective: Obje
             raise ValueError(
                 f"start_size: views {config.views} are of several sizes already, {sorted(sides)}"
             )
-        assert config.size is not None
-        assert config.epochs is not None
         first, last, epochs = config.start_size, config.size, config.epochs
         sides |= {side(k, epochs=epochs, first=first, last=last) for k in range(epochs)}
     was_training = encoder.training
@@ -222,24 +214,26 @@ def _trainable(views: Views, config: Pretrain, encoder: Encoder, objective: Obje
     encoder.train(was_training)
 
 
-def _growing(views: Views, config: Pretrain) -> Views | Callable[[int], Views]:
+def _growing(views: Views, config: ResolvedPretrain) -> Views | Callable[[int], Views]:
     """The views, or a function of the epoch where their resolution grows."""
     if config.start_size is None:
         return views
     first, last, epochs = config.start_size, config.size, config.epochs
-    assert last is not None
-    assert epochs is not None
     return lambda epoch: views.resized(side(epoch, epochs=epochs, first=first, last=last))
 
 
 def _probes(
-    config: Pretrain, train: Source, encoder: Encoder, objective: Objective, notes: list[str]
+    config: ResolvedPretrain,
+    train: Source,
+    encoder: Encoder,
+    objective: Objective,
+    notes: list[str],
 ) -> LayerProbes | None:
     """Linear probes of every layer, where there are labels of two classes at least."""
     labels = train.labels
     if not config.online_probes or labels is None or len(np.unique(labels[labels >= 0])) < 2:
         return None
-    if odd := oddly_numbered(train):
+    if odd := label_numbering_problem(train):
         notes.append(f"no online probes: {odd}")
         return None
     widths = {"backbone": encoder.dim, **objective_widths(objective, encoder.dim)}
@@ -265,7 +259,7 @@ def objective_widths(objective: Objective, dim: int) -> dict[str, int]:
 
 
 def _pool(
-    count: int, train: Source, views: Views, config: Pretrain, device: torch.device
+    count: int, train: Source, views: Views, config: ResolvedPretrain, device: torch.device
 ) -> torch.Tensor | None:
     """Patches that serve as the only negatives: one view each of `count` images, by the seed."""
     if not count:
@@ -290,8 +284,6 @@ def seconds_per_step(parts: Parts) -> float:
     The training is left untouched. All processes call it together.
     """
     c = parts.config
-    assert c.epochs is not None
-    assert c.size is not None
     encoder, objective = copy.deepcopy((parts.encoder, parts.objective))
     optimizer = build_optimizer(c.optimizer, [encoder, objective], lr=0.0, weight_decay=0.0)
     trainer = dataclasses.replace(
@@ -324,12 +316,12 @@ def judged_images(source: Source, most: int, seed: int) -> Source:
     return part
 
 
-def judged_part(config: Pretrain, source: Source) -> Source:
+def judged_part(config: ResolvedPretrain, source: Source) -> Source:
     """What a run is judged on at its end: images that it was trained on, at most MOST_IMAGES.
 
     Args:
         config: of the run, in which everything is decided.
         source: all its images.
     """
-    train = _divided(source, config.holdout or 0, config.seed)[0]
+    train = _divided(source, config.holdout, config.seed)[0]
     return judged_images(train, MOST_IMAGES, config.seed)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from jessl import records
-from jessl.config import Pretrain
+from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core import collectives, files
 from jessl.core.devices import deterministic
 from jessl.core.interruption import Stopped
@@ -72,7 +72,7 @@ def pretrain(
         Stopped: when `stop` said so.
     """
     with process_group(config.device) as device, ExitStack() as stack:
-        on_rank_zero(lambda: defaults.check(config))
+        on_rank_zero(lambda: defaults.check_config(config))
         loud = on_rank_zero(lambda: not quiet)
         log = Log() if is_rank_zero() and loud else SILENT
         run = Run(on_rank_zero(lambda: out_folder(config)))
@@ -87,8 +87,12 @@ def pretrain(
                 log.info(f"{run.path} is finished: nothing to resume")
                 return run
         latest = _latest(run, log)
-        chosen = on_rank_zero(lambda: defaults.choose(config, opened, device)) if fresh else config
-        on_all_ranks(lambda: defaults.refuse_uneven(chosen))
+        chosen = (
+            config
+            if isinstance(config, ResolvedPretrain)
+            else on_rank_zero(lambda: defaults.resolve(config, opened, device))
+        )
+        on_all_ranks(lambda: defaults.check_even_batch(chosen.batch_size))
         parts = on_all_ranks(lambda: build(chosen, opened, device, with_init=latest is None))
         if fresh:
             facts = _facts(parts)
@@ -151,7 +155,7 @@ def _facts(parts: Parts) -> dict[str, Any]:
     }
 
 
-def _with_stem(chosen: Pretrain, parts: Parts) -> Pretrain:
+def _with_stem(chosen: ResolvedPretrain, parts: Parts) -> ResolvedPretrain:
     """Stem and full name of the encoder as built: what builds it again."""
     stem = parts.encoder.stem
     return dataclasses.replace(
@@ -211,9 +215,6 @@ def _train(
 ) -> None:
     """Train to the end, writing records and checkpoints; raises Stopped when asked to stop."""
     c, trainer = parts.config, parts.trainer
-    assert c.epochs is not None
-    assert c.log_steps is not None
-    assert c.checkpoint_epochs is not None
     every, evaluate = c.checkpoint_epochs, c.evaluate_epochs
     versions = records.versions()
     written = time.monotonic()

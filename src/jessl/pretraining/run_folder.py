@@ -38,7 +38,7 @@ def claim(
         raise ValueError(
             f"out {path} holds a run already; add --resume to go on with it, or give another folder"
         )
-    stored = run.asked()
+    stored = run.config()
     _refuse_changes(path, stored, config, given)
     # an option left out keeps the stored value: resuming must not prune what was asked to stay
     default = Pretrain(data="")
@@ -47,7 +47,7 @@ def claim(
     }
     if is_file(config.views):
         changed |= {"views": config.views, "view_options": {}}
-    return dataclasses.replace(run.chosen(), **changed), False
+    return dataclasses.replace(run.resolved_config(), **changed), False
 
 
 def out_folder(config: Pretrain) -> Path:

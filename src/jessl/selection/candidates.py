@@ -135,7 +135,7 @@ def _of_run(run: Run, criteria: Sequence[Criterion], oracle: str) -> RunSummary 
     if diverged is None and not math.isfinite(values[criteria[0].text].value):
         diverged = f"its {criteria[0].text} is not finite"
     labelled = last(records, "test", oracle)
-    asked, chosen = run.asked(), run.chosen()
+    asked, chosen = run.config(), run.resolved_config()
     fields, wanted = _spelt(chosen.as_json()), _spelt(asked.as_json())
     return RunSummary(
         run=run.name,

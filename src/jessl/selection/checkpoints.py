@@ -173,7 +173,7 @@ def _chosen(
         )
     elif first == len(found) - 1 > 0:
         warnings.append("the last checkpoint is the best: the score was still moving")
-    keep = run.chosen().keep_checkpoints
+    keep = run.resolved_config().keep_checkpoints
     if keep and len(found) <= keep:
         warnings.append(
             f"{len(found)} on disk: the run kept its latest {keep}; pretrain with "
@@ -213,7 +213,7 @@ def _entry(run: Run, path: Path, by: Criterion, value: CriterionValue) -> RunSum
     return RunSummary(
         run=path.name,
         path=str(path),
-        method=run.asked().objective,
+        method=run.config().objective,
         seed=None,
         fields={},
         measured={by.text: value},
@@ -308,7 +308,7 @@ class _Images:
         return self._source
 
     def _opened(self) -> Source:
-        config = self.run.chosen()
+        config = self.run.resolved_config()
         whole = open_data(config) if self.asked is None else open_source(self.asked)
         bare = unlabelled(whole)
         # a training may have been handed its images with labels or without

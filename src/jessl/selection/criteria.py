@@ -196,7 +196,7 @@ def _computed(run: Run, criterion: Criterion, layer: str) -> CriterionValue:
         more = " --views simclr" if views else ""
         raise ValueError(
             f"{criterion.text}: run {run.path} keeps no embeddings for it; make them: jessl embed "
-            f"{run.path} --data {run.asked().data} --layers {layer}{more} --out {path}"
+            f"{run.path} --data {run.config().data} --layers {layer}{more} --out {path}"
         )
     try:
         found = criterion_value_of(Embeddings.load(path), criterion)
@@ -237,6 +237,6 @@ def limits(run: Run, criterion: Criterion) -> list[str]:
     from jessl.pretraining.evaluate import limits_of
 
     # both facts are of the class: no heads need be built to know them
-    config = CONFIGS[check_choice("objective", run.asked().objective, CONFIGS)]
+    config = CONFIGS[check_choice("objective", run.config().objective, CONFIGS)]
     method: Any = get_type_hints(config.build)["return"]
     return limits_of(method)

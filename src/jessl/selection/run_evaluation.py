@@ -87,7 +87,7 @@ def _of_views(run: Run, wanted: list[Criterion], images: Source) -> list[Record]
 def _of_layers(run: Run, wanted: list[Criterion], images: Source) -> list[Record]:
     """Records of scores inside the projector, whose embeddings a training does not keep."""
     layers = list(dict.fromkeys(str(c.layer) for c in wanted))
-    found = embed(run, judged_part(run.chosen(), images), layers=layers, workers=1)
+    found = embed(run, judged_part(run.resolved_config(), images), layers=layers, workers=1)
     each = found if isinstance(found, dict) else {layers[0]: found}
     return [_record(run, c.text, criterion_value_of(each[str(c.layer)], c)) for c in wanted]
 

@@ -181,7 +181,7 @@ def set_aside(folder: Path, path: Path) -> str | None:
     if not is_run(path):
         return None
     try:
-        Run(path).chosen()
+        Run(path).resolved_config()
     except ValueError as error:
         place = folder / _DAMAGED / f"{path.name}-{time.time_ns()}"
         place.parent.mkdir(exist_ok=True)

@@ -122,8 +122,7 @@ class Study:
         if not self.plan.asked.prune:
             return []
         config = self.config(unit)
-        chosen = choices.choose(config, self.images, pick_device(config.device))
-        assert chosen.epochs is not None
+        chosen = choices.resolve(config, self.images, pick_device(config.device))
         every = chosen.evaluate_epochs or chosen.epochs
         grace = self.plan.asked.grace_epochs or max(1, chosen.epochs // 4)
         return pruning.rungs(chosen.epochs, grace, self.plan.asked.keep_share, every)
@@ -203,7 +202,7 @@ def _try(made: SweepPlan) -> None:
     base = made.asked.base
     for params in [*made.settings, *({n: v} for n, v in _corners(made.space))]:
         config = space.configured(base, params, 0, "")
-        choices.check(config)
+        choices.check_config(config)
         try:
             with seeded(0):
                 build_objective(config.objective, _TRIED_DIM, config.objective_options)

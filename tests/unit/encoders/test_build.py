@@ -291,9 +291,12 @@ def test_a_checkpoint_of_a_run_is_an_encoder(finished: Run, tmp_path: Path) -> N
     assert all(torch.equal(ends[0][k], v) for k, v in ends[1].items())
     name = first.removeprefix("encoder.")
     assert torch.equal(ends[2][name], ends[0][name] + 1)
-    assert run.chosen().encoder is not None
+    assert run.resolved_config().encoder is not None
     by_init, _, _ = open_encoder(
-        str(run.chosen().encoder), init=earlier, stem=run.chosen().stem, size=run.chosen().size
+        str(run.resolved_config().encoder),
+        init=earlier,
+        stem=run.resolved_config().stem,
+        size=run.resolved_config().size,
     )
     assert torch.equal(by_init.state_dict()[name], ends[2][name])
     with pytest.raises(ValueError, match="arch 'smallconv' is for a file of weights"):

@@ -90,8 +90,8 @@ def test_hidden_layers_of_a_projector_are_embedded(stripes: Path, tmp_path: Path
 def test_resuming_checks_what_may_change(stripes: Path, tmp_path: Path) -> None:
     run = pretrain(small_config(stripes, tmp_path / "run", **ONE), quiet=True)
     for changes, said in (
-        ({"keep_checkpoints": -1}, "keep_checkpoints must be at least 0"),
-        ({"checkpoint_seconds": float("nan")}, "checkpoint_seconds must be at least 0"),
+        ({"keep_checkpoints": -1}, "keep_checkpoints: expected at least 0"),
+        ({"checkpoint_seconds": float("nan")}, "checkpoint_seconds: expected at least 0"),
     ):
         config = Pretrain(data=str(stripes), out=str(run.path), resume=True, **changes)
         with pytest.raises(ValueError, match=said):
@@ -130,13 +130,16 @@ def test_layouts_and_parts_train(stripes: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
-        ({"micro_batch_size": 0}, "micro_batch_size must be at least 1, got 0"),
-        ({"clip_norm": 0.0}, "clip_norm must be at least"),
-        ({"dim": 0}, "dim must be at least 1, got 0"),
-        ({"start_size": 16}, "start_size must be in 8..8 (size), got 16"),
+        ({"batch_size": 1}, "batch_size: expected at least 2, got 1"),
+        ({"micro_batch_size": 0}, "micro_batch_size: expected at least 1, got 0"),
+        ({"clip_norm": 0.0}, "clip_norm: expected at least"),
+        ({"dim": 0}, "dim: expected at least 1, got 0"),
+        ({"start_size": 16}, "start_size: expected a number in 8..8 (size), got 16"),
         ({"objective_options": {"projector": "8-x"}}, "must look like 8192-8192-2048"),
-        ({"objective_options": {"cov": float("inf")}}, "objective_options: cov must be finite"),
+        (
+            {"objective_options": {"cov": float("inf")}},
+            "objective_options: cov: expected a finite number",
+        ),
         ({"warmup_epochs": 3}, "warmup_epochs 3 must be below the 3 epochs of the training"),
         (
             {"encoder": "timm:vit_tiny_patch16_224", "size": 64, "start_size": 48, "epochs": 50},

@@ -15,7 +15,7 @@ from PIL import Image
 from helpers.run_samples import losses, same_weights, small_config, weights
 from jessl import Embeddings, Pretrain, Run, build_encoder, embed, open_source, pretrain, rankme
 from jessl.pretraining.build import build
-from jessl.pretraining.defaults import choose
+from jessl.pretraining.defaults import resolve
 
 
 def test_a_run_holds_all_that_it_promises(finished: Run) -> None:
@@ -76,12 +76,12 @@ def test_dropout_draws_from_the_seed_and_leaves_the_caller_alone(
 def test_held_out_images_are_not_trained_on() -> None:
     source = open_source("digits")
     cpu = torch.device("cpu")
-    parts = build(choose(Pretrain(data="digits"), source, cpu), source, cpu)
+    parts = build(resolve(Pretrain(data="digits"), source, cpu), source, cpu)
     train, sample = set(parts.train.ids.tolist()), set(parts.sample.ids.tolist())
     assert parts.held_out
     assert (len(train), len(sample)) == (1618, 179)
     assert not train & sample
-    few = choose(Pretrain(data="digits", holdout=0), source, cpu)
+    few = resolve(Pretrain(data="digits", holdout=0), source, cpu)
     assert set(build(few, source, cpu).train.ids.tolist()) == train | sample
 
 
@@ -142,17 +142,17 @@ def test_a_run_among_its_images_is_refused(tmp_path: Path) -> None:
         ({"optimizer": "adam"}, "unknown optimizer 'adam'; did you mean 'adamw'"),
         ({"views": "simclrr"}, "did you mean 'simclr'"),
         ({"batch_size": 97}, "batch_size 97 is more than the 96 images"),
-        ({"batch_size": 1}, "batch_size must be at least 2"),
-        ({"epochs": 0}, "epochs must be at least 1, got 0"),
-        ({"size": 4}, "size must be at least 8"),
-        ({"lr": float("inf")}, "lr must be at least 0 and finite, got inf"),
-        ({"weight_decay": float("nan")}, "weight_decay must be at least 0 and finite, got nan"),
-        ({"seed": 2**70}, "seed must be at least 0 and finite"),
+        ({"batch_size": 1}, "batch_size: expected at least 2"),
+        ({"epochs": 0}, "epochs: expected at least 1, got 0"),
+        ({"size": 4}, "size: expected at least 8"),
+        ({"lr": float("inf")}, "lr: expected at least 0 and finite, got inf"),
+        ({"weight_decay": float("nan")}, "weight_decay: expected at least 0 and finite, got nan"),
+        ({"seed": 2**70}, "seed: expected at least 0 and finite"),
         ({"holdout": 95}, "training needs at least 2 images"),
         ({"device": "cuda:7"}, "torch sees 0 GPUs|torch sees . GPUs"),
         ({"precision": "fp8"}, "unknown precision 'fp8'"),
         ({"init": "nowhere.pt"}, "no weights at nowhere.pt"),
-        ({"ema_start": 2.0}, r"ema_start must be in \[0, 1\]"),
+        ({"ema_start": 2.0}, r"ema_start: expected a number in \[0, 1\]"),
         ({"stem": "tiny"}, "unknown stem 'tiny'"),
     ],
 )

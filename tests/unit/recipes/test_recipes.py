@@ -40,7 +40,7 @@ def test_the_configuration_is_one(name: str) -> None:
     assert isinstance(config, Pretrain)
     assert config.data == "images"
     assert config.out is None
-    defaults.check(config)
+    defaults.check_config(config)
     assert config.optimizer in DEFAULTS
     assert config.epochs
     assert config.batch_size

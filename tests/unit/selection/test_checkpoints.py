@@ -58,7 +58,7 @@ def test_every_checkpoint_is_judged_on_the_images_of_the_run(run: Run) -> None:
     assert (last.value, last.sd, last.n) == (final.value, final.sd, 80)
     first = found.checkpoints[0]
     kept = Embeddings.load(run.embeddings("projector"))
-    by_hand = embed(first.path, run.asked().data, layers=("projector",))
+    by_hand = embed(first.path, run.config().data, layers=("projector",))
     assert isinstance(by_hand, Embeddings)
     order = {int(i): k for k, i in enumerate(by_hand.ids)}
     rows = by_hand.subset([order[int(i)] for i in kept.ids])
@@ -157,7 +157,7 @@ def test_the_first_of_the_plateau_is_taken(run: Run) -> None:
 
 
 def test_few_checkpoints_are_told(run: Run) -> None:
-    stored = run.chosen()
+    stored = run.resolved_config()
     config = dataclasses.replace(stored, keep_checkpoints=3)
     run.write_config(config, config, run.facts())
     assert "3 on disk: the run kept its latest 3" in "".join(select_checkpoints(run).warnings)

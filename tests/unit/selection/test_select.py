@@ -7,6 +7,7 @@ import math
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,25 @@ import pytest
 
 from jessl import Embeddings, Pretrain, Run, select
 from jessl.cli.main import main
+from jessl.config import ResolvedPretrain
 from jessl.records import Record, append
 from jessl.selection import criterion, criterion_values
+
+# what a training decides where its user left it open
+DECIDED: dict[str, Any] = {
+    "encoder": "smallconv",
+    "size": 32,
+    "batch_size": 64,
+    "epochs": 10,
+    "holdout": 0,
+    "lr": 0.1,
+    "weight_decay": 0.01,
+    "warmup_epochs": 1.0,
+    "channels_last": False,
+    "evaluate_epochs": 1,
+    "checkpoint_epochs": 1,
+    "log_steps": 1,
+}
 
 
 def _run(
@@ -37,8 +55,9 @@ def _run(
 ) -> Run:
     run = Run(folder)
     asked = Pretrain(data="digits", objective=method, seed=seed, **config)  # type: ignore[arg-type]
-    chosen = Pretrain.from_json({**asked.as_json(), "lr": asked.lr or 0.1, **(derived or {})})
-    run.write_config(asked, chosen, {"dim": d, "data_fingerprint": data or "images"})
+    chosen = {k: v for k, v in asked.as_json().items() if v is not None}
+    resolved = ResolvedPretrain.from_json({**DECIDED, **chosen, **(derived or {})})
+    run.write_config(asked, resolved, {"dim": d, "data_fingerprint": data or "images"})
     append(folder, [Record(run=run.name, name="loss", value=loss)])
     for layer, value in (("projector", rank), ("backbone", 20 - rank)) if finished else ():
         extra = {"n": n, "d": d, "warnings": list(warnings)}
@@ -344,7 +363,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be read as a table"):
         select(tmp_path / "broken.parquet")
     run = Run(tmp_path / "unfinished")
-    run.write_config(Pretrain(data="x"), Pretrain(data="x"), {})
+    run.write_config(Pretrain(data="x"), ResolvedPretrain(data="x", **DECIDED), {})
     with pytest.raises(ValueError, match="no training was finished"):
         select([run])
     _run(tmp_path / "a", "vicreg", 5.0)

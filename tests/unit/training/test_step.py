@@ -172,7 +172,7 @@ def test_a_training_that_grows_is_resumable(stripes: Path, tmp_path: Path) -> No
     same_weights(run, again)
     steady = pretrain(small_config(stripes, tmp_path / "c", size=16, epochs=4), quiet=True)
     assert losses(run) != losses(steady)
-    assert run.chosen().start_size == 8
+    assert run.resolved_config().start_size == 8
 
 
 def test_spread_is_one_of_isotropic_and_none_of_collapsed_rows() -> None:

@@ -207,7 +207,7 @@ def test_pretrain_takes_views_from_a_file_and_keeps_them(stripes: Path, tmp_path
     out = tmp_path / "run"
     _begun(stripes, out, mine)
     run = Run.open(out)
-    assert run.chosen().size == 8
+    assert run.resolved_config().size == 8
     assert len(presets.load(run.views)) == 3
     again = Pretrain(data=str(stripes), out=str(out), resume=True)
     _recipe(tmp_path / "mine.json", flip=0.5)
@@ -276,7 +276,7 @@ def test_a_file_of_tiny_views_is_refused(stripes: Path, tmp_path: Path) -> None:
     config = small_config(
         stripes, tmp_path / "run", views=str(tmp_path / "tiny.json"), size=None, view_options={}
     )
-    with pytest.raises(ValueError, match=r"size must be at least 8 pixels, got 4 in .*tiny\.json"):
+    with pytest.raises(ValueError, match=r"size: expected at least 8 pixels, got 4 in .*tiny"):
         pretrain(config, quiet=True)
 
 
