@@ -1,6 +1,6 @@
-"""Records: what a run measured, one JSON object a line, appended and never changed.
+"""Records: what a run measured, one JSON object per line, only ever appended.
 
-A record has these fields; a report is a pure fold over them:
+A report is a pure fold over records. A record has these fields:
 
     run       name of the run, or of the study
     step      optimizer steps taken before the measurement (int), None outside a training
@@ -12,7 +12,7 @@ A record has these fields; a report is a pure fold over them:
     sd        standard deviation of the value, None where unknown
     low, high 95 % interval, None where unknown
     seconds   seconds of training behind the record (wall time, all processes that it took)
-    extra     what else belongs to the number (n, d, debiased, warnings, conventions)
+    extra     everything else about the number (n, d, debiased, warnings, conventions)
     versions  of jessl and torch
 """
 
@@ -30,12 +30,13 @@ from typing import Any
 from jessl.core.files import atomic_write
 
 FILE = "records.jsonl"
-HELD_OUT, SEEN_SAMPLE = "heldout", "pretrain_sample"
+# the two splits of an online evaluation
+HELD_OUT, PRETRAIN_SAMPLE = "heldout", "pretrain_sample"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One measurement; the fields are described at the top of this file."""
+    """One measurement; the top of this file describes the fields."""
 
     run: str
     name: str
@@ -52,18 +53,18 @@ class Record:
 
 
 def append(folder: str | Path, records: Iterable[Record]) -> None:
-    """Append records to `folder`/records.jsonl and hand them to the disk.
+    """Append records to `folder`/records.jsonl and flush them to the disk.
 
     Numbers that JSON cannot hold (NaN, infinities) are written as null with the text of the
-    number under extra["not_finite"], so that a reader neither fails nor mistakes them.
+    number under extra["not_finite"], so that a reader neither fails nor misreads them.
     """
-    lines = "".join(json.dumps(_clean(asdict(r)), allow_nan=False) + "\n" for r in records)
+    lines = _lines(records)
     if not lines:
         return
     path = Path(folder) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        # a line torn by a kill is closed first, so that the next record stays readable
+        # end a line that a killed process left incomplete, so that the next record stays readable
         if file.tell() and _last_byte(path) != b"\n":
             file.write(b"\n")
         file.write(lines.encode())
@@ -72,24 +73,29 @@ def append(folder: str | Path, records: Iterable[Record]) -> None:
 
 
 def read(folder: str | Path) -> list[Record]:
-    """All records of a folder in the order of writing; torn and malformed lines are left out."""
+    """All records of a folder in the order of writing, without incomplete and malformed lines.
+
+    Example:
+        >>> read("no/such/folder")
+        []
+    """
     path = Path(folder) / FILE
     if not path.exists():
         return []
     known = set(Record.__dataclass_fields__)
-    found = []
+    records = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             fields = json.loads(line)
         except json.JSONDecodeError:
             continue
         if isinstance(fields, dict) and _is_record(fields):
-            found.append(Record(**{k: v for k, v in fields.items() if k in known}))
-    return found
+            records.append(Record(**{k: v for k, v in fields.items() if k in known}))
+    return records
 
 
 def _is_record(fields: dict[str, Any]) -> bool:
-    """Whether the fields that every reader relies on are there and of their types."""
+    """Whether the fields that every reader relies on exist and have their types."""
     number = (int, float, type(None))
     return (
         {"run", "name", "value"} <= fields.keys()
@@ -101,30 +107,32 @@ def _is_record(fields: dict[str, Any]) -> bool:
     )
 
 
-def keep(folder: str | Path, wanted: Callable[[Record], bool]) -> None:
-    """Rewrite the records of a folder to those `wanted` (whole or not at all)."""
+def keep_records(folder: str | Path, condition: Callable[[Record], bool]) -> None:
+    """Remove the records of a folder that do not meet `condition`; the file changes atomically."""
     if not (Path(folder) / FILE).exists():
         return
-    kept = [r for r in read(folder) if wanted(r)]
+    lines = _lines(record for record in read(folder) if condition(record))
     with atomic_write(Path(folder) / FILE) as part:
-        part.write_text(
-            "".join(json.dumps(_clean(asdict(r)), allow_nan=False) + "\n" for r in kept),
-            encoding="utf-8",
-        )
+        part.write_text(lines, encoding="utf-8")
 
 
 def versions() -> str:
-    """Versions of jessl and torch, read from the package metadata (torch is not imported)."""
-    found = []
+    """Versions of jessl and torch from the package metadata, without importing torch."""
+    texts = []
     for name in ("jessl", "torch"):
         try:
-            found.append(f"{name} {version(name)}")
+            texts.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            found.append(f"{name} not installed")
-    return ", ".join(found)
+            texts.append(f"{name} not installed")
+    return ", ".join(texts)
+
+
+def _lines(records: Iterable[Record]) -> str:
+    return "".join(json.dumps(_clean(asdict(r)), allow_nan=False) + "\n" for r in records)
 
 
 def _clean(fields: dict[str, Any]) -> dict[str, Any]:
+    """Numbers that JSON cannot hold become null and move, as text, to extra["not_finite"]."""
     odd = {k: repr(v) for k, v in fields.items() if isinstance(v, float) and not math.isfinite(v)}
     if not odd:
         return fields

@@ -20,7 +20,7 @@ from helpers.report_records import TEST, VERSIONS, D, N, judged_record, probe_re
 from jessl import records
 from jessl.config import Pretrain
 from jessl.core.files import write_json
-from jessl.records import HELD_OUT, SEEN_SAMPLE, Record
+from jessl.records import HELD_OUT, PRETRAIN_SAMPLE, Record
 
 VALUES = {"vicreg": [0.5, 1.0, 4.0, 16.0], "simclr": [0.05, 0.1, 0.2, 0.5]}
 PARAMETERS = {"vicreg": "cov", "simclr": "temperature"}
@@ -142,7 +142,7 @@ def write_run(
     noise = random.Random(f"{method} {place} {seed}")
     write_json(folder / "config.json", _config(folder, method, place, seed, steps, in_study))
     rank = RANKS[method][place] + noise.gauss(0, 0.5)
-    split = SEEN_SAMPLE if in_study else HELD_OUT
+    split = PRETRAIN_SAMPLE if in_study else HELD_OUT
     found = _training(folder.name, method, place, noise, steps, split, labels, rank)
     end: dict[str, Any] = {
         "split": "pretrain",

@@ -173,7 +173,7 @@ def _resume(run: Run, parts: Parts, latest: checkpoint.Checkpoint | None) -> Non
         checkpoint.restore(parts.trainer.modules(), latest.tensors, latest.path)
         parts.trainer.load_state(step, latest.state["trainer"])
         parts.loader.load_state_dict(latest.state["loader"])
-    on_rank_zero(lambda: records.keep(run.path, lambda r: r.step is None or r.step <= step))
+    on_rank_zero(lambda: records.keep_records(run.path, lambda r: r.step is None or r.step <= step))
 
 
 def _announce(run: Run, parts: Parts, log: Log) -> None:
@@ -256,7 +256,7 @@ def _train(
         on_rank_zero(lambda: told(epoch, numbers))
 
     def told(epoch: int, numbers: dict[str, float]) -> None:
-        split = records.HELD_OUT if parts.held_out else records.SEEN_SAMPLE
+        split = records.HELD_OUT if parts.held_out else records.PRETRAIN_SAMPLE
         here = Progress(trainer.step, epoch, 0.0, {}, 0.0, 0.0, trainer.seconds)
         records.append(run.path, _records(run, here, numbers, split, versions))
         bar.judged(numbers)

@@ -9,7 +9,7 @@ from typing import Any
 
 from jessl import records
 from jessl.core.files import read_json
-from jessl.records import HELD_OUT, SEEN_SAMPLE, Record
+from jessl.records import HELD_OUT, PRETRAIN_SAMPLE, Record
 from jessl.report.formatting import finite, mean, spread, value_order
 
 PICTURES = ("views", "neighbours")
@@ -47,7 +47,7 @@ class RunData:
 
     def judged_on(self) -> list[str]:
         """Splits that RankMe or accuracy was measured on during training."""
-        return [split for split in (HELD_OUT, SEEN_SAMPLE) if self.has_split(split)]
+        return [split for split in (HELD_OUT, PRETRAIN_SAMPLE) if self.has_split(split)]
 
     def curve(self, name: str, split: str) -> list[Record]:
         """Records of `name` by step; of those of one step (a resumed run) the latest counts."""

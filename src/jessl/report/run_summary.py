@@ -8,7 +8,7 @@ from typing import Any
 
 from jessl.config import hyperparameters
 from jessl.core.files import atomic_write
-from jessl.records import HELD_OUT, SEEN_SAMPLE
+from jessl.records import HELD_OUT, PRETRAIN_SAMPLE
 from jessl.report.charts.risk_bars import has_risk, is_merged, merged_flags
 from jessl.report.formatting import duration, finite, percent, plain
 from jessl.report.model import ReportData, RunData, read_report, shown
@@ -131,7 +131,7 @@ def _row(report: ReportData, run: RunData, chosen: bool) -> dict[str, Any]:
     for key, name, split in _measured(report):
         record = run.last(name, split)
         if record is None and split == HELD_OUT:
-            record = run.last(name, SEEN_SAMPLE)
+            record = run.last(name, PRETRAIN_SAMPLE)
         row[key] = None if record is None else finite(record.value)
         if record is None:
             continue

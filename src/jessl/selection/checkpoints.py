@@ -16,7 +16,7 @@ from jessl.data import Source, Subset, open_source, unlabelled
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import embed
 from jessl.pretraining.build import judged_part, open_data
-from jessl.records import HELD_OUT, SEEN_SAMPLE
+from jessl.records import HELD_OUT, PRETRAIN_SAMPLE
 from jessl.runs import Run
 from jessl.scores.registry import OF_VIEWS
 from jessl.selection.candidates import RunSummary
@@ -226,7 +226,7 @@ def _online(run: Run, name: str) -> tuple[Online, ...]:
     found = {
         (r.step, r.split): Online(r.step, r.epoch, r.split, number(r))
         for r in run.records()
-        if r.name == name and r.split in (HELD_OUT, SEEN_SAMPLE) and r.step is not None
+        if r.name == name and r.split in (HELD_OUT, PRETRAIN_SAMPLE) and r.step is not None
     }
     return tuple(found[key] for key in sorted(found))
 

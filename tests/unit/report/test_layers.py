@@ -12,7 +12,7 @@ from helpers.report_page import Page, page
 from helpers.report_samples import write_run, write_study
 from jessl import records
 from jessl.core.files import write_json
-from jessl.records import HELD_OUT, SEEN_SAMPLE, Record
+from jessl.records import HELD_OUT, PRETRAIN_SAMPLE, Record
 
 EVIL = "<script>alert(1)</script>"
 # top-1 at the first and the last judgement, and top-5 at the last; as records are written
@@ -158,7 +158,7 @@ def test_one_layer_alone_is_compared_with_none(tmp_path: Path) -> None:
 
 
 def test_a_sample_that_was_trained_on_is_said(tmp_path: Path) -> None:
-    found = page(probed(write_run(tmp_path / "alone", in_study=True), split=SEEN_SAMPLE))
+    found = page(probed(write_run(tmp_path / "alone", in_study=True), split=PRETRAIN_SAMPLE))
     said = section(found)
     assert "accuracy, training images, epoch 2" in said
     assert "the images that the accuracy of the layers during training comes from" in said
@@ -169,7 +169,7 @@ def test_a_sample_that_was_trained_on_is_said(tmp_path: Path) -> None:
 
 
 def test_what_was_held_out_counts_where_both_were_judged(tmp_path: Path) -> None:
-    folder = probed(bare(tmp_path / "alone"), {"backbone": (0.1, 0.99, 1.0)}, split=SEEN_SAMPLE)
+    folder = probed(bare(tmp_path / "alone"), {"backbone": (0.1, 0.99, 1.0)}, split=PRETRAIN_SAMPLE)
     said = section(page(probed(folder)))
     assert "★ 70.3 %" in said
     assert "99.0 %" not in said
@@ -205,7 +205,7 @@ def test_studies_stay_as_they_are(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "study")
     before = page(folder)
     run = next((folder / "runs").iterdir())
-    probed(run, split=SEEN_SAMPLE)
+    probed(run, split=PRETRAIN_SAMPLE)
     after = page(folder)
     assert after.sections() == before.sections()
     assert after.text == before.text

@@ -14,7 +14,7 @@ from jessl import records
 from jessl.core.files import read_json
 from jessl.core.log import SILENT
 from jessl.demo import demo
-from jessl.records import SEEN_SAMPLE
+from jessl.records import PRETRAIN_SAMPLE
 from jessl.report import summary_rows
 
 
@@ -85,7 +85,7 @@ def test_the_samples_have_the_form_of_the_real_thing(real: Path, tmp_path: Path)
         form = _form(sample / "runs" / mine["chosen_run"])
         real_form = _form(real / "runs" / theirs["chosen_run"])
         assert form.keys() == real_form.keys()
-        assert (SEEN_SAMPLE, "rankme/projector") in form
+        assert (PRETRAIN_SAMPLE, "rankme/projector") in form
         for key, (filled, extra, params) in form.items():
             real_filled, real_extra, real_params = real_form[key]
             assert filled == real_filled, key

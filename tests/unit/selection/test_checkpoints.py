@@ -14,7 +14,7 @@ import pytest
 from helpers.run_samples import small_config
 from jessl import Embeddings, Run, embed, pretrain, score, select
 from jessl.cli.main import main
-from jessl.records import keep
+from jessl.records import keep_records
 from jessl.selection.checkpoints import _chosen, select_checkpoints
 from jessl.selection.criteria import CriterionValue, criterion
 from jessl.selection.probe_runs import probe_runs
@@ -124,7 +124,7 @@ def test_images_of_another_run_are_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lacks images that run"):
         select_checkpoints(run, data=str(tmp_path / "few.npz"))
     # an unfinished run has nothing but the division of its images to go by
-    keep(run.path, lambda r: r.split != "pretrain")
+    keep_records(run.path, lambda r: r.split != "pretrain")
     final = [c.value for c in select_checkpoints(run).checkpoints]
     shutil.rmtree(run.path / "embeddings")
     again = [c.value for c in select_checkpoints(run).checkpoints]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from jessl.records import HELD_OUT, SEEN_SAMPLE, Record
+from jessl.records import HELD_OUT, PRETRAIN_SAMPLE, Record
 from jessl.report.charts import curves
 from jessl.report.charts.svg import Axis, Markup, fit, line, picture, tag, text, tick_labels
 from jessl.report.formatting import finite, percent, points
@@ -56,7 +56,7 @@ def judged(run: RunData) -> LayerAccuracies | None:
     Where a run was judged on both splits, what was held out counts.
     """
     names = dict.fromkeys(r.name.removeprefix(TOP1) for r in run.records if r.name.startswith(TOP1))
-    for split in (HELD_OUT, SEEN_SAMPLE):
+    for split in (HELD_OUT, PRETRAIN_SAMPLE):
         found = {name: run.curve(TOP1 + name, split) for name in sorted(names, key=_depth)}
         found = {name: told for name, told in found.items() if told}
         known = [r for told in found.values() for r in told if finite(r.value) is not None]

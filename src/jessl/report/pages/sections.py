@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jessl.records import HELD_OUT, SEEN_SAMPLE
+from jessl.records import HELD_OUT, PRETRAIN_SAMPLE
 from jessl.report.charts.ranking import axis_title
 from jessl.report.charts.svg import Markup, join, tag
 from jessl.report.formatting import duration, finite, percent, plain, points
@@ -12,7 +12,7 @@ from jessl.report.model import GroupData, ReportData, RunData, shown
 from jessl.report.pages.conventions import probe_convention, risk_convention
 
 # what a record of the training was measured on, for the titles of the panels
-WHERE = {HELD_OUT: "held-out images", SEEN_SAMPLE: "training images"}
+WHERE = {HELD_OUT: "held-out images", PRETRAIN_SAMPLE: "training images"}
 RANKME = (
     "RankMe is the effective rank of the embeddings: exp of the entropy (natural logarithm) of "
     "p = s / ‖s‖₁ + ε, where s are the singular values of the matrix of embeddings, neither "
@@ -121,8 +121,8 @@ def judged_where(what: str, splits: list[str]) -> str:
     start = what[0].upper() + what[1:]
     said = {
         HELD_OUT: f"{start} during training {verb} from held-out images.",
-        SEEN_SAMPLE: f"The data set is small: the images that {what} during training {verb} from "
-        "are trained on as well.",
+        PRETRAIN_SAMPLE: "The data set is small: the images that "
+        f"{what} during training {verb} from are trained on as well.",
     }
     if len(splits) == 1:
         return said[splits[0]]
