@@ -37,8 +37,9 @@ import torch
 
 import jessl
 from harness import installed, say, write_record
+from jessl.core.random import seeded
 from jessl.data import Source, split_source, unlabelled
-from jessl.encoders import Encoder, build_encoder, load_weights, seeded
+from jessl.encoders import Encoder, build_encoder, load_weights
 
 # bench_limits takes it from here
 from jessl.encoders.nets.resnet_cifar import SmallResNet as SmallResNet

@@ -28,8 +28,9 @@ from torch import nn
 import jessl
 from bench_encoders import SmallResNet
 from harness import installed, say, write_record
+from jessl.core.random import seeded
 from jessl.data import Loader, Source, split_source, unlabelled
-from jessl.encoders import Encoder, Preprocess, load_weights, seeded
+from jessl.encoders import Encoder, Preprocess, load_weights
 from jessl.views import central_view
 
 BASE = "simclr temperature 0.2"

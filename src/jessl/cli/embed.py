@@ -67,6 +67,7 @@ class EmbedCommand:
         from jessl.core.log import log
         from jessl.core.progress import ProgressBar
         from jessl.data import open_source
+        from jessl.encoders.load_report import summary_of
         from jessl.extraction.embed import embed
 
         if Path(self.out).exists() and any(Path(self.out).iterdir()):
@@ -102,7 +103,7 @@ class EmbedCommand:
         each = found if isinstance(found, dict) else {self.layers[0]: found}
         report = next(iter(each.values())).meta.get("weights_report")
         if report is not None:
-            log.note(report["told"])
+            log.note(summary_of(report))
         shapes = {layer: [e.n, e.d] for layer, e in each.items()}
         unreadable = next(iter(each.values())).meta["unreadable"]
         return {"out": self.out, "layers": shapes, "unreadable": unreadable}

@@ -1,6 +1,8 @@
-"""Whether a JSON value has the type that a field of an option class announces."""
+"""Values of JSON, TOML or a command line against the types of the fields of option classes."""
 
 from __future__ import annotations
+
+import math
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -20,7 +22,56 @@ def matches_annotation(value: object, annotation: str) -> bool:
     """
     if annotation.startswith("dict"):
         return isinstance(value, dict)
-    kinds = [kind.strip() for kind in annotation.split("|")]
+    kinds = _kinds(annotation)
     if isinstance(value, bool):
         return "bool" in kinds
     return any(isinstance(value, _TYPES[kind]) for kind in kinds)
+
+
+def convert_to_annotation(name: str, value: object, annotation: str) -> object:
+    """A value as a field of that type holds it.
+
+    A whole number becomes a float where the field is one, text where the field is text or a whole
+    number, and a list of two numbers a pair; 0, 1, "true" and "false" become bools.
+
+    Example:
+        >>> convert_to_annotation("lr", 1, "float | None")
+        1.0
+
+    Args:
+        name: what the error calls the field.
+        value: from JSON, TOML or a command line.
+        annotation: the field's type as written.
+
+    Raises:
+        ValueError: for a value of another type, or a float that is not finite.
+    """
+    kinds = _kinds(annotation)
+    if value is None and "None" in kinds:
+        return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if "tuple[float, float]" in kinds:
+        if isinstance(value, list | tuple) and len(value) == 2:
+            return tuple(convert_to_annotation(name, v, "float") for v in value)
+        expected = "two numbers"
+    elif "bool" in kinds:
+        if value in (0, 1, True, False, "true", "false"):
+            return value in (1, True, "true")
+        expected = "true or false"
+    elif "float" in kinds:
+        if isinstance(value, int | float) and number and math.isfinite(value):
+            return float(value)
+        expected = "a finite number" if number else "a number"
+    elif "str" in kinds:
+        if isinstance(value, str) or ("int" in kinds and isinstance(value, int) and number):
+            return str(value)
+        expected = "text"
+    else:
+        if isinstance(value, int) and number:
+            return value
+        expected = "a whole number"
+    raise ValueError(f"{name}: expected {expected}, got {value!r}")
+
+
+def _kinds(annotation: str) -> set[str]:
+    return {kind.strip() for kind in annotation.split("|")}

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
+from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.encoders.encoder import Encoder, Preprocess
 from jessl.encoders.expansion import Expansion, has_plane, is_resnet
@@ -20,8 +20,6 @@ from jessl.encoders.nets.smallconv import DEFAULT_WIDTH, SmallConv
 
 _HALF = (0.5, 0.5, 0.5)
 _QUARTER = (0.25, 0.25, 0.25)
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # library -> for example
 _FAMILIES = {
@@ -277,12 +275,3 @@ def _small_stem(name: str, body: Any) -> None:
         nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
         body.conv1 = new
     body.maxpool = nn.Identity()
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Build modules from `seed` and leave torch's generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        # modules are initialised on the CPU; torch.manual_seed would seed the GPUs as well
-        torch.default_generator.manual_seed(seed)
-        yield

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from jessl.core.validation import escape_control
-from jessl.encoders.build import IMAGENET_MEAN, IMAGENET_STD
-from jessl.encoders.checkpoints.load_weights import LoadReport
 from jessl.encoders.encoder import Preprocess
+from jessl.encoders.load_report import LoadReport
 
 _BYTE = 1 / 255
 _SIDE_PX = 224

@@ -17,11 +17,12 @@ from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import pick_device
 from jessl.core.precision import full_float32
 from jessl.core.progress import ProgressCallback
+from jessl.core.random import seeded
 from jessl.core.validation import check_choice
 from jessl.data import Loader, Source, UnreadableImage, open_source
 from jessl.data.sources.base import linspace_indices
 from jessl.embeddings import Embeddings
-from jessl.encoders import Encoder, Preprocess, build_encoder, load_weights, seeded
+from jessl.encoders import Encoder, Preprocess, build_encoder, load_weights
 from jessl.encoders.checkpoints import open_checkpoint as foreign
 from jessl.objectives import Objective, build_objective
 from jessl.training import checkpoint

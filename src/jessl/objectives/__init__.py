@@ -1,26 +1,40 @@
-"""Objectives: one file a method; the folder is the registry.
+"""Objectives: one file for each method; the folder is the registry.
 
-Every file here without a leading underscore is a method. It offers, in __all__, its pure
-loss function, its class and its frozen config with `build(dim)`; they become names of this package.
-The files are imported now, not later, so that a file named like its function (vicreg.py) cannot
-come to stand in the function's place.
+Each file without a leading underscore offers, in `__all__`, its pure loss function, its class and
+its frozen config with `build(dim)`, which become names of this package. Imports config and core only.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import pkgutil
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from jessl.config.field_types import convert_to_annotation
 from jessl.core.validation import check_choice, unknown_name
 from jessl.objectives._base import Objective as Objective
+from jessl.objectives._base import Representations as Representations
 from jessl.objectives._base import Terms as Terms
 from jessl.objectives._base import TrainingPosition as TrainingPosition
 
-CONFIGS: dict[str, Any] = {}
 
+class ObjectiveConfig(Protocol):
+    """The options of a method: a frozen dataclass."""
+
+    name: ClassVar[str]
+
+    def __init__(self, **options: Any) -> None: ...
+
+    def build(self, dim: int) -> Objective:
+        """The objective for representations of width `dim`."""
+        ...
+
+
+CONFIGS: dict[str, type[ObjectiveConfig]] = {}
+
+# files are imported at once: imported later, a file that is named like its function (vicreg.py)
+# would replace the function as an attribute of this package
 for _file in pkgutil.iter_modules(__path__):
     if _file.name.startswith("_"):
         continue
@@ -33,7 +47,10 @@ for _file in pkgutil.iter_modules(__path__):
 
 
 def build_objective(name: str, dim: int, options: dict[str, Any] | None = None) -> Objective:
-    """The objective `name` for representations of width `dim`.
+    """Build the objective `name` for representations of width `dim`.
+
+    Example:
+        build_objective("vicreg", 512, {"cov": 4.0})
 
     Args:
         name: a method, such as "vicreg".
@@ -41,42 +58,19 @@ def build_objective(name: str, dim: int, options: dict[str, Any] | None = None) 
         options: fields of the method's config, such as {"cov": 4.0}.
 
     Raises:
-        ValueError: for an unknown method or option, with the nearest names.
+        ValueError: for an unknown method or option, with the nearest names, or a value of another
+            type or out of range.
     """
     config = CONFIGS[check_choice("objective", name, CONFIGS)]
-    fields = {f.name: f for f in dataclasses.fields(config)}
+    fields = {f.name: f for f in dataclasses.fields(config)}  # type: ignore[arg-type]
     values = dict(options or {})
     for option, value in values.items():
         if option not in fields:
             raise ValueError(unknown_name(f"option of {name}", option, fields))
-        values[option] = _fitting(f"option {option} of {name}", value, str(fields[option].type))
+        values[option] = convert_to_annotation(
+            f"option {option} of {name}", value, str(fields[option].type)
+        )
     return config(**values).build(dim)
-
-
-def _fitting(name: str, value: Any, annotation: str) -> Any:
-    """A value as a field of a config takes it.
-
-    Raises:
-        ValueError: for a value of another kind.
-    """
-    kinds = {kind.strip() for kind in annotation.split("|")}
-    if value is None and "None" in kinds:
-        return None
-    if "bool" in kinds:
-        if value not in (0, 1, True, False, "true", "false"):
-            raise ValueError(f"{name} must be true or false, got {value!r}")
-        return value in (1, True, "true")
-    if "float" in kinds:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{name} must be a number, got {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be finite, got {value}")
-        return float(value)
-    if "str" in kinds:
-        return str(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{name} must be a whole number, got {value!r}")
-    return value
 
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Heads: what stands between a representation and a loss. One string says what a head is."""
+"""Heads: the layers between a representation and a loss, each described by one string."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl.objectives._base import full_precision
+from jessl.objectives._precision import full_precision
 
 _FORMS = "8192-8192-2048, linear, mlp or identity"
 
@@ -28,12 +28,12 @@ class Head(nn.Sequential):
 
     def layers(self, name: str) -> dict[str, nn.Module]:
         """Modules whose outputs are the head's layers: NAME.1, NAME.2, ..., and NAME, the last."""
-        found = {f"{name}.{k}": self[at] for k, at in enumerate(self.ends[:-1], 1)}
-        # the head itself stands for its last layer, and for that of a head without layers
-        return {**found, name: self}
+        inner = {f"{name}.{k}": self[at] for k, at in enumerate(self.ends[:-1], 1)}
+        # the head itself is its last layer; an identity head has no other
+        return {**inner, name: self}
 
 
-def head(
+def build_head(
     spec: str | int | None,
     dim: int,
     default: str,
@@ -41,7 +41,11 @@ def head(
     last_bias: bool = False,
     last_norm: bool = False,
 ) -> Head:
-    """The head that a string describes.
+    """Build the head that a string describes.
+
+    Example:
+        build_head("8192-8192-2048", 512, "512-128")  # three linear layers
+        build_head("linear", 512, "512-128")  # one linear layer to 128
 
     Args:
         spec: widths of a multilayer perceptron such as "8192-8192-2048"; one width: a linear
@@ -54,11 +58,11 @@ def head(
             is an affine map.
 
     Raises:
-        ValueError: as `widths_of`.
+        ValueError: for a string that is none of these.
     """
     if spec == "identity":
         return Head([], out=dim, ends=[])
-    widths = widths_of(default if spec in (None, "mlp", "linear") else spec)
+    widths = parse_widths(default if spec in (None, "mlp", "linear") else spec)
     if spec == "linear":
         widths = widths[-1:]
     layers: list[nn.Module] = []
@@ -73,17 +77,7 @@ def head(
     return Head(layers, out=widths[-1], ends=ends)
 
 
-def must_end_in(out: int, head: Head, what: str) -> None:
-    """Refuse a head that does not end in the width that another one has.
-
-    Raises:
-        ValueError: naming both widths.
-    """
-    if head.out != out:
-        raise ValueError(f"{what} must end in {out}, as its projector does, got {head.out}")
-
-
-def widths_of(spec: str | int) -> list[int]:
+def parse_widths(spec: str | int) -> list[int]:
     """The widths in "8192-8192-2048", or in the one number of a single layer.
 
     Raises:
@@ -91,7 +85,7 @@ def widths_of(spec: str | int) -> list[int]:
     """
     parts = str(spec).split("-")
     if not all(p.isdigit() and int(p) for p in parts):
-        raise ValueError(f"a head must look like {_FORMS}; got {spec!r}")
+        raise ValueError(f"head: expected {_FORMS}, got {spec!r}")
     return [int(p) for p in parts]
 
 
@@ -103,39 +97,38 @@ def expander_widths(dim: int) -> str:
 def apply_to_views(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """A module of rows on [views, batch, dim], all views in one pass: [views, batch, out].
 
-    Batch norm therefore sees views together, as in SimCLR; codes that project each view alone
-    (VICReg, BYOL) differ in the batch statistics.
+    Batch norm therefore sees all views together, as in SimCLR; implementations that project each
+    view alone (VICReg, BYOL) have other batch statistics.
     """
     views, batch, dim = x.shape
     return module(x.reshape(views * batch, dim)).reshape(views, batch, -1)
 
 
-def apply_apart(module: nn.Module, x: torch.Tensor, n_global: int | None) -> torch.Tensor:
-    """A module of rows on [views, batch, dim], global and local views in passes of their own.
+def apply_by_crop(module: nn.Module, x: torch.Tensor, n_global: int | None) -> torch.Tensor:
+    """A module of rows on [views, batch, dim], with one pass for global and one for local views.
 
-    Batch norm then mixes no local view into a global one, from which targets are made. In
-    training its running statistics weigh the two passes alike, however many views are in each.
+    Batch norm then mixes no local view into the global ones, from which targets are made. In
+    training its running statistics give both passes equal weight, however many views are in each.
 
     Returns:
         [views, batch, out].
     """
     if n_global is None or n_global >= len(x):
         return apply_to_views(module, x)
-    parts = x[:n_global], x[n_global:]
-    return torch.cat([apply_to_views(module, part) for part in parts])
+    return torch.cat([apply_to_views(module, part) for part in (x[:n_global], x[n_global:])])
 
 
 class Prototypes(nn.Module):
     """Cosines of [..., dim] with `count` learned directions: [..., count].
 
-    The directions are the rows of `weight`, divided by their length where they are used: weight
-    norm with the length held at 1. They start at length 1, in directions drawn at random.
+    The directions are the rows of `weight`, divided by their length at each use: weight norm with
+    the length fixed at 1. They start at length 1, in random directions.
     """
 
     def __init__(self, dim: int, count: int) -> None:
         super().__init__()
         if count < 2:
-            raise ValueError(f"prototypes must be at least 2, got {count}")
+            raise ValueError(f"prototypes: expected at least 2, got {count}")
         self.weight = nn.Parameter(F.normalize(torch.randn(count, dim), dim=1))
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:

@@ -11,15 +11,11 @@ from typing import ClassVar
 
 import torch
 
-from jessl.objectives._base import (
-    Objective,
-    Terms,
-    full_precision,
-    mean_over_pairs,
-    same_shape,
-    whole_batch,
-)
-from jessl.objectives._heads import apply_to_views, expander_widths, head
+from jessl.objectives._base import Objective, Representations, Terms
+from jessl.objectives._checks import check_at_least, check_rows, check_same_shape
+from jessl.objectives._heads import apply_to_views, build_head, expander_widths
+from jessl.objectives._precision import full_precision
+from jessl.objectives._views import gather_batch, mean_over_pairs
 
 __all__ = ["BarlowTwins", "BarlowTwinsConfig", "barlow_twins"]
 
@@ -43,9 +39,8 @@ def barlow_twins(z1: torch.Tensor, z2: torch.Tensor, lambd: float = 5e-3) -> tor
     Raises:
         ValueError: for unequal shapes or fewer than 2 rows.
     """
-    same_shape(z1=z1, z2=z2)
-    if len(z1) < 2:
-        raise ValueError(f"barlow_twins needs at least 2 rows to standardise, got {len(z1)}")
+    check_same_shape(z1=z1, z2=z2)
+    check_rows(2, "to standardise", z1)
     correlation = _standardised(z1).T @ _standardised(z2) / len(z1)
     diagonal = correlation.diagonal()
     on = (diagonal - 1).pow(2).sum()
@@ -62,7 +57,7 @@ class BarlowTwinsConfig:
     """Options of Barlow Twins.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`); None: 4 dim - 4 dim - dim.
+        projector: a head (`_heads.build_head`); None: 4 dim - 4 dim - dim.
         lambd: weight of the redundancy reduction, >= 0.
     """
 
@@ -85,24 +80,17 @@ class BarlowTwins(Objective):
 
     def __init__(self, config: BarlowTwinsConfig, dim: int) -> None:
         super().__init__()
-        if config.lambd < 0:
-            raise ValueError(f"lambd must not be negative, got {config.lambd}")
+        check_at_least(0, lambd=config.lambd)
         self.config = config
-        self.projector = head(config.projector, dim, expander_widths(dim))
+        self.projector = build_head(config.projector, dim, expander_widths(dim))
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]."""
         return self.projector(representations)
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """Barlow Twins' loss of representations [views, batch, dim]."""
-        z = whole_batch(apply_to_views(self.projector, student))
-        total = mean_over_pairs(lambda a, b: barlow_twins(a, b, self.config.lambd), z, n_global)
+        z = gather_batch(apply_to_views(self.projector, batch.student))
+        lambd = self.config.lambd
+        total = mean_over_pairs(lambda a, b: barlow_twins(a, b, lambd), z, batch.n_global)
         return Terms(total, {})

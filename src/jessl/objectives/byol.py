@@ -13,8 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl.objectives._base import Objective, Terms, full_precision, ordered_pairs, same_shape
-from jessl.objectives._heads import apply_to_views, head, must_end_in
+from jessl.objectives._base import Objective, Representations, Terms
+from jessl.objectives._checks import check_same_shape, check_same_width
+from jessl.objectives._heads import apply_to_views, build_head
+from jessl.objectives._precision import full_precision
+from jessl.objectives._views import ordered_pairs
 
 __all__ = ["BYOL", "BYOLConfig", "byol"]
 
@@ -33,7 +36,7 @@ def byol(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: for unequal shapes.
     """
-    same_shape(p=p, z=z)
+    check_same_shape(p=p, z=z)
     return 2 - 2 * F.cosine_similarity(p, z.detach(), dim=1).mean()
 
 
@@ -42,7 +45,7 @@ class BYOLConfig:
     """Options of BYOL.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`); None: 2 dim - max(64, dim / 8), the
+        projector: a head (`_heads.build_head`); None: 2 dim - max(64, dim / 8), the
             paper's 4096-256 on a ResNet-50, to scale. The teacher's is its slow copy.
         predictor: a head of the student alone; None: 2 dim - width of the projector.
     """
@@ -69,10 +72,10 @@ class BYOL(Objective):
         super().__init__()
         self.config = config
         widths = f"{2 * dim}-{max(64, dim // 8)}"
-        self.projector = head(config.projector, dim, widths, last_bias=True)
+        self.projector = build_head(config.projector, dim, widths, last_bias=True)
         out = self.projector.out
-        self.predictor = head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
-        must_end_in(out, self.predictor, "predictor of byol")
+        self.predictor = build_head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
+        check_same_width("predictor of byol", self.predictor, self.projector)
         self.teacher_projector = copy.deepcopy(self.projector).requires_grad_(False)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
@@ -83,18 +86,10 @@ class BYOL(Objective):
         """The projector and its slow copy."""
         return [(self.projector, self.teacher_projector)]
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """BYOL's loss of representations [views, batch, dim] of student and teacher."""
-        if teacher is None:
-            raise ValueError("byol needs the teacher's representations, got none")
-        p = apply_to_views(self.predictor, apply_to_views(self.projector, student))
+        teacher = batch.require_teacher()
+        p = apply_to_views(self.predictor, apply_to_views(self.projector, batch.student))
         with torch.no_grad():
             target = apply_to_views(self.teacher_projector, teacher)
         pairs = [byol(p[i], target[j]) for i, j in ordered_pairs(len(p), len(target))]

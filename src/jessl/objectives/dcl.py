@@ -1,7 +1,7 @@
-"""DCL: NT-Xent without the positive among what it is compared with.
+"""DCL: NT-Xent without the positive in the denominator.
 
 Yeh, Hong, Hsu, Liu, Chen, LeCun, Decoupled Contrastive Learning, ECCV 2022: the loss DC, without
-the weights of DCW. Made for small batches.
+the weights of DCW. Meant for small batches.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import ClassVar
 
 import torch
 
-from jessl.objectives._base import Objective, Terms, full_precision, same_shape
+from jessl.objectives._base import Objective, Representations, Terms
+from jessl.objectives._checks import check_positive, check_rows, check_same_shape
 from jessl.objectives._contrastive import (
     all_logits,
-    contrast_heads,
+    build_contrastive_heads,
     paired_rows,
-    positive_temperature,
-    positives,
+    positive_rows,
 )
+from jessl.objectives._precision import full_precision
 
 __all__ = ["DCL", "DCLConfig", "dcl"]
 
@@ -38,18 +39,17 @@ def dcl(z1: torch.Tensor, z2: torch.Tensor, temperature: float) -> torch.Tensor:
     Raises:
         ValueError: for unequal shapes, a single row or a temperature that is not positive.
     """
-    same_shape(z1=z1, z2=z2)
-    positive_temperature(temperature)
+    check_same_shape(z1=z1, z2=z2)
+    check_positive(temperature=temperature)
     z = torch.cat([z1, z2])
     return _decoupled(z, z, temperature)
 
 
 @full_precision
 def _decoupled(queries: torch.Tensor, keys: torch.Tensor, temperature: float) -> torch.Tensor:
-    if len(queries) < 4:
-        raise ValueError(f"dcl needs at least 2 images to compare, got {len(queries) // 2}")
+    check_rows(2, "to compare", queries[: len(queries) // 2])
     logits = all_logits(queries, keys, temperature)
-    partner = positives(len(queries), queries.device)[:, None]
+    partner = positive_rows(len(queries), queries.device)[:, None]
     others = logits.scatter(1, partner, float("-inf")).logsumexp(dim=1)
     return (others - logits.gather(1, partner).squeeze(1)).mean()
 
@@ -59,10 +59,10 @@ class DCLConfig:
     """Options of DCL.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`); None: 4 dim - 4 dim - dim.
+        projector: a head (`_heads.build_head`); None: 4 dim - 4 dim - dim.
         temperature: of the softmax, > 0.
-        teacher_head: a second head, whose outputs the projector's are compared with; it must end
-            in the projector's width ("mlp": 4 dim - 4 dim - dim); None: the projector.
+        teacher_head: a second head, with whose outputs those of the projector are compared, of the
+            projector's width ("mlp": 4 dim - 4 dim - dim); None: the projector.
     """
 
     name: ClassVar[str] = "dcl"
@@ -79,14 +79,14 @@ class DCL(Objective):
     """Projector, or projector and teacher head, and the decoupled contrastive loss.
 
     With k views the mean over unordered pairs of views of which one at least is global. Two
-    heads are as SimCLR's (`jessl.objectives.SimCLR`).
+    heads work as in `jessl.objectives.SimCLR`.
     """
 
     def __init__(self, config: DCLConfig, dim: int) -> None:
         super().__init__()
-        positive_temperature(config.temperature)
+        check_positive(temperature=config.temperature)
         self.config = config
-        self.projector, self.teacher_head = contrast_heads(
+        self.projector, self.teacher_head = build_contrastive_heads(
             "dcl", config.projector, config.teacher_head, dim
         )
 
@@ -94,15 +94,8 @@ class DCL(Objective):
         """[n, dim] to [n, out]; not normalised."""
         return self.projector(representations)
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """The decoupled contrastive loss of representations [views, batch, dim]."""
-        pairs = paired_rows(self.projector, self.teacher_head, student, n_global)
+        pairs = paired_rows(self.projector, self.teacher_head, batch.student, batch.n_global)
         losses = [_decoupled(q, k, self.config.temperature) for q, k in pairs]
         return Terms(torch.stack(losses).mean(), {})

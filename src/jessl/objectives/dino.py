@@ -1,4 +1,4 @@
-"""DINO: give a view the prototypes that a slow, centred and sharpened teacher gives another.
+"""DINO: match a view's distribution over prototypes to a slow, sharpened teacher's of another.
 
 Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021, equations 1
 to 4, algorithm 1 and the authors' published code.
@@ -15,15 +15,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from jessl.core import collectives
-from jessl.objectives._base import (
-    Objective,
-    Terms,
-    TrainingPosition,
-    full_precision,
-    mean_cross_entropy,
-    view_stacks,
+from jessl.objectives._base import Objective, Representations, Terms, TrainingPosition
+from jessl.objectives._checks import (
+    check_at_least,
+    check_positive,
+    check_same_width,
+    check_view_stacks,
 )
-from jessl.objectives._heads import Prototypes, apply_to_views, head, must_end_in
+from jessl.objectives._heads import Prototypes, apply_to_views, build_head
+from jessl.objectives._precision import full_precision
+from jessl.objectives._views import mean_cross_entropy
 
 __all__ = ["DINO", "DINOConfig", "dino"]
 
@@ -53,9 +54,8 @@ def dino(
         ValueError: for stacks of unlike images, fewer than two views, or a temperature that is
             not positive.
     """
-    view_stacks(student, teacher)
-    for name, value in (("student", student_temperature), ("teacher", teacher_temperature)):
-        _positive(f"{name}_temperature", value)
+    check_view_stacks(student, teacher)
+    check_positive(student_temperature=student_temperature, teacher_temperature=teacher_temperature)
     targets = _targets(teacher, center, teacher_temperature)
     return mean_cross_entropy(targets, student / student_temperature)
 
@@ -66,17 +66,12 @@ def _targets(
     return F.softmax((teacher.detach() - center) / temperature, dim=-1)
 
 
-def _positive(name: str, value: float) -> None:
-    if value <= 0:
-        raise ValueError(f"{name} must be positive, got {value}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class DINOConfig:
     """Options of DINO.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`) up to the bottleneck, where RankMe is
+        projector: a head (`_heads.build_head`) up to the bottleneck, where RankMe is
             taken; None: 2 dim - 2 dim - max(64, dim / 8). The authors have 2048-2048-256 for
             ViT-S (5.3 dim) as for ResNet-50 (1 dim), with GELU and without batch norm; here heads
             have ReLU and batch norm.
@@ -88,10 +83,10 @@ class DINOConfig:
         teacher_temperature: > 0, after the warm-up. On ImageNet the authors' longer trainings go
             to .07.
         warmup_teacher_temperature: > 0, in the first epoch of the warm-up.
-        warmup_teacher_epochs: epochs of the warm-up, in each of which the temperature is constant
-            and from each to the next rises by the same; 0: none. The paper: 30.
+        warmup_teacher_epochs: epochs of the warm-up; the temperature is constant within an epoch
+            and rises by equal steps between epochs; 0: none. The paper: 30.
         center_momentum: in [0, 1), of the centre's moving average.
-        freeze_epochs: >= 0; so long the student's prototypes stay as they are.
+        freeze_epochs: >= 0; for that long the student's prototypes do not change.
     """
 
     name: ClassVar[str] = "dino"
@@ -106,13 +101,18 @@ class DINOConfig:
     freeze_epochs: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("student_temperature", "teacher_temperature", "warmup_teacher_temperature"):
-            _positive(name, getattr(self, name))
-        for name in ("warmup_teacher_epochs", "freeze_epochs"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        check_positive(
+            student_temperature=self.student_temperature,
+            teacher_temperature=self.teacher_temperature,
+            warmup_teacher_temperature=self.warmup_teacher_temperature,
+        )
+        check_at_least(
+            0, warmup_teacher_epochs=self.warmup_teacher_epochs, freeze_epochs=self.freeze_epochs
+        )
         if not 0 <= self.center_momentum < 1:
-            raise ValueError(f"center_momentum must be in [0, 1), got {self.center_momentum}")
+            raise ValueError(
+                f"center_momentum: expected a number in [0, 1), got {self.center_momentum}"
+            )
 
     def build(self, dim: int) -> DINO:
         """The objective for representations of width `dim`."""
@@ -124,12 +124,12 @@ class DINO(Objective):
 
     Bottleneck and prototypes are L2-normalised, so logits are cosines. The centre is the moving
     average of the teacher's mean logits over global views and the whole batch of all processes;
-    in training mode it follows after each loss.
+    in training mode it is updated after each loss.
 
     Parts: `teacher_entropy`, the mean entropy of the teacher's distributions, in nats, and `kl`,
     the loss less that entropy. A `kl` that falls to 0 is a collapse (the output no longer depends
-    on the image); the entropy names its kind: 0, all images have one prototype; log(prototypes),
-    all have all of them alike (the paper's figure 7).
+    on the image); the entropy shows its kind: at 0 all images have one prototype, at
+    log(prototypes) each image has all of them equally (the paper's figure 7).
 
     Before the first `begin_step` all warm-ups count as over.
     """
@@ -141,10 +141,10 @@ class DINO(Objective):
         super().__init__()
         self.config = config
         widths = f"{2 * dim}-{2 * dim}-{max(64, dim // 8)}"
-        self.projector = head(config.projector, dim, widths, last_bias=True)
+        self.projector = build_head(config.projector, dim, widths, last_bias=True)
         out = self.projector.out
-        self.predictor = head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
-        must_end_in(out, self.predictor, "predictor of dino")
+        self.predictor = build_head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
+        check_same_width("predictor of dino", self.predictor, self.projector)
         self.prototypes = Prototypes(out, config.prototypes)
         self.teacher_projector = copy.deepcopy(self.projector).requires_grad_(False)
         self.teacher_prototypes = copy.deepcopy(self.prototypes).requires_grad_(False)
@@ -164,33 +164,25 @@ class DINO(Objective):
             (self.prototypes, self.teacher_prototypes),
         ]
 
-    def begin_step(self, moment: TrainingPosition) -> None:
+    def begin_step(self, position: TrainingPosition) -> None:
         """Set the teacher's temperature of this epoch, and whether the prototypes are frozen."""
         c = self.config
-        self._frozen = moment.epoch < c.freeze_epochs
+        self._frozen = position.epoch < c.freeze_epochs
         self._teacher_temperature = c.teacher_temperature
-        if moment.epoch < c.warmup_teacher_epochs:
+        if position.epoch < c.warmup_teacher_epochs:
             rise = c.teacher_temperature - c.warmup_teacher_temperature
-            share = int(moment.epoch) / max(1, c.warmup_teacher_epochs - 1)
+            share = int(position.epoch) / max(1, c.warmup_teacher_epochs - 1)
             self._teacher_temperature = c.warmup_teacher_temperature + rise * share
 
     def after_backward(self) -> None:
-        """Take the gradient from frozen prototypes."""
+        """Discard the gradient of frozen prototypes."""
         if self._frozen:
             self.prototypes.weight.grad = None
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """DINO's loss of representations [views, batch, dim] of student and teacher."""
-        if teacher is None:
-            raise ValueError("dino needs the teacher's representations, got none")
-        p = apply_to_views(self.predictor, apply_to_views(self.projector, student))
+        teacher = batch.require_teacher()
+        p = apply_to_views(self.predictor, apply_to_views(self.projector, batch.student))
         scores = self.prototypes(p)
         with torch.no_grad():
             slow = self.teacher_prototypes(apply_to_views(self.teacher_projector, teacher))
@@ -198,11 +190,11 @@ class DINO(Objective):
         total = dino(scores, slow, self.center, *temperatures)
         entropy = _entropy(slow, self.center, self._teacher_temperature)
         if self.training:
-            self._follow(slow)
+            self._update_center(slow)
         return Terms(total, {"teacher_entropy": entropy, "kl": total.detach() - entropy})
 
     @torch.no_grad()
-    def _follow(self, slow: torch.Tensor) -> None:
+    def _update_center(self, slow: torch.Tensor) -> None:
         """Move the centre towards the mean of logits [global views, batch, prototypes]."""
         mean = collectives.all_reduce_mean(slow.mean(dim=(0, 1)))
         self.center.lerp_(mean.to(self.center.dtype), 1 - self.config.center_momentum)

@@ -1,4 +1,4 @@
-"""DISSL: an expressive teacher finds classes of images, a linear student learns them.
+"""DISSL: an expressive teacher head assigns classes, a linear student head learns them.
 
 Dubois, Hashimoto, Ermon, Liang, Improving Self-Supervised Learning by Characterizing Idealized
 Representations, NeurIPS 2022 (DISSL), and the authors' published code.
@@ -16,14 +16,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from jessl.core import collectives
-from jessl.objectives._base import (
-    Objective,
-    Terms,
-    full_precision,
-    ordered_pairs,
-    view_stacks,
-)
-from jessl.objectives._heads import Head, apply_to_views, head
+from jessl.objectives._base import Objective, Representations, Terms
+from jessl.objectives._checks import check_at_least, check_positive, check_view_stacks
+from jessl.objectives._heads import Head, apply_to_views, build_head
+from jessl.objectives._precision import full_precision
+from jessl.objectives._views import ordered_pairs
 
 __all__ = ["DISSL", "DISSLConfig", "dissl"]
 
@@ -54,7 +51,7 @@ def dissl(
         student_temperature, teacher_temperature: > 0.
 
     Raises:
-        ValueError: for shapes or numbers that are not so.
+        ValueError: for other shapes or numbers out of range.
     """
     return dissl_terms(
         student, teacher, lambd, beta, student_temperature, teacher_temperature
@@ -77,14 +74,14 @@ def dissl_terms(
     `lower_bound`. They rebuild the loss: - (1 + beta) information - (lambd - 1 - beta) entropy +
     beta kl_invariance + kl_distillation.
     """
-    _checked(lambd, beta, student_temperature, teacher_temperature)
-    view_stacks(student, teacher)
+    _check_options(lambd, beta, student_temperature, teacher_temperature)
+    check_view_stacks(student, teacher)
     if len(teacher) < 2:
-        raise ValueError(f"dissl compares global views: needs at least 2, got {len(teacher)}")
-    four = _means(student, teacher, student_temperature, teacher_temperature)
-    distillation, invariance, entropy, _ = four
+        raise ValueError(f"teacher: expected at least 2 global views, got {len(teacher)}")
+    means = _means(student, teacher, student_temperature, teacher_temperature)
+    distillation, invariance, entropy, _ = means
     total = distillation + beta * invariance - lambd * entropy
-    d, i, h, conditional = four.detach()
+    d, i, h, conditional = means.detach()
     images, classes = teacher.shape[1] * collectives.world(), teacher.shape[2]
     parts = {
         "entropy": h,
@@ -98,7 +95,7 @@ def dissl_terms(
 
 
 def lower_bound(images: int, classes: int, lambd: float, beta: float) -> float:
-    """The least value that the loss can have on a batch: with m = log min(images, classes),
+    """The lowest value that the loss can take on a batch: with m = log min(images, classes),
 
     - (1 + beta) m - (lambd - 1 - beta) log classes where lambd >= 1 + beta, else - lambd m.
 
@@ -140,13 +137,11 @@ def _cross_entropy(p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
     return torch.stack([-(p[v] * log_q[w]).sum(dim=-1).mean() for w, v in pairs]).mean()
 
 
-def _checked(lambd: float, beta: float, student: float, teacher: float) -> None:
-    for name, weight in (("lambd", lambd), ("beta", beta)):
-        if weight < 0:
-            raise ValueError(f"{name} must not be negative, got {weight}")
-    for name, temperature in (("student_temperature", student), ("teacher_temperature", teacher)):
-        if temperature <= 0:
-            raise ValueError(f"{name} must be positive, got {temperature}")
+def _check_options(
+    lambd: float, beta: float, student_temperature: float, teacher_temperature: float
+) -> None:
+    check_at_least(0, lambd=lambd, beta=beta)
+    check_positive(student_temperature=student_temperature, teacher_temperature=teacher_temperature)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,9 +149,9 @@ class DISSLConfig:
     """Options of DISSL.
 
     Attributes:
-        projector: the teacher's head up to its bottleneck (`jessl.objectives._heads.head`), which
+        projector: the teacher's head up to its bottleneck (`_heads.build_head`), which
             batch norm and the linear layer to the classes follow.
-        student_head: likewise the student's, which should be of the family of the probe to come:
+        student_head: likewise the student's, which should have the form of the intended probe:
             "linear" (to the 512 of the published bottleneck: of low rank), "mlp", a width or
             widths; "identity": the linear layer to the classes alone, of full rank.
         classes: C, > 1 (published 16384; stronger augmentations make fewer).
@@ -180,7 +175,7 @@ class DISSLConfig:
 
 
 class DISSL(Objective):
-    """The teacher's and the student's heads; no slow copy: both learn by the one loss.
+    """The teacher's and the student's heads; no slow copy: one loss trains both.
 
     The student sees all views, the teacher the global ones. `project` is the teacher's bottleneck
     after its batch norm: RankMe is taken there, before the layer to the classes (prototypes).
@@ -188,9 +183,10 @@ class DISSL(Objective):
 
     def __init__(self, config: DISSLConfig, dim: int) -> None:
         super().__init__()
-        _checked(config.lambd, config.beta, config.student_temperature, config.teacher_temperature)
-        if config.classes < 2:
-            raise ValueError(f"classes must be at least 2, got {config.classes}")
+        _check_options(
+            config.lambd, config.beta, config.student_temperature, config.teacher_temperature
+        )
+        check_at_least(2, classes=config.classes)
         if config.lambd < 1 + config.beta:
             warnings.warn(
                 f"dissl: lambd {config.lambd:g} is less than 1 + beta = {1 + config.beta:g}: "
@@ -198,8 +194,8 @@ class DISSL(Objective):
                 stacklevel=3,
             )
         self.config = config
-        self.projector = head(config.projector, dim, "1024-512", last_norm=True)
-        self.student = head(config.student_head, dim, "1024-512", last_norm=True)
+        self.projector = build_head(config.projector, dim, "1024-512", last_norm=True)
+        self.student = build_head(config.student_head, dim, "1024-512", last_norm=True)
         self.teacher_classes = _to_classes(self.projector, config.classes)
         self.student_classes = _to_classes(self.student, config.classes)
         for module in self.modules():
@@ -216,27 +212,21 @@ class DISSL(Objective):
         self, representations: torch.Tensor, n_global: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Student's [views, batch, classes] and teacher's [n_global, batch, classes] logits."""
-        seen = representations[:n_global]
         return (
             apply_to_views(self.student_classes, apply_to_views(self.student, representations)),
-            apply_to_views(self.teacher_classes, apply_to_views(self.projector, seen)),
+            apply_to_views(
+                self.teacher_classes, apply_to_views(self.projector, representations[:n_global])
+            ),
         )
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """DISSL's loss of representations [views, batch, dim], and the parts of `dissl_terms`."""
         c = self.config
-        s, t = self.logits(student, n_global)
+        s, t = self.logits(batch.student, batch.n_global)
         return dissl_terms(s, t, c.lambd, c.beta, c.student_temperature, c.teacher_temperature)
 
 
 def _to_classes(bottleneck: Head, classes: int) -> nn.Module:
-    """The linear layer to the classes; batch norm before it, which an identity does not end in."""
+    """The linear layer to the classes, after a batch norm where the bottleneck has none."""
     last = nn.Linear(bottleneck.out, classes)
     return last if len(bottleneck) else nn.Sequential(nn.BatchNorm1d(bottleneck.out), last)

@@ -1,4 +1,4 @@
-"""LeJEPA: views agree, and their embeddings are a standard normal cloud.
+"""LeJEPA: views agree, and their embeddings follow a standard normal distribution.
 
 Balestriero, LeCun, LeJEPA: Provable and Scalable Self-Supervised Learning Without the Heuristics,
 2025 (arXiv 2511.08544): SIGReg in section 4, the loss in section 5. Epps, Pulley, A test for
@@ -13,8 +13,11 @@ from typing import ClassVar
 import torch
 
 from jessl.core import collectives
-from jessl.objectives._base import Objective, Terms, TrainingPosition, enough_views, full_precision
-from jessl.objectives._heads import apply_to_views, head
+from jessl.core.random import step_generator
+from jessl.objectives._base import Objective, Representations, Terms, TrainingPosition
+from jessl.objectives._checks import check_at_least
+from jessl.objectives._heads import apply_to_views, build_head
+from jessl.objectives._precision import full_precision
 
 __all__ = ["LeJEPA", "LeJEPAConfig", "sigreg"]
 
@@ -25,9 +28,9 @@ _T_MAX = 3.0
 def random_directions(
     dim: int, number: int, *, seed: int = 0, step: int = 0, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
-    """Unit vectors, uniform on the sphere: float64 [dim, number], a function of seed and step."""
-    g = torch.Generator().manual_seed(hash((seed, step)) % 2**63)
-    drawn = torch.randn(dim, number, generator=g, dtype=torch.float64)
+    """Draw unit vectors, uniform on the sphere, from seed and step: float64 [dim, number]."""
+    generator = step_generator(seed, step)
+    drawn = torch.randn(dim, number, generator=generator, dtype=torch.float64)
     return (drawn / drawn.norm(dim=0)).to(device)
 
 
@@ -49,36 +52,34 @@ def sigreg(
     Args:
         z: [batch, dim], or [views, batch, dim]: each view by itself, then the mean.
         directions: unit vectors [dim, number], the same on all processes, drawn anew for each
-            step; or so many fixed ones.
-        knots: points of the trapezoid rule, t = 0 (where both functions are 1) among them, >= 2.
+            step; or a number of fixed ones.
+        knots: points of the trapezoid rule, including t = 0, where both functions are 1; >= 2.
 
     Raises:
         ValueError: for another shape of z or directions, or too small a number.
     """
     if z.ndim not in (2, 3):
-        raise ValueError(f"z must be [batch, dim] or [views, batch, dim], got {list(z.shape)}")
-    if knots < 2:
-        raise ValueError(f"knots must be at least 2, got {knots}")
+        raise ValueError(f"z: expected [batch, dim] or [views, batch, dim], got {list(z.shape)}")
+    check_at_least(2, knots=knots)
     if isinstance(directions, int):
-        if directions < 1:
-            raise ValueError(f"directions must be at least 1, got {directions}")
+        check_at_least(1, directions=directions)
         directions = random_directions(z.shape[-1], directions, device=z.device)
     if directions.ndim != 2 or len(directions) != z.shape[-1]:
         raise ValueError(
-            f"directions must be [{z.shape[-1]}, number] as z is {list(z.shape)}, "
+            f"directions: expected [{z.shape[-1]}, number] for z {list(z.shape)}, "
             f"got {list(directions.shape)}"
         )
     t = torch.linspace(0, _T_MAX, knots, dtype=z.dtype, device=z.device)[1:]
     phi = torch.exp(-t.square() / 2)
-    # the trapezoid rule, twice for t < 0: half a step at the end; at t = 0 the integrand is 0
+    # trapezoid rule, doubled for t < 0: half a step at the end; at t = 0 the integrand is 0
     width = torch.full_like(t, 2 * _T_MAX / (knots - 1))
     width[-1] /= 2
     angles = (z @ directions.to(z.dtype)).unsqueeze(-1) * t
     e = torch.stack([angles.cos().mean(dim=-3), angles.sin().mean(dim=-3)])
     real, imaginary = collectives.all_reduce_mean(e)
-    apart = (real - phi).square() + imaginary.square()
+    distance = (real - phi).square() + imaginary.square()
     n = z.shape[-2] * collectives.world()
-    return n * (apart * (phi * width)).sum(dim=-1).mean()
+    return n * (distance * (phi * width)).sum(dim=-1).mean()
 
 
 @full_precision
@@ -96,12 +97,12 @@ class LeJEPAConfig:
     """Options of LeJEPA.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`); None: 4 dim - 4 dim - max(16, dim / 8),
+        projector: a head (`_heads.build_head`); None: 4 dim - 4 dim - max(16, dim / 8),
             the authors' 2048-2048 on a ViT-S/8 of width 512, to scale (their example ends in 16,
             the paper's table of projectors in 64 and more).
         lambd: share of SIGReg in the loss, 0 to 1; the paper's .05, the authors' example has .02.
-        directions: that SIGReg draws at each step, > 0 (the paper recommends 1024 for a large
-            training; its listing has 256).
+        directions: number that SIGReg draws at each step, > 0 (the paper recommends 1024 for a
+            large training; its listing has 256).
         knots: points of SIGReg's integral, >= 2.
     """
 
@@ -128,39 +129,30 @@ class LeJEPA(Objective):
     def __init__(self, config: LeJEPAConfig, dim: int) -> None:
         super().__init__()
         if not 0 <= config.lambd <= 1:
-            raise ValueError(f"lambd must be from 0 to 1, got {config.lambd}")
-        for name, least in (("directions", 1), ("knots", 2)):
-            if getattr(config, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(config, name)}")
+            raise ValueError(f"lambd: expected a number from 0 to 1, got {config.lambd}")
+        check_at_least(1, directions=config.directions)
+        check_at_least(2, knots=config.knots)
         self.config = config
         widths = f"{4 * dim}-{4 * dim}-{max(16, dim // 8)}"
-        # a normal cloud is centred: the last layer needs a bias
-        self.projector = head(config.projector, dim, widths, last_bias=True)
+        # a standard normal is centred: the last layer needs a bias
+        self.projector = build_head(config.projector, dim, widths, last_bias=True)
         drawn = random_directions(self.projector.out, config.directions).float()
         self.register_buffer("directions", drawn, persistent=False)
 
-    def begin_step(self, moment: TrainingPosition) -> None:
+    def begin_step(self, position: TrainingPosition) -> None:
         """Draw the step's directions."""
         out, number = self.directions.shape
-        drawn = random_directions(out, number, seed=moment.seed, step=moment.step)
+        drawn = random_directions(out, number, seed=position.seed, step=position.step)
         self.directions.copy_(drawn)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
-        """[n, dim] to [n, out]: where SIGReg wants a standard normal."""
+        """[n, dim] to [n, out], which SIGReg makes standard normal."""
         return self.projector(representations)
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """(1 - lambd) invariance + lambd SIGReg of representations [views, batch, dim]."""
-        enough_views(len(student))
-        z = apply_to_views(self.projector, student)
-        invariance = _invariance(z, n_global)
+        z = apply_to_views(self.projector, batch.student)
+        invariance = _invariance(z, batch.n_global)
         normality = sigreg(z, directions=self.directions, knots=self.config.knots)
         lambd = self.config.lambd
         total = (1 - lambd) * invariance + lambd * normality

@@ -14,15 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jessl.objectives._base import (
-    Objective,
-    Terms,
-    full_precision,
-    ordered_pairs,
-    same_shape,
-    whole_batch,
-)
-from jessl.objectives._heads import apply_to_views, head, must_end_in
+from jessl.objectives._base import Objective, Representations, Terms
+from jessl.objectives._checks import check_positive, check_same_shape, check_same_width
+from jessl.objectives._heads import apply_to_views, build_head
+from jessl.objectives._precision import full_precision
+from jessl.objectives._views import gather_batch, ordered_pairs
 
 __all__ = ["MoCo", "MoCoConfig", "moco"]
 
@@ -45,9 +41,8 @@ def moco(q: torch.Tensor, k: torch.Tensor, temperature: float) -> torch.Tensor:
     Raises:
         ValueError: for unequal shapes or a temperature that is not positive.
     """
-    same_shape(q=q, k=k)
-    if temperature <= 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
+    check_same_shape(q=q, k=k)
+    check_positive(temperature=temperature)
     logits = F.normalize(q, dim=1) @ F.normalize(k.detach(), dim=1).T / temperature
     own = torch.arange(len(q), device=q.device)
     return 2 * temperature * F.cross_entropy(logits, own)
@@ -58,7 +53,7 @@ class MoCoConfig:
     """Options of MoCo.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`); None: 2 dim - 2 dim - max(64, dim / 8),
+        projector: a head (`_heads.build_head`); None: 2 dim - 2 dim - max(64, dim / 8),
             4096-4096-256 on a ResNet-50 (the authors' widths; they have three layers on a ViT and
             two on a ResNet). Batch norm follows the last layer; in the authors' code that one
             has no affine map, here it has. The teacher's is its slow copy.
@@ -89,14 +84,13 @@ class MoCo(Objective):
 
     def __init__(self, config: MoCoConfig, dim: int) -> None:
         super().__init__()
-        if config.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {config.temperature}")
+        check_positive(temperature=config.temperature)
         self.config = config
         widths = f"{2 * dim}-{2 * dim}-{max(64, dim // 8)}"
-        self.projector = head(config.projector, dim, widths, last_norm=True)
+        self.projector = build_head(config.projector, dim, widths, last_norm=True)
         out = self.projector.out
-        self.predictor = head(config.predictor, out, f"{2 * dim}-{out}", last_norm=True)
-        must_end_in(out, self.predictor, "predictor of moco")
+        self.predictor = build_head(config.predictor, out, f"{2 * dim}-{out}", last_norm=True)
+        check_same_width("predictor of moco", self.predictor, self.projector)
         self.teacher_projector = copy.deepcopy(self.projector).requires_grad_(False)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
@@ -107,20 +101,13 @@ class MoCo(Objective):
         """The projector and its slow copy."""
         return [(self.projector, self.teacher_projector)]
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """MoCo's loss of representations [views, batch, dim] of student and teacher."""
-        if teacher is None:
-            raise ValueError("moco needs the teacher's representations, got none")
-        q = whole_batch(apply_to_views(self.predictor, apply_to_views(self.projector, student)))
+        teacher = batch.require_teacher()
+        p = apply_to_views(self.predictor, apply_to_views(self.projector, batch.student))
+        q = gather_batch(p)
         with torch.no_grad():
-            k = whole_batch(apply_to_views(self.teacher_projector, teacher))
+            k = gather_batch(apply_to_views(self.teacher_projector, teacher))
         pairs = ordered_pairs(len(q), len(k))
         losses = [moco(q[i], k[j], self.config.temperature) for i, j in pairs]
         return Terms(torch.stack(losses).mean(), {})

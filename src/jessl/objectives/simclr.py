@@ -1,7 +1,7 @@
-"""SimCLR: agreement of two views against all other images of the batch, or some of them.
+"""SimCLR: agreement of two views, contrasted with all or some other images of the batch.
 
 Chen, Kornblith, Norouzi, Hinton, A Simple Framework for Contrastive Learning of Visual
-Representations, ICML 2020, equation 1. With few negatives, or one image patch as the only one:
+Representations, ICML 2020, equation 1. With few negatives, or one image patch as the only negative:
 Bordes, Balestriero, Vincent, Towards Democratizing Joint-Embedding Self-Supervised Learning, 2023.
 """
 
@@ -13,18 +13,19 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from jessl.objectives._base import Objective, Terms, TrainingPosition, full_precision, same_shape
+from jessl.core.random import step_generator
+from jessl.objectives._base import Objective, Representations, Terms, TrainingPosition
+from jessl.objectives._checks import check_at_least, check_positive, check_same_shape
 from jessl.objectives._contrastive import (
     all_logits,
-    contrast_heads,
+    build_contrastive_heads,
     draw_negatives,
     drawn_logits,
-    generator_of,
     paired_rows,
     pool_logits,
-    positive_temperature,
-    positives,
+    positive_rows,
 )
+from jessl.objectives._precision import full_precision
 
 __all__ = ["SimCLR", "SimCLRConfig", "nt_xent"]
 
@@ -45,8 +46,8 @@ def nt_xent(z1: torch.Tensor, z2: torch.Tensor, temperature: float) -> torch.Ten
     Raises:
         ValueError: for unequal shapes or a temperature that is not positive.
     """
-    same_shape(z1=z1, z2=z2)
-    positive_temperature(temperature)
+    check_same_shape(z1=z1, z2=z2)
+    check_positive(temperature=temperature)
     z = torch.cat([z1, z2])
     return _against_all(z, z, temperature)
 
@@ -54,24 +55,24 @@ def nt_xent(z1: torch.Tensor, z2: torch.Tensor, temperature: float) -> torch.Ten
 @full_precision
 def _against_all(queries: torch.Tensor, keys: torch.Tensor, temperature: float) -> torch.Tensor:
     logits = all_logits(queries, keys, temperature)
-    return F.cross_entropy(logits, positives(len(queries), queries.device))
+    return F.cross_entropy(logits, positive_rows(len(queries), queries.device))
 
 
 @full_precision
 def _against_drawn(
     queries: torch.Tensor, keys: torch.Tensor, temperature: float, drawn: torch.Tensor
 ) -> torch.Tensor:
-    return _first_wins(drawn_logits(queries, keys, temperature, drawn))
+    return _classify_first(drawn_logits(queries, keys, temperature, drawn))
 
 
 @full_precision
 def _against_pool(
     queries: torch.Tensor, keys: torch.Tensor, temperature: float, pool: int
 ) -> torch.Tensor:
-    return _first_wins(pool_logits(queries, keys, temperature, pool))
+    return _classify_first(pool_logits(queries, keys, temperature, pool))
 
 
-def _first_wins(logits: torch.Tensor) -> torch.Tensor:
+def _classify_first(logits: torch.Tensor) -> torch.Tensor:
     first = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
     return F.cross_entropy(logits, first)
 
@@ -81,13 +82,13 @@ class SimCLRConfig:
     """Options of SimCLR.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`); None: 4 dim - 4 dim - dim.
+        projector: a head (`_heads.build_head`); None: 4 dim - 4 dim - dim.
         temperature: of the softmax, > 0 (FFCV-SSL's recipes for ImageNet use .15).
-        teacher_head: a second head, whose outputs the projector's are compared with; it must end
-            in the projector's width ("mlp": 4 dim - 4 dim - dim); None: the projector.
-        negatives: how many an anchor is compared with, from 1 to 2 batch - 2 of the global batch,
+        teacher_head: a second head, with whose outputs those of the projector are compared, of the
+            projector's width ("mlp": 4 dim - 4 dim - dim); None: the projector.
+        negatives: number of negatives of an anchor, from 1 to 2 batch - 2 of the global batch,
             drawn anew at each step; None: all.
-        pool: the last so many images of the global batch are the only negatives, and no anchors;
+        pool: the last `pool` images of the global batch are the only negatives, and no anchors;
             0: none. Not together with `negatives`.
     """
 
@@ -114,61 +115,53 @@ class SimCLR(Objective):
     et al. (`jessl.objectives.cissl`) without the anchor among its own positives.
 
     Drawn negatives: each anchor, a view of an image, has `negatives` others, drawn without
-    replacement from all rows of both views but itself and its positive. The draw hangs on the
-    training's seed and step and on positions in the global batch, so that any number of
-    processes draws the same; the order of the batch therefore matters.
+    replacement from all rows of both views but itself and its positive. The draw depends on the
+    training's seed and step and on positions in the global batch, so it is the same for any
+    number of processes; the order of the batch therefore matters.
 
     Pool: the two views of the last `pool` images of the global batch are the 2 pool negatives of
     every other row. Position i of the batch of process r of W is position i W + r of the global
-    batch: with pool 1, the only negative is the last image of the last process. Who feeds the
-    batch can so make one image patch the only negative.
+    batch: with pool 1, the only negative is the last image of the last process. A training that
+    puts one patch there makes it the only negative.
     """
 
     def __init__(self, config: SimCLRConfig, dim: int) -> None:
         super().__init__()
-        positive_temperature(config.temperature)
-        if config.negatives is not None and config.negatives < 1:
-            raise ValueError(f"negatives must be at least 1, got {config.negatives}")
-        if config.pool < 0:
-            raise ValueError(f"pool must not be negative, got {config.pool}")
+        check_positive(temperature=config.temperature)
+        check_at_least(0, pool=config.pool)
+        if config.negatives is not None:
+            check_at_least(1, negatives=config.negatives)
         if config.negatives is not None and config.pool:
             raise ValueError(
-                f"negatives and pool exclude each other, got {config.negatives} and {config.pool}"
+                f"negatives and pool: expected only one, got {config.negatives} and {config.pool}"
             )
         self.config = config
         self.pool = config.pool
-        self.projector, self.teacher_head = contrast_heads(
+        self.projector, self.teacher_head = build_contrastive_heads(
             "simclr", config.projector, config.teacher_head, dim
         )
-        self._moment = TrainingPosition(step=0, total_steps=1, steps_per_epoch=1)
+        self._position = TrainingPosition(step=0, total_steps=1, steps_per_epoch=1)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]; not normalised."""
         return self.projector(representations)
 
-    def begin_step(self, moment: TrainingPosition) -> None:
-        """Each step has its own negatives."""
-        self._moment = moment
+    def begin_step(self, position: TrainingPosition) -> None:
+        """Store the position, from which the negatives of the step are drawn."""
+        self._position = position
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """NT-Xent of representations [views, batch, dim].
 
         Raises:
             ValueError: when the global batch is too small for `negatives` or `pool`.
         """
-        pairs = paired_rows(self.projector, self.teacher_head, student, n_global)
+        pairs = paired_rows(self.projector, self.teacher_head, batch.student, batch.n_global)
         c = self.config
         if c.pool:
             losses = [_against_pool(q, k, c.temperature, c.pool) for q, k in pairs]
         elif c.negatives is not None:
-            generator = generator_of(self._moment)
+            generator = step_generator(self._position.seed, self._position.step)
             losses = []
             for q, k in pairs:
                 drawn = draw_negatives(len(q), c.negatives, generator).to(q.device)

@@ -1,4 +1,4 @@
-"""SimSiam: predict one's own projection of another view, held still by a stopped gradient.
+"""SimSiam: predict the projection of another view, with a stopped gradient on the target.
 
 Chen, He, Exploring Simple Siamese Representation Learning, CVPR 2021, equations 1 to 4.
 """
@@ -11,8 +11,11 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from jessl.objectives._base import Objective, Terms, full_precision, ordered_pairs, same_shape
-from jessl.objectives._heads import apply_apart, apply_to_views, head, must_end_in
+from jessl.objectives._base import Objective, Representations, Terms
+from jessl.objectives._checks import check_same_shape, check_same_width
+from jessl.objectives._heads import apply_by_crop, apply_to_views, build_head
+from jessl.objectives._precision import full_precision
+from jessl.objectives._views import ordered_pairs
 
 __all__ = ["SimSiam", "SimSiamConfig", "negative_cosine"]
 
@@ -32,7 +35,7 @@ def negative_cosine(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: for unequal shapes.
     """
-    same_shape(p=p, z=z)
+    check_same_shape(p=p, z=z)
     return -F.cosine_similarity(p, z.detach(), dim=1).mean()
 
 
@@ -41,7 +44,7 @@ class SimSiamConfig:
     """Options of SimSiam.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`); None: dim - dim - dim, the paper's
+        projector: a head (`_heads.build_head`); None: dim - dim - dim, the paper's
             2048-2048-2048 on a ResNet-50, to scale. Batch norm follows its last layer; the
             authors' code has no affine map in that one, here it has.
         predictor: a head; None: a bottleneck, out / 4 - out for a projector of width out (the
@@ -62,7 +65,7 @@ class SimSiam(Objective):
 
     Symmetric: the mean over ordered pairs of unlike views, the target's a global one (the
     paper's two views: half the sum of both directions). The projector sees global and local
-    views apart (`apply_apart`); the paper has global views only.
+    views apart (`apply_by_crop`); the paper has global views only.
     """
 
     prevents_collapse = False
@@ -70,26 +73,19 @@ class SimSiam(Objective):
     def __init__(self, config: SimSiamConfig, dim: int) -> None:
         super().__init__()
         self.config = config
-        self.projector = head(config.projector, dim, f"{dim}-{dim}-{dim}", last_norm=True)
+        self.projector = build_head(config.projector, dim, f"{dim}-{dim}-{dim}", last_norm=True)
         out = self.projector.out
         widths = f"{max(1, out // 4)}-{out}"
-        self.predictor = head(config.predictor, out, widths, last_bias=True)
-        must_end_in(out, self.predictor, "predictor of simsiam")
+        self.predictor = build_head(config.predictor, out, widths, last_bias=True)
+        check_same_width("predictor of simsiam", self.predictor, self.projector)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]: the projector, before the predictor."""
         return self.projector(representations)
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """SimSiam's loss of representations [views, batch, dim]."""
-        z = apply_apart(self.projector, student, n_global)
+        z = apply_by_crop(self.projector, batch.student, batch.n_global)
         p = apply_to_views(self.predictor, z)
-        pairs = [negative_cosine(p[i], z[j]) for i, j in ordered_pairs(len(p), n_global)]
+        pairs = [negative_cosine(p[i], z[j]) for i, j in ordered_pairs(len(p), batch.n_global)]
         return Terms(torch.stack(pairs).mean(), {})

@@ -1,4 +1,4 @@
-"""The supervised twin: cross-entropy of labels on the same encoder.
+"""The supervised counterpart: cross-entropy of labels on the same encoder.
 
 Its training error estimates the approximation error of the risk decomposition (Dubois, Hashimoto,
 Liang, Evaluating Self-Supervised Learning via Risk Decomposition, ICML 2023).
@@ -14,8 +14,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from jessl.core import collectives
-from jessl.objectives._base import Objective, Terms, full_precision
-from jessl.objectives._heads import apply_to_views, expander_widths, head
+from jessl.objectives._base import Objective, Representations, Terms
+from jessl.objectives._checks import check_at_least
+from jessl.objectives._heads import apply_to_views, build_head, expander_widths
+from jessl.objectives._precision import full_precision
 
 __all__ = ["Supervised", "SupervisedConfig", "supervised"]
 
@@ -42,7 +44,7 @@ def supervised(
         ValueError: for other shapes, and (of labels on the CPU, not in a compiled graph) for a
             label that is neither -1 nor a class.
     """
-    _checked(logits, labels)
+    _check_arguments(logits, labels)
     spread = labels.expand(len(logits), -1).flatten()
     total = F.cross_entropy(
         logits.flatten(0, 1),
@@ -60,19 +62,19 @@ def _share(total: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return total * collectives.world() / count.clamp_min(1)
 
 
-def _checked(logits: torch.Tensor, labels: torch.Tensor) -> None:
+def _check_arguments(logits: torch.Tensor, labels: torch.Tensor) -> None:
     if logits.ndim != 3 or labels.shape != logits.shape[1:2]:
         raise ValueError(
-            f"expected logits [views, batch, classes] and labels [batch], got "
+            "logits and labels: expected [views, batch, classes] and [batch], got "
             f"{list(logits.shape)} and {list(labels.shape)}"
         )
-    # a graph cannot branch on values, and a GPU would have to be waited for
+    # a compiled graph cannot branch on values, and reading them would wait for a GPU
     if not torch.compiler.is_compiling() and labels.is_cpu and labels.numel():
         least, most = (int(x) for x in labels.aminmax())
         if least < _MISSING or most >= logits.shape[2]:
             wrong = least if least < _MISSING else most
             raise ValueError(
-                f"labels must be from 0 to {logits.shape[2] - 1}, or -1 where missing, got {wrong}"
+                f"labels: expected 0 to {logits.shape[2] - 1}, or -1 where missing, got {wrong}"
             )
 
 
@@ -81,9 +83,9 @@ class SupervisedConfig:
     """Options of supervised training.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`) before the classifier; "identity": the
+        projector: a head (`_heads.build_head`) before the classifier; "identity": the
             classifier is on the representation, as a linear probe is; "mlp": 4 dim - 4 dim - dim.
-        classes: how many labels there are, > 1; a training sets it from the data.
+        classes: number of labels, > 1; a training sets it from the data.
         label_smoothing: share of the target spread over all classes, from 0 to less than 1.
     """
 
@@ -106,32 +108,23 @@ class Supervised(Objective):
 
     def __init__(self, config: SupervisedConfig, dim: int) -> None:
         super().__init__()
-        if config.classes < 2:
-            raise ValueError(f"classes must be at least 2, got {config.classes}")
+        check_at_least(2, classes=config.classes)
         if not 0 <= config.label_smoothing < 1:
             raise ValueError(
-                f"label_smoothing must be from 0 to less than 1, got {config.label_smoothing}"
+                f"label_smoothing: expected a number in [0, 1), got {config.label_smoothing}"
             )
         self.config = config
-        self.projector = head(config.projector, dim, expander_widths(dim))
+        self.projector = build_head(config.projector, dim, expander_widths(dim))
         self.classifier = nn.Linear(self.projector.out, config.classes)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
-        """[n, dim] to [n, out]: what the classifier sees."""
+        """[n, dim] to [n, out]: the input of the classifier."""
         return self.projector(representations)
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """Cross-entropy of representations [views, batch, dim]; the accuracy is from 0 to 1."""
-        if labels is None:
-            raise ValueError("supervised needs labels, got none")
-        z = apply_to_views(self.projector, student)
+        labels = batch.require_labels()
+        z = apply_to_views(self.projector, batch.student)
         logits = apply_to_views(self.classifier, z)
         total = supervised(logits, labels, label_smoothing=self.config.label_smoothing)
         right = (logits.detach().argmax(dim=-1) == labels).sum().to(total.dtype)

@@ -1,4 +1,4 @@
-"""SwAV: predict from one view the code of another; codes share the batch out over prototypes.
+"""SwAV: predict from one view the code of another; codes spread the batch over prototypes.
 
 Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments,
 NeurIPS 2020, equations 1 to 5, and the authors' published code. Sinkhorn's iteration: Cuturi,
@@ -14,17 +14,16 @@ import torch
 import torch.nn.functional as F
 
 from jessl.core import collectives
-from jessl.objectives._base import (
-    Objective,
-    Terms,
-    TrainingPosition,
-    enough_views,
-    full_precision,
-    mean_cross_entropy,
-    same_shape,
-    whole_batch,
+from jessl.objectives._base import Objective, Representations, Terms, TrainingPosition
+from jessl.objectives._checks import (
+    check_at_least,
+    check_positive,
+    check_same_shape,
+    check_same_width,
 )
-from jessl.objectives._heads import Prototypes, apply_apart, apply_to_views, head, must_end_in
+from jessl.objectives._heads import Prototypes, apply_by_crop, apply_to_views, build_head
+from jessl.objectives._precision import full_precision
+from jessl.objectives._views import gather_batch, mean_cross_entropy
 
 __all__ = ["SwAV", "SwAVConfig", "swav"]
 
@@ -52,8 +51,8 @@ def swav(
     Raises:
         ValueError: for unequal shapes or parameters out of range.
     """
-    same_shape(scores1=scores1, scores2=scores2)
-    _check(temperature, sinkhorn_iterations, epsilon)
+    check_same_shape(scores1=scores1, scores2=scores2)
+    _check_options(temperature, sinkhorn_iterations, epsilon)
     scores = torch.stack([scores1, scores2])
     codes = sinkhorn(scores.detach(), sinkhorn_iterations, epsilon)
     return mean_cross_entropy(codes, scores / temperature)
@@ -66,7 +65,7 @@ def sinkhorn(
     epsilon: float = 0.05,
     counted: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Codes: rows are distributions, and together give every prototype about the same mass.
+    """Codes: each row is a distribution, and each prototype gets about the same total mass.
 
     Alternately columns and rows of exp(scores / epsilon) are divided by their sums, rows last:
     rows sum to 1 exactly, columns to rows / prototypes in the limit of many iterations. Computed
@@ -76,26 +75,23 @@ def sinkhorn(
         scores: [..., rows, prototypes].
         iterations: >= 1.
         epsilon: > 0; the smaller, the harder the codes.
-        counted: bool [rows], at least one true; the others have no say in the columns' sums.
-            None: all count.
+        counted: bool [rows], at least one true; the other rows are left out of the columns' sums.
+            None: all rows count.
 
     Returns:
         [..., rows, prototypes].
     """
     log = scores / epsilon
     for _ in range(iterations):
-        told = log if counted is None else log.masked_fill(~counted[:, None], float("-inf"))
-        log = log - told.logsumexp(dim=-2, keepdim=True)
+        column = log if counted is None else log.masked_fill(~counted[:, None], float("-inf"))
+        log = log - column.logsumexp(dim=-2, keepdim=True)
         log = log - log.logsumexp(dim=-1, keepdim=True)
     return log.exp()
 
 
-def _check(temperature: float, iterations: int, epsilon: float) -> None:
-    for name, value in (("temperature", temperature), ("epsilon", epsilon)):
-        if value <= 0:
-            raise ValueError(f"{name} must be positive, got {value}")
-    if iterations < 1:
-        raise ValueError(f"sinkhorn_iterations must be at least 1, got {iterations}")
+def _check_options(temperature: float, iterations: int, epsilon: float) -> None:
+    check_positive(temperature=temperature, epsilon=epsilon)
+    check_at_least(1, sinkhorn_iterations=iterations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +99,7 @@ class SwAVConfig:
     """Options of SwAV.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`); None: dim - max(64, dim / 16), the
+        projector: a head (`_heads.build_head`); None: dim - max(64, dim / 16), the
             paper's 2048-128 on a ResNet-50, to scale.
         predictor: a head between the features and the prototypes that predicts, of the same
             width; codes are made without it. The paper has none ("identity").
@@ -118,7 +114,7 @@ class SwAVConfig:
             0: none.
         queue_from_epoch: >= 0; from this epoch on codes see the queue (once it is full). The
             authors fill it from then on too, here it is filled from the start.
-        freeze_epochs: >= 0; so long the prototypes stay as they are. The authors' 313 steps at a
+        freeze_epochs: >= 0; for that long the prototypes do not change. The authors' 313 steps at a
             batch of 4096 and 5005 at 256 are one epoch of ImageNet.
     """
 
@@ -134,10 +130,13 @@ class SwAVConfig:
     freeze_epochs: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(self.temperature, self.sinkhorn_iterations, self.epsilon)
-        for name in ("queue", "queue_from_epoch", "freeze_epochs"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        _check_options(self.temperature, self.sinkhorn_iterations, self.epsilon)
+        check_at_least(
+            0,
+            queue=self.queue,
+            queue_from_epoch=self.queue_from_epoch,
+            freeze_epochs=self.freeze_epochs,
+        )
 
     def build(self, dim: int) -> SwAV:
         """The objective for representations of width `dim`."""
@@ -149,8 +148,8 @@ class SwAV(Objective):
 
     Each global view's code, made of the whole batch of all processes by itself, is predicted from
     every other view: the mean over ordered pairs of unlike views, the code's a global one. The
-    projector sees global and local views apart (`jessl.objectives._heads.apply_apart`), so that
-    no local view has a part in a code; the authors' sees them together. The prototypes' lengths
+    projector sees global and local views apart (`_heads.apply_by_crop`), so that
+    local views do not affect the codes; the authors' sees them together. The prototypes' lengths
     are divided out where they are used; the authors set them to 1 before each step.
 
     Before the first `begin_step` all warm-ups count as over.
@@ -160,10 +159,10 @@ class SwAV(Objective):
         super().__init__()
         self.config = config
         widths = f"{dim}-{max(64, dim // 16)}"
-        self.projector = head(config.projector, dim, widths, last_bias=True)
+        self.projector = build_head(config.projector, dim, widths, last_bias=True)
         out = self.projector.out
-        self.predictor = head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
-        must_end_in(out, self.predictor, "predictor of swav")
+        self.predictor = build_head(config.predictor, out, f"{2 * dim}-{out}", last_bias=True)
+        check_same_width("predictor of swav", self.predictor, self.projector)
         self.prototypes = Prototypes(out, config.prototypes)
         self.queue: torch.Tensor
         self.queued: torch.Tensor
@@ -177,32 +176,24 @@ class SwAV(Objective):
         """[n, dim] to [n, out], not normalised, before prototypes."""
         return self.projector(representations)
 
-    def begin_step(self, moment: TrainingPosition) -> None:
+    def begin_step(self, position: TrainingPosition) -> None:
         """Set whether the prototypes are frozen and whether codes see the queue."""
-        self._frozen = moment.epoch < self.config.freeze_epochs
-        self._queue_counts = moment.epoch >= self.config.queue_from_epoch
+        self._frozen = position.epoch < self.config.freeze_epochs
+        self._queue_counts = position.epoch >= self.config.queue_from_epoch
 
     def after_backward(self) -> None:
-        """Take the gradient from frozen prototypes."""
+        """Discard the gradient of frozen prototypes."""
         if self._frozen:
             self.prototypes.weight.grad = None
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """SwAV's loss of representations [views, batch, dim].
 
         Raises:
             ValueError: with a queue, unless there are 2 global views.
         """
-        enough_views(len(student))
-        z = apply_apart(self.projector, student, n_global)
-        codes = self._codes(z.detach() if n_global is None else z[:n_global].detach())
+        z = apply_by_crop(self.projector, batch.student, batch.n_global)
+        codes = self._codes(z.detach() if batch.n_global is None else z[: batch.n_global].detach())
         scores = self.prototypes(apply_to_views(self.predictor, z))
         return Terms(mean_cross_entropy(codes, scores / self.config.temperature), {})
 
@@ -211,8 +202,8 @@ class SwAV(Objective):
         """Codes [n_global, batch, prototypes] of this process's features [n_global, batch, out]."""
         c = self.config
         if c.queue and len(z) != 2:
-            raise ValueError(f"queue of swav needs 2 global views, got {len(z)}")
-        features = F.normalize(whole_batch(z), dim=-1)
+            raise ValueError(f"queue of swav: expected 2 global views, got {len(z)}")
+        features = F.normalize(gather_batch(z), dim=-1)
         batch, counted = features.shape[1], None
         known = torch.cat([features, self.queue.to(features)], dim=1) if c.queue else features
         if c.queue and self._queue_counts:
@@ -223,5 +214,5 @@ class SwAV(Objective):
         if c.queue and self.training:
             self.queue.copy_(known[:, : c.queue])
             self.queued.add_(batch).clamp_(max=c.queue)
-        # the loader deals process r the rows r, W + r, 2 W + r, ...
+        # process r of W has the rows r, W + r, 2 W + r, ... of the global batch
         return codes[:, :batch][:, collectives.rank() :: collectives.world()]

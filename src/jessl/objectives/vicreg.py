@@ -12,15 +12,11 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from jessl.objectives._base import (
-    Objective,
-    Terms,
-    full_precision,
-    same_shape,
-    unordered_pairs,
-    whole_batch,
-)
-from jessl.objectives._heads import apply_to_views, expander_widths, head
+from jessl.objectives._base import Objective, Representations, Terms
+from jessl.objectives._checks import check_at_least, check_rows, check_same_shape
+from jessl.objectives._heads import apply_to_views, build_head, expander_widths
+from jessl.objectives._precision import full_precision
+from jessl.objectives._views import gather_batch, unordered_pairs
 
 __all__ = ["VICReg", "VICRegConfig", "vicreg"]
 
@@ -55,9 +51,8 @@ def vicreg_terms(
     z1: torch.Tensor, z2: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Invariance, variance and covariance terms of two views [batch, dim], unweighted."""
-    same_shape(z1=z1, z2=z2)
-    if len(z1) < 2:
-        raise ValueError(f"vicreg needs at least 2 rows for a variance, got {len(z1)}")
+    check_same_shape(z1=z1, z2=z2)
+    check_rows(2, "for a variance", z1)
     invariance = F.mse_loss(z1, z2)
     variance = (_hinge(z1) + _hinge(z2)) / 2
     covariance = _off_diagonal(z1) + _off_diagonal(z2)
@@ -80,7 +75,7 @@ class VICRegConfig:
     """Options of VICReg.
 
     Attributes:
-        projector: a head (`jessl.objectives._heads.head`); None: 4 dim - 4 dim - dim.
+        projector: a head (`_heads.build_head`); None: 4 dim - 4 dim - dim.
         inv, var, cov: weights of invariance, variance and covariance, >= 0.
     """
 
@@ -105,27 +100,18 @@ class VICReg(Objective):
 
     def __init__(self, config: VICRegConfig, dim: int) -> None:
         super().__init__()
-        for name in ("inv", "var", "cov"):
-            if getattr(config, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(config, name)}")
+        check_at_least(0, inv=config.inv, var=config.var, cov=config.cov)
         self.config = config
-        self.projector = head(config.projector, dim, expander_widths(dim))
+        self.projector = build_head(config.projector, dim, expander_widths(dim))
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]."""
         return self.projector(representations)
 
-    def loss(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor | None = None,
-        *,
-        n_global: int | None = None,
-        labels: torch.Tensor | None = None,
-    ) -> Terms:
+    def compute_loss(self, batch: Representations) -> Terms:
         """VICReg of representations [views, batch, dim]; parts are unweighted."""
-        z = whole_batch(apply_to_views(self.projector, student))
-        pairs = [_terms(z[i], z[j]) for i, j in unordered_pairs(len(z), n_global)]
+        z = gather_batch(apply_to_views(self.projector, batch.student))
+        pairs = [_terms(z[i], z[j]) for i, j in unordered_pairs(len(z), batch.n_global)]
         invariance, variance, covariance = torch.stack(pairs).mean(dim=0)
         c = self.config
         total = c.inv * invariance + c.var * variance + c.cov * covariance

@@ -18,8 +18,9 @@ from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core import collectives
 from jessl.core.log import Log
 from jessl.core.precision import pick_precision
+from jessl.core.random import seeded
 from jessl.data import Loader, Source, Subset, open_source, split_source
-from jessl.encoders import Encoder, build_encoder, load_weights, seeded
+from jessl.encoders import Encoder, build_encoder, load_weights
 from jessl.extraction.embed import check_channels, weights_file
 from jessl.objectives import Objective, build_objective
 from jessl.pretraining.defaults import label_numbering_problem

@@ -9,9 +9,9 @@ import torch
 
 from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core import collectives
+from jessl.core.random import seeded
 from jessl.core.validation import check_choice
 from jessl.data import Source
-from jessl.encoders import seeded
 from jessl.objectives import build_objective
 from jessl.training.optimizers import DEFAULTS
 from jessl.views.presets import is_file, load

@@ -11,9 +11,9 @@ from typing import Any
 
 from jessl.config import Pretrain, Sweep
 from jessl.core.devices import pick_device
+from jessl.core.random import seeded
 from jessl.data import Source, open_source, unlabelled
 from jessl.data.labels import check_same_classes
-from jessl.encoders import seeded
 from jessl.objectives import build_objective
 from jessl.pretraining import defaults as choices
 from jessl.sweeps import manifest, pruning, space

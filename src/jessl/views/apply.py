@@ -16,7 +16,7 @@ import numpy as np
 
 from jessl.views.noise import normal_table
 from jessl.views.params import COLUMN
-from jessl.views.recipe import Views
+from jessl.views.recipe import ViewRecipes
 from jessl.views.sampling import recipe_rows, states
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _local = threading.local()
 
 
 def apply_views(
-    views: Views, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray
+    views: ViewRecipes, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray
 ) -> list[torch.Tensor]:
     """k tensors float32 [n, 3, size, size], normalised ([n, c, ...] for c = 2 or 4 channels).
 
@@ -77,7 +77,9 @@ def check_images(images: np.ndarray | Sequence[np.ndarray], made: int) -> None:
             )
 
 
-def check_boxes(views: Views, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray) -> None:
+def check_boxes(
+    views: ViewRecipes, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray
+) -> None:
     """Refuse parameters that would read outside an image or write outside a view."""
     shapes = np.array([image.shape[:2] for image in images], dtype=np.float64).reshape(-1, 2)
     for view, p in zip(views.recipes, table, strict=True):
@@ -106,7 +108,9 @@ class CpuRenderer:
         crops_only: uint8 crops; all that follows the flips is left to `jessl.views.gpu.apply`.
     """
 
-    def __init__(self, views: Views, *, octets: bool = False, crops_only: bool = False) -> None:
+    def __init__(
+        self, views: ViewRecipes, *, octets: bool = False, crops_only: bool = False
+    ) -> None:
         from jessl.views.kernels import compiled
         from jessl.views.kernels.render import BYTES, CROPS, NORMALISED
 

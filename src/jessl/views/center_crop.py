@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jessl.views.recipe import IMAGENET_MEAN, IMAGENET_STD, View, Views
+from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from jessl.views.recipe import View
+from jessl.views.views import Views
 
 
 def central_view(

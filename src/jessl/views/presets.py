@@ -15,7 +15,8 @@ from typing import Any
 
 from jessl.core.files import read_json, write_json
 from jessl.core.validation import check_choice, unknown_name
-from jessl.views.recipe import View, Views
+from jessl.views.recipe import View
+from jessl.views.views import Views
 
 __all__ = ["byol", "coarse", "dino", "gaussian_noise", "multicrop", "simclr", "swav", "vicreg"]
 

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
-import numpy as np
-
+from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from jessl.core.validation import check_choice, unknown_name
-
-if TYPE_CHECKING:
-    import torch
-
-    from jessl.views.apply import CpuRenderer
-    from jessl.views.params import Params
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # what a mistyped number would ask of the memory
 _MOST_PX = 4096
@@ -164,7 +154,7 @@ class View:
                     f"got {getattr(self, name)}"
                 )
         low, high = self.noise_sigma
-        if not 0 <= low <= high < np.inf:
+        if not 0 <= low <= high < math.inf:
             raise ValueError(
                 f"noise_sigma must be two rising numbers from 0 on, got {self.noise_sigma}"
             )
@@ -181,10 +171,10 @@ class View:
 
 
 @dataclass(frozen=True)
-class Views:
+class ViewRecipes:
     """The recipe of k views of an image and the normalisation that the encoder expects.
 
-    `sample` draws the parameters, `apply` uses them; nothing else is random.
+    Data only; `jessl.views.Views` adds `sample` and `apply`.
 
     Attributes:
         recipes: k recipes.
@@ -200,9 +190,9 @@ class Views:
     def __post_init__(self) -> None:
         if not 1 <= len(self.recipes) <= _MOST_VIEWS:
             raise ValueError(f"1..{_MOST_VIEWS} views of an image are allowed, got {len(self)}")
-        if not all(0 < value < np.inf for value in self.std):
+        if not all(0 < value < math.inf for value in self.std):
             raise ValueError(f"std must be positive, got {self.std}")
-        if not all(-np.inf < value < np.inf for value in self.mean):
+        if not all(-math.inf < value < math.inf for value in self.mean):
             raise ValueError(f"mean must be finite, got {self.mean}")
         if len(self.mean) != len(self.std):
             raise ValueError(
@@ -219,11 +209,11 @@ class Views:
     def __len__(self) -> int:
         return len(self.recipes)
 
-    def normalised(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Views:
+    def normalised(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Self:
         """The same recipe with another normalisation."""
         return dataclasses.replace(self, mean=mean, std=std)
 
-    def resized(self, size: int) -> Views:
+    def resized(self, size: int) -> Self:
         """The same recipe with its largest views at `size` pixels, smaller ones in proportion."""
         largest = max(view.size for view in self.recipes)
         return dataclasses.replace(
@@ -233,76 +223,6 @@ class Views:
                 for view in self.recipes
             ),
         )
-
-    def sample(
-        self,
-        ids: np.ndarray,
-        epoch: int,
-        seed: int,
-        heights: np.ndarray,
-        widths: np.ndarray,
-    ) -> list[Params]:
-        """Parameters of all views of n images, named and documented in `jessl.views.params`.
-
-        Args:
-            ids: int64 [n], stable ids.
-            epoch, seed: what the draw depends on besides the ids.
-            heights, widths: int [n], sizes of the images, pixels.
-        """
-        from jessl.views.params import as_params
-        from jessl.views.sampling import sample_table
-
-        return as_params(sample_table(self, ids, epoch, seed, heights, widths))
-
-    def apply(
-        self, images: np.ndarray | Sequence[np.ndarray], params: Sequence[Params]
-    ) -> list[torch.Tensor]:
-        """k tensors float32 [n, 3, size, size], normalised ([n, c, ...] for c = 2 or 4 channels).
-
-        Args:
-            images: uint8 [n, h, w, c] or n arrays uint8 [h, w, c], c 1..4.
-            params: what `sample` gave for these images; a parameter left out is neutral.
-        """
-        from jessl.views.apply import apply_views
-        from jessl.views.params import as_table
-
-        return apply_views(self, images, as_table(params))
-
-    def painter(self, *, octets: bool = False, crops_only: bool = False) -> CpuRenderer:
-        """This recipe made ready for the kernels, for loops that fill buffers of their own."""
-        from jessl.views.apply import CpuRenderer
-
-        return CpuRenderer(self, octets=octets, crops_only=crops_only)
-
-    def blank(self, n: int) -> np.ndarray:
-        """A table for n images in which nothing is drawn yet: float64 [k, n, columns]."""
-        from jessl.views.params import neutral_table
-
-        return neutral_table(len(self), n)
-
-    def named(self, table: np.ndarray) -> list[Params]:
-        """A table as a dictionary for each view."""
-        from jessl.views.params import as_params
-
-        return as_params(table)
-
-    def finish(self, crops: Sequence[torch.Tensor], table: np.ndarray) -> list[torch.Tensor]:
-        """Views on a device from the crops of `painter(crops_only=True)`; see `views.gpu`."""
-        from jessl.views.gpu.apply import finish_view
-
-        return [
-            finish_view(view, x, rows, self.mean, self.std)
-            for view, x, rows in zip(self.recipes, crops, table, strict=True)
-        ]
-
-    def apply_on_device(self, images: torch.Tensor, table: np.ndarray) -> list[torch.Tensor]:
-        """Views of images uint8 [n, h, w, c] that lie on a device; see `views.gpu`."""
-        from jessl.views.gpu.apply import apply_view
-
-        return [
-            apply_view(view, images, rows, self.mean, self.std)
-            for view, rows in zip(self.recipes, table, strict=True)
-        ]
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as data, for TOML or JSON: only what differs from the defaults."""
@@ -314,7 +234,7 @@ class Views:
         return out
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Views:
+    def from_dict(cls, data: dict[str, Any]) -> Self:
         """A recipe from `as_dict`, TOML or JSON.
 
         Raises:
@@ -377,3 +297,12 @@ def _checked(name: str, value: Any, wanted: str) -> Any:
     elif isinstance(value, int) and number:
         return value
     raise ValueError(f"{name}: {wanted.replace(' | None', '')} wanted, {value!r} came")
+
+
+def __getattr__(name: str) -> object:
+    """`Views` was defined here before it was split from its data."""
+    if name == "Views":
+        from jessl.views import Views
+
+        return Views
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

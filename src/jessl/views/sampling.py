@@ -10,10 +10,11 @@ import math
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from jessl.core.hashing import GOLDEN, mix64
 from jessl.views.params import neutral_table
-from jessl.views.recipe import CROPS, View, Views
+from jessl.views.recipe import CROPS, View, ViewRecipes
 
 
 def _state(*key: int) -> np.ndarray:
@@ -65,18 +66,18 @@ def recipe_row(view: View) -> list[float]:
     ]
 
 
-def recipe_rows(views: Views) -> np.ndarray:
+def recipe_rows(views: ViewRecipes) -> np.ndarray:
     """Float64 [k, numbers of a recipe]."""
     return np.array([recipe_row(view) for view in views.recipes], dtype=np.float64)
 
 
 def sample_table(
-    views: Views,
-    ids: np.ndarray,
+    views: ViewRecipes,
+    ids: npt.ArrayLike,
     epoch: int,
     seed: int,
-    heights: np.ndarray,
-    widths: np.ndarray,
+    heights: npt.ArrayLike,
+    widths: npt.ArrayLike,
 ) -> np.ndarray:
     """Parameters of k views of n images: float64 [k, n, columns], see `jessl.views.params`.
 

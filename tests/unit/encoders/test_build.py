@@ -14,7 +14,8 @@ import jessl
 from helpers.run_samples import small_config
 from jessl import Run
 from jessl.cli.main import main
-from jessl.encoders import build_encoder, load_weights, read_weights, seeded
+from jessl.core.random import seeded
+from jessl.encoders import build_encoder, load_weights, read_weights
 from jessl.encoders.checkpoints.infer_architecture import infer
 from jessl.encoders.checkpoints.open_checkpoint import (
     CheckpointFile,

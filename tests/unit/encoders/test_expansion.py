@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from jessl.core.log import Log
-from jessl.encoders import Encoder, build_encoder, load_weights, seeded
+from jessl.core.random import seeded
+from jessl.encoders import Encoder, build_encoder, load_weights
 from jessl.encoders.expansion import Expansion, has_plane, plane
 
 RESNETS = [

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from jessl.encoders import build_encoder, load_weights, seeded
-from jessl.encoders.build import IMAGENET_MEAN, IMAGENET_STD
+from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from jessl.core.random import seeded
+from jessl.encoders import build_encoder, load_weights
 from jessl.encoders.checkpoints.load_weights import load_tensors
 from jessl.encoders.checkpoints.matching import matches
 from jessl.encoders.checkpoints.open_checkpoint import CheckpointFile, open_checkpoint

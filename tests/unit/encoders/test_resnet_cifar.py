@@ -12,7 +12,8 @@ import transformers
 from torch import nn
 
 import jessl
-from jessl.encoders import build_encoder, load_weights, seeded
+from jessl.core.random import seeded
+from jessl.encoders import build_encoder, load_weights
 from jessl.encoders.nets.resnet_cifar import LAYERS
 from jessl.extraction.embed import open_encoder
 
@@ -121,13 +122,13 @@ def test_a_vit_of_transformers_by_its_class_token_or_its_pooler(tmp_path: Path) 
     whole = transformers.ViTModel(_vit()).eval()
     net, _, told = open_encoder(f"hf:{_saved(whole, tmp_path / 'whole')}")
     assert net.dim == 16
-    assert "the model's pooled output" in told["weights_report"]["told"]
+    assert "the model's pooled output" in told["weights_report"]["summary"]
     with torch.no_grad():
         assert torch.equal(net.eval()(x), whole(x, interpolate_pos_encoding=True).pooler_output)
     # of a classifier there is no pooler: transformers would make one of random weights
     classifier = transformers.ViTForImageClassification(_vit()).eval()
     net, _, told = open_encoder(f"hf:{_saved(classifier, tmp_path / 'classifier')}")
-    assert "the class token (2 weights of a pooler" in told["weights_report"]["told"]
+    assert "the class token (2 weights of a pooler" in told["weights_report"]["summary"]
     with torch.no_grad():
         wanted = classifier.vit(x, interpolate_pos_encoding=True).last_hidden_state[:, 0]
         assert torch.equal(net.eval()(x), wanted)
@@ -167,7 +168,7 @@ def test_a_masked_autoencoder_sees_all_of_an_image(tmp_path: Path) -> None:
     config = transformers.ViTMAEConfig(**{**_vit().to_dict(), "mask_ratio": 0.75})
     folder = _saved(transformers.ViTMAEModel(config), tmp_path / "mae")
     net, _, told = open_encoder(f"hf:{folder}")
-    assert "the class token" in told["weights_report"]["told"]
+    assert "the class token" in told["weights_report"]["summary"]
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(net.eval()(x), net(x), rtol=1e-4, atol=1e-5)

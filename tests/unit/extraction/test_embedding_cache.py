@@ -15,7 +15,8 @@ from jessl.comparison.compare import compare_encoders
 from jessl.comparison.labels import LabelledResults, to_best
 from jessl.comparison.table import EncoderTable
 from jessl.core.log import Log
-from jessl.encoders import build_encoder, seeded
+from jessl.core.random import seeded
+from jessl.encoders import build_encoder
 from jessl.probes.probe import probe
 
 

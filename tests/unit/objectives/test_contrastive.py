@@ -347,22 +347,49 @@ def test_one_negative_is_enough_against_collapse() -> None:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: _simclr(4, negatives=0), "negatives must be at least 1, got 0"),
-        (lambda: _simclr(4, pool=-1), "pool must not be negative, got -1"),
-        (lambda: _simclr(4, negatives=2, pool=1), "exclude each other, got 2 and 1"),
+        (lambda: _simclr(4, negatives=0), "negatives: expected at least 1, got 0"),
+        (lambda: _simclr(4, pool=-1), "pool: expected at least 0, got -1"),
+        (lambda: _simclr(4, negatives=2, pool=1), "expected only one, got 2 and 1"),
         (lambda: _simclr(4, negatives=15).loss(_rows(2, N, 4)), "at most 14 (2 * batch - 2"),
-        (lambda: _simclr(4, pool=N).loss(_rows(2, N, 4)), "got 8 of a batch of 8"),
-        (lambda: _simclr(4, negatives=1).loss(_rows(1, N, 4)), "at least 2 views, got 1"),
-        (lambda: _simclr(4, teacher_head=6), "teacher_head of simclr must end in 4"),
-        (lambda: build_objective("dcl", 4, {"teacher_head": "9-6"}), "teacher_head of dcl must"),
-        (lambda: build_objective("dcl", 4, {"temperature": 0}), "temperature must be positive"),
-        (lambda: build_objective("cissl", 4, {"student_head": 6}), "must end in 128, as its proj"),
-        (lambda: build_objective("cissl", 4, {"student_head": "a"}), "must look like 8192-8192"),
-        (lambda: build_objective("cissl", 4, {"temperature": -1}), "must be positive, got -1"),
-        (lambda: dcl(ONES[:1], ONES[:1], 0.1), "at least 2 images to compare, got 1"),
+        (
+            lambda: _simclr(4, pool=N).loss(_rows(2, N, 4)),
+            "fewer than the 8 images of the batch, got 8",
+        ),
+        (
+            lambda: _simclr(4, negatives=1).loss(_rows(1, N, 4)),
+            "expected at least 2 of an image, got 1",
+        ),
+        (
+            lambda: _simclr(4, teacher_head=6),
+            "teacher_head of simclr: expected an output of width 4",
+        ),
+        (
+            lambda: build_objective("dcl", 4, {"teacher_head": "9-6"}),
+            "teacher_head of dcl: expected",
+        ),
+        (
+            lambda: build_objective("dcl", 4, {"temperature": 0}),
+            "temperature: expected a number above 0",
+        ),
+        (
+            lambda: build_objective("cissl", 4, {"student_head": 6}),
+            "width 128, as the projector's, got 6",
+        ),
+        (
+            lambda: build_objective("cissl", 4, {"student_head": "a"}),
+            "head: expected 8192-8192-2048",
+        ),
+        (
+            lambda: build_objective("cissl", 4, {"temperature": -1}),
+            "temperature: expected a number above 0, got -1",
+        ),
+        (lambda: dcl(ONES[:1], ONES[:1], 0.1), "at least 2 rows to compare, got 1"),
         (lambda: dcl(ONES, ONES[:1], 0.1), "one shape [batch, dim], got z1 [8, 5], z2 [1, 5]"),
         (lambda: cissl(_rows(2, 3, 4), _rows(3, 3, 4), 0.1), "got [2, 3, 4] and [3, 3, 4]"),
-        (lambda: cissl(_rows(2, 3, 4), _rows(2, 3, 4), 0), "temperature must be positive, got 0"),
+        (
+            lambda: cissl(_rows(2, 3, 4), _rows(2, 3, 4), 0),
+            "temperature: expected a number above 0, got 0",
+        ),
     ],
 )
 def test_mistakes_are_named(call: Callable, said: str) -> None:

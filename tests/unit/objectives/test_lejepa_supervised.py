@@ -166,9 +166,9 @@ def test_lejepa_has_the_authors_projector_at_their_width() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"lambd": 1.5}, "lambd must be from 0 to 1, got 1.5"),
-        ({"directions": 0}, "directions must be at least 1, got 0"),
-        ({"knots": 1}, "knots must be at least 2, got 1"),
+        ({"lambd": 1.5}, "lambd: expected a number from 0 to 1, got 1.5"),
+        ({"directions": 0}, "directions: expected at least 1, got 0"),
+        ({"knots": 1}, "knots: expected at least 2, got 1"),
     ],
 )
 def test_wrong_options_of_lejepa_are_named(options: dict[str, object], said: str) -> None:
@@ -178,15 +178,15 @@ def test_wrong_options_of_lejepa_are_named(options: dict[str, object], said: str
 
 def test_wrong_arguments_of_sigreg_are_named() -> None:
     z = torch.zeros(4, 3)
-    with pytest.raises(ValueError, match=r"z must be \[batch, dim\]"):
+    with pytest.raises(ValueError, match=r"z: expected \[batch, dim\]"):
         sigreg(z[0])
-    with pytest.raises(ValueError, match="knots must be at least 2, got 1"):
+    with pytest.raises(ValueError, match="knots: expected at least 2, got 1"):
         sigreg(z, knots=1)
-    with pytest.raises(ValueError, match="directions must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="directions: expected at least 1, got 0"):
         sigreg(z, directions=0)
-    with pytest.raises(ValueError, match=r"directions must be \[3, number\]"):
+    with pytest.raises(ValueError, match=r"directions: expected \[3, number\]"):
         sigreg(z, directions=torch.ones(4, 2))
-    with pytest.raises(ValueError, match="at least 2 views"):
+    with pytest.raises(ValueError, match="expected at least 2 of an image"):
         build_objective("lejepa", 3).loss(torch.zeros(1, 4, 3))
 
 
@@ -260,15 +260,15 @@ def test_training_separates_labels() -> None:
 
 @pytest.mark.parametrize(("label", "told"), [(5, "got 5"), (-2, "got -2")])
 def test_a_label_that_is_no_class_is_named(label: int, told: str) -> None:
-    with pytest.raises(ValueError, match=f"from 0 to 4, or -1 where missing, {told}"):
+    with pytest.raises(ValueError, match=f"expected 0 to 4, or -1 where missing, {told}"):
         supervised(_logits(), torch.tensor([0, 1, 2, 3, -1, label]))
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"classes": 1}, "classes must be at least 2, got 1"),
-        ({"label_smoothing": 1.0}, "label_smoothing must be from 0 to less than 1, got 1"),
+        ({"classes": 1}, "classes: expected at least 2, got 1"),
+        ({"label_smoothing": 1.0}, "label_smoothing: expected a number in .0, 1., got 1"),
     ],
 )
 def test_wrong_options_of_supervised_are_named(options: dict[str, object], said: str) -> None:
@@ -277,7 +277,7 @@ def test_wrong_options_of_supervised_are_named(options: dict[str, object], said:
 
 
 def test_wrong_shapes_and_no_labels_are_named() -> None:
-    with pytest.raises(ValueError, match="expected logits"):
+    with pytest.raises(ValueError, match="logits and labels: expected"):
         supervised(_logits(), torch.zeros(5, dtype=torch.int64))
-    with pytest.raises(ValueError, match="supervised needs labels"):
+    with pytest.raises(ValueError, match="labels: expected the labels"):
         build_objective("supervised", 5).loss(_logits())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from jessl.objectives._heads import head
+from jessl.objectives._heads import build_head
 from jessl.probes.kinds import logistic, mlp
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -64,7 +64,7 @@ def test_votes_are_logits_of_probabilities() -> None:
 def test_its_shape_is_that_of_an_objectives_head(hidden: str) -> None:
     x, y = blobs(40, 5)
     probe = fitted(x, y, hidden=hidden, epochs=1)
-    other = head(f"{hidden}-5", 16, "", last_bias=True)
+    other = build_head(f"{hidden}-5", 16, "", last_bias=True)
     shapes = [tuple(weight.shape) for weight, _ in probe.layers]
     assert shapes == [tuple(m.weight.shape) for m in other if isinstance(m, torch.nn.Linear)]
 
@@ -77,7 +77,7 @@ def test_folding_is_the_head_in_evaluation_mode() -> None:
     with torch.no_grad():
         for k, parameter in enumerate([*net.gains, *net.biases]):
             parameter += 0.1 * torch.randn(len(parameter), generator=torch.manual_seed(k))
-    other = head("24-8-4", 16, "", last_bias=True)
+    other = build_head("24-8-4", 16, "", last_bias=True)
     linear = [m for m in other if isinstance(m, torch.nn.Linear)]
     norms = [m for m in other if isinstance(m, torch.nn.BatchNorm1d)]
     z = rows.take(np.arange(64))

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from jessl.encoders import Encoder, build_encoder, seeded
+from jessl.core.random import seeded
+from jessl.encoders import Encoder, build_encoder
 from jessl.training.activation_checkpointing import recompute_blocks
 from jessl.training.syncbn import synchronise
 

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from jessl.core.hashing import GOLDEN, mix64
+from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from jessl.views import View, Views
 from jessl.views.gpu import apply as gpu
 from jessl.views.gpu import colour as gpu_colour
 from jessl.views.noise import normal_table
 from jessl.views.params import COLUMN, as_table
-from jessl.views.recipe import IMAGENET_MEAN, IMAGENET_STD, View, Views
 
 PIXELS = ((0.0,), (1.0,))  # no normalisation: errors in units of the pixel range
 VIEW = View(size=24, fill=0.3, blur_kernel_px=9)

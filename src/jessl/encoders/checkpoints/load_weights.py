@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,6 +19,7 @@ from jessl.encoders.checkpoints.matching import (
 )
 from jessl.encoders.checkpoints.reading import read_tensors
 from jessl.encoders.encoder import Encoder
+from jessl.encoders.load_report import LoadReport
 
 # where an encoder keeps the block to its own number of features
 _EXPANSION = "expansion."
@@ -41,50 +40,6 @@ _FORMATS = (
     ("state_dict.", "state_dict of a trainer"),
     ("model.", "model of a trainer"),
 )
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What was taken of a file, and what was left.
-
-    Attributes:
-        file: its path.
-        format: whose names it has.
-        prefix: what stood before the names of the tensors that were taken.
-        matched, wanted: tensors that were taken, of all those of the encoder; counts of batches,
-            which older files lack, are not among them. Fewer where an encoder's block to its own
-            number of features is not in the file.
-        unused: names behind the prefix that the encoder has no place for, heads apart.
-        aside: how many other tensors were left aside: heads, projectors, queues, optimizers.
-        others: prefixes under which the file is complete as well.
-        notes: what else a user should know: what stays random, numbers that are not finite.
-    """
-
-    file: str
-    format: str
-    prefix: str
-    matched: int
-    wanted: int
-    unused: tuple[str, ...] = ()
-    aside: int = 0
-    others: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        under = f" under {self.prefix!r}" if self.prefix else ""
-        parts = [f"{self.file} ({self.format}): {self.matched} of {self.wanted} tensors{under}"]
-        if self.others:
-            parts.append(f"complete as well: {', '.join(map(repr, self.others))} (key takes one)")
-        if self.unused:
-            parts.append(f"{len(self.unused)} have no place, e.g. {self.unused[0]}")
-        if self.aside:
-            parts.append(f"{self.aside} others (heads and the like) left aside")
-        return escape_control("; ".join([*parts, *self.notes]))
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields, and under "told" the line."""
-        lists = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {**lists, "told": str(self)}
 
 
 def load_weights(

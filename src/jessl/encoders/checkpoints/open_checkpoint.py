@@ -6,18 +6,21 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jessl.encoders.build import IMAGENET_MEAN, IMAGENET_STD, build_encoder, seeded
+from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from jessl.core.random import seeded
+from jessl.encoders.build import build_encoder
 from jessl.encoders.checkpoints.infer_architecture import (
     SMALL_PX,
     Guess,
     doubtful_heads,
     infer,
 )
-from jessl.encoders.checkpoints.load_weights import LoadReport, load_tensors
+from jessl.encoders.checkpoints.load_weights import load_tensors
 from jessl.encoders.checkpoints.matching import Tensors
 from jessl.encoders.checkpoints.reading import read_tensors
 from jessl.encoders.encoder import Encoder
 from jessl.encoders.expansion import is_resnet
+from jessl.encoders.load_report import LoadReport
 
 FAMILY = "ckpt:"
 _PADDED = (

@@ -1,0 +1,100 @@
+"""Views: a recipe that can be sampled and applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from jessl.views.apply import CpuRenderer, apply_views
+from jessl.views.params import Params, as_params, as_table, neutral_table
+from jessl.views.recipe import ViewRecipes
+from jessl.views.sampling import sample_table
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Views(ViewRecipes):
+    """The recipe of k views of an image, with the functions that sample and apply it.
+
+    `sample` draws the parameters and `apply` uses them; nothing else is random. Fields and checks
+    are those of `ViewRecipes`.
+
+    Example:
+        views = Views((View(size=32), View(size=32, blur=0.5)))
+        params = views.sample(ids, epoch=0, seed=0, heights=heights, widths=widths)
+        first, second = views.apply(images, params)
+    """
+
+    def sample(
+        self,
+        ids: npt.ArrayLike,
+        epoch: int,
+        seed: int,
+        heights: npt.ArrayLike,
+        widths: npt.ArrayLike,
+    ) -> list[Params]:
+        """Sample the parameters of all views of n images.
+
+        Args:
+            ids: int64 [n], stable ids of the images.
+            epoch, seed: the draw depends on these and on the ids.
+            heights, widths: int [n], or one for all: sizes of the images, pixels, at least 1.
+
+        Returns:
+            A dictionary for each view; names and units are in `jessl.views.params`.
+
+        Raises:
+            ValueError: for sizes below 1, or a number of sizes that differs from that of the ids.
+        """
+        return as_params(sample_table(self, ids, epoch, seed, heights, widths))
+
+    def apply(
+        self, images: np.ndarray | Sequence[np.ndarray], params: Sequence[Params]
+    ) -> list[torch.Tensor]:
+        """Make the views on the CPU.
+
+        Args:
+            images: uint8 [n, h, w, c] or n arrays uint8 [h, w, c], c 1..4.
+            params: parameters from `sample` for these images; a missing parameter is neutral.
+
+        Returns:
+            k tensors float32 [n, 3, size, size], normalised ([n, c, ...] for c = 2 or 4 channels).
+
+        Raises:
+            ValueError: for parameters that do not fit the images, or images of unlike channels.
+        """
+        return apply_views(self, images, as_table(params))
+
+    def painter(self, *, octets: bool = False, crops_only: bool = False) -> CpuRenderer:
+        """This recipe made ready for the kernels, for loops that fill buffers of their own."""
+        return CpuRenderer(self, octets=octets, crops_only=crops_only)
+
+    def blank(self, n: int) -> np.ndarray:
+        """A table for n images in which nothing is drawn yet: float64 [k, n, columns]."""
+        return neutral_table(len(self), n)
+
+    def named(self, table: np.ndarray) -> list[Params]:
+        """A table as a dictionary for each view."""
+        return as_params(table)
+
+    def finish(self, crops: Sequence[torch.Tensor], table: np.ndarray) -> list[torch.Tensor]:
+        """Views on a device from the crops of `painter(crops_only=True)`; see `views.gpu`."""
+        from jessl.views.gpu.apply import finish_view
+
+        return [
+            finish_view(view, x, rows, self.mean, self.std)
+            for view, x, rows in zip(self.recipes, crops, table, strict=True)
+        ]
+
+    def apply_on_device(self, images: torch.Tensor, table: np.ndarray) -> list[torch.Tensor]:
+        """Views of images uint8 [n, h, w, c] that lie on a device; see `views.gpu`."""
+        from jessl.views.gpu.apply import apply_view
+
+        return [
+            apply_view(view, images, rows, self.mean, self.std)
+            for view, rows in zip(self.recipes, table, strict=True)
+        ]
