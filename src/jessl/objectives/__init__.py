@@ -1,7 +1,7 @@
 """Objectives: one file for each method; the folder is the registry.
 
 Each file without a leading underscore offers, in `__all__`, its pure loss function, its class and
-its frozen config with `build(dim)`, which become names of this package. Imports config and core only.
+its frozen config with `build(dim)`, which become names of this package. May import config and core.
 """
 
 from __future__ import annotations
