@@ -97,6 +97,8 @@ def _all(rank: int) -> dict[str, Any]:
     found["stop"] = process_group.any_rank(rank == 1, rank == 1)
     found["due"] = process_group.any_rank(False, rank == 0)
     found["led"] = process_group.on_rank_zero(lambda: rank)
+    found["decorated"] = process_group.rank_zero(lambda offset: rank + offset)(offset=7)
+    found["each"] = process_group.all_ranks(lambda offset: rank + offset)(7)
     try:
         process_group.on_rank_zero(_mistaken)
     except ValueError as error:
@@ -155,6 +157,7 @@ def test_decisions_are_shared(shares: list[Any]) -> None:
         assert share["stop"] == (True, False)  # the clock of the first one counts
         assert share["due"] == (False, True)
         assert share["led"] == 0
+        assert (share["decorated"], share["each"]) == (7, rank + 7)
         assert share["error"] == ["a mistake", rank > 0]
         assert share["alike"] == ["a mistake", rank > 0]
 

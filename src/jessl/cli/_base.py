@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jessl.core.progress import is_first_process
+from jessl.core.log import is_first_process
 
 if TYPE_CHECKING:
     from jessl.embeddings import Embeddings

@@ -139,7 +139,7 @@ def _unboxed(text: str) -> str:
 
 def _run(command: Any) -> int:
     from jessl.cli._base import Interrupted
-    from jessl.core.progress import is_first_process
+    from jessl.core.log import is_first_process
 
     try:
         answer = command.run()

@@ -49,7 +49,7 @@ class PretrainCommand:
         if self.slurm_options:
             raise ValueError("slurm_options are read with --slurm only; add it, or leave them out")
         from jessl.core.interruption import Stopped
-        from jessl.core.progress import is_first_process
+        from jessl.core.log import is_first_process
         from jessl.pretraining import pretrain
         from jessl.report import write_report
 

@@ -1,10 +1,16 @@
-"""Lines to a person: one object through which every room speaks."""
+"""Messages to the user: one object that every room writes to."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+
+
+def is_first_process() -> bool:
+    """Whether this process reports to the user, by the environment variables of torchrun."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def _to_standard_error(line: str) -> None:
@@ -15,10 +21,10 @@ def _to_standard_error(line: str) -> None:
 
 
 class Log:
-    """Lines to a person, on standard error unless `write` is given.
+    """Messages to the user, on standard error unless `write` is given.
 
     Args:
-        write: takes one line, without its end.
+        write: called with one line, without its line end.
 
     Example:
         >>> lines = []
@@ -35,11 +41,11 @@ class Log:
         self._write(text)
 
     def note(self, text: str) -> None:
-        """Something that a person should know and need not act on."""
+        """A fact that needs no action."""
         self._write(f"note: {text}")
 
     def warning(self, text: str) -> None:
-        """Something that makes a result doubtful."""
+        """A reason to doubt a result."""
         self._write(f"warning: {text}")
 
 

@@ -1,17 +1,19 @@
-"""Several processes: how they meet, decide and exchange objects; the identity for one.
+"""The group of training processes: joining it, deciding in it and exchanging objects.
 
-torchrun (or anything that sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT) starts
-the processes: gloo joins them on CPUs, NCCL on GPUs with gloo beside it for decisions.
+torchrun, or anything else that sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT,
+starts the processes. gloo connects them on CPUs; on GPUs NCCL does, with gloo beside it for
+decisions. With one process every function here is the identity.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import distributed
@@ -19,11 +21,12 @@ from torch import distributed
 from jessl.core import collectives
 from jessl.core.devices import pick_device
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-
-# the first process judges alone while the others wait for it
-_PATIENCE = datetime.timedelta(hours=2)
+# the others wait while the first process evaluates alone
+_TIMEOUT = datetime.timedelta(hours=2)
+_CPU = torch.device("cpu")
 
 
 @contextmanager
@@ -31,18 +34,28 @@ def process_group(device: str) -> Iterator[torch.device]:
     """The device of this process, in the group of all processes while the block lasts.
 
     Args:
-        device: as `pick_device` takes it; on several GPUs "auto" and "cuda" are the one of
+        device: as for `pick_device`; with several GPUs "auto" and "cuda" are the one of
             LOCAL_RANK.
 
     Raises:
-        ValueError: when the environment names several processes but not where they meet.
+        ValueError: if the environment names several processes but not where they meet.
     """
     world = os.environ.get("WORLD_SIZE") or "1"
     if not world.isdigit() or world == "0":
-        raise ValueError(f"WORLD_SIZE must be a whole number of at least 1, got {world!r}")
-    if collectives.world() > 1 or world == "1":  # whoever started a group ends it
+        raise ValueError(f"WORLD_SIZE: expected a whole number of at least 1, got {world!r}")
+    if collectives.world() > 1 or world == "1":  # an existing group is left to its owner
         yield pick_device(device)
         return
+    place = _device_of_rank(device, int(world))
+    backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=_TIMEOUT)
+    try:
+        yield place
+    finally:
+        distributed.destroy_process_group()
+
+
+def _device_of_rank(device: str, world: int) -> torch.device:
     missing = [n for n in ("RANK", "MASTER_ADDR", "MASTER_PORT") if n not in os.environ]
     if missing:
         raise ValueError(
@@ -50,73 +63,116 @@ def process_group(device: str) -> Iterator[torch.device]:
             "with torchrun"
         )
     rank = os.environ["RANK"]
-    if not rank.isdigit() or int(rank) >= int(world):
-        raise ValueError(f"RANK must be in 0..{int(world) - 1}, got {rank!r}")
+    if not rank.isdigit() or int(rank) >= world:
+        raise ValueError(f"RANK: expected a whole number from 0 to {world - 1}, got {rank!r}")
     place = pick_device(device)
-    if place.type == "cuda":
-        if place.index is not None:
-            raise ValueError(
-                f"device {device} names one GPU for {world} processes; take cuda, and each has "
-                "its own"
-            )
-        place = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
-        torch.cuda.set_device(place)
-    backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=_PATIENCE)
-    try:
-        yield place
-    finally:
-        distributed.destroy_process_group()
+    if place.type != "cuda":
+        return place
+    if place.index is not None:
+        raise ValueError(
+            f"device {device} names one GPU for {world} processes; use cuda, and each process "
+            "takes its own"
+        )
+    place = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+    torch.cuda.set_device(place)
+    return place
 
 
 def is_rank_zero() -> bool:
-    """Whether this process is the first: the one that writes and tells."""
+    """Whether this is the first process: the one that writes files and reports."""
     return collectives.rank() == 0
 
 
-def on_rank_zero(decide: Callable[[], T]) -> T:
-    """What the first process decides, on all of them; what it raises is raised on all.
+def on_rank_zero(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function on the first process; return its result, or raise its error, on all.
 
-    The others' errors have the attribute `told`: the first one tells.
+    All processes must call it. `rank_zero` does the same for every call of a function.
+
+    Args:
+        function: its result must be picklable where there are several processes.
+        args, kwargs: its arguments.
+
+    Example:
+        >>> folder = on_rank_zero(create_folder, config)
     """
     if collectives.world() == 1:
-        return decide()
-    said: list[Any] = [None, None]
+        return function(*args, **kwargs)
+    result: T | None = None
+    failure: Exception | None = None
     if is_rank_zero():
         try:
-            said[1] = decide()
+            result = function(*args, **kwargs)
         except Exception as error:
-            said[0] = _picklable(error)
-    kept = said[1]
-    distributed.broadcast_object_list(said, src=0, device=_CPU)
-    if said[0] is not None:
-        raise mark_reported(said[0])
-    return kept if is_rank_zero() else said[1]
+            failure = _picklable(error)
+    shared = [failure, result]
+    distributed.broadcast_object_list(shared, src=0, device=_CPU)
+    failure = shared[0]  # type: ignore[assignment]
+    if failure is not None:
+        raise mark_reported(failure)
+    # the first process keeps its own object, not a copy of it
+    return result if is_rank_zero() else shared[1]  # type: ignore[return-value]
 
 
-def on_all_ranks(make: Callable[[], T]) -> T:
-    """What each process makes; an error of one of them is raised on all, and told by the first."""
+def on_all_ranks(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function on each process; an error of one of them is raised on all.
+
+    All processes must call it. `all_ranks` does the same for every call of a function.
+
+    Returns:
+        The result of this process.
+    """
     if collectives.world() == 1:
-        return make()
-    made, wrong = None, None
+        return function(*args, **kwargs)
+    result: T | None = None
+    failure: Exception | None = None
     try:
-        made = make()
+        result = function(*args, **kwargs)
     except Exception as error:
-        wrong = _picklable(error)
-    errors = [found for found in all_gather_object(wrong) if found is not None]
-    if errors:
-        raise mark_reported(wrong or errors[0])
-    return made  # type: ignore[return-value]
+        failure = _picklable(error)
+    failures = [e for e in all_gather_object(failure) if e is not None]
+    if failures:
+        raise mark_reported(failure or failures[0])
+    return result  # type: ignore[return-value]
+
+
+def rank_zero(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator: each call runs as `on_rank_zero` on the first process, for all of them.
+
+    Example:
+        >>> @rank_zero
+        ... def create_folder(config): ...
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return on_rank_zero(function, *args, **kwargs)
+
+    return call
+
+
+def all_ranks(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator: each call runs as `on_all_ranks`, so that all processes fail if one does.
+
+    Example:
+        >>> @all_ranks
+        ... def load(path): ...
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return on_all_ranks(function, *args, **kwargs)
+
+    return call
 
 
 def mark_reported(error: Exception) -> Exception:
-    """An error that all processes raise, marked so that the first one alone tells it."""
+    """Mark an error that all processes raise, so that the first one alone reports it."""
     error.reported = not is_rank_zero()  # type: ignore[attr-defined]
     return error
 
 
 def _picklable(error: Exception) -> Exception:
-    """The error itself, or one that other processes can read."""
+    """The error itself, or a simpler one that other processes can unpickle."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # classes whose arguments are not their message
@@ -125,22 +181,19 @@ def _picklable(error: Exception) -> Exception:
     return error
 
 
-_CPU = torch.device("cpu")
-
-
 def any_rank(stop: bool, due: bool) -> tuple[bool, bool]:
-    """Whether any process wants to stop, and whether something is due by the first one's clock."""
+    """Whether any process wants to stop, and whether work is due by the first one's clock."""
     if collectives.world() == 1:
         return stop, due
-    asked = torch.tensor([int(stop), int(due and is_rank_zero())])
-    distributed.all_reduce(asked, distributed.ReduceOp.MAX)
-    return bool(asked[0]), bool(asked[1])
+    flags = torch.tensor([int(stop), int(due and is_rank_zero())])
+    distributed.all_reduce(flags, distributed.ReduceOp.MAX)
+    return bool(flags[0]), bool(flags[1])
 
 
 def all_gather_object(value: T) -> list[T]:
-    """The values of all processes, in their order, on all of them."""
+    """The values of all processes, in the order of their ranks, on all of them."""
     if collectives.world() == 1:
         return [value]
-    found: list[Any] = [None] * collectives.world()
-    distributed.all_gather_object(found, value)
-    return found
+    values: list[T | None] = [None] * collectives.world()
+    distributed.all_gather_object(values, value)
+    return values  # type: ignore[return-value]

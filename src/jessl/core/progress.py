@@ -1,34 +1,57 @@
-"""What a person sees of work that takes a while: a bar on a terminal, a few lines elsewhere."""
+"""Progress of work that takes a while: a bar on a terminal, nothing where there is none."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 # called with (how many are done, of how many)
 ProgressCallback = Callable[[int, int], None]
 
 
-def is_first_process() -> bool:
-    """Whether this is the process that tells, by the environment that torchrun sets."""
-    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+class ProgressBar:
+    """A progress bar on standard error while a block lasts; nothing where that is no terminal.
 
+    Args:
+        title: what is being done, in front of the bar.
+        total: how many items there are; None: not known yet.
+        done: how many are done at the start.
+        quiet: show nothing.
 
-def _on_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
+    Example:
+        >>> with ProgressBar("embedding") as bar:
+        ...     embed(encoder, source, progress=bar.update)
+    """
 
+    def __init__(
+        self, title: str, total: int | None = None, *, done: int = 0, quiet: bool = False
+    ) -> None:
+        self._bar = _rich_bar() if not quiet and _on_terminal() else None
+        if self._bar is not None:
+            self._task = self._bar.add_task(title, total=total, completed=done, text="")
 
-class TerminalBar:
-    """A bar of rich that is on the terminal while a block lasts; nothing where there is none."""
+    @property
+    def visible(self) -> bool:
+        """Whether there is a terminal to draw on."""
+        return self._bar is not None
 
-    def __init__(self, what: str, total: int | None, *, done: int = 0, quiet: bool = False) -> None:
-        self._bar = None
-        if not quiet and _on_terminal():
-            self._bar = _rich_bar()
-            self._task = self._bar.add_task(what, total=total, completed=done, text="")
+    def update(self, done: int, total: int | None = None, text: str | None = None) -> None:
+        """Show that `done` items are done; a `ProgressCallback`.
+
+        Args:
+            total: the new total; None: as before.
+            text: what stands behind the bar; None: the counts.
+        """
+        if self._bar is None:
+            return
+        if text is None:
+            text = f"{done:,}" if total is None else f"{done:,}/{total:,}"
+        self._bar.update(self._task, completed=done, total=total, text=text)
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -45,8 +68,12 @@ class TerminalBar:
             self._bar.stop()
 
 
-def _rich_bar():  # type: ignore[no-untyped-def]  # rich is imported where it is used
-    from rich.console import Console
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _rich_bar() -> RichProgress:
+    from rich.console import Console  # imported where it is used
     from rich.progress import (
         BarColumn,
         Progress,
@@ -73,15 +100,3 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
-
-
-class ProgressBar(TerminalBar):
-    """How many of a number of things are done, on standard error."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what, None)
-
-    def update(self, done: int, total: int) -> None:
-        """Show that `done` of `total` are done."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total, text=f"{done:,}/{total:,}")

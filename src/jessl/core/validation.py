@@ -1,74 +1,153 @@
-"""Arguments of users: an unknown name is refused with the nearest known ones, a number by range;
-and names of others as they are shown."""
+"""Checks of arguments, and text of unknown origin made safe to print.
+
+Every message is one line: "NAME: expected X, got Y", or for an unknown name the nearest known ones.
+"""
 
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 import re
 from collections.abc import Iterable
-from typing import Any
+from numbers import Real
 
 
-def check_choice(argument: str, value: str, allowed: Iterable[str]) -> str:
-    """Return `value` when it is among `allowed`.
+def check_choice(argument: str, value: object, allowed: Iterable[str]) -> str:
+    """Return `value` if it is among `allowed`.
 
     Raises:
-        ValueError: naming the argument, the value, the nearest names and all that is allowed.
+        ValueError: with the argument, the value, the nearest names and the allowed ones.
+
+    Example:
+        >>> check_choice("objective", "vicregg", ("byol", "vicreg"))
+        Traceback (most recent call last):
+        ValueError: unknown objective 'vicregg'; did you mean 'vicreg'? Allowed: byol, vicreg
     """
-    known = sorted(set(allowed))
-    if value in known:
-        return value
+    names = sorted(set(allowed))
     if not isinstance(value, str):
-        raise ValueError(f"{argument}: one of {', '.join(known)} wanted, {value!r} came")
-    raise ValueError(unknown_name(argument, value, known))
+        raise ValueError(f"{argument}: expected one of {', '.join(names)}, got {value!r}")
+    if value not in names:
+        raise ValueError(unknown_name(argument, value, names))
+    return value
 
 
 def unknown_name(argument: str, value: str, known: Iterable[str], *, most: int = 20) -> str:
-    """The one line that says that `value` is not among the `known` values of `argument`."""
+    """The error message for a `value` that is not among the `known` names of `argument`.
+
+    Args:
+        most: how many of the known names to list.
+    """
     names = sorted(set(known))
     near = difflib.get_close_matches(value, names, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    shown = ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
-    return (
-        f"unknown {argument} {value!r}{hint} Allowed: {shown}"
-        if hint
-        else (f"unknown {argument} {value!r}. Allowed: {shown}")
-    )
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+    listed = ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+    return f"unknown {argument} {value!r}{hint} Allowed: {listed}"
 
 
-def check_int(name: str, value: Any, least: int | None) -> int:
-    """A whole number of an argument, numpy's included.
+def check_int(
+    name: str, value: object, minimum: int | None = None, maximum: int | None = None
+) -> int:
+    """A whole number within its limits, as an int; numpy's integers are accepted.
 
     Raises:
-        ValueError: for anything else, and for less than `least`.
+        ValueError: for any other type (True and 8.0 included) and outside the limits.
+
+    Example:
+        >>> check_int("size", 0, 1)
+        Traceback (most recent call last):
+        ValueError: size: expected a whole number of at least 1, got 0
     """
+    number: int | None
     try:
-        number = operator.index(value)
+        number = operator.index(value)  # type: ignore[arg-type]  # refused by the next line
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool):
-        raise ValueError(f"{name}: a whole number wanted, {value!r} came")
-    if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
+    if (
+        number is None
+        or isinstance(value, bool)
+        or (minimum is not None and number < minimum)
+        or (maximum is not None and number > maximum)
+    ):
+        limits = _limits(minimum, None, maximum, None)
+        raise ValueError(f"{name}: expected a whole number{limits}, got {_shown(value)}")
     return number
 
 
-# control characters, bytes that are no UTF-8, ends of lines, and what turns the direction of text
-_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+def check_float(
+    name: str,
+    value: object,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    below: float | None = None,
+) -> float:
+    """A finite number within its limits, as a float; integers and numpy's numbers are accepted.
+
+    Args:
+        minimum, maximum: limits that are allowed themselves.
+        above, below: limits that are not.
+
+    Raises:
+        ValueError: for anything else, True, NaN and infinities included.
+
+    Example:
+        >>> check_float("share", 0, above=0, below=1)
+        Traceback (most recent call last):
+        ValueError: share: expected a number above 0 and below 1, got 0
+    """
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number beyond the range of floats
+            number = math.inf
+    if (
+        not math.isfinite(number)
+        or (minimum is not None and number < minimum)
+        or (above is not None and number <= above)
+        or (maximum is not None and number > maximum)
+        or (below is not None and number >= below)
+    ):
+        bounded = (minimum, above) != (None, None) and (maximum, below) != (None, None)
+        kind = "a number" if bounded else "a finite number"
+        limits = _limits(minimum, above, maximum, below)
+        raise ValueError(f"{name}: expected {kind}{limits}, got {_shown(value)}")
+    return number
+
+
+def _limits(
+    minimum: float | None, above: float | None, maximum: float | None, below: float | None
+) -> str:
+    if minimum is not None and maximum is not None:
+        return f" from {minimum} to {maximum}"
+    most = "at most" if above is not None else "of at most"
+    limits = (("of at least", minimum), ("above", above), (most, maximum), ("below", below))
+    words = [f"{word} {limit}" for word, limit in limits if limit is not None]
+    return f" {' and '.join(words)}" if words else ""
+
+
+def _shown(value: object) -> str:
+    # a number of numpy as people write it: 0.5, not np.float64(0.5)
+    return str(value) if isinstance(value, Real) else repr(value)
+
+
+# control characters, bytes that are not UTF-8, line ends, and characters that reverse text
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def escape_control(text: str) -> str:
-    """Text of others on one line that every stream can print and that steers no terminal.
+    """Text from outside (file names, labels) on one line, safe for any stream and terminal.
 
-    Control characters become escapes such as \\x1b and \\n; bytes of a file name that are no UTF-8
+    Control characters become escapes such as \\x1b and \\n. Bytes of a file name that are not UTF-8
     become \\x.. as well.
     """
-    return _UNSHOWN.sub(_escaped, text)
+    return _UNPRINTABLE.sub(_escaped, text)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    letter = found.group()
-    if "\udc80" <= letter <= "\udcff":  # how Python keeps a byte of a file name that is no UTF-8
+def _escaped(match: re.Match[str]) -> str:
+    letter = match.group()
+    if "\udc80" <= letter <= "\udcff":  # Python's stand-in for a byte that is not UTF-8
         return f"\\x{ord(letter) - 0xDC00:02x}"
     return letter.encode("unicode_escape").decode("ascii")

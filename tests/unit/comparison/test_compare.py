@@ -378,8 +378,8 @@ def test_one_writer(runs: list[str], images: np.ndarray, tmp_path: Path) -> None
         ({"encoders": "one"}, "encoders: a row of names wanted"),
         ({"n_views": 1}, r"n_views must be in 2\.\.256"),
         ({"views": "nope"}, "nope"),
-        ({"shots": (0,)}, "shots must be at least 1"),
-        ({"most_images": 0}, "most_images must be at least 1"),
+        ({"shots": (0,)}, "shots: expected a whole number of at least 1"),
+        ({"most_images": 0}, "most_images: expected a whole number of at least 1"),
         ({"device": "abacus"}, "device"),
     ],
 )

@@ -1,44 +1,90 @@
-"""Numbers of numpy are numbers, and what is told of them can be written as JSON."""
+"""Checks of arguments: what they accept, and their messages."""
 
-import json
+from __future__ import annotations
+
+import math
+import re
 
 import numpy as np
 import pytest
 
-from jessl.embeddings import Embeddings
-from jessl.probes import few_shot, probe
-from jessl.risk import decompose
+from jessl.core.validation import check_choice, check_float, check_int, escape_control, unknown_name
 
 
-def blobs(n, seed=0, **more):
-    rng = np.random.default_rng(seed)
-    y = np.arange(n) % 3
-    return Embeddings(np.eye(3)[y] * 2 + rng.standard_normal((n, 3)), y, **more)
+def exactly(message: str) -> str:
+    return f"^{re.escape(message)}$"
 
 
-def test_fewer_groups_than_folds_are_told():
-    train = blobs(48, groups=np.arange(48) // 12)
-    pooled = decompose(train, blobs(30, 1), duplicates=False)
-    assert pooled.params["folds"] == 4
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
+def test_whole_numbers(value: object) -> None:
+    number = check_int("size", value, 1, 3)
+    assert (number, type(number)) == (3, int)
 
 
-@pytest.mark.parametrize("asked", [{"shots": np.int64(3)}, {"fraction": np.float32(0.5)}])
-@pytest.mark.parametrize("verb", [probe, decompose])
-def test_numbers_of_numpy_are_written_as_json(verb, asked):
-    found = verb(blobs(48), blobs(30, 1), duplicates=False, **asked)
-    json.dumps(found.as_json())
+@pytest.mark.parametrize(
+    ("value", "limits", "message"),
+    [
+        (0, (1,), "size: expected a whole number of at least 1, got 0"),
+        (np.int64(0), (1,), "size: expected a whole number of at least 1, got 0"),
+        (8.0, (), "size: expected a whole number, got 8.0"),
+        (True, (0,), "size: expected a whole number of at least 0, got True"),
+        (np.True_, (0,), "size: expected a whole number of at least 0, got np.True_"),
+        ("8", (0,), "size: expected a whole number of at least 0, got '8'"),
+        (None, (), "size: expected a whole number, got None"),
+        (9, (2, 8), "size: expected a whole number from 2 to 8, got 9"),
+        (9, (None, 8), "size: expected a whole number of at most 8, got 9"),
+    ],
+)
+def test_what_is_not_a_whole_number(value: object, limits: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=exactly(message)):
+        check_int("size", value, *limits)
 
 
-def test_numbers_of_numpy_are_written_as_json_more():
-    for asked in ({"shots": [np.int64(3)]}, {"shots": (), "fractions": [np.float32(0.5)]}):
-        [found] = few_shot(blobs(48), blobs(30, 1), draws=2, duplicates=False, **asked)
-        json.dumps(found.as_json())
-    json.dumps(decompose(blobs(48), blobs(30, 1), folds=np.int64(3), duplicates=False).as_json())
+@pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.float64(0.5)])
+def test_numbers(value: object) -> None:
+    number = check_float("share", value, above=0, below=1)
+    assert (number, type(number)) == (0.5, float)
+    assert check_float("t", 1, minimum=1, maximum=1) == 1.0
 
 
-@pytest.mark.parametrize("decay", [np.float32(0.1), np.int64(1)])
-def test_a_weight_decay_of_numpy_is_a_number(decay):
-    asked = {"kind": "mlp", "hidden": "4", "epochs": np.int64(1), "lr": np.float32(0.01)}
-    found = probe(blobs(48), blobs(30, 1), weight_decay=decay, duplicates=False, **asked)
-    assert type(found.params["weight_decay"]) is float
-    json.dumps(found.as_json())
+@pytest.mark.parametrize(
+    ("value", "limits", "message"),
+    [
+        (math.nan, {}, "lr: expected a finite number, got nan"),
+        (math.inf, {"minimum": 0}, "lr: expected a finite number of at least 0, got inf"),
+        (10**400, {}, "lr: expected a finite number, got 1" + 400 * "0"),
+        (0.0, {"above": 0}, "lr: expected a finite number above 0, got 0.0"),
+        (1, {"above": 0, "below": 1}, "lr: expected a number above 0 and below 1, got 1"),
+        (1.5, {"above": 0, "maximum": 1}, "lr: expected a number above 0 and at most 1, got 1.5"),
+        (
+            np.float64(-1),
+            {"minimum": 0, "maximum": 1},
+            "lr: expected a number from 0 to 1, got -1.0",
+        ),
+        (1, {"minimum": 0, "below": 1}, "lr: expected a number of at least 0 and below 1, got 1"),
+        (True, {"minimum": 0}, "lr: expected a finite number of at least 0, got True"),
+        ("1", {}, "lr: expected a finite number, got '1'"),
+        (None, {}, "lr: expected a finite number, got None"),
+        (1j, {}, "lr: expected a finite number, got 1j"),
+    ],
+)
+def test_what_is_not_a_number(value: object, limits: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=exactly(message)):
+        check_float("lr", value, **limits)
+
+
+def test_names() -> None:
+    assert check_choice("stem", "small", ("small", "standard")) == "small"
+    unknown = "unknown stem 'smal'; did you mean 'small'? Allowed: small, standard"
+    with pytest.raises(ValueError, match=exactly(unknown)):
+        check_choice("stem", "smal", ("standard", "small"))
+    no_text = "stem: expected one of small, standard, got 3"
+    with pytest.raises(ValueError, match=exactly(no_text)):
+        check_choice("stem", 3, ("standard", "small"))
+    assert unknown_name("x", "zzz", "abcd", most=2) == (
+        "unknown x 'zzz'. Allowed: a, b, ... (4 in all)"
+    )
+
+
+def test_text_from_outside_is_one_printable_line() -> None:
+    assert escape_control("a\x1b[31m\n\udcff\u202eé") == "a\\x1b[31m\\n\\xff\\u202eé"

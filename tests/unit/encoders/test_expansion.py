@@ -194,11 +194,11 @@ def test_a_block_that_does_not_fit_is_refused_and_nothing_is_loaded(tmp_path: Pa
 @pytest.mark.parametrize(
     ("dim", "said"),
     [
-        (0, "dim must be at least 1, got 0"),
-        (-5, "dim must be at least 1, got -5"),
-        (2.5, "dim: a whole number wanted, 2.5 came"),
-        ("many", "dim: a whole number wanted, 'many' came"),
-        (True, "dim: a whole number wanted, True came"),
+        (0, "dim: expected a whole number of at least 1, got 0"),
+        (-5, "dim: expected a whole number of at least 1, got -5"),
+        (2.5, "dim: expected a whole number of at least 1, got 2.5"),
+        ("many", "dim: expected a whole number of at least 1, got 'many'"),
+        (True, "dim: expected a whole number of at least 1, got True"),
     ],
 )
 def test_what_is_no_number_of_features_is_refused(dim: Any, said: str) -> None:

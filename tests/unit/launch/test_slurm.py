@@ -265,8 +265,8 @@ def test_a_run_that_is_there_is_not_taken_by_accident(
     ("options", "line"),
     [
         ({"partitions": "gpu"}, "unknown slurm option 'partitions'; did you mean 'partition'"),
-        ({"nodes": "two"}, "slurm option nodes: a whole number wanted, 'two' came"),
-        ({"nodes": 0}, "slurm option nodes must be at least 1, got 0"),
+        ({"nodes": "two"}, "slurm option nodes: expected a whole number of at least 1, got 'two'"),
+        ({"nodes": 0}, "slurm option nodes: expected a whole number of at least 1, got 0"),
         ({"cluster": "pbs"}, "unknown cluster 'pbs'. Allowed: local, slurm"),
         ({"cluster": "local", "nodes": 2}, "cluster 'local' is this machine alone, got nodes 2"),
     ],

@@ -53,7 +53,7 @@ def test_what_a_cluster_cannot_do_is_one_line(stripes: Path, tmp_path: Path) -> 
     for storage in (None, f"sqlite:///{tmp_path}/x.db"):
         with pytest.raises(ValueError, match="cannot write one SQLite file: give journal:PATH"):
             submit_sweep(asked, out, {}, workers=1, storage=storage)
-    with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="jobs: expected a whole number of at least 1, got 0"):
         submit_sweep(asked, out, {}, workers=0, storage=f"journal:{tmp_path}/log")
     with pytest.raises(ValueError, match="unknown slurm option 'nods'; did you mean 'nodes'"):
         submit_sweep(asked, out, {"nods": 1}, workers=1, storage=f"journal:{tmp_path}/log")

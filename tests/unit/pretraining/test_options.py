@@ -207,11 +207,11 @@ def test_slurm_options_need_slurm() -> None:
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE must be a whole number of at least 1, got 'abc'"),
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE: expected a whole number of at least 1, got 'abc'"),
         ({"WORLD_SIZE": "2"}, "RANK, MASTER_ADDR, MASTER_PORT is not set"),
         (
             {"WORLD_SIZE": "2", "RANK": "5", "MASTER_ADDR": "x", "MASTER_PORT": "1"},
-            "RANK must be in 0..1, got '5'",
+            "RANK: expected a whole number from 0 to 1, got '5'",
         ),
     ],
 )

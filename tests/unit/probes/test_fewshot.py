@@ -76,7 +76,7 @@ def test_the_published_protocol_tunes_on_other_training_labels():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"draws": 0}, "draws must be at least 1"),
+        ({"draws": 0}, "draws: expected a whole number of at least 1"),
         ({"shots": 3}, "shots: a row of numbers wanted"),
         ({"shots": (), "fractions": ()}, "at least one of them"),
         ({"shots": (101,)}, "shots: 101 images per class asked, class 0 has 100"),

@@ -209,11 +209,14 @@ def test_moments_move_with_the_weights() -> None:
     ("changes", "said"),
     [
         ({"widths": {}}, "widths: at least one layer"),
-        ({"widths": {"a.b": 0}}, "widths of layer a.b must be at least 1, got 0"),
-        ({"classes": 1}, "classes must be at least 2, got 1"),
+        (
+            {"widths": {"a.b": 0}},
+            "of layer a.b: expected a whole number of at least 1, got 0",
+        ),
+        ({"classes": 1}, "classes: expected a whole number of at least 2, got 1"),
         ({"lr": 0.0}, "lr must be a finite number above 0, got 0.0"),
         ({"lr": float("nan")}, "lr must be a finite number above 0, got nan"),
-        ({"seed": 0.5}, "seed: a whole number wanted"),
+        ({"seed": 0.5}, "seed: expected a whole number"),
     ],
 )
 def test_numbers_out_of_range_are_refused(changes: dict[str, Any], said: str) -> None:

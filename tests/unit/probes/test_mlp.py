@@ -190,8 +190,8 @@ def test_the_number_of_passes() -> None:
         ({"lr": float("nan")}, "lr: needs"),
         ({"weight_decay": -1}, "weight_decay: needs a finite number of at least 0, got -1"),
         ({"weight_decay": True}, "weight_decay: needs"),
-        ({"epochs": 0}, "epochs must be at least 1, got 0"),
-        ({"epochs": 2.5}, "epochs: a whole number"),
+        ({"epochs": 0}, "epochs: expected a whole number of at least 1, got 0"),
+        ({"epochs": 2.5}, "epochs: expected a whole number of at least 1, got 2.5"),
     ],
 )
 def test_mistakes_are_named(given: dict[str, object], words: str) -> None:

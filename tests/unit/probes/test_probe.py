@@ -198,7 +198,7 @@ def with_nan(e):
         (None, {"kind": "knn", "k": 0}, "k: needs"),
         (None, {"kind": "knn", "temperature": float("nan")}, "temperature: needs"),
         (None, {"shots": 21}, "shots: 21 .* class 0 has 20"),
-        (None, {"shots": 0}, "shots must be at least 1"),
+        (None, {"shots": 0}, "shots: expected a whole number of at least 1"),
         (None, {"fraction": 1.5}, "fraction: needs"),
         (None, {"fraction": 0.5, "shots": 2}, "one of them"),
         (lambda e: Embeddings(e.features), {}, "train: none of the 60 rows has a label"),

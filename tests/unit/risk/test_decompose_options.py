@@ -186,7 +186,7 @@ def test_the_choice_of_the_penalty_widens_the_interval():
         ({"shots": 21}, "class 0 has 20"),
         ({"shots": 20}, "no training row is left"),
         ({"fraction": 1.0}, "below 1"),
-        ({"shots": 5, "draws": 0}, "draws must be at least 1"),
+        ({"shots": 5, "draws": 0}, "draws: expected a whole number of at least 1"),
         ({"shots": 5, "estimator": "published"}, "all other rows are held out"),
     ],
 )

@@ -148,7 +148,7 @@ def test_parquet_errors_and_names_must_be_plain(tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"seed": -1}, "seed: expected a whole number of at least 0, got -1"),
         ({"seed": 2**40}, "seed must be at most"),
         ({"top": 0}, "top must be 1 or more"),
         ({"sections": "nope"}, "unknown section 'nope'"),
