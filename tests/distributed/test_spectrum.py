@@ -6,6 +6,7 @@ import torch
 from torch import distributed
 from torch import multiprocessing as mp
 
+from helpers.processes import preload
 from jessl.scores import Spectrum
 
 D, N, BLOCKS = 6, 50, 4
@@ -41,7 +42,8 @@ def work(rank, world, folder):
 
 @pytest.mark.parametrize("world", SHARES)
 def test_all_processes_have_the_state_of_one(tmp_path, world):
-    mp.spawn(work, args=(world, tmp_path), nprocs=world)
+    preload()
+    mp.start_processes(work, args=(world, tmp_path), nprocs=world, start_method="forkserver")
     z, ids = rows()
     one = Spectrum(D, blocks=BLOCKS, seed=3).update(z, ids)
     for rank in range(world):

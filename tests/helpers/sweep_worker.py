@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -11,9 +10,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-# real processes with one start: what a worker imports takes longer than what it does here
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["torch._dynamo", "jessl.pretraining", "jessl.sweeps.sweep"])
+from helpers.processes import CONTEXT, preload
 
 LEASE_SECONDS = 2.0
 TRAINING, WRITING, ENDED = "training", "writing", "ended"
@@ -32,9 +29,10 @@ def started(
 
     They wait for each other before they work: each gets a unit.
     """
-    meet = _CONTEXT.Barrier(len(dies))
+    preload()
+    meet = CONTEXT.Barrier(len(dies))
     found: list[BaseProcess] = [
-        _CONTEXT.Process(target=_work, args=(str(folder), storage, when, look_seconds, meet))
+        CONTEXT.Process(target=_work, args=(str(folder), storage, when, look_seconds, meet))
         for when in dies
     ]
     for process in found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from helpers.processes import CONTEXT, preload
 from jessl.sweeps.journal import journal
 from jessl.sweeps.storage import open_storage
 
@@ -90,7 +90,8 @@ def _append(path: str, writer: int, count: int, go: Any) -> None:
 
 def test_processes_that_append_at_once_lose_no_line(tmp_path: Path) -> None:
     path, writers, count = tmp_path / "study.log", 3, 60
-    context = multiprocessing.get_context("spawn")
+    preload()
+    context = CONTEXT
     go = context.Event()
     processes = [
         context.Process(target=_append, args=(str(path), w, count, go)) for w in range(writers)

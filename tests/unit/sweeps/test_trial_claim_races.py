@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import threading
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from helpers.processes import CONTEXT, preload
 from helpers.sweep_samples import (
     UNITS,
     ledger,
@@ -59,7 +59,8 @@ def _race(url: str, folder: str, worker: int, go: Any, told: Any, asking: bool) 
 def test_processes_that_claim_at_once_end_every_unit_exactly_once(
     url: str, tmp_path: Path, books: Books, asking: bool
 ) -> None:
-    context = multiprocessing.get_context("spawn")
+    preload()
+    context = CONTEXT
     go = context.Barrier(WORKERS)
     pipes, processes = [], []
     for worker in range(WORKERS):
