@@ -128,7 +128,7 @@ def test_the_story_by_commands(
     assert [list(r["method"]) for r in rows] == [["vicreg"], ["vicreg"]]
     assert rows[0]["rankme_projector"][0] == pytest.approx(rows[1]["rankme_projector"][0])
     code, _, told = _said(capsys, "report", str(run), "--table", str(tmp_path / "t.xls"))
-    assert (code, "a .csv or .parquet file wanted" in told) == (2, True)
+    assert (code, "expected a .csv or .parquet file" in told) == (2, True)
     code, out, _ = _said(capsys, "probe", *both)
     assert code == 0
     assert out.splitlines()[1].split()[0] == "error"

@@ -1,6 +1,7 @@
 """Reports: the records of a run or a study as one HTML file, and as a table.
 
-Nothing here imports torch: a report can be written where only records are.
+formatting < model, reading < charts (SVG) < run_summary < pages (HTML by templates/). Nothing
+here imports torch: a report can be written where only records are.
 """
 
 from jessl.report.pages.run import write_report

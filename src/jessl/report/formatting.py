@@ -1,13 +1,12 @@
-"""Numbers for readers: finite or not, means, rank correlation, and how they are written."""
+"""How numbers are written for readers, and the means behind them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
 
-def finite(value: Any) -> float | None:
+def finite(value: object) -> float | None:
     """`value` as a float when it is a finite number, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -15,13 +14,13 @@ def finite(value: Any) -> float | None:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Mean of what is there, None of nothing."""
+    """Mean of the known values, None without any."""
     known = [v for v in values if v is not None]
     return math.fsum(known) / len(known) if known else None
 
 
-def spread(values: Iterable[float | None]) -> float | None:
-    """Standard deviation (divided by n - 1) of what is there, None below two values."""
+def standard_deviation(values: Iterable[float | None]) -> float | None:
+    """Standard deviation (divided by n - 1) of the known values, None below two of them."""
     known = [v for v in values if v is not None]
     if len(known) < 2:
         return None
@@ -29,50 +28,26 @@ def spread(values: Iterable[float | None]) -> float | None:
     return math.sqrt(math.fsum((v - middle) ** 2 for v in known) / (len(known) - 1))
 
 
-def average_ranks(values: Sequence[float]) -> list[float]:
-    """Ranks from 1; equal values share the mean of their ranks."""
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    ranks = [0.0] * len(values)
-    start = 0
-    while start < len(order):
-        end = start
-        while end + 1 < len(order) and values[order[end + 1]] == values[order[start]]:
-            end += 1
-        for place in range(start, end + 1):
-            ranks[order[place]] = (start + end) / 2 + 1
-        start = end + 1
-    return ranks
-
-
-def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Spearman's rank correlation in [-1, 1], None below three pairs or when one side is constant.
-
-    Raises:
-        ValueError: when x and y differ in length.
-    """
-    if len(x) != len(y):
-        raise ValueError(f"x and y must have the same length, they have {len(x)} and {len(y)}")
-    if len(x) < 3:
-        return None
-    a, b = average_ranks(x), average_ranks(y)
-    middle = (len(x) + 1) / 2
-    cross = math.fsum((p - middle) * (q - middle) for p, q in zip(a, b, strict=True))
-    norm = math.sqrt(
-        math.fsum((p - middle) ** 2 for p in a) * math.fsum((q - middle) ** 2 for q in b)
-    )
-    return cross / norm if norm else None
-
-
-def value_order(value: Any) -> tuple[int, float, str]:
+def value_order(value: object) -> tuple[int, float, str]:
     """Sort key: numbers by size, then everything else by its text."""
     number = finite(value)
     return (1, 0.0, str(value)) if number is None else (0, number, "")
 
 
-def plain(value: float | None, digits: int = 3) -> str:
-    """A number with at least `digits` significant digits and no exponent where one can do without.
+def format_value(value: object) -> str:
+    """A hyperparameter's value: 4.0 is 4, 0.0001 is 0.0001, None is a dash."""
+    if value is None:
+        return "–"
+    number = finite(value)
+    if number is None:
+        return str(value)
+    return str(int(number)) if number.is_integer() and abs(number) < 1e9 else f"{number:g}"
 
-    None gives a dash.
+
+def format_number(value: float | None, digits: int = 3) -> str:
+    """A number with at least `digits` significant digits, without an exponent where possible.
+
+    None is a dash.
     """
     if value is None:
         return "–"
@@ -80,30 +55,51 @@ def plain(value: float | None, digits: int = 3) -> str:
         return "0"
     size = math.floor(math.log10(abs(value)))
     if size < -4 or size > 6:
-        return f"{value:.{digits - 1}e}".replace("-", "−")
-    return f"{value:.{max(0, digits - 1 - size)}f}".replace("-", "−")
+        return with_minus(f"{value:.{digits - 1}e}")
+    return with_minus(f"{value:.{max(0, digits - 1 - size)}f}")
 
 
-def with_spread(value: float | None, sd: float | None) -> str:
+def format_signed(value: float | None, digits: int = 2) -> str:
+    """A difference with its sign: +3.8; None is a dash."""
+    sign = "+" if value is not None and value > 0 else ""
+    return sign + format_number(value, digits)
+
+
+def format_fixed(value: float, decimals: int = 1) -> str:
+    """A number with a fixed number of decimals and without a negative zero."""
+    text = f"{value:.{decimals}f}"
+    return with_minus(text.lstrip("-") if float(text) == 0 else text)
+
+
+def format_with_sd(value: float | None, sd: float | None) -> str:
     """A number and its standard deviation, both with the decimals of the number: 41.7 ± 0.8."""
-    said = plain(value)
-    if sd is None or "e" in said:
-        return said
-    return f"{said} ± {sd:.{len(said.partition('.')[2])}f}"
+    text = format_number(value)
+    if sd is None or "e" in text:
+        return text
+    return f"{text} ± {sd:.{len(text.partition('.')[2])}f}"
 
 
-def percent(value: float | None, places: int = 1) -> str:
-    """A fraction as percent; None gives a dash."""
-    return "–" if value is None else f"{100 * value:.{places}f} %".replace("-", "−")
+def format_percent(value: float | None, decimals: int = 1) -> str:
+    """A fraction as percent; None is a dash."""
+    return "–" if value is None else with_minus(f"{100 * value:.{decimals}f} %")
 
 
-def points(value: float | None) -> str:
-    """A difference of two fractions in percentage points; None gives a dash."""
-    return "–" if value is None else f"{100 * value:.1f} points".replace("-", "−")
+def format_points(value: float | None) -> str:
+    """A difference of two fractions in percentage points; None is a dash."""
+    return "–" if value is None else with_minus(f"{100 * value:.1f} points")
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as a reader says them: 3.2 s, 4 min 10 s, 2 h 05 min; None gives a dash."""
+def format_interval(
+    low: float | None, high: float | None, write: Callable[[float], str] = format_number
+) -> str:
+    """An interval: 2.1 to 3.4; the unit of a percentage stands once. Empty without both bounds."""
+    if low is None or high is None:
+        return ""
+    return f"{write(low).removesuffix(' %')} to {write(high)}"
+
+
+def format_duration(seconds: float | None) -> str:
+    """A duration: 3.2 s, 4 min 10 s, 2 h 05 min; None is a dash."""
     if seconds is None:
         return "–"
     if seconds < 60:
@@ -111,3 +107,18 @@ def duration(seconds: float | None) -> str:
     if seconds < 3600:
         return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def count(number: object, noun: str) -> str:
+    """A number with its noun: 1 model, 25 models."""
+    return f"{number} {noun if number == 1 else noun + 's'}"
+
+
+def with_minus(text: str) -> str:
+    """Hyphens as minus signs."""
+    return text.replace("-", "−")
+
+
+def unbroken(text: str) -> str:
+    """Text that keeps numbers on one line with their percent signs."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from jessl.config import hyperparameters
 from jessl.core.files import atomic_write
 from jessl.records import HELD_OUT, PRETRAIN_SAMPLE
-from jessl.report.charts.risk_bars import has_risk, is_merged, merged_flags
-from jessl.report.formatting import duration, finite, percent, plain
-from jessl.report.model import ReportData, RunData, read_report, shown
+from jessl.report.formatting import (
+    finite,
+    format_duration,
+    format_interval,
+    format_number,
+    format_percent,
+    format_value,
+)
+from jessl.report.model import ReportData, RunData
+from jessl.report.reading import read_report
 from jessl.schema import COLUMNS, MERGED_TITLE, Column, capitalized, component_column, record_column
+
+Row = dict[str, object]
+
 
 _FINAL = "pretrain"
 _BRIEF = ("rankme_projector", "rankme_backbone", "accuracy_logistic", "accuracy_knn", "risk_total")
 
 
-def summary_rows(folder: str | Path) -> list[dict[str, Any]]:
-    """One row a run, in the order of the study: what it was and every number measured on it.
+def summary_rows(folder: str | Path) -> list[Row]:
+    """One row a run, in the order of the study: its settings and every number measured on it.
 
     Keys: run, method, parameter, value, seed, chosen (bool: by the score, in its group), seconds,
     risk_merged (bool: no supervised twin was trained, so risk_usability is approximation and
@@ -38,10 +48,10 @@ def summary_rows(folder: str | Path) -> list[dict[str, Any]]:
     return rows_of(read_report(folder))
 
 
-def rows_of(report: ReportData) -> list[dict[str, Any]]:
-    """`summary_rows` of what was gathered already."""
+def rows_of(report: ReportData) -> list[Row]:
+    """`summary_rows` of a report that was read already."""
     chosen = {run.name for run in report.chosen_runs()}
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, Row] = {}
     for run in report.runs():
         if run.name not in rows:
             rows[run.name] = _row(report, run, run.name in chosen)
@@ -57,7 +67,7 @@ def columns_of(report: ReportData) -> list[Column]:
     Where no run has a supervised twin, approximation and usability are one column.
     """
     columns = list(COLUMNS)
-    if merged_flags(report) == {True}:
+    if report.risk_merged() == {True}:
         usability = component_column("usability")
         columns = [
             replace(column, title=capitalized(MERGED_TITLE)) if column.name == usability else column
@@ -70,55 +80,53 @@ def columns_of(report: ReportData) -> list[Column]:
     return columns
 
 
-def as_markdown(rows: list[dict[str, Any]]) -> str:
+def as_markdown(rows: Sequence[Mapping[str, object]]) -> str:
     """Rows of `summary_rows` as a Markdown table that is aligned for a terminal as well.
 
     It holds the main numbers with their 95 % intervals; columns without any number are left out.
     """
     if not rows:
         return "no runs\n"
-    columns = {column.name: column for column in COLUMNS}
     any_chosen = any(row["chosen"] for row in rows)
-    table: list[list[str]] = [["RunData", *(["Chosen"] if any_chosen else [])]]
-    table[0] += ["Method", "Setting", "Seed"]
-    used = [key for key in _BRIEF if any(row.get(key) is not None for row in rows)]
-    table[0] += [columns[key].title for key in used] + ["Time"]
-    for row in rows:
-        setting = f"{row['parameter']} {shown(row['value'])}".strip() if row["parameter"] else "–"
-        cells = [
-            row["run"],
-            *(["✓" if row["chosen"] else ""] if any_chosen else []),
-            row["method"],
-            setting,
-            "–" if row["seed"] is None else str(row["seed"]),
-        ]
-        cells += [_with_interval(row, key, columns[key].unit == "fraction") for key in used]
-        table.append([_escaped(cell) for cell in [*cells, duration(row["seconds"])]])
+    used = [
+        column
+        for column in COLUMNS
+        if column.name in _BRIEF and any(row.get(column.name) is not None for row in rows)
+    ]
+    heads = ["Run", *(["Chosen"] if any_chosen else []), "Method", "Setting", "Seed"]
+    table = [[*heads, *(column.title for column in used), "Time"]]
+    table += [_text_cells(row, used, any_chosen=any_chosen) for row in rows]
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    left = 4 if any_chosen else 3
+    left = heads.index("Seed")
     written = [
-        "| "
-        + " | ".join(
+        " | ".join(
             cell.ljust(width) if i < left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
-        + " |"
         for line in table
     ]
-    rule = (
-        "|"
-        + "|".join(
-            "-" * (width + 2) if i < left else "-" * (width + 1) + ":"
-            for i, width in enumerate(widths)
-        )
-        + "|"
+    rule = "|".join(
+        "-" * (width + 1) + ("-" if i < left else ":") for i, width in enumerate(widths)
     )
-    return "\n".join([written[0], rule, *written[1:]]) + "\n"
+    lines = [f"| {line} |" for line in written]
+    return "\n".join([lines[0], f"|{rule}|", *lines[1:]]) + "\n"
 
 
-def _row(report: ReportData, run: RunData, chosen: bool) -> dict[str, Any]:
+def _text_cells(
+    row: Mapping[str, object], used: Sequence[Column], *, any_chosen: bool
+) -> list[str]:
+    setting = f"{row['parameter']} {format_value(row['value'])}" if row["parameter"] else "–"
+    cells = [str(row["run"])]
+    if any_chosen:
+        cells.append("✓" if row["chosen"] else "")
+    cells += [str(row["method"]), setting, format_value(row["seed"])]
+    cells += [_with_interval(row, column) for column in used]
+    return [_escaped(cell) for cell in [*cells, format_duration(finite(row["seconds"]))]]
+
+
+def _row(report: ReportData, run: RunData, chosen: bool) -> Row:
     times = [s for s in (finite(r.seconds) for r in run.records) if s is not None]
-    row: dict[str, Any] = {
+    row: Row = {
         "run": run.name,
         "method": run.method,
         "parameter": run.parameter,
@@ -126,7 +134,7 @@ def _row(report: ReportData, run: RunData, chosen: bool) -> dict[str, Any]:
         "seed": run.seed,
         "chosen": chosen,
         "seconds": max(times, default=None),
-        "risk_merged": is_merged(run) if has_risk(run) else None,
+        "risk_merged": run.risk_is_merged if run.has_risk else None,
     }
     for key, name, split in _measured(report):
         record = run.last(name, split)
@@ -146,20 +154,21 @@ def _row(report: ReportData, run: RunData, chosen: bool) -> dict[str, Any]:
 
 def _measured(report: ReportData) -> list[tuple[str, str, str]]:
     """Key, name and split of everything that is a column of numbers."""
-    found = {c.name: (c.record, c.split) for c in (*columns_of(report), *COLUMNS)}
+    columns = {c.name: (c.record, c.split) for c in (*columns_of(report), *COLUMNS)}
     for run in report.runs():
         for record in run.records:
             if record.split == _FINAL and "/" in record.name and finite(record.value) is not None:
-                found.setdefault(record_column(record.name), (record.name, _FINAL))
-    return [(key, name, split) for key, (name, split) in found.items()]
+                columns.setdefault(record_column(record.name), (record.name, _FINAL))
+    return [(key, name, split) for key, (name, split) in columns.items()]
 
 
-def _hyperparameters(run: RunData) -> dict[str, Any]:
-    """What was chosen for a run, where its folder tells, as cells of a table."""
-    chosen = run.config.get("chosen") or {}
-    told = hyperparameters(chosen.get("config") or {})
-    told.pop("objective", None)  # the column method
-    return {**told, "data_fingerprint": chosen.get("data_fingerprint")}
+def _hyperparameters(run: RunData) -> Row:
+    """The resolved hyperparameters of a run, where its folder holds them, as cells of a table."""
+    chosen = run.config.get("chosen")
+    resolved = chosen if isinstance(chosen, dict) else {}
+    cells = hyperparameters(resolved.get("config") or {})
+    cells.pop("objective", None)  # the column method
+    return {**cells, "data_fingerprint": resolved.get("data_fingerprint")}
 
 
 def write_table(folder: str | Path, path: str | Path) -> Path:
@@ -170,7 +179,7 @@ def write_table(folder: str | Path, path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"table: a .csv or .parquet file wanted, got {path}")
+        raise ValueError(f"table: expected a .csv or .parquet file, got {path}")
     from pandas import DataFrame
 
     rows = DataFrame(summary_rows(folder))
@@ -182,13 +191,11 @@ def write_table(folder: str | Path, path: str | Path) -> Path:
     return path
 
 
-def _with_interval(row: dict[str, Any], key: str, is_fraction: bool) -> str:
-    value, low, high = (finite(row.get(key + end)) for end in ("", "_low", "_high"))
-    write = percent if is_fraction else plain
-    if value is None or low is None or high is None:
-        return write(value)
-    span = f"{write(low)} to {write(high)}".replace(" %", "")
-    return f"{write(value)} ({span})"
+def _with_interval(row: Mapping[str, object], column: Column) -> str:
+    value, low, high = (finite(row.get(column.name + end)) for end in ("", "_low", "_high"))
+    write = format_percent if column.unit == "fraction" else format_number
+    interval = "" if value is None else format_interval(low, high, write).removesuffix(" %")
+    return f"{write(value)} ({interval})" if interval else write(value)
 
 
 def _escaped(cell: str) -> str:

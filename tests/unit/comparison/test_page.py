@@ -13,7 +13,7 @@ import pytest
 
 from helpers.report_page import Page
 from helpers.zoo_samples import EVIL
-from jessl.comparison.page.labels import good_of, score_of
+from jessl.comparison.page.answer import read_comparison
 from jessl.comparison.page.page import encoders_page, write_encoders_page
 from jessl.comparison.table import EncoderRow, agreement_of, orders_of
 from jessl.core.files import write_json
@@ -118,6 +118,10 @@ def _answer(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "encoders.json").read_text(encoding="utf-8"))
 
 
+def _measured(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for row in answer["encoders"] if row["failed"] is None]
+
+
 def test_every_encoder_and_every_section_is_there(folder: Path) -> None:
     path = write_encoders_page(folder)
     page = Page(path.read_text(encoding="utf-8"))
@@ -159,10 +163,12 @@ def test_numbers_of_the_page_are_those_of_the_file(folder: Path) -> None:
     answer = _answer(folder)
     page = Page(encoders_page(answer, folder))
     sorts = [str(a["data-sort"]) for n, a in page.elements if n == "td"]
-    for row in good_of(answer):
-        for column in row["scores"]:
-            assert f"{score_of(row, column)[0]:.8g}" in sorts
+    for row in _measured(answer):
+        for score in row["scores"].values():
+            assert f"{score['value']:.8g}" in sorts
         assert f"{row['labelled']['error']['value']:.8g}" in sorts
+    measured = read_comparison(answer).measured
+    assert [encoder.name for encoder in measured] == [row["name"] for row in _measured(answer)]
     assert "30.0 %" in page.text
     assert "5.0 points" in page.text
     assert "3.0 to 7.0" in page.text
@@ -171,7 +177,7 @@ def test_numbers_of_the_page_are_those_of_the_file(folder: Path) -> None:
 def test_a_ring_says_that_there_are_too_few_images(folder: Path) -> None:
     answer = _answer(folder)
     few = encoders_page(answer, folder).count(" ring")
-    for row in good_of(answer):
+    for row in _measured(answer):
         for held in row["scores"].values():
             held["n"] = 1000
     assert few - encoders_page(answer, folder).count(" ring") == 2 * 3  # two encoders, three ranks
@@ -206,7 +212,7 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no file .*encoders\.json"):
         write_encoders_page(tmp_path)
     write_json(tmp_path / "encoders.json", {"format": "other"})
-    with pytest.raises(ValueError, match="is no comparison of encoders"):
+    with pytest.raises(ValueError, match="expected a comparison of encoders"):
         write_encoders_page(tmp_path)
 
 

@@ -90,7 +90,7 @@ def test_the_last_judgement_of_every_layer_in_order(tmp_path: Path) -> None:
     assert "50.0 %" not in said  # the judgement before
     assert "In this run the end of the projector is 29.8 points below projector.1." in said
     assert "The accuracy of the layers during training comes from held-out images." in said
-    assert "linear accuracy of the training curves is another" in said
+    assert "linear accuracy among the training curves differs" in said
     bars, outlines = rects(found, "fill"), rects(found, "edge")
     for drawn, column in ((bars, 1), (outlines, 2)):
         assert [w / bars[0] for w in drawn] == pytest.approx(

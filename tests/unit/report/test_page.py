@@ -248,7 +248,7 @@ def test_negative_components_go_below_zero(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"GIF89a", "is no PNG file"), (b"\x89PNG\r\n\x1a\n" + bytes(2_600_000), "has 2.6 MB")],
+    [(b"GIF89a", "is not a PNG file"), (b"\x89PNG\r\n\x1a\n" + bytes(2_600_000), "has 2.6 MB")],
 )
 def test_pictures_that_do_not_fit_are_named(tmp_path: Path, content: bytes, said: str) -> None:
     write_json(tmp_path / "config.json", {})
@@ -264,5 +264,5 @@ def test_neither_run_nor_study_is_a_users_mistake(tmp_path: Path) -> None:
             call(tmp_path)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "study.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"study.json must hold a JSON object, it holds a list"):
+    with pytest.raises(ValueError, match=r"study.json: expected a JSON object, got a list"):
         write_report(tmp_path)

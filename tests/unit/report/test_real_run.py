@@ -60,9 +60,9 @@ def test_a_real_run_alone(real: Path, tmp_path: Path) -> None:
     assert found.sections()[:3] == ["training", "spectra", "risk"]
     assert "held-out" not in found.text
     assert "trained on as well" in found.text
-    facts = found.text.split("Found out before the training")[1]
+    facts = found.text.split("Determined before the training")[1]
     assert "data_fingerprint" in facts
-    assert "picked" not in facts
+    assert "automatically" not in facts
 
 
 def test_the_samples_have_the_form_of_the_real_thing(real: Path, tmp_path: Path) -> None:

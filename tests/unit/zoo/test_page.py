@@ -68,15 +68,15 @@ def test_headlines_are_the_numbers() -> None:
     assert f"{EVIL} {EVIL} instead of resnet moves usability by +9.0 points" in first
     assert "nviews" not in first  # its permutation test does not agree
     assert "n_parameters" not in first  # its interval holds 0
-    assert told[1].startswith("Doubling z_dim buys less usability error with more probe gen.")
-    assert "is not told to change (−0.069 points, 95 %: −0.35 to 0.21)" in told[1]
-    assert "confirms 1 of the 2 that it can tell: z_dim on usability. 5 controlled" in told[2]
+    assert told[1].startswith("Doubling z_dim lowers usability error and raises probe gen. error")
+    assert "does not measurably change (−0.069 points, 95 %: −0.35 to 0.21)" in told[1]
+    assert "confirms 1 of the 2 that it estimates: z_dim on usability. 5 controlled" in told[2]
     assert "usability 0.60 on random folds, −1.50 on an unseen year" in told[3]
     assert "usability from 9.5 to −0.5" in told[4]
-    assert "probe generalization is the largest part" in told[4]
+    assert "probe generalization is the largest component" in told[4]
     assert "with all labels probe generalization (tau +0.50) and usability (tau +0.40)" in told[5]
-    assert "Kendall's tau 0.20, on average 2.5 places of 6 apart" in told[6]
-    assert "from place 1 to 6" in told[6]
+    assert "Kendall's tau 0.20, on average 2.5 ranks of 6 apart" in told[6]
+    assert "from rank 1 to 6" in told[6]
     assert "R² 0.70 (2022 held out) to 0.90 (2021); the standard law with −3.2 to −3.0" in told[7]
 
 
@@ -163,4 +163,4 @@ def test_the_page_of_the_published_table() -> None:
     assert len(html.encode()) < 1_000_000
     text = Page(html).text
     assert "doubling z_dim moves probe gen. by +2.6 and usability by −2.6 points" in text
-    assert "Kendall's tau 0.81, on average 11.4 places of 167 apart; mae_vith14" in text
+    assert "Kendall's tau 0.81, on average 11.4 ranks of 167 apart; mae_vith14" in text

@@ -1,132 +1,125 @@
-"""The table of encoders with every number, sorted by a click on a heading; and the components."""
+"""The tables of a comparison: all encoders with every number, and the components of the error."""
 
 from __future__ import annotations
 
-from jessl.comparison.page.labels import (
-    ERROR,
-    Row,
-    amount,
-    columns_of,
-    encoders_of,
-    few_rows,
-    good_of,
-    percents,
-    score_of,
-    span,
+from jessl.comparison.page.answer import (
+    RISK_PARTS,
+    SIZES,
+    ComparisonData,
+    EncoderData,
+    Measurement,
+    ScoreMeasurement,
     title_of,
 )
-from jessl.report.charts.svg import Markup, tag
-from jessl.report.formatting import finite, percent, plain
-from jessl.schema import COMPONENT_NAMES, capitalized, component_title
-
-# key of a row, heading, how it is written
-_SIZES = (
-    ("d", "Features d"),
-    ("input_px", "Input, px"),
-    ("parameters", "Parameters, million"),
-    ("weights_mb", "Weights, MB"),
-    ("feature_mb_per_1000", "Features, MB per 1,000 images"),
+from jessl.report.formatting import (
+    format_fixed,
+    format_interval,
+    format_number,
+    format_percent,
 )
-# without a supervised twin approximation lies in usability
-_COMPONENTS = (
-    ("risk", "Error"),
-    *((name, capitalized(component_title(name, merged=True))) for name in COMPONENT_NAMES[1:]),
-)
+from jessl.report.pages.content import Block, Cell, Named, Notes, Table, TableColumn, TableRow
+from jessl.schema import capitalized, component_title
+
+_SIZE_TITLES = {
+    "d": "Features d",
+    "input_px": "Input, px",
+    "parameters": "Parameters, million",
+    "weights_mb": "Weights, MB",
+    "feature_mb_per_1000": "Features, MB per 1,000 images",
+}
 
 
-def table(answer: Row) -> Markup:
-    """All encoders with every number; columns without any number are left out."""
-    columns = columns_of(answer)
-    labelled = any(row.get("labelled") for row in good_of(answer))
-    heads = [_head("Encoder", word=True)]
-    if labelled:
-        heads += [_head("Error"), _head("More than the least")]
-    heads += [_head(title_of(column)) for column in columns]
-    heads += [_head("Milliseconds an image"), *(_head(head) for _, head in _SIZES)]
-    body = [_row(row, columns, labelled=labelled) for row in encoders_of(answer)]
-    whole = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body))
-    return tag("div", whole, class_="scroll", tabindex="0")
+def encoder_table(comparison: ComparisonData) -> Table:
+    """All encoders; columns without any number are left out."""
+    scores = comparison.columns
+    labelled = any(encoder.is_labelled for encoder in comparison.measured)
+    titles = ["Error", "More than the least"] if labelled else []
+    titles += [title_of(column) for column in scores]
+    titles += ["Milliseconds an image", *(_SIZE_TITLES[key] for key in SIZES)]
+    columns = [TableColumn("Encoder", is_text=True), *(TableColumn(title) for title in titles)]
+    rows = [_row(e, scores, labelled=labelled) for e in comparison.encoders]
+    return Table(columns, rows)
 
 
-def failures(answer: Row) -> Markup | None:
-    """The encoders without numbers, and why; None where all have some."""
-    failed = [row for row in encoders_of(answer) if row.get("failed") is not None]
-    if not failed:
-        return None
-    lines = [
-        tag("li", tag("b", str(row.get("name"))), f" failed: {row['failed']}") for row in failed
+def failures(comparison: ComparisonData) -> list[Block]:
+    """The encoders without numbers, and why."""
+    items = [
+        Named(f" failed: {encoder.failed}", encoder.name)
+        for encoder in comparison.encoders
+        if encoder.failed is not None
     ]
-    return tag("ul", *lines, class_="notes")
+    return [Notes(items)] if items else []
 
 
-def components(answer: Row) -> Markup | None:
+def component_table(comparison: ComparisonData) -> Table | None:
     """Where the error of each encoder comes from; None without a decomposition."""
-    rows = [r for r in good_of(answer) if (r.get("labelled") or {}).get("risk")]
-    if not rows:
-        return None
-    heads = [_head("Encoder", word=True), *(_head(head) for _, head in _COMPONENTS)]
-    body = []
-    for row in rows:
-        risk, name = row["labelled"]["risk"], str(row.get("name"))
-        cells = [tag("td", name, data_sort=name)]
-        for key, _ in _COMPONENTS:
-            held = risk.get(key) or {}
-            value, low, high = (finite(held.get(k)) for k in ("value", "low", "high"))
-            cells.append(_cell(percent(value), value, percents(low, high)))
-        body.append(tag("tr", *cells, data_run=name))
-    whole = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body))
-    return tag("div", whole, class_="scroll", tabindex="0")
+    rows = []
+    for encoder in comparison.measured:
+        if encoder.risk is not None:
+            cells = [_percent(encoder.risk[part]) for part in RISK_PARTS]
+            rows.append(TableRow([Cell(encoder.name, encoder.name), *cells], run=encoder.name))
+    columns = [
+        TableColumn("Encoder", is_text=True),
+        *(TableColumn(_risk_title(part)) for part in RISK_PARTS),
+    ]
+    return Table(columns, rows) if rows else None
 
 
-def _row(row: Row, columns: list[str], *, labelled: bool) -> Markup:
-    name, failed = str(row.get("name")), row.get("failed")
-    told = "failed, see below" if failed is not None else _origin(row)
-    whole = str(row.get("encoder") or name)
-    cells = [tag("td", name, *([tag("small", told)] if told else []), data_sort=name, title=whole)]
+def _risk_title(part: str) -> str:
+    return "Error" if part == "risk" else capitalized(component_title(part, merged=True))
+
+
+def _row(encoder: EncoderData, scores: list[str], *, labelled: bool) -> TableRow:
+    about = "failed, see below" if encoder.failed is not None else _origin(encoder)
+    cells = [Cell(encoder.name, encoder.name, [about] if about else [], encoder.spec)]
     if labelled:
-        value, low, high = score_of(row, ERROR)
-        cells.append(_cell(percent(value), value, percents(low, high)))
-        held = row.get("to_best") or {}
-        more, least, most = (finite(held.get(key)) for key in ("value", "low", "high"))
-        said = "–" if more is None else "least" if _is_least(more, least, most) else percent(more)
-        between = None if said == "least" else percents(least, most)
-        cells.append(_cell(said.replace(" %", " points"), more, between))
-    for column in columns:
-        value, low, high = score_of(row, column)
-        small = [span(low, high), "n < 4 d" if few_rows(row, column) else None]
-        cells.append(_cell(plain(value), value, *small))
-    cost = row.get("cost") or {}
-    taken = finite(cost.get("ms_per_image"))
-    between = span(finite(cost.get("low")), finite(cost.get("high")))
-    cold = None if cost.get("warm", True) else "first batch only"
-    cells.append(_cell(plain(taken), taken, between if cold is None else cold))
-    for key, _ in _SIZES:
-        value = finite(row.get(key))
-        if key == "parameters":
-            said = "–" if value is None else plain(value / 1e6)
-        else:
-            said = amount(value) if key in ("d", "input_px") else plain(value)
-        cells.append(_cell(said, value))
-    return tag("tr", *cells, data_run=name)
+        cells += [_percent(encoder.error), _difference(encoder.to_best)]
+    for column in scores:
+        score = encoder.scores.get(column, ScoreMeasurement())
+        few = "n < 4 d" if score.has_few_rows else ""
+        interval = format_interval(score.low, score.high)
+        cells.append(_cell(format_number(score.value), score.value, interval, few))
+    time = encoder.cost.time
+    below = format_interval(time.low, time.high) if encoder.cost.warm else "first batch only"
+    cells.append(_cell(format_number(time.value), time.value, below))
+    for key in SIZES:
+        value = encoder.sizes.get(key)
+        cells.append(_cell(_size(key, value), value))
+    return TableRow(cells, run=encoder.name)
 
 
-def _is_least(more: float, low: float | None, high: float | None) -> bool:
-    return more == 0 and low == 0 and high == 0
+def _size(key: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if key == "parameters":
+        return format_number(value / 1e6)
+    return f"{value:,.0f}" if key in ("d", "input_px") else format_number(value)
 
 
-def _origin(row: Row) -> str:
-    """What trained it and where its weights are from, or its spec where these tell nothing."""
-    spec, weights = str(row.get("encoder") or ""), str(row.get("weights") or "")
-    known = weights if weights not in ("", "published") else spec
-    parts = (str(row.get("method") or ""), known if known != row.get("name") else "")
+def _percent(estimate: Measurement) -> Cell:
+    return _cell(format_percent(estimate.value), estimate.value, _percents(estimate))
+
+
+def _difference(estimate: Measurement) -> Cell:
+    """Error above the least; that of the least itself is exactly zero."""
+    if (estimate.value, estimate.low, estimate.high) == (0, 0, 0):
+        return _cell("least", 0.0)
+    text = format_percent(estimate.value).replace(" %", " points")
+    return _cell(text, estimate.value, _percents(estimate))
+
+
+def _percents(estimate: Measurement) -> str:
+    """The interval in percent, without the sign."""
+    return format_interval(estimate.low, estimate.high, lambda v: format_fixed(100 * v))
+
+
+def _origin(encoder: EncoderData) -> str:
+    """The method and the source of the weights, or the spec where these are not informative."""
+    source = encoder.spec if encoder.weights in ("", "published") else encoder.weights
+    parts = (encoder.method, source if source != encoder.name else "")
     return ", ".join(part for part in parts if part)
 
 
-def _head(said: str, *, word: bool = False) -> Markup:
-    return tag("th", tag("button", said, type="button"), class_="word" if word else None)
-
-
-def _cell(said: str, value: float | None, *small: str | None) -> Markup:
+def _cell(text: str, value: float | None, *notes: str) -> Cell:
     sort = "" if value is None else f"{value:.8g}"
-    below = [tag("small", one) for one in small if one]
-    return tag("td", said, *below, data_sort=sort)
+    return Cell(text, sort, [note for note in notes if note])

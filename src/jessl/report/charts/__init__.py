@@ -1,1 +1,1 @@
-"""Charts as SVG: Python that returns escaped markup."""
+"""Charts as SVG: Python that returns escaped markup; a file a chart."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jessl.report.charts.svg import Axis, Markup, fit, line, picture, tag, text, tick_labels
+from markupsafe import Markup
+
+from jessl.report.charts.axis import Axis, grid_below
+from jessl.report.charts.svg import line, panel, shorten, tag, text
 
 WIDTH, NUMBER = 400.0, 42.0
 LEAST_LABEL, MOST_LABEL = 84.0, 222.0
@@ -14,23 +17,23 @@ BAR, GAP, HEAD, FOOT = 12.0, 12.0, 34.0, 42.0
 
 @dataclass(frozen=True)
 class Bar:
-    """A number, the class of its colour, how it is written, and what it is in whole words."""
+    """A number, the class of its colour, its text, and what the pointer reads."""
 
     value: float
     class_: str
-    said: str
+    text: str
     tip: str
 
 
 @dataclass(frozen=True)
 class BarRow:
-    """A row and its bars, from above."""
+    """A row and its bars, from the top."""
 
     label: str
     bars: Sequence[Bar]
 
 
-def panel(
+def bar_panel(
     title: str, rows: Sequence[BarRow], unit: str, *, lowest: float = float("-inf")
 ) -> Markup | None:
     """One drawing, 400 px wide; None without a bar. Bars below `lowest` are cut there."""
@@ -41,32 +44,25 @@ def panel(
     longest = max(len(row.label) for row in rows if row.bars)
     label = min(max(7.3 * longest + 8, LEAST_LABEL), MOST_LABEL)
     axis = Axis.over(values, label + (30 if min(values) < 0 else 0), WIDTH - NUMBER, pad=0.0)
-    parts = [text(0, 15, fit(title, WIDTH), "strong")]
+    parts = [text(0, 15, shorten(title, WIDTH), "strong")]
     y = HEAD
     for row in rows:
         if not row.bars:
             continue
-        tall = BAR * len(row.bars)
-        parts.append(text(0, y + tall / 2 + 4, fit(row.label, label - 6), ""))
+        height = BAR * len(row.bars)
+        parts.append(text(0, y + height / 2 + 4, shorten(row.label, label - 6)))
         for bar in row.bars:
             parts.append(_bar(bar, axis, y, lowest))
             y += BAR
         y += GAP
-    ticks = axis.ticks(4)
-    grid = []
-    for tick, said in zip(ticks, tick_labels(ticks), strict=True):
-        grid.append(line(axis(tick), HEAD - 8, axis(tick), y, "rule"))
-        grid.append(text(axis(tick), y + 14, said, "mid tick"))
-    grid.append(text((axis.start + axis.end) / 2, y + 33, unit, "mid axis"))
+    grid = grid_below(axis, HEAD - 8, y, about=4, title=unit)
     zero = line(axis(0), HEAD - 8, axis(0), y, "zero")
-    drawn = picture(WIDTH, y + FOOT, f"{title}: {unit} as bars", *grid, *parts, zero)
-    return tag("div", drawn, class_="panel")
+    return panel(WIDTH, y + FOOT, f"{title}: {unit} as bars", *grid, *parts, zero)
 
 
 def _bar(bar: Bar, axis: Axis, y: float, lowest: float) -> Markup:
-    place = axis(max(bar.value, lowest))
-    left, right = sorted((axis(0), place))
-    drawn = tag(
+    left, right = sorted((axis(0), axis(max(bar.value, lowest))))
+    shape = tag(
         "rect",
         x=left,
         y=y + 0.5,
@@ -76,10 +72,5 @@ def _bar(bar: Bar, axis: Axis, y: float, lowest: float) -> Markup:
         data_tip=bar.tip,
     )
     below = bar.value < 0
-    said = text(
-        left - 4 if below else right + 4,
-        y + BAR - 2,
-        bar.said,
-        "small number end" if below else "small number",
-    )
-    return tag("g", drawn, said)
+    place, class_ = (left - 4, "small number end") if below else (right + 4, "small number")
+    return tag("g", shape, text(place, y + BAR - 2, bar.text, class_))

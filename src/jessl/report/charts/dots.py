@@ -1,32 +1,38 @@
-"""Numbers with intervals as dots on lines, in columns that share their rows."""
+"""Numbers with intervals as dots on lines: columns that share their rows, or one panel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from markupsafe import Markup
+
+from jessl.report.charts.axis import Axis, grid_below
 from jessl.report.charts.svg import (
-    Axis,
-    Markup,
-    fit,
+    Size,
+    drawing,
     join,
     line,
     mark,
-    picture,
+    panel,
+    polygon,
+    shorten,
     tag,
     text,
-    tick_labels,
 )
+from jessl.report.formatting import format_fixed
 
-ROW, LOW_ROW, SLIM_ROW, HEAD, FOOT = 40.0, 28.0, 52.0, 34.0, 44.0
-WIDE, SLIM, SLIM_LABEL = 880.0, 372.0, 108.0
-_NUMBER = 48.0  # px for the number at the end of a line
-_LETTER = 7.3 / 6.0  # a small letter is narrower than those that `fit` counts
+_LETTER = 7.3 / 6.0  # a small letter is narrower than those that `shorten` counts
+_NARROW_LABEL = 108.0
 
 
 @dataclass(frozen=True)
 class Dot:
-    """A number with its interval (None: not known) and perhaps a wider one; `tip` tells them."""
+    """A number with its interval (None: not known) and perhaps a wider one; `tip` spells it out.
+
+    sure: filled rather than a ring. second: beside another, smaller and below it. text: the
+    number at the end of the line, by default the value with its sign.
+    """
 
     value: float
     low: float | None
@@ -34,146 +40,200 @@ class Dot:
     class_: str
     tip: str
     sure: bool = True
-    second: bool = False  # beside another: smaller, below it
+    second: bool = False
     outer: tuple[float | None, float | None] = (None, None)
+    text: str | None = None
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row: its label, a small remark, and its dots in each column; without columns a heading."""
+class DotRow:
+    """A row: its label, a small remark, its dots in each column; without columns a heading."""
 
     label: str
     note: str = ""
-    columns: Sequence[Sequence[Dot]] = field(default=())
+    columns: Sequence[Sequence[Dot]] = ()
+    run: str | None = None
 
 
-def draw(
-    titles: Sequence[tuple[str, str]],
-    rows: Sequence[Line],
+@dataclass(frozen=True)
+class DotColumn:
+    """The title of a column, the class of its colour (none: no square), a line below the title."""
+
+    title: str
+    class_: str = ""
+    subtitle: str = ""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Sizes, px: of the drawing, of the room for labels (0: above the lines) and numbers."""
+
+    width: float
+    label: float
+    row: float
+    head: float
+    foot: float
+    number: float = 48.0
+
+    @property
+    def line(self) -> float:
+        """From the top of a row to its line."""
+        return self.row / 2 if self.label else self.row - 17
+
+
+def dot_columns(
+    columns: Sequence[DotColumn],
+    rows: Sequence[DotRow],
     unit: str,
-    says: str,
+    description: str,
+    size: Size,
     *,
-    roomy: bool,
-    label_room: float = 300.0,
+    label_width: float = 300.0,
 ) -> Markup | None:
-    """Columns beside each other (880 px) or below each other (372 px); None without a dot.
+    """Columns beside each other where it is wide, else below each other; None without a dot.
 
     Args:
-        titles: of the columns, each with the class of its colour.
+        columns: their titles.
         rows: headings and lines, each line with as many columns as there are titles.
         unit: below every axis.
-        says: what the drawing shows, for those who do not see it.
-        roomy: for a wide screen.
-        label_room: px for labels on a wide screen.
+        description: what the drawing shows, for those who do not see it.
+        size: of the screen.
+        label_width: px for labels on a wide screen.
     """
-    every = [dot for row in rows for column in row.columns for dot in column]
-    if not every:
+    dots = [dot for row in rows for column in row.columns for dot in column]
+    if not dots:
         return None
-    reach = _reach(every)
-    if roomy:
-        return _picture(titles, rows, unit, says, reach, WIDE, label_room)
+    reach = _reach(dots)
+    noted = any(row.note for row in rows)
+    if size.wide:
+        layout = _Layout(size.width, label_width, 40.0 if noted else 28.0, 34.0, 44.0)
+        return drawing(*_draw(columns, rows, unit, description, reach, layout))
     # labels stand above their lines where there are remarks beside them
-    label_room = 0.0 if any(row.note for row in rows) else min(label_room, SLIM_LABEL)
-    drawn = [
-        _picture([title], [_only(row, i) for row in rows], unit, says, reach, SLIM, label_room)
-        for i, title in enumerate(titles)
-    ]
-    return join(drawn)
+    label = 0.0 if noted else min(label_width, _NARROW_LABEL)
+    layout = _Layout(size.width, label, 52.0 if noted else 28.0, 34.0, 62.0)
+    return join(
+        drawing(*_draw([column], [_only(row, i) for row in rows], unit, description, reach, layout))
+        for i, column in enumerate(columns)
+    )
 
 
-def _only(row: Line, column: int) -> Line:
-    return Line(row.label, row.note, row.columns[column : column + 1])
+def dot_panel(
+    title: str, subtitle: str, rows: Sequence[DotRow], *, zero: bool = False
+) -> Markup | None:
+    """A drawing of 420 px, one dot a row; None without a dot. zero: the axis holds 0."""
+    dots = [dot for row in rows for column in row.columns for dot in column]
+    if not dots:
+        return None
+    reach = [v for dot in dots for v in (dot.value, dot.low, dot.high) if v is not None]
+    reach += [0.0] if zero else []
+    ends = f"{title}: " + ", ".join(f"{r.label} {d.text}" for r in rows for d in r.columns[0])
+    layout = _Layout(420.0, 168.0, 25.0, 46.0, 26.0, number=50.0)
+    column = DotColumn(title, subtitle=subtitle)
+    width, height, _, *parts = _draw([column], rows, "", title, (min(reach), max(reach)), layout)
+    return panel(width, height, ends, *parts)
+
+
+def _only(row: DotRow, column: int) -> DotRow:
+    return DotRow(row.label, row.note, row.columns[column : column + 1], row.run)
 
 
 def _reach(dots: Sequence[Dot]) -> tuple[float, float]:
     """The ends of the axis: every number and zero; intervals only as far as they do not flatten."""
     numbers = [0.0, *(dot.value for dot in dots)]
     most = 1.4 * max(abs(v) for v in numbers)
-    found = [v for dot in dots for v in (dot.low, dot.high, *dot.outer) if v is not None]
-    numbers += [min(max(v, -most), most) for v in found]
+    bounds = [v for dot in dots for v in (dot.low, dot.high, *dot.outer) if v is not None]
+    numbers += [min(max(v, -most), most) for v in bounds]
     return min(numbers), max(numbers)
 
 
-def _picture(
-    titles: Sequence[tuple[str, str]],
-    rows: Sequence[Line],
+def _draw(
+    columns: Sequence[DotColumn],
+    rows: Sequence[DotRow],
     unit: str,
-    says: str,
+    description: str,
     reach: tuple[float, float],
-    width: float,
-    label_room: float,
-) -> Markup:
-    kept = [row for row in rows if not row.columns or any(row.columns)]
-    column = (width - label_room) / len(titles)
+    layout: _Layout,
+) -> tuple[float, float, str, *tuple[Markup, ...]]:
+    """Width, height, description and parts of one drawing."""
+    width = (layout.width - layout.label) / len(columns)
+    starts = [layout.label + i * width for i in range(len(columns))]
     axes = [
-        Axis.over(
-            reach,
-            label_room + i * column + 12,
-            label_room + (i + 1) * column - _NUMBER - 8,
-            pad=0.04,
-        )
-        for i in range(len(titles))
+        Axis.over(reach, start + 12, start + width - layout.number - 8, pad=0.04)
+        for start in starts
     ]
     parts: list[Markup] = []
-    for (title, class_), axis in zip(titles, axes, strict=True):
-        parts.append(tag("rect", x=axis.start, y=5, width=10, height=10, rx=3, class_=class_))
-        parts.append(text(axis.start + 16, 15, fit(title, column - 30), "strong"))
-    y = HEAD
-    noted = any(row.note for row in kept)
-    step = LOW_ROW if not noted else ROW if label_room else SLIM_ROW
-    for row in kept:
+    for column, axis in zip(columns, axes, strict=True):
+        x = 0.0 if column.subtitle else axis.start
+        if column.class_:
+            parts.append(tag("rect", x=x, y=5, width=10, height=10, rx=3, class_=column.class_))
+            x += 16
+        room = width - 30 if column.class_ else layout.width
+        parts.append(text(x, 15, shorten(column.title, room), "strong"))
+        if column.subtitle:
+            parts.append(text(x, 31, column.subtitle, "small"))
+    y = layout.head
+    for row in rows:
         if not row.columns:
-            parts.append(text(0, y + 20, fit(row.label, width), "axis over"))
+            parts.append(text(0, y + 20, shorten(row.label, layout.width), "axis over"))
             y += 30
-            continue
-        parts += _labels(row, y, step, width, label_room)
-        middle = y + (step / 2 if label_room else SLIM_ROW - 17)
-        for dots, axis in zip(row.columns, axes, strict=True):
-            parts += [_dot(dot, axis, middle) for dot in dots]
-            first = next((dot for dot in dots if not dot.second), None)
-            if first is not None:
-                said = "number end strong" if first.sure else "number end"
-                place = axis.end + _NUMBER + 4
-                parts.append(text(place, middle + 4, _number(first.value), said))
-        y += step
-    grid = []
+        elif any(row.columns):
+            parts.append(_row(row, axes, y, layout))
+            y += layout.row
+    grid: list[Markup] = []
     for axis in axes:
-        ticks = axis.ticks(2 if len(titles) > 2 else 4)
-        for tick, label in zip(ticks, tick_labels(ticks), strict=True):
-            grid.append(line(axis(tick), HEAD - 6, axis(tick), y, "rule"))
-            grid.append(text(axis(tick), y + 16, label, "mid tick"))
-        grid.append(line(axis(0), HEAD - 6, axis(0), y, "zero"))
-        grid.append(text((axis.start + axis.end) / 2, y + 36, unit, "mid axis"))
-    said = f"{says}: {', '.join(title for title, _ in titles)}"
-    foot = FOOT if width == WIDE else FOOT + 18
-    return picture(width, y + foot, said, *grid, *parts)
+        about = 2 if len(columns) > 2 else 4
+        grid += grid_below(axis, layout.head - 6, y, about=about, title=unit)
+        if axis.low <= 0 <= axis.high and reach[0] <= 0 <= reach[1]:
+            grid.append(line(axis(0), layout.head - 6, axis(0), y, "zero"))
+    titles = ", ".join(column.title for column in columns)
+    return (layout.width, y + layout.foot, f"{description}: {titles}", *grid, *parts)
 
 
-def _labels(row: Line, y: float, step: float, width: float, label_room: float) -> list[Markup]:
-    if label_room:
-        room = label_room - 8
-        middle = y + step / 2
+def _row(row: DotRow, axes: Sequence[Axis], y: float, layout: _Layout) -> Markup:
+    parts = _labels(row, y, layout)
+    middle = y + layout.line
+    tip = None
+    for dots, axis in zip(row.columns, axes, strict=True):
+        parts += [_dot(dot, axis, middle, row.run) for dot in dots]
+        first = next((dot for dot in dots if not dot.second), None)
+        if first is not None:
+            tip = first.tip
+            number = first.text
+            if number is None:
+                number = _signed(first.value)
+            class_ = "number end strong" if first.sure and first.text is None else "number end"
+            parts.append(text(axis.end + layout.number + 4, middle + 4, number, class_))
+    if row.run is None:
+        return tag("g", *parts)
+    return tag("g", *parts, class_="hot", data_run=row.run, data_tip=tip)
+
+
+def _labels(row: DotRow, y: float, layout: _Layout) -> list[Markup]:
+    if layout.label:
+        room = layout.label - 8
+        middle = y + layout.row / 2
         if not row.note:
-            return [text(0, middle + 4, fit(row.label, room), "")]
+            return [text(0, middle + 4, shorten(row.label, room), "number" if row.run else "")]
         return [
-            text(0, middle - 2, fit(row.label, room), "number"),
-            text(0, middle + 12, fit(row.note, room * _LETTER), "small"),
+            text(0, middle - 2, shorten(row.label, room), "number"),
+            text(0, middle + 12, shorten(row.note, room * _LETTER), "small"),
         ]
-    room = min(width - 10, 7.3 * len(row.label) + 4) if row.note else width
+    room = min(layout.width - 10, 7.3 * len(row.label) + 4)
     return [
-        text(0, y + 14, fit(row.label, room), "number"),
-        text(width, y + 14, fit(row.note, (width - room - 10) * _LETTER), "small end"),
-    ]
+        text(0, y + 14, shorten(row.label, room), "number"),
+        text(layout.width, y + 14, shorten(row.note, (layout.width - room - 10) * _LETTER),
+             "small end"),
+    ]  # fmt: skip
 
 
-def _number(value: float) -> str:
-    places = 2 if abs(value) < 1 else 1
-    said = f"{value:+.{places}f}".replace("-", "−")
-    return said.lstrip("+") if float(f"{value:.{places}f}") == 0 else said
+def _signed(value: float) -> str:
+    text = format_fixed(value, 2 if abs(value) < 1 else 1)
+    return f"+{text}" if text.strip("0.") and value > 0 else text
 
 
-def _dot(dot: Dot, axis: Axis, middle: float) -> Markup:
-    y = middle + (9 if dot.second else -2 if _beside(dot) else 0)
+def _dot(dot: Dot, axis: Axis, middle: float, run: str | None) -> Markup:
+    has_outer = dot.outer != (None, None)
+    y = middle + (9 if dot.second else 0 if has_outer or dot.text is not None else -2)
     parts = []
     for (low, high), class_ in (
         (dot.outer, f"whisker {dot.class_} edge"),
@@ -185,21 +245,16 @@ def _dot(dot: Dot, axis: Axis, middle: float) -> Markup:
         parts.append(line(axis(left), y, axis(right), y, class_))
         parts += [
             _arrow(axis(end), y, sign, dot.class_)
-            for end, far, sign in ((left, low, -1), (right, high, 1))
-            if end != far
+            for end, bound, sign in ((left, low, -1), (right, high, 1))
+            if end != bound
         ]
-    place = axis(min(max(dot.value, axis.low), axis.high))
     shape, size = (3, 3.6) if dot.second else (0, 5.0)
     class_ = f"{dot.class_} {'fill' if dot.sure else 'ring'} hot"
-    parts.append(mark(shape, place, y, size, class_=class_, data_tip=dot.tip))
+    x, data = axis(axis.clip(dot.value)), {"data_run": run, "data_tip": dot.tip}
+    parts.append(mark(shape, x, y, size, class_=class_, **data))
     return tag("g", *parts)
 
 
-def _beside(dot: Dot) -> bool:
-    return not dot.second and dot.outer == (None, None)
-
-
 def _arrow(x: float, y: float, sign: int, class_: str) -> Markup:
-    """The interval goes on outside the picture."""
-    corners = f"{x + 5 * sign:.1f},{y:.1f} {x:.1f},{y - 3.5:.1f} {x:.1f},{y + 3.5:.1f}"
-    return tag("polygon", points=corners, class_=f"{class_} fill")
+    """The interval goes on beyond the picture."""
+    return polygon([(x + 5 * sign, y), (x, y - 3.5), (x, y + 3.5)], class_=f"{class_} fill")

@@ -1,23 +1,32 @@
-"""The ranking of configurations: RankMe with its bars and, where labels exist, accuracy."""
+"""The ranking of settings: RankMe with its bars and, where labels exist, accuracy."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
+from jessl.report.charts.axis import Axis, grid_below
 from jessl.report.charts.svg import (
-    Axis,
-    Markup,
-    fit,
+    Size,
+    drawing,
     fits,
     line,
     mark,
-    picture,
+    shorten,
     tag,
     text,
-    tick_labels,
 )
-from jessl.report.formatting import finite, percent, plain, with_spread
-from jessl.report.model import GroupData, ReportData, RunData, SettingData, shown
+from jessl.report.formatting import (
+    finite,
+    format_interval,
+    format_number,
+    format_percent,
+    format_value,
+    format_with_sd,
+)
+from jessl.report.model import GroupData, ReportData, RunData, SettingData
 
 ROW = 28.0
 # how far the rings of seeds stand above or below their mean, px
@@ -25,76 +34,40 @@ SIDE = 8.6
 HEAD = 40.0
 FOOT = 44.0
 
-
-@dataclass(frozen=True)
-class _Columns:
-    """Where the parts of a row lie, px."""
-
-    width: float
-    label: float
-    rank: tuple[float, float]
-    rank_number: float
-    accuracy: tuple[float, float]
-    accuracy_number: float
-    roomy: bool
+# mean and standard deviation of a measured quantity over the seeds of a setting
+Read = Callable[[SettingData], tuple[float | None, float | None]]
 
 
-_WIDE = _Columns(880, 12, (240, 426), 514, (566, 770), 868, True)
-_SLIM = _Columns(372, 6, (74, 168), 208, (226, 304), 368, False)
-
-
-def draw(report: ReportData, *, roomy: bool) -> Markup | None:
-    """The ranking, 880 px wide or 372 px; None when no configuration has a RankMe."""
-    columns = _WIDE if roomy else _SLIM
-    groups = [(group, _sorted(group)) for group in report.groups]
-    groups = [(group, configs) for group, configs in groups if configs]
+def draw_ranking(report: ReportData, size: Size) -> Markup | None:
+    """The ranking; None when no setting has a value of the criterion."""
+    groups = [
+        (index, group, settings)
+        for index, group in enumerate(report.groups)
+        if (settings := _sorted(group))
+    ]
     if not groups:
         return None
-    every = [config for _, configs in groups for config in configs]
-    rank_axis = Axis.over(
-        [v for c in every for v in _reach(c, report.criterion, "pretrain", c.rank, c.rank_sd)],
-        *columns.rank,
-    )
-    name = report.accuracy
-    known = [v for c in every if name for v in _reach(c, name, "test", c.accuracy, c.accuracy_sd)]
-    accuracy_axis = Axis.over(known, *columns.accuracy) if known else None
+    count = sum(len(settings) for _, _, settings in groups)
+    columns = _columns(report, [s for _, _, settings in groups for s in settings], size)
     parts: list[Markup] = []
     y = 8.0
-    for index, (group, configs) in enumerate(groups):
-        # where a row has no room for the parameter's name, the heading names it for all
-        named = roomy and all(
-            fits(f"{group.parameter} {shown(c.value)}", columns.rank[0] - 100) for c in configs
-        )
-        head = f"{group.method} {'' if named else group.parameter}".strip()
-        parts.append(text(columns.label, y + 22, fit(head, 340), f"strong m{index % 8} ink"))
+    for index, group, settings in groups:
+        rows = _GroupRows(group, settings, f"m{index % 8}", columns, size)
+        parts.append(text(rows.left, y + 22, shorten(rows.heading, 340), f"strong {rows.ink} ink"))
         y += HEAD - 8
-        best = max((c.accuracy for c in configs if c.accuracy is not None), default=None)
-        for config in configs:
-            parts.append(
-                _row(
-                    report,
-                    group,
-                    config,
-                    _label(group, config, named),
-                    index,
-                    y,
-                    columns,
-                    rank_axis,
-                    accuracy_axis,
-                    best,
-                )
-            )
+        for setting in settings:
+            parts.append(rows.draw(setting, y))
             y += ROW
         y += 10
-    height = y + FOOT
-    grid = _grid(rank_axis, y, columns.rank, axis_title(report.criterion, short=not roomy), False)
-    if accuracy_axis is not None:
-        grid += _grid(accuracy_axis, y, columns.accuracy, "accuracy, %", True)
-    says = f"Ranking of {len(every)} configurations by {axis_title(report.criterion)}"
-    return picture(columns.width, height, says, *grid, *parts)
+    grid: list[Markup] = []
+    for column in columns:
+        about = 4 if column.axis.end - column.axis.start > 150 else 2
+        grid += grid_below(column.axis, 40, y, about=about, title=column.title)
+    description = f"Ranking of {count} settings by {criterion_title(report.criterion)}"
+    return drawing(size.width, y + FOOT, description, *grid, *parts)
 
 
-def axis_title(criterion: str, *, short: bool = False) -> str:
+def criterion_title(criterion: str, *, short: bool = False) -> str:
     """A criterion in words: rankme/projector as RankMe at the projector output."""
     name, _, layer = criterion.partition("/")
     name = "RankMe" if name == "rankme" else name
@@ -105,177 +78,182 @@ def _sorted(group: GroupData) -> list[SettingData]:
     return sorted((c for c in group.configs if c.rank is not None), key=lambda c: -(c.rank or 0.0))
 
 
-def _label(group: GroupData, config: SettingData, named: bool) -> str:
-    """The row's label: the setting, or the run's name where the group has no hyperparameter."""
-    if not group.parameter and config.runs:
-        return config.runs[0].name
-    return f"{group.parameter if named else ''} {shown(config.value)}".strip()
+@dataclass(frozen=True)
+class _Column:
+    """A measured quantity: its record, how a setting holds it, its axis, its number, px."""
 
+    name: str
+    split: str
+    title: str
+    read: Read
+    write: Callable[[float | None], str]
+    axis: Axis
+    number: float
+    scale: float = 1.0
 
-def _reach(
-    config: SettingData, name: str, split: str, middle: float | None, sd: float | None
-) -> list[float]:
-    """All numbers that a row draws in one column."""
-    found = [v for v in (run.number(name, split) for run in config.runs) if v is not None]
-    if middle is not None:
-        low, high = _bar(config, name, split, middle, sd)
-        found += [middle, low, high]
-    return found
+    def bar(self, setting: SettingData) -> tuple[float, float, float] | None:
+        """Middle, low and high: seeds give mean -+ sd, a single run the interval of its record."""
+        return _bar(setting, self.name, self.split, *self.read(setting))
+
+    def place(self, value: float) -> float:
+        """Where a value lies, px."""
+        return self.axis(self.scale * value)
 
 
 def _bar(
-    config: SettingData, name: str, split: str, middle: float, sd: float | None
-) -> tuple[float, float]:
-    """Seeds give mean -+ sd; a single run gives the interval of its own measurement."""
-    if sd is not None:
-        return middle - sd, middle + sd
-    records = [r for r in (run.last(name, split) for run in config.runs) if r is not None]
-    low, high = (finite(records[-1].low), finite(records[-1].high)) if records else (None, None)
-    return (middle if low is None else low), (middle if high is None else high)
-
-
-def _row(
-    report: ReportData,
-    group: GroupData,
-    config: SettingData,
-    label: str,
-    index: int,
-    y: float,
-    columns: _Columns,
-    rank_axis: Axis,
-    accuracy_axis: Axis | None,
-    best: float | None,
-) -> Markup:
-    middle = y + ROW / 2
-    chosen = group.is_chosen(config.value)
-    picked = group.chosen_run.name if group.chosen_run is not None else None
-    parts: list[Markup] = []
-    if chosen:
-        parts.append(
-            tag("rect", x=0, y=y + 1, width=columns.width, height=ROW - 2, rx=6, class_="band")
-        )
-    note = "  ✓ chosen" if columns.roomy else " ✓"
-    if columns.roomy and not fits(label + note, columns.rank[0] - columns.label - 12):
-        note = " ✓"
-    note = note if chosen else ""
-    parts.append(
-        text(
-            columns.label,
-            middle + 4,
-            fit(label, columns.rank[0] - columns.label - 8 - 7 * len(note)) + note,
-            "strong" if chosen else "",
-        )
-    )
-    parts += _dots(
-        config,
-        report.criterion,
-        "pretrain",
-        config.rank,
-        config.rank_sd,
-        rank_axis,
-        middle,
-        index,
-        percents=False,
-        picked=picked,
-    )
-    number = with_spread(config.rank, config.rank_sd if columns.roomy else None)
-    parts.append(text(columns.rank_number, middle + 4, number, "end number"))
-    if accuracy_axis is not None and report.accuracy and config.accuracy is not None:
-        parts += _dots(
-            config,
-            report.accuracy,
-            "test",
-            config.accuracy,
-            config.accuracy_sd,
-            accuracy_axis,
-            middle,
-            index,
-            percents=True,
-            picked=picked,
-        )
-        top = best is not None and config.accuracy == best
-        said = percent(config.accuracy) if columns.roomy else f"{100 * config.accuracy:.1f}"
-        parts.append(
-            text(
-                columns.accuracy_number,
-                middle + 4,
-                ("★ " if top else "") + said,
-                "end number" + (" strong" if top else ""),
-            )
-        )
-    return tag("g", *parts)
-
-
-def _dots(
-    config: SettingData,
-    name: str,
-    split: str,
-    middle: float | None,
-    sd: float | None,
-    axis: Axis,
-    y: float,
-    index: int,
-    *,
-    percents: bool,
-    picked: str | None,
-) -> list[Markup]:
-    """Small rings for the runs, a bar, and a large dot for the configuration."""
+    setting: SettingData, name: str, split: str, middle: float | None, sd: float | None
+) -> tuple[float, float, float] | None:
     if middle is None:
-        return []
-    low, high = _bar(config, name, split, middle, sd)
-    colour = f"m{index % 8}"
-    parts = [line(axis(low), y, axis(high), y, f"bar {colour} edge")]
-    for place, run in enumerate(config.runs):
-        value = run.number(name, split)
-        if value is not None and len(config.runs) > 1:
+        return None
+    if sd is not None:
+        return middle, middle - sd, middle + sd
+    records = [r for run in setting.runs if (r := run.last(name, split)) is not None]
+    low, high = (finite(records[-1].low), finite(records[-1].high)) if records else (None, None)
+    return middle, middle if low is None else low, middle if high is None else high
+
+
+def _columns(report: ReportData, settings: list[SettingData], size: Size) -> list[_Column]:
+    def rank(setting: SettingData) -> tuple[float | None, float | None]:
+        return setting.rank, setting.rank_sd
+
+    def accuracy(setting: SettingData) -> tuple[float | None, float | None]:
+        return setting.accuracy, setting.accuracy_sd
+
+    def reach(name: str, split: str, read: Read) -> list[float]:
+        values = []
+        for setting in settings:
+            values += [v for run in setting.runs if (v := run.number(name, split)) is not None]
+            values += _bar(setting, name, split, *read(setting)) or ()
+        return values
+
+    wide = size.wide
+    ends = ((240, 426), 514, (566, 770), 868) if wide else ((74, 168), 208, (226, 304), 368)
+    title = criterion_title(report.criterion, short=not wide)
+    axis = Axis.over(reach(report.criterion, "pretrain", rank), *ends[0])
+    columns = [_Column(report.criterion, "pretrain", title, rank, format_number, axis, ends[1])]
+    name = report.accuracy
+    if name and (values := reach(name, "test", accuracy)):
+        axis = Axis.over([100 * v for v in values], *ends[2])
+        columns.append(
+            _Column(name, "test", "accuracy, %", accuracy, format_percent, axis, ends[3], 100.0)
+        )
+    return columns
+
+
+@dataclass(frozen=True)
+class _GroupRows:
+    """The rows of one group."""
+
+    group: GroupData
+    settings: list[SettingData]
+    ink: str
+    columns: list[_Column]
+    size: Size
+
+    @property
+    def left(self) -> float:
+        """Where labels begin, px."""
+        return 12 if self.size.wide else 6
+
+    @property
+    def room(self) -> float:
+        """For labels, px."""
+        return self.columns[0].axis.start - self.left - 8
+
+    @property
+    def named(self) -> bool:
+        """Whether every row names the parameter; where there is no room the heading does."""
+        labels = (f"{self.group.parameter} {format_value(s.value)}" for s in self.settings)
+        return self.size.wide and all(fits(label, self.room - 80) for label in labels)
+
+    @property
+    def heading(self) -> str:
+        """The method, and the parameter where the rows do not name it."""
+        return f"{self.group.method} {'' if self.named else self.group.parameter}".strip()
+
+    def draw(self, setting: SettingData, y: float) -> Markup:
+        """One row."""
+        middle = y + ROW / 2
+        chosen = self.group.is_chosen(setting.value)
+        parts: list[Markup] = []
+        if chosen:
+            width = self.size.width
+            parts.append(
+                tag("rect", x=0, y=y + 1, width=width, height=ROW - 2, rx=6, class_="band")
+            )
+        label = self._label(setting)
+        note = ""
+        if chosen:
+            note = "  ✓ chosen" if self.size.wide else " ✓"
+            if not fits(label + note, self.room - 4):
+                note = " ✓"
+        label = shorten(label, self.room - 7 * len(note)) + note
+        parts.append(text(self.left, middle + 4, label, "strong" if chosen else ""))
+        best = max((s.accuracy for s in self.settings if s.accuracy is not None), default=None)
+        for column in self.columns:
+            parts += self._dots(setting, column, middle)
+            parts.append(self._number(setting, column, best, middle))
+        return tag("g", *parts)
+
+    def _label(self, setting: SettingData) -> str:
+        """The setting, or the run's name where the group has no hyperparameter."""
+        if not self.group.parameter and setting.runs:
+            return setting.runs[0].name
+        value = format_value(setting.value)
+        return f"{self.group.parameter if self.named else ''} {value}".strip()
+
+    def _number(
+        self, setting: SettingData, column: _Column, best: float | None, middle: float
+    ) -> Markup:
+        value, sd = column.read(setting)
+        if column is self.columns[0]:
+            number = format_with_sd(value, sd if self.size.wide else None)
+            return text(column.number, middle + 4, number, "end number")
+        if value is None:
+            return Markup("")
+        number = format_percent(value)
+        number = number if self.size.wide else number.removesuffix(" %")
+        star, strong = ("★ ", " strong") if value == best else ("", "")
+        return text(column.number, middle + 4, star + number, "end number" + strong)
+
+    def _dots(self, setting: SettingData, column: _Column, y: float) -> list[Markup]:
+        """Small rings for the runs, a bar, and a large dot for the setting."""
+        bar = column.bar(setting)
+        if bar is None:
+            return []
+        middle, low, high = bar
+        parts = [line(column.place(low), y, column.place(high), y, f"bar {self.ink} edge")]
+        chosen = self.group.chosen_run
+        for place, run in enumerate(setting.runs):
+            value = run.number(column.name, column.split)
+            if value is None or len(setting.runs) == 1:
+                continue
+            picked = chosen is not None and run.name == chosen.name
             # above and below the large dot in turn, so that seeds that agree stay visible
             parts.append(
                 mark(
                     0,
-                    axis(value),
+                    column.place(value),
                     y + (SIDE if place % 2 else -SIDE),
                     2.6,
-                    class_=f"{colour} ring hot" + (" picked" if run.name == picked else ""),
+                    class_=f"{self.ink} ring hot" + (" picked" if picked else ""),
                     data_run=run.name,
-                    data_tip=run_tip(run, name, split, percents=percents),
+                    data_tip=_tip(run, column),
                 )
             )
-    only = config.runs[0] if len(config.runs) == 1 else None
-    write = percent if percents else plain
-    parts.append(
-        mark(
-            0,
-            axis(middle),
-            y,
-            5,
-            class_=f"{colour} fill hot",
-            data_run=only.name if only else None,
-            data_tip=f"{write(middle)}, bar {write(low)} to {write(high)}",
-        )
-    )
-    return parts
+        only = setting.runs[0].name if len(setting.runs) == 1 else None
+        tip = f"{column.write(middle)}, bar {format_interval(low, high, column.write)}"
+        place_px = column.place(middle)
+        class_ = f"{self.ink} fill hot"
+        parts.append(mark(0, place_px, y, 5, class_=class_, data_run=only, data_tip=tip))
+        return parts
 
 
-def run_tip(run: RunData, name: str, split: str, *, percents: bool) -> str:
-    """What the pointer reads at a run's dot."""
-    record = run.last(name, split)
-    write = percent if percents else plain
+def _tip(run: RunData, column: _Column) -> str:
+    """What the pointer reads at a run's ring."""
+    record = run.last(column.name, column.split)
     if record is None:
         return run.name
-    said = f"{run.name}: {name} {write(finite(record.value))}"
-    low, high = finite(record.low), finite(record.high)
-    return said if low is None or high is None else f"{said} ({write(low)} to {write(high)})"
-
-
-def _grid(
-    axis: Axis, bottom: float, place: tuple[float, float], title: str, percents: bool
-) -> list[Markup]:
-    ticks = axis.ticks(4 if place[1] - place[0] > 150 else 2)
-    labels = tick_labels([100 * t for t in ticks] if percents else ticks)
-    parts = [line(axis(t), 40, axis(t), bottom, "rule") for t in ticks]
-    parts += [
-        text(axis(t), bottom + 16, label, "mid tick")
-        for t, label in zip(ticks, labels, strict=True)
-    ]
-    parts.append(text(sum(place) / 2, bottom + 36, title, "mid axis"))
-    return parts
+    value = f"{run.name}: {column.name} {column.write(finite(record.value))}"
+    interval = format_interval(finite(record.low), finite(record.high), column.write)
+    return f"{value} ({interval})" if interval else value

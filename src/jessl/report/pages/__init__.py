@@ -1,1 +1,1 @@
-"""The page of a run or a study, section by section."""
+"""Pages: their content as plain values, which the templates turn into HTML."""

@@ -1,98 +1,102 @@
-"""How the numbers with labels were measured, in words, as their records tell."""
+"""How the numbers with labels were measured, in words, from the conventions in their records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from jessl.records import Record
-from jessl.report.model import ReportData, shown
+from jessl.report.formatting import format_value
+from jessl.report.model import ReportData
+
+Convention = Mapping[str, object]
+# how a part of the convention is written, and what it is read from
+Part = tuple[str, Callable[[Convention], object]]
 
 
-def probe_convention(report: ReportData) -> str | None:
-    """How the accuracies were measured, as their records tell."""
-    found = [run.last(report.accuracy or "", "test") for run in report.runs()]
-    told = [(r.run, _conventions(r)) for r in found if r is not None]
-    parts = _told_of(
-        told,
+def probe_convention(report: ReportData) -> str:
+    """How the accuracies were measured; empty where their records do not say."""
+    records = [run.last(report.accuracy or "", "test") for run in report.runs()]
+    parts = _agreed_parts(
+        _conventions(records),
         ("{}", lambda c: c.get("kind")),
         ("on {} features", lambda c: c.get("layer")),
         ("C {}", lambda c: c.get("C")),
         ("tuned by {}", lambda c: c.get("tuned_on")),
-        ("features standardised: {}", lambda c: c.get("standardised")),
-        ("{}", _rows_told),
-        ("intervals: {}", lambda c: c.get("interval")),
+        *_PREPARATION,
     )
-    return f"Accuracy: {'; '.join(parts)}." if parts else None
+    return f"Accuracy: {'; '.join(parts)}." if parts else ""
 
 
-def risk_convention(report: ReportData) -> str | None:
+def risk_convention(report: ReportData) -> str:
     """Order, estimator, probe, its hyperparameter, rows and interval of the risk components."""
-    found = [
-        run.last("risk/total", "test") or run.last("risk/usability", "test")
-        for run in report.runs()
-    ]
-    told = [(r.run, _conventions(r)) for r in found if r is not None]
-    if not told:
-        return None
-    parts = _told_of(
-        told,
+    records = [run.risk("total") or run.risk("usability") for run in report.runs()]
+    conventions = _conventions(records)
+    if not conventions:
+        return ""
+    parts = _agreed_parts(
+        conventions,
         ("order {}", lambda c: c.get("order")),
         ("estimator {}", _estimator),
         ("probe {}", lambda c: c.get("probe")),
         ("C {}", lambda c: c.get("C")),
         ("regularisation {}", lambda c: c.get("regularisation")),
-        ("features standardised: {}", lambda c: c.get("standardised")),
-        ("{}", _rows_told),
-        ("intervals: {}", lambda c: c.get("interval")),
+        *_PREPARATION,
     )
-    said = "Components are signed, never clipped, and sum to the total."
+    text = "Components are signed, never clipped, and sum to the total."
     if parts:
-        said += f" Convention: {'; '.join(parts)}."
-    if any(c.get("merged") for _, c in told):
-        said += " Approximation and usability are one number where no supervised twin was trained."
-    return said
+        text += f" Convention: {'; '.join(parts)}."
+    if any(c.get("merged") for _, c in conventions):
+        text += " Approximation and usability are one number where no supervised twin was trained."
+    return text
 
 
-def _conventions(record: Record) -> dict[str, Any]:
-    """What a record tells of how it was measured, whether in extra or in its params."""
-    extra = record.extra or {}
-    params = extra.get("params")
-    return {**extra, **(params if isinstance(params, dict) else {})}
+def _conventions(records: list[Record | None]) -> list[tuple[str, Convention]]:
+    """Run -> how its record was measured, whether that stands in extra or in its params."""
+    conventions: list[tuple[str, Convention]] = []
+    for record in records:
+        if record is not None:
+            extra = record.extra or {}
+            params = extra.get("params")
+            merged = {**extra, **(params if isinstance(params, dict) else {})}
+            conventions.append((record.run, merged))
+    return conventions
 
 
-def _estimator(told: dict[str, Any]) -> str | None:
-    name = told.get("estimator")
-    if name and told.get("folds"):
-        return f"{name} with {told['folds']} folds"
-    if name and told.get("n_sub"):
-        return f"{name} with {told['n_sub']} rows held out"
+def _estimator(convention: Convention) -> str | None:
+    name = convention.get("estimator")
+    if name and convention.get("folds"):
+        return f"{name} with {convention['folds']} folds"
+    if name and convention.get("n_sub"):
+        return f"{name} with {convention['n_sub']} rows held out"
     return str(name) if name else None
 
 
-def _rows_told(told: dict[str, Any]) -> str | None:
-    train, test = told.get("train_rows"), told.get("test_rows")
+def _rows(convention: Convention) -> str | None:
+    train, test = convention.get("train_rows"), convention.get("test_rows")
     return f"{train} rows to train and {test} to test" if train and test else None
 
 
-def _told_of(
-    told: list[tuple[str, dict[str, Any]]],
-    *parts: tuple[str, Callable[[dict[str, Any]], Any]],
-) -> list[str]:
+_PREPARATION: tuple[Part, ...] = (
+    ("features standardised: {}", lambda c: c.get("standardised")),
+    ("{}", _rows),
+    ("intervals: {}", lambda c: c.get("interval")),
+)
+
+
+def _agreed_parts(conventions: list[tuple[str, Convention]], *parts: Part) -> list[str]:
     """Each part once where the runs agree, else each of its values with how many runs have it."""
-    found = []
+    agreed = []
     for form, read in parts:
         runs: dict[str, list[str]] = {}
-        for run, conventions in told:
-            if (value := read(conventions)) not in (None, ""):
-                runs.setdefault(shown(value), []).append(run)
+        for run, convention in conventions:
+            if (value := read(convention)) not in (None, ""):
+                runs.setdefault(format_value(value), []).append(run)
         if len(runs) == 1:
-            said = next(iter(runs))
-        else:
-            said = ", ".join(
+            agreed.append(form.format(next(iter(runs))))
+        elif runs:
+            values = (
                 f"{value} ({names[0] if len(names) == 1 else f'{len(names)} runs'})"
                 for value, names in runs.items()
             )
-        if said:
-            found.append(form.format(said))
-    return found
+            agreed.append(form.format(", ".join(values)))
+    return agreed

@@ -1,46 +1,63 @@
-"""What every page is: one HTML document that loads nothing and runs its own script only."""
+"""From the content of a page to its HTML: one document that runs only its own script."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 
-from jessl.report.charts.svg import Markup, tag
-from jessl.report.pages.script import SCRIPT
-from jessl.report.pages.style import STYLE
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from jessl.report.formatting import unbroken
+from jessl.report.pages.content import Block, Page
 
 
-def document(title: str, body: Markup) -> str:
-    """The text of a page.
-
-    Args:
-        title: plain text.
-        body: what stands in it.
-    """
-    return "\n".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<head>',
-            '<meta charset="utf-8"/>',
-            tag("meta", http_equiv="Content-Security-Policy", content=policy()),
-            '<meta name="viewport" content="width=device-width, initial-scale=1"/>',
-            tag("title", title),
-            f"<style>{STYLE}</style>",
-            "</head>\n<body>",
-            body,
-            '<div id="tip" role="status"></div>',
-            f"<script>{SCRIPT}</script>",
-            "</body>\n</html>\n",
-        ]
+def render(page: Page) -> str:
+    """The text of a page. Everything that is not `Markup` is escaped."""
+    style, script = _asset("style.css"), _asset("script.js")
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(page=page, style=style, script=script, policy=_policy(style, script))
     )
 
 
-def policy() -> str:
+def _policy(style: str, script: str) -> str:
     """What the page may do: its own style and script (by their hashes), embedded pictures."""
-    script, style = (
+    style_hash, script_hash = (
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (SCRIPT, STYLE)
+        for text in (style, script)
     )
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; "
-        f"script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src 'sha256-{style_hash}'; "
+        f"script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
     )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("jessl.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["unbroken"] = unbroken
+    environment.filters["render"] = _render_block
+    return environment
+
+
+def _render_block(block: Block) -> Markup:
+    macros = _environment().get_template("blocks.html.j2").module
+    return Markup(getattr(macros, block.macro)(block))
+
+
+@cache
+def _asset(name: str) -> Markup:
+    """A file of ours that stands in the page as it is."""
+    environment = _environment()
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])

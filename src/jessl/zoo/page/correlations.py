@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from jessl.report.charts import dots as zoo_dots
-from jessl.report.charts.dots import Dot, Line
-from jessl.report.charts.svg import Markup
-from jessl.report.formatting import finite
-from jessl.zoo.page.labels import (
-    COMPONENTS,
-    LONG,
-    Row,
-    colour,
-    ends,
-    in_words,
-    rows_of,
-    signed,
-    span,
-)
+from markupsafe import Markup
+
+from jessl.report.charts.dots import Dot, DotColumn, DotRow, dot_columns
+from jessl.report.charts.svg import Size
+from jessl.report.formatting import format_signed
+from jessl.report.json_values import interval, word
+from jessl.zoo.page.answer import Row, distinct, known, rows_of
+from jessl.zoo.page.labels import COMPONENTS, LONG, colour, in_words, span
 
 TABLES = (
     ("correlations", "with the error"),
@@ -25,66 +18,66 @@ TABLES = (
 UNIT = "Kendall's tau"
 
 
-def draw(answer: Row, *, roomy: bool) -> Markup | None:
+def draw_correlations(answer: Row, size: Size) -> Markup | None:
     """A column a component, a row a setting; None without any correlation."""
-    every = {name: _known(rows_of(answer, "components", name)) for name, _ in TABLES}
-    here = {row.get("component") for rows in every.values() for row in rows}
-    shown = [c for c in COMPONENTS if c in here]
+    tables = {name: known(rows_of(answer, "components", name), "kendall") for name, _ in TABLES}
+    present = {word(row, "component") for rows in tables.values() for row, _ in rows}
+    shown = [c for c in COMPONENTS if c in present]
     lines = []
-    for name, head in TABLES:
-        rows = every[name]
+    for name, heading in TABLES:
+        rows = tables[name]
         if not rows:
             continue
-        lines.append(Line(head))
-        for target in dict.fromkeys(str(row.get("with")) for row in rows):
+        lines.append(DotRow(heading))
+        for target in distinct([row for row, _ in rows], "with"):
             columns = [
-                [_dot(r) for r in rows if r.get("with") == target and r.get("component") == c]
-                for c in shown
+                [
+                    _dot(row, tau)
+                    for row, tau in rows
+                    if word(row, "with") == target and word(row, "component") == component
+                ]
+                for component in shown
             ]
-            first = target.partition(" - ")[0]
-            lines.append(Line(in_words(first), "", columns))
-    titles = [(in_words(c), f"{colour(c)} fill") for c in shown]
-    says = "Rank correlation of the components with the errors"
-    return zoo_dots.draw(titles, lines, UNIT, says, roomy=roomy, label_room=104.0)
+            lines.append(DotRow(in_words(target.partition(" - ")[0]), "", columns))
+    titles = [DotColumn(in_words(c), f"{colour(c)} fill") for c in shown]
+    description = "Rank correlation of the components with the errors"
+    return dot_columns(titles, lines, UNIT, description, size, label_width=104.0)
 
 
-def is_grouped(answer: Row) -> bool:
-    """Whether there are intervals that draw whole objectives."""
+def has_group_intervals(answer: Row) -> bool:
+    """Whether there are intervals that resample whole objectives."""
     rows = [row for name, _ in TABLES for row in rows_of(answer, "components", name)]
-    return any(ends(row, "kendall_group_")[0] is not None for row in rows)
+    return any(interval(row, "kendall_group_") is not None for row in rows)
 
 
-def sentences(answer: Row) -> list[str]:
-    """Which component orders the errors most, with all labels and with the fewest."""
-    rows = _known(rows_of(answer, "components", "correlations"))
-    targets = list(dict.fromkeys(str(row.get("with")) for row in rows))
-    if not targets or len({row.get("component") for row in rows}) < 2:
+def correlation_sentences(answer: Row) -> list[str]:
+    """Which components order the models by error, with all labels and with the fewest."""
+    rows = known(rows_of(answer, "components", "correlations"), "kendall")
+    targets = distinct([row for row, _ in rows], "with")
+    if not targets or len({word(row, "component") for row, _ in rows}) < 2:
         return []
     parts = []
     for target in dict.fromkeys((targets[0], targets[-1])):
-        mine = [row for row in rows if row.get("with") == target]
-        order = sorted(mine, key=lambda row: -abs(row["kendall"]))[:2]
+        mine = [(row, tau) for row, tau in rows if word(row, "with") == target]
+        mine.sort(key=lambda pair: -abs(pair[1]))
         names = " and ".join(
-            f"{LONG.get(r['component'], r['component'])} (tau {signed(r['kendall'])})"
-            for r in order
+            f"{LONG.get(word(row, 'component'), word(row, 'component'))} (tau {format_signed(tau)})"
+            for row, tau in mine[:2]
         )
         parts.append(f"with {in_words(target)} {names}")
-    return ["What orders the models by error is, " + "; ".join(parts) + "."]
+    return ["These components order the models by error: " + "; ".join(parts) + "."]
 
 
-def _known(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if finite(row.get("kendall")) is not None]
-
-
-def _dot(row: Row) -> Dot:
-    (low, high), outer = ends(row, "kendall_"), ends(row, "kendall_group_")
-    tau = float(row["kendall"])
-    tip = f"{in_words(row['component'])} and {in_words(str(row.get('with')))}: tau {signed(tau)}"
-    if low is not None:
-        tip += f", models drawn again {span(low, high)}"
-    if outer[0] is not None:
-        tip += f", objectives drawn again {span(*outer)}"
-    bounds = outer if outer[0] is not None else (low, high)
-    sure = bounds[0] is not None and bounds[1] is not None and bounds[0] * bounds[1] > 0
+def _dot(row: Row, tau: float) -> Dot:
+    models, groups = interval(row, "kendall_"), interval(row, "kendall_group_")
+    component = word(row, "component")
+    tip = f"{in_words(component)} and {in_words(word(row, 'with'))}: tau {format_signed(tau)}"
+    if models is not None:
+        tip += f", models resampled {span(models)}"
+    if groups is not None:
+        tip += f", objectives resampled {span(groups)}"
     tip += f", {row.get('n')} models"
-    return Dot(tau, low, high, colour(row["component"]), tip, sure=sure, outer=outer)
+    bounds = groups or models
+    sure = bounds is not None and bounds[0] * bounds[1] > 0
+    low, high = models or (None, None)
+    return Dot(tau, low, high, colour(component), tip, sure=sure, outer=groups or (None, None))

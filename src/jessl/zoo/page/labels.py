@@ -1,16 +1,14 @@
-"""What the report of a table of models has in common: its rows, its words, its colours."""
+"""Words and colours that the parts of the page share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 from jessl import schema
-from jessl.report.charts.svg import Markup, join, tag
-from jessl.report.formatting import finite, plain
+from jessl.report.formatting import format_interval, format_number
+from jessl.report.json_values import Interval
+from jessl.report.pages.content import LegendItem
 from jessl.schema import ERROR_SETTINGS, PUBLISHED_COMPONENTS
-
-Row = dict[str, Any]
 
 COMPONENTS = PUBLISHED_COMPONENTS
 LONG = {component.published: component.title for component in schema.COMPONENTS}
@@ -28,68 +26,26 @@ def in_words(name: str) -> str:
     return name.replace("_", " ").strip()
 
 
-def rows_of(answer: Row, section: str, table: str) -> list[Row]:
-    """The rows of a table of the answer; none where it or its section is not there."""
-    held = (answer.get("sections") or {}).get(section) or {}
-    return list(((held.get("tables") or {}).get(table) or {}).get("rows") or [])
-
-
 def colour(outcome: str) -> str:
     """The class of a component's colour; grey for everything else."""
     return f"k{COMPONENTS.index(outcome)}" if outcome in COMPONENTS else "m7"
 
 
-def along(place: int, count: int) -> str:
+def scale_colour(place: int, count: int) -> str:
     """The class of the colour at a place on the ordered scale of `count` colours."""
     return f"r{round(7 * place / max(count - 1, 1))}"
 
 
-def signed(value: float | None, digits: int = 2) -> str:
-    """A difference with its sign: +3.8; None gives a dash."""
-    if value is None:
-        return "–"
-    return ("+" if value > 0 else "") + plain(value, digits)
+def scale_legend(names: Sequence[str], shape: str = "dot") -> list[LegendItem]:
+    """What the colours of the ordered scale stand for; `shape` is dot or dot square."""
+    return [
+        LegendItem(in_words(name), class_=f"{shape} {scale_colour(i, len(names))}")
+        for i, name in enumerate(names)
+    ]
 
 
-def span(low: float | None, high: float | None) -> str:
-    """An interval in words; empty where it has no ends."""
-    if low is None or high is None:
+def span(bounds: Interval | None) -> str:
+    """An interval in words; empty where it is not known."""
+    if bounds is None:
         return ""
-    return f"{plain(low, 2)} to {plain(high, 2)}"
-
-
-def ends(row: Row, base: str = "") -> tuple[float | None, float | None]:
-    """The interval of a row: its `base`low and `base`high, None where either is not known."""
-    low, high = finite(row.get(f"{base}low")), finite(row.get(f"{base}high"))
-    return (None, None) if low is None or high is None else (low, high)
-
-
-def excludes_zero(row: Row) -> bool:
-    """Whether the 95 % interval of an effect lies on one side of zero."""
-    low, high = ends(row)
-    return low is not None and high is not None and low * high > 0
-
-
-def amount(count: Any, one: str, many: str | None = None) -> str:
-    """A count with its word: 1 model, 25 models."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
-
-
-def legend(items: list[tuple[str, str]]) -> Markup:
-    """Classes of a dot or square and what it stands for."""
-    made = (tag("li", tag("i", class_=class_), f" {said}") for class_, said in items)
-    return tag("ul", *made, class_="legend")
-
-
-def both(draw: Callable[..., Markup | None], answer: Row) -> Markup | None:
-    """A drawing for wide and one for narrow screens; the style sheet shows one of them."""
-    wide, slim = draw(answer, roomy=True), draw(answer, roomy=False)
-    if wide is None or slim is None:
-        return None
-    return join([tag("div", wide, class_="roomy"), tag("div", slim, class_="slim")])
-
-
-def figure(caption: str, *inside: Markup | None) -> Markup:
-    """Drawings and what is to be seen in them."""
-    said = caption.replace(" %", "\N{NO-BREAK SPACE}%")
-    return tag("figure", *inside, tag("figcaption", said))
+    return format_interval(*bounds, lambda value: format_number(value, 2))

@@ -1,9 +1,3 @@
-"""What the page does on its own: reading numbers under the pointer, finding a run everywhere.
-
-The report is whole without it: every number is in the tables and every figure is drawn.
-"""
-
-SCRIPT = """
 (() => {
   'use strict';
   const root = document.documentElement;
@@ -37,7 +31,7 @@ SCRIPT = """
     const at = (event.clientX - box.left) * svg.viewBox.baseVal.width / box.width;
     let best = null;
     for (const pair of path.getAttribute('d').split(/[ML]/)) {
-      const [x, y] = pair.trim().split(/\\s+/).map(Number);
+      const [x, y] = pair.trim().split(/\s+/).map(Number);
       if (pair.trim() && (!best || Math.abs(x - at) < Math.abs(best[0] - at))) best = [x, y];
     }
     const x = written(back(panel.dataset.x, best[0]));
@@ -79,4 +73,3 @@ SCRIPT = """
   }
   root.dataset.script = 'runs';
 })();
-"""

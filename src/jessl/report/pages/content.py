@@ -1,0 +1,244 @@
+"""The content of a page as plain values; templates/blocks.html.j2 has a macro for each block."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from markupsafe import Markup
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A tile: heading with a dot of a colour, a large value, pairs of name and value, a remark."""
+
+    heading: str
+    value: str
+    pairs: Sequence[tuple[str, str]] = ()
+    text: str = ""
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The first words of a section."""
+
+    macro: ClassVar[str] = "lead"
+    text: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading inside a section."""
+
+    macro: ClassVar[str] = "heading"
+    text: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """Text, perhaps behind a name in bold."""
+
+    text: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """A list in small print."""
+
+    macro: ClassVar[str] = "notes"
+    items: Sequence[Named]
+
+    @classmethod
+    def of(cls, texts: Iterable[object]) -> Notes:
+        """A list of plain texts."""
+        return cls([Named(str(text)) for text in texts])
+
+
+@dataclass(frozen=True)
+class LegendItem:
+    """The class of a dot or a drawn shape, a name in bold, and what it stands for."""
+
+    text: str
+    class_: str = ""
+    shape: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An embedded image; with a heading and the class of its colour it stands in a panel."""
+
+    source: str
+    description: str
+    width: int | None = None
+    tiny: bool = False
+    heading: str = ""
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Charts and pictures with a legend and a caption; panels: side by side in a grid."""
+
+    macro: ClassVar[str] = "figure"
+    caption: str
+    content: Sequence[Markup | Picture]
+    legend: Sequence[LegendItem] = ()
+    panels: bool = False
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """The heading of a column; columns of text are aligned to the left."""
+
+    title: str
+    is_text: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The text of a cell, what it is sorted by (empty: last), small print, and a tooltip."""
+
+    text: str
+    sort: str = ""
+    notes: Sequence[str] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """The cells of a row, the run that it belongs to, and whether it was chosen."""
+
+    cells: Sequence[Cell]
+    run: str | None = None
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that a click on a heading sorts."""
+
+    macro: ClassVar[str] = "table"
+    columns: Sequence[TableColumn]
+    rows: Sequence[TableRow]
+
+
+@dataclass(frozen=True)
+class SettingValue:
+    """A setting of a run; automatic: left open by the user and decided by jessl."""
+
+    name: str
+    value: str
+    automatic: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A table of settings."""
+
+    macro: ClassVar[str] = "settings"
+    settings: Sequence[SettingValue]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name with a text (code: in a monospaced font) or with lines."""
+
+    name: str
+    text: str = ""
+    lines: Sequence[Named] = ()
+    code: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A list of facts; those without text and lines are left out."""
+
+    macro: ClassVar[str] = "facts"
+    facts: Sequence[Fact]
+
+    @classmethod
+    def of(cls, facts: Iterable[Fact]) -> Facts:
+        """The facts that have a text or lines."""
+        return cls([fact for fact in facts if fact.text or fact.lines])
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks behind a summary, which may begin with a name in bold."""
+
+    summary: str
+    blocks: Sequence[Block]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Parts that a click opens."""
+
+    macro: ClassVar[str] = "folded"
+    folds: Sequence[Fold]
+
+
+Block = Lead | Heading | Notes | Figure | Table | Settings | Facts | Folded
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page; `key` is its target in the contents."""
+
+    key: str
+    heading: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: its kind, title, first sentences, tiles and sections."""
+
+    kicker: str
+    title: str
+    findings: Sequence[str]
+    sections: Sequence[Section]
+    cards: Sequence[Card] = ()
+    small_cards: bool = False
+
+
+def figure(
+    caption: str,
+    content: Iterable[Markup | Picture | None],
+    legend: Sequence[LegendItem] = (),
+    *,
+    panels: bool = False,
+) -> list[Figure]:
+    """A figure of what was drawn; nothing where nothing was."""
+    drawn = [item for item in content if item is not None]
+    return [Figure(caption, drawn, legend, panels)] if drawn else []
+
+
+def read_png(path: Path, most_bytes: int) -> bytes:
+    """The bytes of a PNG file.
+
+    Raises:
+        ValueError: in words for the page, when it is another file or too large.
+    """
+    size = path.stat().st_size
+    if size > most_bytes:
+        limit = f"at most {most_bytes / 1e6:.1f} MB are embedded"
+        raise ValueError(f"{path.name} has {size / 1e6:.1f} MB, {limit}.")
+    data = path.read_bytes()
+    if not data.startswith(_PNG):
+        raise ValueError(f"{path.name} is not a PNG file.")
+    return data
+
+
+def data_url(png: bytes) -> str:
+    """An image inside the page, as its policy allows."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
