@@ -38,7 +38,7 @@ from jessl.config import Pretrain, Sweep
 from jessl.core.files import read_json
 from jessl.report import summary_rows
 from jessl.selection import select
-from jessl.selection.criteria import criterion
+from jessl.selection.criteria import parse_criterion
 from jessl.sweeps.sweep import sweep
 from selection_pruning import HEADS, ORDERS, replayed
 
@@ -124,7 +124,7 @@ class Swept:
     values: list[float]
     runs: list[Path]
     accuracy: np.ndarray
-    merits: dict[str, np.ndarray]
+    utilities: dict[str, np.ndarray]
     told: dict[str, Any]
 
     @property
@@ -172,10 +172,10 @@ def swept(folder: Path, data: str) -> list[Swept]:
         values = sorted({value for value, _, _ in mine})
         shape = (len(values), len(SEEDS))
         rows = frame.loc[names]
-        merits = {}
+        utilities = {}
         for text in TOLD:
-            merit = [criterion(text).merit(v) for v in rows[text.replace("/", "_")]]
-            merits[text] = np.array(merit).reshape(shape)
+            utility = [parse_criterion(text).utility(v) for v in rows[text.replace("/", "_")]]
+            utilities[text] = np.array(utility).reshape(shape)
         runs = [folder / "runs" / name for name in names]
         chosen = select(runs, by=TOLD[0], scores=TOLD[1:])
         choices = {c.score: c.path for c in chosen.groups[0].choices}
@@ -189,7 +189,7 @@ def swept(folder: Path, data: str) -> list[Swept]:
                 values,
                 runs,
                 accuracy,
-                merits,
+                utilities,
                 {score: by_run[str(path)] for score, path in choices.items()},
             )
         )
@@ -227,8 +227,8 @@ def correlations(found: list[Swept], rng: np.random.Generator) -> list[str]:
             drawn = []
             for _ in range(DRAWS // 10):
                 at = rng.integers(0, one.accuracy.size, one.accuracy.size)
-                drawn.append(rho(one.merits[text].ravel()[at], one.accuracy.ravel()[at]))
-            cells.append(f"{rho(one.merits[text], one.accuracy):+.2f} ({interval(drawn)})")
+                drawn.append(rho(one.utilities[text].ravel()[at], one.accuracy.ravel()[at]))
+            cells.append(f"{rho(one.utilities[text], one.accuracy):+.2f} ({interval(drawn)})")
         says = "" if one.informative else " (says nothing)"
         lines.append(
             f"| {one.data} | {one.method} | {one.field}{says} | {one.range:.1f} | "
@@ -271,7 +271,7 @@ def summary(found: list[Swept], rng: np.random.Generator) -> list[str]:
     for text, mine in lost.items():
         row = [text, "-", "-"]
         if text in TOLD:
-            each = np.array([rho(one.merits[text], one.accuracy) for one in known])
+            each = np.array([rho(one.utilities[text], one.accuracy) for one in known])
             row = [text, f"{each.mean():+.2f}", interval(each[at].mean(axis=1))]
         apart = mine - lost[TOLD[0]]
         row += [f"{mine.mean():.2f}", interval(mine[at].mean(axis=1))]

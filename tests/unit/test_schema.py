@@ -30,7 +30,7 @@ from jessl.schema import (
 )
 from jessl.scores import SCORES
 from jessl.selection.candidates import run_summaries
-from jessl.selection.criteria import criterion
+from jessl.selection.criteria import parse_criterion
 from jessl.zoo.table import read_table
 
 LAYERS = ("backbone", "projector", "projector.1")
@@ -78,7 +78,9 @@ def test_what_a_report_writes_selection_and_zoo_read(tmp_path: Path) -> None:
     written = {column.name for column in COLUMNS}
     assert written <= set(rows.columns)
     assert {c for c in rows.columns if c.startswith(tuple(written))} - {"risk_merged"} <= measured
-    found = run_summaries(tmp_path / "table.csv", [criterion("rankme")], "accuracy/logistic").found
+    found = run_summaries(
+        tmp_path / "table.csv", [parse_criterion("rankme")], "accuracy/logistic"
+    ).runs
     assert found
     assert all(set(entry.fields) & (measured | set(RUN_FACTS)) == set() for entry in found)
     models = read_table(tmp_path / "table.csv")

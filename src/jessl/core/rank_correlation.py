@@ -27,12 +27,12 @@ class Agreement:
 
 
 def kendall(a: Sequence[float], b: Sequence[float]) -> Agreement:
-    """Kendall's tau-b between two rows of merits; pairs with NaN are left out."""
+    """Kendall's tau-b between two rows of utilities; pairs with NaN are left out."""
     return _agreement("kendalltau", a, b)
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> Agreement:
-    """Spearman's rho between two rows of merits; pairs with NaN are left out."""
+    """Spearman's rho between two rows of utilities; pairs with NaN are left out."""
     return _agreement("spearmanr", a, b)
 
 

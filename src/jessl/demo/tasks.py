@@ -146,9 +146,9 @@ def accuracy_of_pixels(data: Data, size: int) -> float:
 
 def components_of_run(path: str, seed: int) -> dict[str, float]:
     """Risk decomposition of a run from the embeddings of its closing check; also recorded."""
-    from jessl.selection.run_evaluation import explain_run
+    from jessl.selection.run_evaluation import decompose_run
 
-    found = explain_run(Run.open(path), seed=seed)
+    found = decompose_run(Run.open(path), seed=seed)
     return {name.removeprefix("risk/"): value for name, value in found.items()}
 
 

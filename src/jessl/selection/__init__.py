@@ -1,12 +1,15 @@
-"""Many runs: selection without labels, studies."""
+"""Choosing among runs and among checkpoints without labels.
+
+May import report, pretraining and the rooms below; not comparison, not zoo.
+"""
 
 from jessl.selection.criteria import Criterion as Criterion
 from jessl.selection.criteria import CriterionValue as CriterionValue
-from jessl.selection.criteria import criterion as criterion
-from jessl.selection.criteria import criterion_values as criterion_values
+from jessl.selection.criteria import criterion_value as criterion_value
 from jessl.selection.criteria import final_record as final_record
-from jessl.selection.select import Candidate as Candidate
-from jessl.selection.select import Selection as Selection
+from jessl.selection.criteria import parse_criterion as parse_criterion
+from jessl.selection.result import Candidate as Candidate
+from jessl.selection.result import Selection as Selection
 from jessl.selection.select import select as select
 
 __all__ = [
@@ -14,8 +17,8 @@ __all__ = [
     "Criterion",
     "CriterionValue",
     "Selection",
-    "criterion",
-    "criterion_values",
+    "criterion_value",
     "final_record",
+    "parse_criterion",
     "select",
 ]

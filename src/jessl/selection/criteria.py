@@ -1,4 +1,4 @@
-"""Criteria: a score at a layer, or the loss; which way is better, and its value of a run."""
+"""Criteria: a score at a layer, or the loss; its direction, and its value for a run."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from jessl.core.validation import check_choice, unknown_name
 from jessl.embeddings import Embeddings
 from jessl.records import Record
 from jessl.runs import Run
+from jessl.schema import LAYER_PATTERN
 from jessl.scores import SCORES, score
 from jessl.scores.registry import OF_VIEWS, parse_score
 
 LOSS = "loss"
-# where the paper takes RankMe
+# the layer of RankMe in the paper
 _LAYER = "projector"
-_LAYERS = re.compile(r"backbone|projector(\.[1-9]\d*)?")
-# scores without a direction of which a value is best (facts: alpha-ReQ is good near 1)
+_LAYERS = re.compile(LAYER_PATTERN)
+# scores without a direction whose best value is known (alpha-ReQ is good near 1)
 _TARGETS = {"alpha_req": 1.0}
-# scores that count directions: a plateau of one says that there is enough of them, and RankMe's
-# rule for plateaus holds; of any other score a plateau says nothing about which end to take
+# scores that count directions: on a plateau there are enough of them, and RankMe's rule for
+# plateaus holds; for any other score a plateau does not determine which end to take
 RANKS = frozenset(
     {
         *("rankme", "effective_rank", "normalized_rank", "lidar", "nesum", "stable_rank"),
@@ -40,10 +41,10 @@ LOSS_LIMIT = (
 
 @dataclass(frozen=True)
 class Criterion:
-    """What runs are compared by.
+    """A criterion by which runs are compared.
 
     Attributes:
-        text: its whole name: "rankme/projector", "alpha_req:first=5:last=50/backbone", "loss".
+        text: its full name: "rankme/projector", "alpha_req:first=5:last=50/backbone", "loss".
         score: the score with its options, or "loss".
         layer: "projector", "projector.1", "backbone"; None for the loss.
     """
@@ -67,8 +68,11 @@ class Criterion:
         """The direction; None where a value in between is best."""
         return False if self.score == LOSS else SCORES[self.name].higher_is_better
 
-    def merit(self, value: float) -> float:
-        """The value so that larger is better: v, -v, or -|v - 1| for alpha_req; NaN stays NaN."""
+    def utility(self, value: float) -> float:
+        """The value with its sign such that larger is better: v, -v, or -|v - 1| for alpha_req.
+
+        NaN stays NaN.
+        """
         if self.higher_is_better is None:
             return -abs(value - _TARGETS[self.name])
         return value if self.higher_is_better else -value
@@ -76,14 +80,14 @@ class Criterion:
 
 @dataclass(frozen=True)
 class CriterionValue:
-    """A criterion's value of one run.
+    """The value of a criterion for one run.
 
     Attributes:
         value: as published; NaN where it is not defined.
-        sd: over samples of images (block jackknife), None where unknown. Not over trainings.
-        debiased: of infinitely many images, None where no correction is known.
-        n, d: rows and features that it was taken on; None for the loss.
-        warnings: what makes it doubtful.
+        sd: over samples of images (block jackknife), not over trainings; None where unknown.
+        debiased: corrected to infinitely many images, None where no correction is known.
+        n, d: rows and features that it was computed from; None for the loss.
+        warnings: reasons to doubt it.
         params: its conventions.
     """
 
@@ -96,18 +100,18 @@ class CriterionValue:
     params: dict[str, Any] | None = None
 
 
-def criterion(text: str, argument: str = "by") -> Criterion:
+def parse_criterion(text: str, argument: str = "by") -> Criterion:
     """Read "SCORE", "SCORE/LAYER", "SCORE:OPTION=VALUE/LAYER" or "loss".
 
-    Without a layer it is the projector, where RankMe is published. "loss" is the last loss of the
-    training, lower is better.
+    The default layer is the projector, where RankMe is published. "loss" is the last loss of the
+    training; lower is better.
 
     Raises:
         ValueError: for an unknown score, option or layer (with the nearest), a layer of the loss,
             and for scores without an agreed direction (twonn).
     """
     if not isinstance(text, str):
-        raise ValueError(f"{argument}: the name of a score wanted, {text!r} came")
+        raise ValueError(f"{argument}: expected the name of a score, got {text!r}")
     before, slash, layer = text.partition("/")
     name = before.partition(":")[0]
     if before == LOSS:
@@ -129,7 +133,7 @@ def criterion(text: str, argument: str = "by") -> Criterion:
 
 
 def _unknown(argument: str, text: str) -> str:
-    """The line of an unknown name; what ends like a layer is near to names with one."""
+    """The error for an unknown name; a text that ends with a layer is compared with such names."""
     names = [*SCORES, LOSS]
     if text.endswith(("projector", "backbone")):
         names = [f"{name}/{layer}" for name in SCORES for layer in ("projector", "backbone")]
@@ -137,48 +141,50 @@ def _unknown(argument: str, text: str) -> str:
 
 
 def final_record(run: Run, name: str) -> Record | None:
-    """The last record `name` of the judgement on the pretraining images, None without."""
-    return last(run.records(), "pretrain", name)
+    """The last record `name` of the final evaluation on the pretraining images, or None."""
+    return latest_record(run.records(), "pretrain", name)
 
 
-def number(record: Record) -> float:
+def record_value(record: Record) -> float:
     """The value of a record; NaN where it is not finite (JSON holds none) or a list."""
     value = record.value
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def last(records: Sequence[Record], split: str, name: str) -> Record | None:
-    """The latest record of a name on a split, None without one."""
+def latest_record(records: Sequence[Record], split: str, name: str) -> Record | None:
+    """The latest record of a name on a split, or None."""
     return next((r for r in reversed(records) if (r.split, r.name) == (split, name)), None)
 
 
-def criterion_values(
+def criterion_value(
     run: Run, criterion: Criterion, records: Sequence[Record] | None = None
 ) -> CriterionValue | None:
-    """The criterion's value of a finished run; None where the run is not finished.
+    """The value of a criterion for a finished run; None where the run is not finished.
 
-    The final records have it where the training itself took it; else it is computed from the
-    run's embeddings of its training images, and written nowhere. Scores of views take the folder
+    It is read from the final records where the training computed it. Otherwise it is computed from
+    the run's embeddings of its training images, and not recorded. Scores of views use the folder
     embeddings/views/LAYER of the run.
 
     Args:
         run: a run folder.
-        criterion: what of it.
-        records: its records, where they were read already.
+        criterion: what to evaluate.
+        records: the records of the run, if they were read already.
 
     Raises:
-        ValueError: saying how the embeddings are made, where they are missing.
+        ValueError: where the embeddings are missing, with the command that makes them.
     """
     records = run.records() if records is None else records
-    if last(records, "pretrain", "rankme/backbone") is None:
+    if latest_record(records, "pretrain", "rankme/backbone") is None:
         return None
     if criterion.layer is None:
-        loss = last(records, "train", LOSS)
-        return CriterionValue(math.nan if loss is None else number(loss), warnings=(LOSS_LIMIT,))
-    record = last(records, "pretrain", criterion.text)
+        loss = latest_record(records, "train", LOSS)
+        return CriterionValue(
+            math.nan if loss is None else record_value(loss), warnings=(LOSS_LIMIT,)
+        )
+    record = latest_record(records, "pretrain", criterion.text)
     if record is not None:
         return CriterionValue(
-            value=number(record),
+            value=record_value(record),
             sd=record.sd,
             debiased=record.extra.get("debiased"),
             n=record.extra.get("n"),
@@ -195,21 +201,21 @@ def _computed(run: Run, criterion: Criterion, layer: str) -> CriterionValue:
     if not path.is_dir():
         more = " --views simclr" if views else ""
         raise ValueError(
-            f"{criterion.text}: run {run.path} keeps no embeddings for it; make them: jessl embed "
-            f"{run.path} --data {run.config().data} --layers {layer}{more} --out {path}"
+            f"{criterion.text}: run {run.path} has no embeddings for it; make them with: "
+            f"jessl embed {run.path} --data {run.config().data} --layers {layer}{more} --out {path}"
         )
     try:
-        found = criterion_value_of(Embeddings.load(path), criterion)
+        value = value_of_embeddings(Embeddings.load(path), criterion)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return dataclasses.replace(found, warnings=(*limits(run, criterion), *found.warnings))
+    return dataclasses.replace(value, warnings=(*criterion_limits(run, criterion), *value.warnings))
 
 
-def criterion_value_of(z: Embeddings, criterion: Criterion) -> CriterionValue:
-    """The criterion of embeddings; NaN where a feature is not finite.
+def value_of_embeddings(z: Embeddings, criterion: Criterion) -> CriterionValue:
+    """The value of a criterion for embeddings; NaN where a feature is not finite.
 
     Raises:
-        ValueError: where the score needs what the embeddings have not.
+        ValueError: where the embeddings lack what the score needs.
     """
     bad = int((~np.isfinite(z.features).all(axis=1)).sum())
     if bad:
@@ -228,15 +234,15 @@ def criterion_value_of(z: Embeddings, criterion: Criterion) -> CriterionValue:
     )
 
 
-def limits(run: Run, criterion: Criterion) -> list[str]:
-    """What the judgement at the end of a training says of ranks at the projector."""
+def criterion_limits(run: Run, criterion: Criterion) -> list[str]:
+    """The warnings of the final evaluation about ranks at the projector."""
     if not criterion.is_rank or criterion.layer == "backbone":
         return []
-    # torch comes with both, and records need none
+    # both import torch, which reading records does not need
     from jessl.objectives import CONFIGS
     from jessl.pretraining.evaluate import limits_of
 
-    # both facts are of the class: no heads need be built to know them
+    # the limits depend on the class alone: no heads need to be built
     config = CONFIGS[check_choice("objective", run.config().objective, CONFIGS)]
     method: Any = get_type_hints(config.build)["return"]
     return limits_of(method)

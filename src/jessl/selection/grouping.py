@@ -7,14 +7,14 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
 from jessl.core.validation import check_choice
 from jessl.selection.candidates import RunSummary
 from jessl.selection.criteria import Criterion
 
 # method, d, images
-_Key = tuple[str, int | None, str]
+_GroupKey = tuple[str, int | None, str]
 _FORCED = "all runs"
 
 
@@ -23,14 +23,14 @@ class Setting:
     """Runs that differ in nothing but their seed.
 
     Attributes:
-        name: the fields that tell it from the others: "lr=0.001, objective_options.cov=1".
+        name: the fields that distinguish it: "lr=0.001, objective_options.cov=1".
         fields: the same as values.
-        runs: those that count.
-        older: runs of a seed that a newer run has, too: they do not count.
+        runs: the runs that count.
+        older: runs with the seed of a newer run; they do not count.
     """
 
     name: str
-    fields: dict[str, Any]
+    fields: dict[str, object]
     runs: tuple[RunSummary, ...]
     older: tuple[RunSummary, ...] = ()
 
@@ -40,17 +40,17 @@ class Setting:
         return tuple(entry for entry in self.runs if entry.diverged is None)
 
     def values(self, criterion: Criterion) -> list[float]:
-        """The criterion of its sound runs, where it is a number."""
-        found = [entry.measured[criterion.text].value for entry in self.sound]
-        return [value for value in found if math.isfinite(value)]
+        """The finite values of a criterion over the runs that did not diverge."""
+        values = [run.measured[criterion.text].value for run in self.sound]
+        return [value for value in values if math.isfinite(value)]
 
 
 @dataclass(frozen=True)
-class Comparable:
-    """A group: runs of one method, of one width of the layer, on the same images.
+class ComparableRuns:
+    """A group: runs of one method, with one width of the layer, on the same images.
 
     Attributes:
-        name: the method, with what else tells the group from others of the method.
+        name: the method, with the width and images where the method has several groups.
         settings: in the order of the runs.
     """
 
@@ -59,55 +59,58 @@ class Comparable:
 
     @property
     def entries(self) -> list[RunSummary]:
-        """All its runs."""
+        """All runs of the group."""
         return [e for s in self.settings for e in (*s.runs, *s.older)]
 
 
-def grouped(
-    found: Sequence[RunSummary], criterion: Criterion, *, force: bool
-) -> tuple[list[Comparable], list[str]]:
-    """(groups by name, warnings).
+def group_runs(
+    runs: Sequence[RunSummary], criterion: Criterion, *, force: bool
+) -> tuple[list[ComparableRuns], list[str]]:
+    """(groups sorted by name, warnings).
 
     Args:
-        found: the runs.
-        criterion: whose layer has the width that a group shares.
-        force: one group of all, whatever they differ in.
+        runs: the candidates.
+        criterion: the runs of a group share the width d of its layer.
+        force: one group of all runs, whatever they differ in.
     """
-    parts: dict[_Key, list[RunSummary]] = defaultdict(list)
-    for entry in found:
-        parts[entry.method, entry.measured[criterion.text].d, entry.data].append(entry)
-    # a diverged run has no width: it goes where the others of its method and images are
+    parts: dict[_GroupKey, list[RunSummary]] = defaultdict(list)
+    for run in runs:
+        parts[run.method, run.measured[criterion.text].d, run.data].append(run)
+    # a diverged run has no width: it joins the largest group of its method and images
     for key in [k for k in parts if k[1] is None]:
-        homes = [k for k in parts if k[0] == key[0] and k[2] == key[2] and k[1] is not None]
-        if homes and all(entry.diverged is not None for entry in parts[key]):
-            parts[max(homes, key=lambda k: len(parts[k]))] += parts.pop(key)
+        others = [k for k in parts if k[0] == key[0] and k[2] == key[2] and k[1] is not None]
+        if others and all(run.diverged is not None for run in parts[key]):
+            parts[max(others, key=lambda k: len(parts[k]))] += parts.pop(key)
     if len(parts) > 1 and force:
-        unlike = [
+        differences = [
             f"{what} ({', '.join(str(v) for v in sorted(values, key=str))})"
             for k, what in enumerate(("method", "d", "images"))
             if len(values := {key[k] for key in parts}) > 1
         ]
         every = [
-            dataclasses.replace(e, fields=_apart(key, [*parts]) | e.fields)
+            dataclasses.replace(run, fields=_group_fields(key, [*parts]) | run.fields)
             for key, group in parts.items()
-            for e in group
+            for run in group
         ]
-        told = f"put in one order by force: the runs differ in {', '.join(unlike)}, which moves a "
-        return [Comparable(_FORCED, _settings(every))], [f"{told}score by itself"]
+        warning = (
+            f"put in one order by force: the runs differ in {', '.join(differences)}, which "
+            "changes a score by itself"
+        )
+        return [ComparableRuns(_FORCED, _settings(every))], [warning]
     groups = []
     for (method, d, data), members in parts.items():
-        mine = [key for key in parts if key[0] == method]
+        of_method = [key for key in parts if key[0] == method]
         name = method
-        if len({key[1] for key in mine}) > 1:
+        if len({key[1] for key in of_method}) > 1:
             name += f", d {d}"
-        if len({key[2] for key in mine}) > 1:
+        if len({key[2] for key in of_method}) > 1:
             name += f", images {data[:8] or 'unknown'}"
-        groups.append(Comparable(name, _settings(members)))
+        groups.append(ComparableRuns(name, _settings(members)))
     return sorted(groups, key=lambda group: group.name), []
 
 
-def _apart(key: _Key, keys: list[_Key]) -> dict[str, Any]:
-    """What a group has for itself, as fields of its runs; words, which are no axis of a plateau."""
+def _group_fields(key: _GroupKey, keys: list[_GroupKey]) -> dict[str, object]:
+    """What distinguishes a group, as fields of its runs; texts, which order no plateau."""
     named = zip(("method", "d", "images"), key, strict=True)
     return {
         name: str(value)
@@ -119,35 +122,35 @@ def _apart(key: _Key, keys: list[_Key]) -> dict[str, Any]:
 def _settings(members: list[RunSummary]) -> tuple[Setting, ...]:
     filled = [_filled(entry, members) for entry in members]
     names = {name: None for entry in filled for name in entry.fields}
-    unlike = [n for n in names if len({_key(e.fields.get(n)) for e in filled}) > 1]
-    # a field that nobody asked for follows from others: it tells settings apart only if they do not
-    wanted = [n for n in unlike if any(n in e.fields and n not in e.derived for e in filled)]
-    whole = {tuple(_key(e.fields.get(n)) for n in unlike) for e in filled}
-    shown = wanted
-    if len({tuple(_key(e.fields.get(n)) for n in wanted) for e in filled}) < len(whole):
-        shown = unlike
+    varying = [n for n in names if len({_key(e.fields.get(n)) for e in filled}) > 1]
+    # derived fields follow from others: they are shown only where the others do not distinguish
+    requested = [n for n in varying if any(n in e.fields and n not in e.derived for e in filled)]
+    distinct = {tuple(_key(e.fields.get(n)) for n in varying) for e in filled}
+    shown = requested
+    if len({tuple(_key(e.fields.get(n)) for n in requested) for e in filled}) < len(distinct):
+        shown = varying
     parts: dict[tuple[str, ...], list[RunSummary]] = defaultdict(list)
     for entry in filled:
-        parts[tuple(_key(entry.fields.get(n)) for n in unlike)].append(entry)
+        parts[tuple(_key(entry.fields.get(n)) for n in varying)].append(entry)
     return tuple(_setting(shown, group) for group in parts.values())
 
 
 def _setting(shown: list[str], group: list[RunSummary]) -> Setting:
     fields = {name: group[0].fields.get(name) for name in shown}
-    newest: dict[Any, RunSummary] = {}
+    newest: dict[int | tuple[str, int], RunSummary] = {}
     older = []
     for place, entry in enumerate(group):
-        # of rows without a seed nothing says that two are the same
+        # rows without a seed are never taken to be the same run
         seed = ("none", place) if entry.seed is None else entry.seed
         if seed in newest:
             older.append(min(newest[seed], entry, key=lambda e: e.age))
         newest[seed] = max(newest.get(seed, entry), entry, key=lambda e: e.age)
-    name = ", ".join(f"{key}={shown_value(value)}" for key, value in fields.items())
+    name = ", ".join(f"{key}={format_value(value)}" for key, value in fields.items())
     return Setting(name, fields, tuple(newest.values()), tuple(older))
 
 
 def _filled(entry: RunSummary, members: list[RunSummary]) -> RunSummary:
-    """The entry with the defaults of options spelt out that others of its method were given."""
+    """The run with the defaults of those options that other runs of its method set."""
     fields = dict(entry.fields)
     prefix = "objective_options."
     missing = {
@@ -158,7 +161,7 @@ def _filled(entry: RunSummary, members: list[RunSummary]) -> RunSummary:
         if name.startswith(prefix) and name not in fields
     }
     if missing:
-        # imports torch, which plain records do without
+        # imports torch, which reading records does not need
         from jessl.objectives import CONFIGS
 
         known = {
@@ -169,15 +172,15 @@ def _filled(entry: RunSummary, members: list[RunSummary]) -> RunSummary:
     return dataclasses.replace(entry, fields=fields)
 
 
-def is_number(value: Any) -> bool:
-    """Whether a hyperparameter's value can be put in order."""
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether the value of a hyperparameter is a number, and can be put in order."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def shown_value(value: Any) -> str:
-    """A hyperparameter's value as it is shown."""
+def format_value(value: object) -> str:
+    """The value of a hyperparameter as text."""
     return f"{value:g}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
-def _key(value: Any) -> str:
+def _key(value: object) -> str:
     return repr(float(value)) if is_number(value) else repr(value)

@@ -1,4 +1,4 @@
-"""What a choice made without labels costs once labels are there."""
+"""The regret of a choice that was made without labels, measured with labels."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from jessl.core.rank_correlation import Agreement, mean, pooled, spearman
 
 @dataclass(frozen=True)
 class RegretEstimate:
-    """What labels say of a choice, in units of the oracle (accuracy: 0 to 1).
+    """The loss of a choice by the numbers with labels, in units of the oracle (accuracy: 0 to 1).
 
     Attributes:
-        chosen: mean of the chosen setting; best: of the setting that is best by labels.
+        chosen: mean of the chosen setting; best: of the setting that is best with labels.
         best_setting: its name.
         regret: how much worse the choice is, 0 or more.
         regret_sd: standard deviation of that difference over seeds; None where no setting has two.
-        random_regret: what a setting taken at random loses on average.
-        spearman: between the score and the oracle, over settings.
+        random_regret: mean regret of a setting that is drawn at random.
+        spearman: rank correlation between the score and the oracle, over settings.
     """
 
     chosen: float
@@ -32,27 +32,27 @@ class RegretEstimate:
 
 
 def estimate_regret(
-    merits: Sequence[float],
+    utilities: Sequence[float],
     oracles: Sequence[Sequence[float]],
     names: Sequence[str],
     chosen: int,
     *,
     higher_is_better: bool,
 ) -> RegretEstimate | None:
-    """Compare a choice with what labels would have chosen.
+    """Compare a choice with the choice that labels would have made.
 
-    The best setting is the best one measured: chance has a part in it, so that the regret of a
-    choice that is truly the best is above 0 on average.
+    The best setting is the best one as measured, which depends on chance: the regret of a choice
+    that is truly the best is above 0 on average.
 
     Args:
-        merits: of the settings, by the score.
-        oracles: of each setting the numbers of its runs; empty where none was measured.
+        utilities: of the settings, by the score: larger is better.
+        oracles: for each setting the numbers of its runs; empty where none was measured.
         names: of the settings.
         chosen: index of the choice.
-        higher_is_better: of the oracle.
+        higher_is_better: the direction of the oracle.
 
     Returns:
-        None where the choice has no number.
+        None where the choice has no number with labels.
     """
     if not oracles[chosen]:
         return None
@@ -72,5 +72,5 @@ def estimate_regret(
         regret=means[best] - means[chosen],
         regret_sd=spread,
         random_regret=means[best] - mean([means[k] for k in known]),
-        spearman=spearman(merits, means),
+        spearman=spearman(utilities, means),
     )

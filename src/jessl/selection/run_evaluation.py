@@ -1,4 +1,4 @@
-"""What follows a run of a study: its scores, and the closing check where there are labels."""
+"""The evaluation of a finished run: its scores, and probes where there are labels."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from jessl.scores.registry import OF_VIEWS
 from jessl.selection.criteria import (
     Criterion,
     CriterionValue,
-    criterion_value_of,
-    criterion_values,
+    criterion_value,
     final_record,
+    value_of_embeddings,
 )
 
 DIVERGED = "diverged"
@@ -35,43 +35,43 @@ PROBES = ("logistic", "knn")
 _LAYER = "backbone"
 
 
-def judge_run(run: Run, wanted: list[Criterion], images: Source) -> dict[str, CriterionValue]:
-    """Scores of a finished run by their whole names; those it lacks are taken and recorded.
+def score_run(run: Run, criteria: list[Criterion], images: Source) -> dict[str, CriterionValue]:
+    """Scores of a finished run by their full names; missing ones are computed and recorded.
 
     Args:
-        wanted: scores at layers.
-        images: that it was trained on, for scores of views.
+        criteria: scores at layers.
+        images: the training images of the run, for scores of views.
     """
-    views = [c for c in wanted if c.name in OF_VIEWS and final_record(run, c.text) is None]
+    views = [c for c in criteria if c.name in OF_VIEWS and final_record(run, c.text) is None]
     if views:
         records.append(run.path, _of_views(run, views, images))
     inside = [
         c
-        for c in wanted
+        for c in criteria
         if c not in views and c.layer not in (None, *LAYERS) and not final_record(run, c.text)
     ]
     if inside:
         records.append(run.path, _of_layers(run, inside, images))
-    found = {}
-    for one in wanted:
-        told = criterion_values(run, one)
-        assert told is not None, "a run that is judged is finished"
-        if one.layer is not None and final_record(run, one.text) is None:
-            records.append(run.path, [_record(run, one.text, told)])
-        found[one.text] = told
-    return found
+    values = {}
+    for criterion in criteria:
+        value = criterion_value(run, criterion)
+        assert value is not None, "only finished runs are scored"
+        if criterion.layer is not None and final_record(run, criterion.text) is None:
+            records.append(run.path, [_record(run, criterion.text, value)])
+        values[criterion.text] = value
+    return values
 
 
-def _of_views(run: Run, wanted: list[Criterion], images: Source) -> list[Record]:
-    """Records of scores of views, of the views that the run was trained on."""
+def _of_views(run: Run, criteria: list[Criterion], images: Source) -> list[Record]:
+    """Records of scores of views, computed from the views that the run was trained on."""
     few = images if len(images) <= _IMAGES else split_source(images, _IMAGES / len(images), 0)[1]
-    layers = list(dict.fromkeys(str(c.layer) for c in wanted))
-    found = embed(run, few, layers=layers, views=run.views, n_views=_VIEWS, workers=1)
-    each = found if isinstance(found, dict) else {layers[0]: found}
+    layers = list(dict.fromkeys(str(c.layer) for c in criteria))
+    embedded = embed(run, few, layers=layers, views=run.views, n_views=_VIEWS, workers=1)
+    by_layer = embedded if isinstance(embedded, dict) else {layers[0]: embedded}
     made = []
-    for one in wanted:
-        result = score(each[str(one.layer)], one.score)[one.score]
-        told = CriterionValue(
+    for criterion in criteria:
+        result = score(by_layer[str(criterion.layer)], criterion.score)[criterion.score]
+        value = CriterionValue(
             result.value,
             result.sd,
             result.debiased,
@@ -80,31 +80,31 @@ def _of_views(run: Run, wanted: list[Criterion], images: Source) -> list[Record]
             result.warnings,
             {**result.params, "views": _VIEWS},
         )
-        made.append(_record(run, one.text, told))
+        made.append(_record(run, criterion.text, value))
     return made
 
 
-def _of_layers(run: Run, wanted: list[Criterion], images: Source) -> list[Record]:
+def _of_layers(run: Run, criteria: list[Criterion], images: Source) -> list[Record]:
     """Records of scores inside the projector, whose embeddings a training does not keep."""
-    layers = list(dict.fromkeys(str(c.layer) for c in wanted))
-    found = embed(run, judged_part(run.resolved_config(), images), layers=layers, workers=1)
-    each = found if isinstance(found, dict) else {layers[0]: found}
-    return [_record(run, c.text, criterion_value_of(each[str(c.layer)], c)) for c in wanted]
+    layers = list(dict.fromkeys(str(c.layer) for c in criteria))
+    embedded = embed(run, judged_part(run.resolved_config(), images), layers=layers, workers=1)
+    by_layer = embedded if isinstance(embedded, dict) else {layers[0]: embedded}
+    return [_record(run, c.text, value_of_embeddings(by_layer[str(c.layer)], c)) for c in criteria]
 
 
-def _record(run: Run, name: str, told: CriterionValue) -> Record:
+def _record(run: Run, name: str, value: CriterionValue) -> Record:
     return Record(
         run=run.name,
         name=name,
-        value=told.value,
-        sd=told.sd,
+        value=value.value,
+        sd=value.sd,
         split="pretrain",
         extra={
-            "n": told.n,
-            "d": told.d,
-            "debiased": told.debiased,
-            "warnings": list(told.warnings),
-            "params": told.params,
+            "n": value.n,
+            "d": value.d,
+            "debiased": value.debiased,
+            "warnings": list(value.warnings),
+            "params": value.params,
         },
         versions=records.versions(),
     )
@@ -119,42 +119,42 @@ def probe_run(
     seed: int = 0,
     workers: int | None = 1,
 ) -> dict[str, float]:
-    """The closing check of a run: probes of its backbone, recorded; it chooses nothing.
+    """Probe the backbone of a finished run and record the accuracies; they do not affect a choice.
 
-    Embeddings of both are kept in the run, for a decomposition. What was measured on these images
-    is left as it is.
+    The embeddings of both sources are kept in the run, for a decomposition. Accuracies that were
+    already measured on these images stay as they are.
 
     Returns:
         {"accuracy/logistic": ..., "accuracy/knn": ...}.
 
     Raises:
-        ValueError: for images without labels, or classes of `test` that `train` has not.
+        ValueError: for images without labels, or classes of `test` that `train` lacks.
     """
     check_same_classes(train, test)
-    done = probed_on(run, train, test)
+    done = recorded_accuracies(run, train, test)
     lacking = [kind for kind in kinds if f"accuracy/{kind}" not in done]
     if lacking:
         done |= _probed(run, {"train": train, "test": test}, lacking, seed, workers)
     return {f"accuracy/{kind}": done[f"accuracy/{kind}"] for kind in kinds}
 
 
-def probed_on(run: Run, train: Source, test: Source) -> dict[str, float]:
-    """Accuracies of a run on these images, by the names of their records."""
-    return _measured_on(run, _on(train, test), "accuracy/")
+def recorded_accuracies(run: Run, train: Source, test: Source) -> dict[str, float]:
+    """Recorded accuracies of a run on these images, by the names of their records."""
+    return _recorded(run, _fingerprints(train, test), "accuracy/")
 
 
-def _measured_on(run: Run, on: dict[str, str], prefix: str) -> dict[str, float]:
-    """Numbers of test images whose names begin so; `on`: which images they have to be of."""
+def _recorded(run: Run, images: dict[str, str], prefix: str) -> dict[str, float]:
+    """Recorded numbers of the split test whose names have the prefix, on these images only."""
     return {
         r.name: r.value
         for r in run.records()
-        # records of former releases do not tell of which images they are
-        if r.split == "test" and {**on, **r.extra} == {**r.extra, **on}
+        # records of earlier releases do not hold the checksums of their images
+        if r.split == "test" and {**images, **r.extra} == {**r.extra, **images}
         if r.name.startswith(prefix) and isinstance(r.value, float)
     }
 
 
-def _on(train: Source, test: Source) -> dict[str, str]:
+def _fingerprints(train: Source, test: Source) -> dict[str, str]:
     return {"train": train.fingerprint(), "test": test.fingerprint()}
 
 
@@ -165,14 +165,15 @@ def _probed(
     seed: int,
     workers: int | None,
 ) -> dict[str, float]:
-    seen = {}
+    embeddings = {}
     for name, source in sources.items():
         z = embed(run, source, layers=(_LAYER,), workers=workers)
         assert isinstance(z, Embeddings)
         z.save(run.path / "embeddings" / name)
-        seen[name] = z
-    found = {kind: probe(seen["train"], seen["test"], kind=kind, seed=seed) for kind in kinds}
-    told = {"n": seen["test"].labelled().n, "layer": _LAYER, **_on(**sources)}
+        embeddings[name] = z
+    train, test = embeddings["train"], embeddings["test"]
+    results = {kind: probe(train, test, kind=kind, seed=seed) for kind in kinds}
+    extra = {"n": test.labelled().n, "layer": _LAYER, **_fingerprints(**sources)}
     records.append(
         run.path,
         [
@@ -183,29 +184,28 @@ def _probed(
                 split="test",
                 low=1 - result.high,
                 high=1 - result.low,
-                extra={**told, "params": result.params},
+                extra={**extra, "params": result.params},
                 versions=records.versions(),
             )
-            for kind, result in found.items()
+            for kind, result in results.items()
         ],
     )
-    return {f"accuracy/{kind}": result.accuracy for kind, result in found.items()}
+    return {f"accuracy/{kind}": result.accuracy for kind, result in results.items()}
 
 
-def explain_run(run: Run, *, seed: int = 0) -> dict[str, float]:
-    """The components of the error of a run that was probed, on the images of its last probe;
-    recorded.
+def decompose_run(run: Run, *, seed: int = 0) -> dict[str, float]:
+    """Decompose the error of a run on the images of its last probe, and record the components.
 
     Returns:
         {"risk/usability": ..., "risk/total": ...}, fractions.
     """
     z = {name: Embeddings.load(run.path / "embeddings" / name) for name in ("train", "test")}
-    on = {name: z[name].meta["data_checksum"] for name in z}
-    done = _measured_on(run, on, "risk/")
-    if done:
-        return done
+    images = {name: z[name].meta["data_checksum"] for name in z}
+    recorded = _recorded(run, images, "risk/")
+    if recorded:
+        return recorded
     risk = decompose(z["train"], z["test"], seed=seed)
-    extra = {"merged": risk.merged, "order": risk.order, "params": risk.params, **on}
+    extra = {"merged": risk.merged, "order": risk.order, "params": risk.params, **images}
     parts = {name: getattr(risk, name) for name in COMPONENT_NAMES} | {"total": risk.risk}
     records.append(
         run.path,
@@ -227,7 +227,7 @@ def explain_run(run: Run, *, seed: int = 0) -> dict[str, float]:
 
 
 def mark_diverged(run: Run, reason: str) -> None:
-    """Record that a run diverged: it is kept, shown, and never chosen."""
+    """Record that a run diverged: it stays in tables and is never chosen."""
     if final_record(run, DIVERGED) is None:
         made = Record(
             run=run.name,
@@ -240,19 +240,19 @@ def mark_diverged(run: Run, reason: str) -> None:
         records.append(run.path, [made])
 
 
-def summary(run: Run, found: dict[str, CriterionValue]) -> dict[str, Any]:
-    """What the storage keeps of a finished run, for machines that do not see its folder."""
-    told = run.records()
-    losses = [r.value for r in told if r.name == "loss" and isinstance(r.value, float)]
-    times = [r.seconds for r in told if r.seconds is not None]
+def summarize_run(run: Run, values: dict[str, CriterionValue]) -> dict[str, Any]:
+    """A finished run as the storage of a sweep keeps it, for machines without its folder."""
+    recorded = run.records()
+    losses = [r.value for r in recorded if r.name == "loss" and isinstance(r.value, float)]
+    times = [r.seconds for r in recorded if r.seconds is not None]
     return {
-        "scores": {name: _plain(told) for name, told in found.items()},
+        "scores": {name: _plain(value) for name, value in values.items()},
         "loss": losses[-1] if losses else None,
         "seconds": max(times, default=None),
         "folder": str(run.path.resolve()),
     }
 
 
-def _plain(told: CriterionValue) -> dict[str, Any]:
-    numbers = {"value": told.value, "sd": told.sd, "n": told.n, "d": told.d}
+def _plain(value: CriterionValue) -> dict[str, float | None]:
+    numbers = {"value": value.value, "sd": value.sd, "n": value.n, "d": value.d}
     return {k: v if v is not None and math.isfinite(v) else None for k, v in numbers.items()}

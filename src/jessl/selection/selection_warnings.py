@@ -1,4 +1,4 @@
-"""Why the order of the runs of a group may mean less than it seems."""
+"""Warnings of a selection: reasons to doubt the order of the runs of a group."""
 
 from __future__ import annotations
 
@@ -11,93 +11,105 @@ from jessl.scores.base import SpectralScore
 from jessl.scores.registry import parse_score
 from jessl.selection.candidates import RunSummary
 from jessl.selection.criteria import LOSS, Criterion
-from jessl.selection.grouping import Comparable, Setting
-from jessl.selection.ties_and_plateaus import Compared
+from jessl.selection.grouping import ComparableRuns, Setting, is_number
+from jessl.selection.ties_and_plateaus import SettingComparison
 
-# a score within this share of its cap has nowhere to go
+# a score above this share of its cap no longer distinguishes runs
 _AT_CAP = 0.98
-_NAMED = 4
+_MOST_NAMED = 4
 
 
-def warnings_of_runs(group: Comparable) -> list[str]:
-    """What holds whatever the score: seeds that came twice, diverged runs, epochs."""
-    told = []
+def run_warnings(group: ComparableRuns) -> list[str]:
+    """Warnings that do not depend on the score: repeated seeds, diverged runs, epochs."""
+    warnings = []
     older = [e for s in group.settings for e in s.older]
     if older:
-        told.append(
-            f"the same setting and seed came more than once; the newest counts, not "
+        warnings.append(
+            f"the same setting and seed occur more than once; the newest counts, not "
             f"{_list([e.path for e in older])}"
         )
     for setting in group.settings:
-        lost = [e for e in setting.runs if e.diverged is not None]
-        if lost and setting.sound:
-            told.append(
-                f"{len(lost)} of the {len(setting.runs)} seeds of {setting.name or 'the setting'} "
-                f"diverged: {_list([e.path for e in lost])}"
+        diverged = [e for e in setting.runs if e.diverged is not None]
+        if diverged and setting.sound:
+            warnings.append(
+                f"{len(diverged)} of the {len(setting.runs)} seeds of "
+                f"{setting.name or 'the setting'} diverged: {_list([e.path for e in diverged])}"
             )
-        elif lost:
-            told += [f"{e.path} can never be chosen: {e.diverged}" for e in lost]
-    epochs = sorted({e.fields["epochs"] for e in _sound(group) if e.fields.get("epochs")})
+        elif diverged:
+            warnings += [f"{e.path} can never be chosen: {e.diverged}" for e in diverged]
+    lengths = {e.fields.get("epochs") for e in _sound(group)}
+    epochs = sorted(length for length in lengths if is_number(length) and length)
     if len(epochs) > 1:
-        told.append(
-            f"the runs were trained for {epochs[0]:g} to {epochs[-1]:g} epochs: scores move with "
-            "training by themselves, and mean little in its first epochs"
+        warnings.append(
+            f"the runs were trained for {epochs[0]:g} to {epochs[-1]:g} epochs: scores change "
+            "during training by themselves, and mean little in its first epochs"
         )
-    return told
+    return warnings
 
 
-def warnings_of_settings(group: Comparable, criterion: Criterion, found: Compared) -> list[str]:
-    """What makes the order of a group by one score doubtful."""
-    told = []
+def setting_warnings(
+    group: ComparableRuns, criterion: Criterion, comparison: SettingComparison
+) -> list[str]:
+    """Reasons to doubt the order of a group by one score."""
+    warnings = []
     entries = _sound(group)
     values = [e.measured[criterion.text] for e in entries]
     for what in ("n", "d"):
         sizes = sorted({size for m in values if (size := getattr(m, what)) is not None})
         if len(sizes) > 1:
-            told.append(
-                f"the runs differ in {what} ({sizes[0]} to {sizes[-1]}), which moves a score by "
+            warnings.append(
+                f"the runs differ in {what} ({sizes[0]} to {sizes[-1]}), which changes a score by "
                 "itself"
             )
     if any(m.n is not None and m.d is not None and few_rows(m.n, m.d) for m in values):
-        told.append("fewer rows than 4 d: a rank of so few is too low by more than 3 %")
+        warnings.append("fewer rows than 4 d: the rank of so few rows is too low by more than 3 %")
     capped = [e.run for e in entries if _at_cap(e, criterion)]
     if capped:
-        told.append(f"at the largest value that n and d allow, where it says nothing: "
-                    f"{_list(capped)}")  # fmt: skip
-    # what holds of every run: a loss that drives the rank, training with labels, a shared mean
+        warnings.append(
+            "at the largest value that n and d allow, where it does not distinguish runs: "
+            f"{_list(capped)}"
+        )
+    # warnings that all runs share: a loss that drives the rank, training with labels, a shared mean
     if values:
-        told += sorted(set.intersection(*(set(m.warnings) for m in values)))
-    return told + _spread(group.settings, criterion, found)
+        warnings += sorted(set.intersection(*(set(m.warnings) for m in values)))
+    return warnings + _noise_warnings(group.settings, criterion, comparison)
 
 
-def _spread(settings: Sequence[Setting], criterion: Criterion, found: Compared) -> list[str]:
-    """Of noise and ties, on the scale on which ties are decided."""
-    told: list[str] = []
-    known = [m for m in found.merits if math.isfinite(m)]
-    if len(known) < 2:
-        return told
-    if found.noise == "images":
-        told.append(
+def _noise_warnings(
+    settings: Sequence[Setting], criterion: Criterion, comparison: SettingComparison
+) -> list[str]:
+    """Warnings about noise and ties, on the scale on which ties are decided."""
+    warnings: list[str] = []
+    finite = [u for u in comparison.utilities if math.isfinite(u)]
+    if len(finite) < 2:
+        return warnings
+    if comparison.noise == "images":
+        warnings.append(
             "one seed a setting: the error bars are over images alone; the spread between "
             "trainings is not covered, and usually larger"
         )
-    elif found.noise == "none":
-        told.append("neither seeds nor error bars: nothing tells how sure the order is")
+    elif comparison.noise == "none":
+        warnings.append("neither seeds nor error bars: how certain the order is is unknown")
     else:
         rows = [s.values(criterion) for s in settings]
-        within, _ = pooled([[math.log(v) if found.log else v for v in row] for row in rows])
-        between, _ = pooled([known])
+        within, _ = pooled([[math.log(v) if comparison.log else v for v in row] for row in rows])
+        between, _ = pooled([finite])
         if within is not None and between is not None and within >= between:
-            told.append(
+            warnings.append(
                 f"seeds of one setting disagree as much as settings do (sd {math.sqrt(within):.3g} "
-                f"and {math.sqrt(between):.3g}{' of the logarithms' if found.log else ''})"
+                f"and {math.sqrt(between):.3g}{' of the logarithms' if comparison.log else ''})"
             )
-    rivals = [
-        s.name or "the setting" for k, s in enumerate(settings) if found.tied[k] and k != found.best
+    also_tied = [
+        s.name or "the setting"
+        for k, s in enumerate(settings)
+        if comparison.tied[k] and k != comparison.best
     ]
-    if rivals and found.best is not None:
-        told.append(f"cannot be told from the best, {settings[found.best].name}: {_list(rivals)}")
-    return told
+    if also_tied and comparison.best is not None:
+        warnings.append(
+            f"cannot be distinguished from the best, {settings[comparison.best].name}: "
+            f"{_list(also_tied)}"
+        )
+    return warnings
 
 
 def _at_cap(entry: RunSummary, criterion: Criterion) -> bool:
@@ -110,10 +122,10 @@ def _at_cap(entry: RunSummary, criterion: Criterion) -> bool:
     return m.value >= _AT_CAP * wanted.score.cap(min(m.n, m.d), m.d, wanted.options)
 
 
-def _sound(group: Comparable) -> list[RunSummary]:
+def _sound(group: ComparableRuns) -> list[RunSummary]:
     return [e for s in group.settings for e in s.sound]
 
 
 def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

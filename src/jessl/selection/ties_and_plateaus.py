@@ -10,29 +10,29 @@ from jessl.core.rank_correlation import mean, pooled
 from jessl.selection.criteria import LOSS, Criterion
 from jessl.selection.grouping import Setting, is_number
 
-# blocks of the jackknife where its number is not told (a table)
+# blocks of the jackknife where their number is not known (a table)
 _BLOCKS = 20
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Settings of a group by one score.
+class SettingComparison:
+    """The settings of a group compared by one score.
 
     Attributes:
         means: of the settings, over the seeds; NaN where every run diverged.
-        merits: the same so that larger is better, logarithms where `log`.
-        seed_sds, image_sds: of each setting over its seeds, and the root mean square of the
-            jackknife's of its runs; None where unknown.
+        utilities: the means with the sign such that larger is better, logarithms where `log`.
+        seed_sds: standard deviation of each setting over its seeds; image_sds: root mean square of
+            the jackknife standard deviations of its runs; None where unknown.
         log: whether values were compared by their logarithms.
         noise: "seeds", "images" (the jackknife alone) or "none".
         df: degrees of freedom of the noise; None without any.
         tied: whether each is tied with the best.
         best, chosen: indices; None where every run diverged.
-        rule: what decided, in words.
+        rule: the rule that decided, in words.
     """
 
     means: tuple[float, ...]
-    merits: tuple[float, ...]
+    utilities: tuple[float, ...]
     seed_sds: tuple[float | None, ...]
     image_sds: tuple[float | None, ...]
     log: bool
@@ -44,24 +44,23 @@ class Compared:
     rule: str
 
 
-def compared(
+def compare_settings(
     settings: Sequence[Setting], criterion: Criterion, *, along: str | None, plateau: bool
-) -> Compared:
-    """Order settings by one score, and choose.
+) -> SettingComparison:
+    """Order settings by one score, and choose one.
 
     Noise: the variance of a setting's mean is the variance between seeds, pooled over the settings
-    that have two or more, divided by its own seeds (it contains the sampling of images); where none
-    has two, the jackknife's alone, which does not cover the spread between trainings; a setting
-    without one is given the largest of the others. Values that
-    are all positive are compared by their logarithms, since their spread grows with them; the loss
-    and scores that are best in between as they are.
+    that have two or more, divided by the number of its seeds (it contains the sampling of images).
+    Where none has two, it is the variance of the jackknife alone, which does not cover the spread
+    between trainings; a setting without one gets the largest of the others. Values that are all
+    positive are compared by their logarithms, since their spread grows with them. The loss, and
+    scores whose best value lies in between, are compared as they are.
 
     Args:
         settings: at least one.
-        criterion: what of them.
-        along: the hyperparameter along which a plateau is looked for; None: the only one that
-            varies.
-        plateau: whether to look for one.
+        criterion: the score.
+        along: the hyperparameter of the plateau; None: the only one that varies.
+        plateau: whether to look for a plateau.
     """
     rows = [s.values(criterion) for s in settings]
     log = (
@@ -70,7 +69,7 @@ def compared(
         and all(v > 0 for row in rows for v in row)
     )
     means = [mean(row) for row in rows]
-    merits = [_merit(m, criterion, log) for m in means]
+    utilities = [_utility(m, criterion, log) for m in means]
     within, df = pooled([[math.log(v) if log else v for v in row] for row in rows])
     images = [_image_sd(s, criterion) for s in settings]
     if within is not None:
@@ -89,13 +88,13 @@ def compared(
     chosen: int | None = None
     tied, rule = [False for _ in rows], "every run diverged"
     if any(rows):
-        best, tied = ties(merits, variances, known)
+        best, tied = find_ties(utilities, variances, known)
         chosen, rule = best, "the best value"
         if criterion.is_rank and plateau:
-            chosen, rule = _along(settings, along, best, tied)
-    return Compared(
+            chosen, rule = _choose_along(settings, along, best, tied)
+    return SettingComparison(
         means=tuple(means),
-        merits=tuple(merits),
+        utilities=tuple(utilities),
         seed_sds=tuple(_seed_sd(row) for row in rows),
         image_sds=tuple(images),
         log=log,
@@ -108,9 +107,11 @@ def compared(
     )
 
 
-def axis_of(settings: Sequence[Setting], along: str | None) -> str | None:
-    """The hyperparameter that settings are ordered by: `along` by its whole name or its last part,
-    or else the only one that varies; None where there is none, or not all its values are numbers.
+def plateau_parameter(settings: Sequence[Setting], along: str | None) -> str | None:
+    """The hyperparameter that orders the settings.
+
+    It is `along`, by its full name or its last part, or else the only one that varies. None where
+    there is none, or where some of its values are not numbers.
     """
     names = list(settings[0].fields)
     if along is not None:
@@ -120,29 +121,34 @@ def axis_of(settings: Sequence[Setting], along: str | None) -> str | None:
     return names[0]
 
 
-def _along(
+def _choose_along(
     settings: Sequence[Setting], along: str | None, best: int, tied: Sequence[bool]
 ) -> tuple[int, str]:
     """(index, rule) by the plateau along one hyperparameter, where there is one."""
-    axis = axis_of(settings, along)
-    if axis is None:
+    parameter = plateau_parameter(settings, along)
+    if parameter is None:
         return best, "the highest value"
 
     def others(k: int) -> dict[str, object]:
-        return {n: v for n, v in settings[k].fields.items() if n != axis}
+        return {n: v for n, v in settings[k].fields.items() if n != parameter}
+
+    def position(k: int) -> int | float:
+        value = settings[k].fields[parameter]
+        assert is_number(value)
+        return value
 
     line = [k for k in range(len(settings)) if others(k) == others(best)]
     if any(tied[k] and k not in line for k in range(len(settings))):
-        return best, f"the highest value: the tied settings differ in more than {axis}"
-    line.sort(key=lambda k: settings[k].fields[axis])
-    positions = [float(settings[k].fields[axis]) for k in line]
-    place, rule = on_plateau(axis, positions, [tied[k] for k in line], line.index(best))
+        return best, f"the highest value: the tied settings differ in more than {parameter}"
+    line.sort(key=position)
+    positions = [float(position(k)) for k in line]
+    place, rule = choose_on_plateau(parameter, positions, [tied[k] for k in line], line.index(best))
     return line[place], rule
 
 
-def _merit(value: float, criterion: Criterion, log: bool) -> float:
+def _utility(value: float, criterion: Criterion, log: bool) -> float:
     if not log or math.isnan(value):
-        return criterion.merit(value)
+        return criterion.utility(value)
     return math.log(value) if criterion.higher_is_better else -math.log(value)
 
 
@@ -158,17 +164,17 @@ def _image_sd(setting: Setting, criterion: Criterion) -> float | None:
 
 
 def _blocks(settings: Sequence[Setting], criterion: Criterion) -> int:
-    """The fewest blocks of a jackknife among the runs."""
+    """The smallest number of jackknife blocks among the runs."""
     params = [e.measured[criterion.text].params or {} for s in settings for e in s.sound]
     return min((int(p["jackknife"]) for p in params if p.get("jackknife")), default=_BLOCKS)
 
 
-def limit(df: float, settings: int) -> float:
-    """How many standard deviations of a difference the best may be above one that is tied with it.
+def tie_threshold(df: float, settings: int) -> float:
+    """The largest difference of a tied setting from the best, in standard deviations.
 
-    The quantile of Student's t at .975; of more than three settings the one at which, by
-    Bonferroni's bound, the truly best is within reach of the apparent one in 95 % of all cases:
-    the largest of many noisy numbers is too large by more than one difference tells.
+    The quantile of Student's t at .975. For more than three settings it is the quantile at which,
+    by Bonferroni's bound, the truly best setting is tied with the apparent one in 95 % of all
+    cases: the largest of many noisy numbers is biased upwards.
 
     Args:
         df: degrees of freedom of the noise.
@@ -180,50 +186,51 @@ def limit(df: float, settings: int) -> float:
     return float(t.ppf(1 - beyond, df))
 
 
-def ties(
-    merits: Sequence[float], variances: Sequence[float], df: float | None
+def find_ties(
+    utilities: Sequence[float], variances: Sequence[float], df: float | None
 ) -> tuple[int, list[bool]]:
     """(index of the best, whether each is tied with it).
 
-    A setting is tied where its merit is below the best by less than
-    limit(df, settings) * sqrt(v_best + v). A variance that is unknown is taken to be the largest
-    known one: what nobody measured is no reason to tell settings apart. NaN merits never are tied;
-    without noise (df None) only equals.
+    A setting is tied where its utility is below the best by less than
+    tie_threshold(df, settings) * sqrt(v_best + v). An unknown variance is replaced by the largest
+    known one: settings are not distinguished by a variance that was not measured. NaN is never
+    tied. Without noise (df None) only equal utilities are tied.
 
     Args:
-        merits: larger is better; at least one is a number.
-        variances: of the merits; NaN where unknown.
+        utilities: larger is better; at least one is a number.
+        variances: of the utilities; NaN where unknown.
         df: degrees of freedom of the variances.
     """
-    sound = [k for k, merit in enumerate(merits) if merit == merit]
-    best = max(sound, key=lambda k: merits[k])
-    reach = 0.0 if df is None else limit(df, len(sound))
-    largest = max((variances[k] for k in sound if variances[k] == variances[k]), default=0.0)
-    spread = [largest if v != v else v for v in variances]
+    sound = [k for k, utility in enumerate(utilities) if not math.isnan(utility)]
+    best = max(sound, key=lambda k: utilities[k])
+    threshold = 0.0 if df is None else tie_threshold(df, len(sound))
+    largest = max((variances[k] for k in sound if not math.isnan(variances[k])), default=0.0)
+    filled = [largest if math.isnan(v) else v for v in variances]
 
     def tied(k: int) -> bool:
         if k not in sound:
             return False
-        apart = merits[best] - merits[k]
-        if apart == 0:
+        difference = utilities[best] - utilities[k]
+        if difference == 0:
             return True
-        return df is not None and apart < reach * (spread[best] + spread[k]) ** 0.5
+        return df is not None and difference < threshold * (filled[best] + filled[k]) ** 0.5
 
-    return best, [tied(k) for k in range(len(merits))]
+    return best, [tied(k) for k in range(len(utilities))]
 
 
-def on_plateau(
-    axis: str, positions: Sequence[float], tied: Sequence[bool], best: int
+def choose_on_plateau(
+    parameter: str, positions: Sequence[float], tied: Sequence[bool], best: int
 ) -> tuple[int, str]:
-    """(index to take, the rule in words) along one hyperparameter, in rising order.
+    """(index of the choice, the rule in words) along one hyperparameter, in rising order.
 
-    The plateau is the run of neighbours around the best that are tied with it. One that reaches the
-    largest value swept is taken at its smallest (the first value that reaches it), one that reaches
-    the smallest value swept at its largest, one inside at the best itself (Garrido et al. 2023,
-    caption of figure 4). One that is everything says nothing: the best.
+    The plateau consists of the neighbours around the best that are tied with it. If it reaches the
+    largest value of the sweep, its smallest value is chosen (the first that reaches the plateau);
+    if it reaches the smallest value, its largest is chosen; if it lies inside, the best itself
+    (Garrido et al. 2023, caption of figure 4). If it covers all values, it decides nothing, and the
+    best is chosen.
 
     Args:
-        axis: name of the hyperparameter.
+        parameter: name of the hyperparameter.
         positions: its values, rising.
         tied: whether each is tied with the best.
         best: index of the best.
@@ -234,7 +241,7 @@ def on_plateau(
         first -= 1
     while last < end and tied[last + 1]:
         last += 1
-    span = f"{axis} {positions[first]:g} to {positions[last]:g}"
+    span = f"{parameter} {positions[first]:g} to {positions[last]:g}"
     if first == last:
         return best, "the highest value"
     if (first, last) == (0, end):

@@ -14,7 +14,7 @@ from jessl.config import Pretrain, Sweep, matches_annotation
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.extraction.embed import LAYERS
 from jessl.pretraining.evaluate import SCORES
-from jessl.selection.criteria import Criterion, criterion
+from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.sweeps import space as spaces
 from jessl.sweeps.space import Params, Space
 
@@ -71,9 +71,9 @@ def plan(asked: Sweep) -> SweepPlan:
         raise ValueError(f"grace_epochs must be at least 1, got {asked.grace_epochs}")
     if asked.decompose and asked.test is None:
         raise ValueError("decompose needs labelled images to test on: give test as well")
-    chosen_by = criterion(asked.by)
+    chosen_by = parse_criterion(asked.by)
     for text in asked.scores:
-        criterion(text, "scores")
+        parse_criterion(text, "scores")
     settings = _settings(asked, space, sampler)
     trials = len(settings)
     if sampler == "tpe":

@@ -22,13 +22,13 @@ from jessl.core.log import Log
 from jessl.core.progress import duration
 from jessl.pretraining import pretrain
 from jessl.runs import Run
-from jessl.selection.criteria import criterion
+from jessl.selection.criteria import parse_criterion
 from jessl.selection.run_evaluation import (
-    explain_run,
-    judge_run,
+    decompose_run,
     mark_diverged,
     probe_run,
-    summary,
+    score_run,
+    summarize_run,
 )
 from jessl.sweeps import pruning as halving
 from jessl.sweeps import trial_claims
@@ -196,17 +196,17 @@ class Worker:
     def _judge(self, run: Run) -> dict[str, Any]:
         """Scores and, where there is a closing check, accuracies; as the storage keeps them."""
         plan, study = self.study.plan, self.study
-        wanted = {c.text: c for c in (plan.criterion, *map(criterion, plan.asked.scores))}
-        found = summary(run, judge_run(run, list(wanted.values()), study.images))
+        wanted = {c.text: c for c in (plan.criterion, *map(parse_criterion, plan.asked.scores))}
+        found = summarize_run(run, score_run(run, list(wanted.values()), study.images))
         if study.test is not None:
             found["test"] = probe_run(run, study.source, study.test)
             if plan.asked.decompose:
-                found["test"] |= explain_run(run)
+                found["test"] |= decompose_run(run)
         return found
 
     def _merit(self, result: dict[str, Any]) -> float | None:
         value = result["scores"][self.study.plan.criterion.text]["value"]
-        return None if value is None else self.study.plan.criterion.merit(value)
+        return None if value is None else self.study.plan.criterion.utility(value)
 
     def _report_unit(self, unit: Unit, done: int, seconds: float) -> None:
         self.study.ledger.look()
@@ -253,7 +253,7 @@ class _Pruning:
         self.epoch = epoch
         if value is None or value != value:
             return
-        merit = self._study.plan.criterion.merit(value)
+        merit = self._study.plan.criterion.utility(value)
         if epoch in self._study.rungs(self._unit):
             self.falls_behind = not self._patiently(lambda: self._goes_on(epoch, merit))
 

@@ -15,8 +15,8 @@ from helpers.run_samples import small_config
 from jessl import Embeddings, Run, embed, pretrain, score, select
 from jessl.cli.main import main
 from jessl.records import keep_records
-from jessl.selection.checkpoints import _chosen, select_checkpoints
-from jessl.selection.criteria import CriterionValue, criterion
+from jessl.selection.checkpoints import _choose, select_checkpoints
+from jessl.selection.criteria import CriterionValue, parse_criterion
 from jessl.selection.probe_runs import probe_runs
 
 
@@ -139,7 +139,7 @@ def test_the_first_of_the_plateau_is_taken(run: Run) -> None:
             (5 * k, run.checkpoints / f"step-{5 * k:09d}", CriterionValue(v, sd, None, 80, 8))
             for k, v in enumerate(values, 1)
         ]
-        answer = _chosen(run, criterion(by), found, [])
+        answer = _choose(run, parse_criterion(by), found, [])
         chosen = [k for k, c in enumerate(answer.checkpoints) if c.chosen]
         assert len(chosen) == 1
         return chosen[0], "\n".join([answer.rule, *answer.warnings])
@@ -161,7 +161,7 @@ def test_few_checkpoints_are_told(run: Run) -> None:
     config = dataclasses.replace(stored, keep_checkpoints=3)
     run.write_config(config, config, run.facts())
     assert "3 on disk: the run kept its latest 3" in "".join(select_checkpoints(run).warnings)
-    for by, why in (("loss", "no score of embeddings"), ("lidar", "needs views")):
+    for by, why in (("loss", "is not a score of embeddings"), ("lidar", "needs views")):
         with pytest.raises(ValueError, match=why):
             select_checkpoints(run, by=by)
     shutil.rmtree(run.checkpoints)
@@ -210,9 +210,9 @@ def test_probes_need_labels_and_other_images(run: Run, data: Path, tmp_path: Pat
     np.savez(tmp_path / "bare.npz", x=np.zeros((4, 8, 8), np.uint8))
     with pytest.raises(ValueError, match=r"test: the images of .*bare\.npz have no labels"):
         probe_runs([run], str(data), str(tmp_path / "bare.npz"))
-    with pytest.raises(ValueError, match="these are the images of train"):
+    with pytest.raises(ValueError, match="expected other images than train"):
         probe_runs([run], str(data), str(data))
     with pytest.raises(ValueError, match="unknown oracle 'logistik'; did you mean 'logistic'"):
         probe_runs([run], str(data), str(data), oracle="accuracy/logistik")
-    with pytest.raises(ValueError, match="accuracy/KIND can be measured here"):
+    with pytest.raises(ValueError, match="oracle: expected accuracy/KIND, got"):
         probe_runs([run], str(data), str(data), oracle="risk/total")

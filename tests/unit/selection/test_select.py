@@ -17,7 +17,7 @@ from jessl import Embeddings, Pretrain, Run, select
 from jessl.cli.main import main
 from jessl.config import ResolvedPretrain
 from jessl.records import Record, append
-from jessl.selection import criterion, criterion_values
+from jessl.selection import criterion_value, parse_criterion
 
 # what a training decides where its user left it open
 DECIDED: dict[str, Any] = {
@@ -161,7 +161,9 @@ def test_a_plateau_is_taken_where_it_begins(tmp_path: Path) -> None:
     assert found.groups[0].settings[0].name == "lr=0.8"
     assert found.chosen == {"simclr": str(tmp_path / "lr0.2-1")}
     assert "plateau of lr 0.2 to 0.8, up to the largest" in found.groups[0].choices[0].rule
-    assert any("cannot be told from the best, lr=0.8: lr=0.2, lr=0.4" in w for w in found.warnings)
+    assert any(
+        "cannot be distinguished from the best, lr=0.8: lr=0.2, lr=0.4" in w for w in found.warnings
+    )
     assert select([tmp_path], along="lr", scores="loss").chosen == found.chosen
     assert select([tmp_path], plateau=False).chosen == {"simclr": str(tmp_path / "lr0.8-1")}
     with pytest.raises(ValueError, match="unknown along 'lt'; did you mean 'lr'"):
@@ -210,7 +212,7 @@ def test_doubts_are_told(tmp_path: Path) -> None:
     assert "differ in n (20 to 50)" in told
     assert "fewer rows than 4 d" in told
     assert "trained for 2 to 4 epochs" in told
-    assert "at the largest value that n and d allow, where it says nothing: c" in told
+    assert "at the largest value that n and d allow, where it does not distinguish runs: c" in told
     assert f"left out, not finished: {tmp_path / 'd'}" in told
     folder = tmp_path / "seeds"
     _study(folder, {0.1: [5.0, 7.0], 0.2: [5.2, 7.2]})
@@ -262,7 +264,7 @@ def test_labels_tell_and_never_choose(tmp_path: Path) -> None:
     assert select([tmp_path], oracle="accuracy/knn").groups[0].choices[0].verdict == verdict
     with pytest.raises(ValueError, match="none of the runs has a record accuracy/mlp"):
         select([tmp_path], oracle="accuracy/mlp")
-    with pytest.raises(ValueError, match="oracle: accuracy/NAME or risk/NAME"):
+    with pytest.raises(ValueError, match="oracle: expected accuracy/NAME or risk/NAME"):
         select([tmp_path], oracle="loss")
 
 
@@ -270,40 +272,40 @@ def test_scores_that_no_record_holds_come_from_the_embeddings(tmp_path: Path) ->
     rng = np.random.default_rng(0)
     run = _run(tmp_path / "a", "vicreg", 5.0)
     Embeddings(rng.standard_normal((100, 8))).save(run.embeddings("projector"))
-    found = criterion_values(run, criterion("nesum"))
+    found = criterion_value(run, parse_criterion("nesum"))
     assert found is not None
     assert 4 < found.value <= 8
     assert found.sd is not None
     assert (found.n, found.d) == (100, 8)
     assert "the loss itself drives the rank" in found.warnings[0]
     with pytest.raises(ValueError, match=r"jessl embed .*/a --data digits --layers backbone --out"):
-        criterion_values(run, criterion("nesum/backbone"))
+        criterion_value(run, parse_criterion("nesum/backbone"))
     with pytest.raises(ValueError, match=r"--views simclr --out .*/embeddings/views/projector"):
-        criterion_values(run, criterion("lidar"))
+        criterion_value(run, parse_criterion("lidar"))
     images = np.repeat(rng.standard_normal((60, 1, 8)), 4, axis=1)
     views = (images + 0.1 * rng.standard_normal(images.shape)).reshape(240, 8)
     kept = Embeddings(views, ids=np.repeat(np.arange(60), 4))
     kept.save(run.embeddings("views/projector"))
-    lidar = criterion_values(run, criterion("lidar"))
+    lidar = criterion_value(run, parse_criterion("lidar"))
     assert lidar is not None
     assert lidar.n == 60
     broken = _run(tmp_path / "b", "simclr", 5.0)
     Embeddings(np.full((5, 2), np.nan)).save(broken.embeddings("projector"))
-    odd = criterion_values(broken, criterion("nesum"))
+    odd = criterion_value(broken, parse_criterion("nesum"))
     assert odd is not None
     assert math.isnan(odd.value)
     assert (
-        criterion_values(_run(tmp_path / "c", "simclr", 5, finished=False), criterion("loss"))
+        criterion_value(_run(tmp_path / "c", "simclr", 5, finished=False), parse_criterion("loss"))
         is None
     )
 
 
 def test_a_criterion_knows_its_direction() -> None:
-    assert criterion("rankme").merit(3) == 3
-    assert criterion("loss").merit(3) == -3
-    assert criterion("alpha_req:first=5/backbone").merit(0.7) == pytest.approx(-0.3)
-    assert math.isnan(criterion("alpha_req").merit(math.nan))
-    assert criterion("rankme/projector.2").layer == "projector.2"
+    assert parse_criterion("rankme").utility(3) == 3
+    assert parse_criterion("loss").utility(3) == -3
+    assert parse_criterion("alpha_req:first=5/backbone").utility(0.7) == pytest.approx(-0.3)
+    assert math.isnan(parse_criterion("alpha_req").utility(math.nan))
+    assert parse_criterion("rankme/projector.2").layer == "projector.2"
     for text, words in {
         "rankm": "unknown by 'rankm'; did you mean 'rankme'",
         "rankme_backbone": "did you mean 'rankme/backbone'",
@@ -313,7 +315,7 @@ def test_a_criterion_knows_its_direction() -> None:
         "loss/backbone": "the loss has no layer",
     }.items():
         with pytest.raises(ValueError, match=words):
-            criterion(text)
+            parse_criterion(text)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])

@@ -10,10 +10,10 @@ import pytest
 
 from jessl import select
 from jessl.selection.candidates import RunSummary, run_summaries
-from jessl.selection.criteria import CriterionValue, criterion
-from jessl.selection.grouping import Comparable, Setting
-from jessl.selection.selection_warnings import warnings_of_settings
-from jessl.selection.ties_and_plateaus import compared
+from jessl.selection.criteria import CriterionValue, parse_criterion
+from jessl.selection.grouping import ComparableRuns, Setting
+from jessl.selection.selection_warnings import setting_warnings
+from jessl.selection.ties_and_plateaus import compare_settings
 
 MEASURED = (
     *("rankme_backbone", "rankme_projector", "rankme_projector_sd", "lidar_projector.2"),
@@ -31,8 +31,8 @@ def test_only_whole_names_are_measurements(tmp_path: Path) -> None:
     frame = pd.DataFrame({"method": ["vicreg"], **dict.fromkeys((*MEASURED, *FIELDS), 1.0)})
     frame["crop"] = 1.0
     frame.to_csv(tmp_path / "t.csv", index=False)
-    by = [criterion("rankme"), criterion("alpha_req:first=5/backbone")]
-    (entry,) = run_summaries(tmp_path / "t.csv", by, "accuracy/mine").found
+    by = [parse_criterion("rankme"), parse_criterion("alpha_req:first=5/backbone")]
+    (entry,) = run_summaries(tmp_path / "t.csv", by, "accuracy/mine").runs
     assert set(entry.fields) == {*FIELDS, "crop"}
     assert entry.measured[by[0].text].sd == 1
 
@@ -46,7 +46,7 @@ def test_a_weight_of_the_loss_tells_settings_apart(tmp_path: Path) -> None:
 
 
 def _told(rows: Sequence[Sequence[float]], by: str) -> str:
-    wanted = criterion(by)
+    wanted = parse_criterion(by)
     settings = tuple(
         Setting(
             f"lr={k}",
@@ -61,8 +61,8 @@ def _told(rows: Sequence[Sequence[float]], by: str) -> str:
         )
         for k, row in enumerate(rows)
     )  # fmt: skip
-    found = compared(settings, wanted, along=None, plateau=False)
-    return "\n".join(warnings_of_settings(Comparable("x", settings), wanted, found))
+    found = compare_settings(settings, wanted, along=None, plateau=False)
+    return "\n".join(setting_warnings(ComparableRuns("x", settings), wanted, found))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,15 @@ import pytest
 from scipy.stats import t
 
 from jessl.selection.candidates import RunSummary
-from jessl.selection.criteria import CriterionValue, criterion
+from jessl.selection.criteria import CriterionValue, parse_criterion
 from jessl.selection.grouping import Setting
-from jessl.selection.ties_and_plateaus import Compared, compared, limit, on_plateau, ties
+from jessl.selection.ties_and_plateaus import (
+    SettingComparison,
+    choose_on_plateau,
+    compare_settings,
+    find_ties,
+    tie_threshold,
+)
 
 
 def _settings(
@@ -21,7 +27,7 @@ def _settings(
     sd: float | Sequence[float | None] | None = None,
 ) -> list[Setting]:
     """A setting a row, lr 1, 2, 3, ..., a seed a number; one sd of all, or one for each row."""
-    text = criterion(by).text
+    text = parse_criterion(by).text
     sds = sd if isinstance(sd, Sequence) else [sd] * len(rows)
     return [
         Setting(
@@ -44,10 +50,12 @@ def _settings(
     ]
 
 
-def _compared(rows: Sequence[Sequence[float]], by: str = "rankme", **more: object) -> Compared:
+def _compared(
+    rows: Sequence[Sequence[float]], by: str = "rankme", **more: object
+) -> SettingComparison:
     sd = more.pop("sd", None)
     asked = {"along": None, "plateau": True, **more}
-    return compared(_settings(rows, by, sd), criterion(by), **asked)  # type: ignore[arg-type]
+    return compare_settings(_settings(rows, by, sd), parse_criterion(by), **asked)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,7 @@ def test_ten_equal_settings_need_more_than_the_quantile_of_two() -> None:
         means, v = rows.mean(axis=1), rows.var(axis=1, ddof=1).mean() / 3
         apart = means.max() - means[0]
         kept["plain"] += bool(apart < t.ppf(0.975, 20) * math.sqrt(2 * v) or apart == 0)
-        kept["corrected"] += ties(means, [v] * 10, 20)[1][0]
+        kept["corrected"] += find_ties(means, [v] * 10, 20)[1][0]
     assert kept["plain"] / draws < 0.92
     assert kept["corrected"] / draws > 0.935
 
@@ -87,8 +95,10 @@ def test_clearly_different_settings_are_told_apart() -> None:
 
 
 def test_the_quantile() -> None:
-    assert limit(4, 2) == limit(4, 3) == pytest.approx(2.776445)  # a table of Student's t
-    assert limit(20, 11) == pytest.approx(float(t.ppf(0.995, 20)))
+    assert (
+        tie_threshold(4, 2) == tie_threshold(4, 3) == pytest.approx(2.776445)
+    )  # a table of Student's t
+    assert tie_threshold(20, 11) == pytest.approx(float(t.ppf(0.995, 20)))
 
 
 def test_the_noise_is_pooled_over_seeds() -> None:
@@ -120,10 +130,10 @@ def test_an_unknown_sd_is_taken_for_the_largest_known() -> None:
     for sds in ([0.5, 0.5, None], [None, 0.5, 0.5], [0.5, None, None]):
         assert _compared([[30], [30.01], [30.02]], sd=sds).tied == (True, True, True)
     # reach 2.43 sqrt(.01 + .25) = 1.24 of the best, 40, and of one whose sd is taken to be .5
-    merits, variances = [37.0, 39.0, 10.0, 40.0], [math.nan, math.nan, 0.25, 0.01]
-    assert ties(merits, variances, 19) == (3, [False, True, False, True])
+    utilities, variances = [37.0, 39.0, 10.0, 40.0], [math.nan, math.nan, 0.25, 0.01]
+    assert find_ties(utilities, variances, 19) == (3, [False, True, False, True])
     # what diverged has no say
-    assert ties([39, 40, math.nan], [math.nan, 0.01, 9.0], 19)[1] == [False, True, False]
+    assert find_ties([39, 40, math.nan], [math.nan, 0.01, 9.0], 19)[1] == [False, True, False]
 
 
 def test_the_variance_between_seeds_is_divided_by_their_number() -> None:
@@ -156,7 +166,7 @@ def test_alpha_is_best_near_one() -> None:
     ],
 )
 def test_plateaus(tied: tuple[int, ...], best: int, index: int, words: str) -> None:
-    found, rule = on_plateau("lr", [0.1, 0.2, 0.4, 0.8], [bool(k) for k in tied], best)
+    found, rule = choose_on_plateau("lr", [0.1, 0.2, 0.4, 0.8], [bool(k) for k in tied], best)
     assert found == index
     assert words in rule
 
@@ -191,13 +201,13 @@ def test_a_second_field_needs_along() -> None:
         setting.fields["wd"] = "abb"[k - 1] if k else "b"
     # two fields vary and no one of them was named
     asked = {"along": None, "plateau": True}
-    found = compared(settings, criterion("rankme"), **asked)  # type: ignore[arg-type]
+    found = compare_settings(settings, parse_criterion("rankme"), **asked)  # type: ignore[arg-type]
     assert (found.chosen, found.rule) == (3, "the highest value")
     # the tied, lr 3 and 4, are both of wd b
     asked["along"] = "lr"
-    found = compared(settings, criterion("rankme"), **asked)  # type: ignore[arg-type]
+    found = compare_settings(settings, parse_criterion("rankme"), **asked)  # type: ignore[arg-type]
     assert found.chosen == 2
     settings[2].fields["wd"] = "c"
-    found = compared(settings, criterion("rankme"), **asked)  # type: ignore[arg-type]
+    found = compare_settings(settings, parse_criterion("rankme"), **asked)  # type: ignore[arg-type]
     assert found.chosen == 3
     assert "differ in more than lr" in found.rule

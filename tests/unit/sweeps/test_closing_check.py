@@ -10,7 +10,7 @@ import pytest
 
 from jessl import Run, open_source
 from jessl.data import Subset
-from jessl.selection.run_evaluation import explain_run, probe_run
+from jessl.selection.run_evaluation import decompose_run, probe_run
 
 
 def test_other_images_are_measured_anew_and_the_same_are_not(
@@ -20,7 +20,7 @@ def test_other_images_are_measured_anew_and_the_same_are_not(
     source = open_source(stripes)
     train, some, others = (Subset(source, np.arange(96)[k::3]) for k in range(3))
     for count, test in enumerate((some, some, others), 1):
-        found = probe_run(run, train, test, kinds=("knn",)) | explain_run(run)
+        found = probe_run(run, train, test, kinds=("knn",)) | decompose_run(run)
         told = [r for r in run.records() if r.split == "test"]
         assert sum(r.name == "accuracy/knn" for r in told) == max(1, count - 1)
         assert sum(r.name == "risk/total" for r in told) == max(1, count - 1)

@@ -1,0 +1,148 @@
+"""The result of `jessl.select`: candidates, settings, choices and groups, as plain values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jessl.core.rank_correlation import Agreement
+from jessl.selection.regret import RegretEstimate
+
+ORACLE = "accuracy/logistic"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run in a selection.
+
+    Attributes:
+        run: its name; path: its folder; method: its objective.
+        value: the criterion, NaN where the run diverged; sd: over samples of images (block
+            jackknife), None where unknown.
+        n, d: rows and features that the criterion was computed from; None where unknown.
+        data: checksum of the images.
+        chosen: whether it is the run to take from its group.
+        setting: the fields in which it differs from the other runs of the group, except the seed.
+        seed: of its training.
+        diverged: whether the score or the last loss is not finite; such a run is never chosen.
+        counted: False where a newer run has the same setting and seed.
+        scores: the other requested scores.
+        warnings: reasons to doubt its value.
+    """
+
+    run: str
+    path: str
+    method: str
+    value: float
+    sd: float | None
+    n: int | None
+    d: int | None
+    data: str
+    chosen: bool
+    setting: str = ""
+    seed: int | None = None
+    diverged: bool = False
+    counted: bool = True
+    scores: dict[str, float] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RankedSetting:
+    """A setting in the order of its group.
+
+    Attributes:
+        name: the fields that distinguish it from the others; fields: the same as values.
+        seeds: number of runs that count; diverged: how many of them diverged.
+        mean: the criterion over the seeds; seed_sd: its standard deviation between them, None for
+            one; sd: over samples of images, root mean square of the runs'.
+        tied: whether it cannot be distinguished from the best; chosen: whether it is the choice.
+        scores: means of the other scores.
+        oracle, oracle_sd: mean and standard deviation over seeds of the number with labels, None
+            where it was not measured.
+    """
+
+    name: str
+    fields: dict[str, object]
+    seeds: int
+    diverged: int
+    mean: float
+    seed_sd: float | None
+    sd: float | None
+    tied: bool
+    chosen: bool
+    scores: dict[str, float]
+    oracle: float | None
+    oracle_sd: float | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The choice of one score in a group.
+
+    Attributes:
+        score: its name; setting: its choice, path: the run to take, None where all diverged.
+        rule: the rule that decided, in words.
+        tied: settings that cannot be distinguished from the best, which is one of them.
+        noise: where the spread comes from: "seeds", "images" (jackknife alone) or "none".
+        df: its degrees of freedom.
+        agreement: Kendall's tau-b with the order by the selection's own score.
+        verdict: the regret of the choice by the numbers with labels, where there are any.
+        warnings: reasons to doubt the order.
+    """
+
+    score: str
+    setting: str | None
+    path: str | None
+    rule: str
+    tied: tuple[str, ...]
+    noise: str
+    df: float | None
+    agreement: Agreement
+    verdict: RegretEstimate | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that can be compared: settings, best first, and one choice per score, `by` first."""
+
+    name: str
+    settings: tuple[RankedSetting, ...]
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The result of `select`.
+
+    Attributes:
+        by: the criterion.
+        chosen: group -> folder of the run to take. A group is a method, where the method has one
+            width and one set of images.
+        ranking: all candidates, group by group, best setting first, diverged ones last.
+        warnings: reasons to doubt the order.
+        groups: the settings with their error bars, and the choice of every score.
+        oracle: the record that holds the number with labels.
+    """
+
+    by: str
+    chosen: dict[str, str]
+    ranking: tuple[Candidate, ...]
+    warnings: tuple[str, ...]
+    groups: tuple[Group, ...] = ()
+    oracle: str = ORACLE
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields as values that JSON holds; None for what is not finite."""
+        return {name: finite_json(value) for name, value in asdict(self).items()}
+
+
+def finite_json(value: object) -> object:
+    """The value without NaN and infinities, which JSON does not hold, at any depth."""
+    if isinstance(value, dict):
+        return {k: finite_json(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_json(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
