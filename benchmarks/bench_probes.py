@@ -34,10 +34,11 @@ import numpy as np
 from harness import say, tell
 from jessl.embeddings import Embeddings
 from jessl.probes import split
+from jessl.probes.base import FitRequest
 from jessl.probes.kinds import ridge
 from jessl.probes.labelled import LabelledRows, labelled_rows
 from jessl.probes.registry import KINDS
-from jessl.probes.standardize import standardisation, standardised
+from jessl.probes.standardize import mean_and_scale, standardise
 from jessl.probes.tuning import FOLDS, tune
 
 PACKAGES = ("jessl", "numpy", "scipy", "scikit-learn")
@@ -69,8 +70,8 @@ def theirs(train: LabelledRows, penalties: list[float], seed: int) -> Row:
     from sklearn.linear_model import LogisticRegression
 
     since = time.perf_counter()
-    z = standardised(train.x, *standardisation(train.x))
-    fold = split.folds(train.y, FOLDS, seed)
+    z = standardise(train.x, *mean_and_scale(train.x))
+    fold = split.assign_folds(train.y, FOLDS, seed)
     errors, seconds, iterations = [], [], []
     for C in penalties:
         begun, wrong, steps = time.perf_counter(), 0, 0
@@ -99,14 +100,16 @@ def one_fit(train: LabelledRows, test: LabelledRows, C: float) -> Row:
 
     since = time.perf_counter()
     every = [np.ones(len(train.y), bool)]
-    [fitted] = next(KINDS["logistic"].fits(train.x, train.y, every, [{"C": C}], 0, "cpu"))
+    [fitted] = next(
+        KINDS["logistic"].fit_path(FitRequest(train.x, train.y, every, [{"C": C}], 0, "cpu"))
+    )
     mine = time.perf_counter() - since
     since = time.perf_counter()
-    mean, scale = standardisation(train.x)
-    model = LogisticRegression(C=C, max_iter=1000).fit(standardised(train.x, mean, scale), train.y)
+    mean, scale = mean_and_scale(train.x)
+    model = LogisticRegression(C=C, max_iter=1000).fit(standardise(train.x, mean, scale), train.y)
     other = time.perf_counter() - since
-    said = fitted.classes[fitted.votes(test.x).argmax(axis=1)]
-    their = model.predict(standardised(test.x, mean, scale))
+    said = fitted.classes[fitted.decision_function(test.x).argmax(axis=1)]
+    their = model.predict(standardise(test.x, mean, scale))
     return {
         "ours_seconds": mine,
         "their_seconds": other,

@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 import jessl
 from harness import say, tell
 from jessl.embeddings import Embeddings
-from jessl.probes.base import evaluate
+from jessl.probes.base import FitRequest, evaluate
 from jessl.probes.labelled import labelled_rows
 from jessl.probes.registry import KINDS
 
@@ -146,7 +146,7 @@ def fresh_errors(
     """Errors of the tuned probe on new rows of the training and of the test distribution."""
     rows = labelled_rows("train", train)
     every: list[NDArray[np.bool_]] = [np.ones(len(rows.y), bool)]
-    [fitted] = next(KINDS[probe].fits(rows.x, rows.y, every, [chosen], 0, "cpu"))
+    [fitted] = next(KINDS[probe].fit_path(FitRequest(rows.x, rows.y, every, [chosen], 0, "cpu")))
     return [
         float(evaluate(fitted, new.features, _labels(new)).wrong.mean()) for new in (seen, unseen)
     ]

@@ -65,11 +65,11 @@ class DecomposeCommand:
     def run(self) -> dict[str, Any]:
         """Decompose."""
         from jessl.core.progress import ProgressBar
-        from jessl.probes.probe import kind_of
+        from jessl.probes.probe import parse_kind
         from jessl.risk import decompose
         from jessl.risk.advice import advise, read_evidence
 
-        kind_of(self.probe, self.options, "probe")
+        parse_kind(self.probe, self.options, "probe")
         evidence = None if self.evidence is None else read_evidence(self.evidence)
         twin = None
         if self.supervised is not None:

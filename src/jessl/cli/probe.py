@@ -53,9 +53,9 @@ class ProbeCommand:
         from jessl.core.progress import ProgressBar
         from jessl.core.validation import check_int
         from jessl.probes import few_shot, probe
-        from jessl.probes.probe import kind_of
+        from jessl.probes.probe import parse_kind
 
-        kind_of(self.kind, self.options)
+        parse_kind(self.kind, self.options)
         check_int("draws", self.draws, 1)
         train, test = loaded(self.train), loaded(self.test)
         asked: dict[str, Any] = {

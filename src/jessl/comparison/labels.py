@@ -116,8 +116,8 @@ def train_test_split(
         if not asked.n:
             raise ValueError("test: none of its images has a label")
         return given, asked
-    units = split.units_of(given.ids, given.groups)
-    part = split.folds(given.labels, _PARTS, seed, units)
+    units = split.inseparable_units(given.ids, given.groups)
+    part = split.assign_folds(given.labels, _PARTS, seed, units)
     train, held = given.subset(part != 0), given.subset(part == 0)
     assert train.labels is not None
     if not held.n or len(np.unique(train.labels)) < 2:

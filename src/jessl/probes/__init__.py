@@ -1,6 +1,7 @@
-"""Probes: how well labels can be read off frozen embeddings.
+"""Probes: how well labels can be read off frozen embeddings; one file per kind in kinds/.
 
-`layers.LayerProbes` trains beside an encoder and needs torch, which this room does not import.
+May import embeddings and core. `layers.LayerProbes` trains beside an encoder and needs torch,
+which importing this package does not load.
 """
 
 from __future__ import annotations

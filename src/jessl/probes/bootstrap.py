@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 _MOST_CELLS = 5 * 10**7
-# above so many units means are normal to better than the resamples show
-_DRAWN = 1000
+# above this many units means are normal to within the accuracy of the resamples
+_MOST_DRAWN_UNITS = 1000
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Estimate:
 class Resampled:
     """Means over items under resampling of one set of items, each paired with the others.
 
-    What is 0 or 1 is drawn from counts: resampling items is then the same as a multinomial draw
-    over the patterns of right and wrong, and a million items cost as much as ten. Other values,
-    and items that come in units (groups), are drawn unit by unit up to 1,000 units; of more the
-    normal distribution is taken that such means have.
+    Values of 0 or 1 are drawn by their counts: resampling items is then a multinomial draw over
+    the patterns of right and wrong, and a million items cost as much as ten. Other values, and
+    items in units (groups), are drawn unit by unit up to 1,000 units; beyond, their means are drawn
+    from the corresponding normal distribution.
 
     Args:
         values: {name: [n] numbers, NaN where this mean leaves the item out}.
         rng: source of the draws.
-        units: [n], equal for items that are drawn together; None: each by itself.
+        units: [n], equal for items that are drawn together; None: all are independent.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class Resampled:
         known = ~np.isnan(table)
         table = np.where(known, table, 0.0)
         if units is None and ((table == 0) | (table == 1)).all():
-            rates = _of_patterns(np.where(known, table, 2.0), rng)
+            rates = _resample_patterns(np.where(known, table, 2.0), rng)
         else:
-            rates = _of_units(table, known, rng, units)
+            rates = _resample_units(table, known, rng, units)
         self._rates = {name: rates[:, k] for k, name in enumerate(values)}
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
@@ -59,19 +59,20 @@ class Resampled:
         return self._rates[name]
 
 
-def _of_patterns(table: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Of columns of 0, 1 and 2 (left out)."""
+def _resample_patterns(table: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Means of columns of 0, 1 and 2 (left out)."""
     code = np.zeros(len(table), np.int64)
-    for column in table.T:  # equal codes of some columns and equal values of one: one pattern
+    for column in table.T:  # equal codes of the columns so far and equal values here: one pattern
         code = np.unique(3 * code + column.astype(np.int64), return_inverse=True)[1]
     _, first, sizes = np.unique(code, return_index=True, return_counts=True)
     rows = table[first]
     draws = rng.multinomial(len(table), sizes / len(table), size=RESAMPLES).astype(float)
     sums, counts = draws @ (rows == 1), draws @ (rows != 2)
-    return sums / np.maximum(counts, 1)
+    rates: NDArray[np.float64] = sums / np.maximum(counts, 1)
+    return rates
 
 
-def _of_units(
+def _resample_units(
     table: NDArray[np.float64],
     known: NDArray[np.bool_],
     rng: np.random.Generator,
@@ -86,11 +87,11 @@ def _of_units(
         np.add.at(sizes, unit, counts)
         table, counts = sums, sizes
     n = len(table)
-    if n > _DRAWN:
+    if n > _MOST_DRAWN_UNITS:
         means = table.sum(axis=0) / counts.sum(axis=0)
-        # how each unit pulls at the ratio of sums
-        pull = (table - means * counts) / counts.sum(axis=0)
-        spread = pull.T @ pull * (n / (n - 1))
+        # influence of each unit on the ratio of sums
+        influence = (table - means * counts) / counts.sum(axis=0)
+        spread = influence.T @ influence * (n / (n - 1))
         return rng.multivariate_normal(means, spread, size=RESAMPLES, method="eigh")
     rates = np.empty((RESAMPLES, table.shape[1]))
     for start in range(0, RESAMPLES, 200):
@@ -99,22 +100,22 @@ def _of_units(
     return rates
 
 
-def balanced(
+def resample_balanced_accuracy(
     wrong: NDArray[np.bool_],
     place: NDArray[np.intp],
     rng: np.random.Generator,
     units: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64] | None:
-    """float64 [RESAMPLES]: means over the classes of the share that is right, resampled.
+    """float64 [RESAMPLES]: the balanced accuracy (mean over classes of the share that is right).
 
     Args:
-        wrong: bool [n]; place: [n], the class 0, 1, ... of each item.
+        wrong: bool [n]; place: [n], the index 0, 1, ... of the class of each item.
         rng: source of the draws.
-        units: as of `Resampled`.
+        units: as for `Resampled`.
 
     Returns:
-        Classes that a resample lacks are left out of its mean; None for so many units and classes
-        that the table of their counts would pass 400 MB.
+        Classes without items in a resample are left out of its mean. None for so many units and
+        classes that the table of their counts would exceed 400 MB.
     """
     classes = int(place.max()) + 1
     cell = 2 * place + wrong
@@ -133,11 +134,13 @@ def balanced(
             draws = rng.multinomial(n, np.full(n, 1 / n), size=50)
             table[start : start + 50] = draws @ by_unit
     right, drawn = table[:, ::2], table[:, ::2] + table[:, 1::2]
-    there = drawn > 0
-    return (np.where(there, right / np.maximum(drawn, 1), 0.0).sum(axis=1)) / there.sum(axis=1)
+    present = drawn > 0
+    totals = np.where(present, right / np.maximum(drawn, 1), 0.0).sum(axis=1)
+    balanced: NDArray[np.float64] = totals / present.sum(axis=1)
+    return balanced
 
 
-def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
+def percentile_interval(draws: NDArray[np.float64]) -> tuple[float, float]:
     """The central 95 % of the draws (percentile interval)."""
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)

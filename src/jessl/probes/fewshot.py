@@ -1,4 +1,4 @@
-"""Few-shot probes: the same few labels drawn several times."""
+"""Few-shot probes: probes on several random draws of a few labels."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.progress import ProgressCallback
+from jessl.core.statistics import student_t_half_width
 from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings
 from jessl.probes.bootstrap import Estimate, Resampled
 from jessl.probes.duplicates import near_duplicates
-from jessl.probes.labelled import comparable, labelled_rows
+from jessl.probes.labelled import check_comparable, labelled_rows
 from jessl.probes.probe import probe
 from jessl.probes.result import FewShot, ProbeResult
 
@@ -34,73 +35,74 @@ def few_shot(
     seed: int = 0,
     duplicates: bool = True,
     progress: ProgressCallback | None = None,
-    **asked: Any,
+    **options: Any,
 ) -> list[FewShot]:
     """Probes on a few labelled images, each setting drawn several times.
 
     Hyperparameters are tuned within the few images of a draw, unless protocol="published".
 
+    Example:
+        for result in few_shot(train, test, shots=(3, 10)):
+            print(result.shots, result.accuracy)
+
     Args:
-        train, test: as of `probe`.
+        train, test: as for `probe`.
         shots: training images per class, one setting each.
         fractions: shares of the training images (0..1), one setting each.
-        draws: how many choices of the training images, at least 1.
-        seed: of the first draw; the others follow from it.
+        draws: of the training images, at least 1.
+        seed: of the first draw; those of the others are derived from it.
         duplicates: count test rows that are (nearly) training rows.
         progress: called with (probes done, of how many).
-        asked: kind, protocol, tuning, folds, device and the options of `probe`.
+        options: kind, protocol, tuning, folds, device and the options of `probe`.
 
     Returns:
         A FewShot for each of shots and then fractions, in order.
 
     Raises:
-        ValueError: as of `probe`, for no setting, and for draws below 1.
+        ValueError: as for `probe`, for no setting, and for draws below 1.
     """
     draws, seed = check_int("draws", draws, 1), check_int("seed", seed, 0)
     for name, several in (("shots", shots), ("fractions", fractions)):
         if isinstance(several, str) or not isinstance(several, Sequence):
-            raise ValueError(f"{name}: a row of numbers wanted, {several!r} came")
+            raise ValueError(f"{name}: expected a sequence of numbers, got {several!r}")
     settings: list[dict[str, Any]] = [{"shots": k} for k in shots]
     settings += [{"fraction": share} for share in fractions]
     if not settings:
-        raise ValueError("shots, fractions: at least one of them, got none")
-    found, done = [], 0
-    # near duplicates are those of all training images, whichever are drawn
-    asked = {"duplicates": False, **asked}
+        raise ValueError("shots, fractions: expected at least one value, got none")
+    summaries, done = [], 0
+    # near duplicates are counted against all training images, not only the drawn ones
+    options = {"duplicates": False, **options}
     twins = None
     if duplicates:
-        given = [labelled_rows(name, z).x for name, z in (("train", train), ("test", test))]
-        comparable(train, test, "test")
-        twins = near_duplicates(*given)
+        rows = [labelled_rows(name, z).x for name, z in (("train", train), ("test", test))]
+        check_comparable(train, test, "test")
+        twins = near_duplicates(*rows)
     for one in settings:
         results = []
         for draw in range(draws):
-            options: dict[str, Any] = {**asked, **one}
-            results.append(probe(train, test, seed=seed + 1000 * draw, **options))
+            results.append(probe(train, test, seed=seed + 1000 * draw, **options, **one))
             done += 1
             if progress is not None:
                 progress(done, draws * len(settings))
-        found.append(_summary(results, twins))
-    return found
+        summaries.append(_summarise(results, twins))
+    return summaries
 
 
-def _summary(results: list[ProbeResult], twins: dict[str, Any] | None) -> FewShot:
+def _summarise(results: list[ProbeResult], twins: dict[str, Any] | None) -> FewShot:
     first, draws = results[0], len(results)
     errors = [r.error for r in results]
     mean = math.fsum(errors) / draws
     if draws == 1:
         sd, low, high = None, first.low, first.high
     else:
-        from scipy.stats import t
-
         sd = float(np.std(errors, ddof=1))
-        # the draws share the test images, whose choice adds a spread of its own
+        # the draws share the test images, whose choice adds variance of its own
         wrong = 1.0 - np.mean([r.correct for r in results], axis=0)
         rng = np.random.default_rng([first.params["seed"], 7])
         by_test = Resampled({"e": wrong}, rng, first.units)["e"].var()
-        half = float(t.ppf(0.975, draws - 1)) * math.sqrt(sd**2 / draws + by_test)
+        half = student_t_half_width(math.sqrt(sd**2 / draws + by_test), draws - 1)
         low, high = max(0.0, mean - half), min(1.0, mean + half)
-    takes = {k for r in results for k in (r.curve or {})} - {"error", "log_loss"}
+    tuned = {k for r in results for k in (r.curve or {})} - {"error", "log_loss"}
     return FewShot(
         shots=first.params["shots"],
         fraction=first.params["fraction"],
@@ -109,7 +111,7 @@ def _summary(results: list[ProbeResult], twins: dict[str, Any] | None) -> FewSho
         accuracy=Estimate(1 - mean, 1 - high, 1 - low),
         sd=sd,
         errors=tuple(errors),
-        chosen=tuple({k: r.params[k] for k in sorted(takes)} for r in results),
+        chosen=tuple({k: r.params[k] for k in sorted(tuned)} for r in results),
         params={
             **{k: first.params[k] for k in ("kind", "tuned_on", "protocol", "standardised")},
             "draws": draws,

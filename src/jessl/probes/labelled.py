@@ -1,16 +1,15 @@
-"""What probes take of embeddings: the labelled rows, checked, and what must not be torn apart."""
+"""The labelled rows of embeddings, checked, and the rows that must stay together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jessl.embeddings import Embeddings
-from jessl.probes.split import units_of
-from jessl.probes.standardize import CHUNK, release
+from jessl.probes.split import inseparable_units
+from jessl.probes.standardize import CHUNK, release_pages
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +18,7 @@ class LabelledRows:
 
     Attributes:
         x: float32 [n, d]; y: int64 [n]; ids: int64 [n].
-        units: int64 [n], equal for rows of one group or image; None where all stand alone.
+        units: int64 [n], equal for rows of one group or image; None where all are independent.
         missing: rows without a label, left out.
     """
 
@@ -42,7 +41,7 @@ def labelled_rows(argument: str, data: Embeddings) -> LabelledRows:
         ValueError: without labelled rows, and for NaN or infinite features (counted).
     """
     if not isinstance(data, Embeddings):
-        raise ValueError(f"{argument}: needs Embeddings, got {type(data).__name__}")
+        raise ValueError(f"{argument}: expected Embeddings, got {type(data).__name__}")
     kept = data.labelled()
     if kept.labels is None or not len(kept):
         bare = str(data.meta.get("file", "")).endswith(".npy")
@@ -52,16 +51,16 @@ def labelled_rows(argument: str, data: Embeddings) -> LabelledRows:
     for start in range(0, len(kept), CHUNK):
         part = kept.features[start : start + CHUNK]
         bad += int((~np.isfinite(part).all(axis=1)).sum())
-        release(part)
+        release_pages(part)
     if bad:
         raise ValueError(
             f"{argument}: {bad} of {len(kept)} labelled rows hold NaN or infinite values"
         )
-    units = units_of(kept.ids, kept.groups)
+    units = inseparable_units(kept.ids, kept.groups)
     return LabelledRows(kept.features, kept.labels, kept.ids, units, len(data) - len(kept))
 
 
-def shared_groups(train: Embeddings, test: Embeddings) -> int | None:
+def count_rows_of_shared_groups(train: Embeddings, test: Embeddings) -> int | None:
     """Labelled rows of test whose group has labelled rows in train; None without groups."""
     one, two = train.labelled().groups, test.labelled().groups
     if one is None or two is None:
@@ -69,22 +68,24 @@ def shared_groups(train: Embeddings, test: Embeddings) -> int | None:
     return int((np.isin(two, one) & (two != -1)).sum())
 
 
-def comparable(train: Embeddings, other: Embeddings, argument: str) -> None:
-    """Refuse embeddings that no probe can be carried over to.
+def check_comparable(train: Embeddings, other: Embeddings, argument: str) -> None:
+    """Refuse embeddings to which a probe of `train` does not apply.
 
     Raises:
         ValueError: for another number of features, another encoder, weights or layer, or labels
-            that mean other classes, as far as the provenance of both tells.
+            that mean other classes, where the provenance of both records these.
     """
     if train.d != other.d:
-        raise ValueError(f"{argument}: needs {train.d} features as train has, got {other.d}")
+        raise ValueError(f"{argument}: expected {train.d} features as in train, got {other.d}")
     one, two = train.meta, other.meta
     for what in ("encoder", "weights", "layer", "classes"):
         a, b = one.get(what), two.get(what)
         if a is not None and b is not None and a != b:
-            raise ValueError(f"{argument}: its {what} is {_brief(b)}, that of train is {_brief(a)}")
+            raise ValueError(
+                f"{argument}: expected {what} {_shorten(a)} as in train, got {_shorten(b)}"
+            )
 
 
-def _brief(value: Any) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

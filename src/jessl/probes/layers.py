@@ -1,4 +1,4 @@
-"""Linear classifiers of several layers, trained beside a pretraining on features it made anyway."""
+"""Linear classifiers of several layers, trained during pretraining on features of its steps."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _ROWS = 8192
 
 
 class LayerProbes(nn.Module):
-    """One linear classifier a layer; nothing flows back into the features.
+    """One linear classifier per layer; no gradient flows into the features.
 
-    The layers of FFCV-SSL's probes (the backbone and every layer of the projector, AdamW). Unlike
-    them they see each batch's features as the step made them, without another forward pass; know
-    how many classes there are; and their top-5 is a top-5.
+    The layers are those of FFCV-SSL's probes (the backbone and every layer of the projector), with
+    AdamW. There are three differences: they use the features of the training step, without a
+    further forward pass; the number of classes is known; and top-5 is computed over five classes.
 
-    A batch norm without parameters stands before the classifiers: layers differ in scale by
-    orders of magnitude, and a scale changes while it is learnt, so that one learning rate would
-    otherwise suit one layer at one time.
+    A batch norm without parameters precedes the classifiers: the scales of layers differ by orders
+    of magnitude and change during training, so a single learning rate would otherwise suit only one
+    layer at one time.
 
-    The order of `widths` is the order of the tensors of the state.
+    The order of `widths` determines the order of the tensors in the state.
     """
 
     def __init__(
@@ -43,18 +43,18 @@ class LayerProbes(nn.Module):
             seed: of the first weights; any whole number.
 
         Raises:
-            ValueError: for a number out of its range, or no layer.
+            ValueError: for a number out of range, or no layer.
         """
         super().__init__()
         if not widths:
-            raise ValueError("widths: at least one layer wanted, none came")
+            raise ValueError("widths: expected at least one layer, got none")
         if isinstance(lr, bool) or not (math.isfinite(lr) and lr > 0):
-            raise ValueError(f"lr must be a finite number above 0, got {lr}")
+            raise ValueError(f"lr: expected a finite number above 0, got {lr}")
         self.widths = {k: check_int(f"widths of layer {k}", v, 1) for k, v in widths.items()}
         self.classes = check_int("classes", classes, 2)
-        # one norm over the layers side by side: one pass, and few exchanges between processes
+        # one norm over the concatenated layers: one pass, and fewer exchanges between processes
         self.norm = nn.BatchNorm1d(sum(self.widths.values()), affine=False)
-        # a list: names of layers have dots, which names of modules must not
+        # a list, as names of layers contain dots, which names of modules must not
         self.classifiers = nn.ModuleList(
             nn.utils.skip_init(nn.Linear, width, self.classes) for width in self.widths.values()
         )
@@ -74,24 +74,24 @@ class LayerProbes(nn.Module):
             yield linear
 
     def observe(self, features: Mapping[str, torch.Tensor], labels: torch.Tensor) -> None:
-        """One step of AdamW on the labelled rows; none where no process has a labelled row.
+        """One step of AdamW on the labelled rows; no step where no process has a labelled row.
 
-        All processes must call it together, with equally many rows each; with the norm
-        synchronised over them they then make the step of one process on the whole batch.
+        All processes must call it together, each with the same number of rows. With a norm
+        synchronised over them this equals the step of one process on the whole batch.
 
         Args:
             features: [n, width] of each layer, n >= 2, of any floating type; they get no gradient.
-            labels: int64 [n], -1 where missing; best on the CPU, where looking at them waits for
-                no GPU.
+            labels: int64 [n], -1 where missing; best on the CPU, where checking them does not wait
+                for a GPU.
 
         Raises:
-            ValueError: for other layers, shapes or labels than those of the construction.
+            ValueError: for layers, shapes or labels that differ from those of the constructor.
         """
-        self._fitting(features, labels)
+        self._check(features, labels)
         labelled = int((labels >= 0).sum())
         device = next(self.parameters()).device
         counted = all_reduce_sum(torch.full((), float(labelled), device=device))
-        # the sum is read, which waits for a GPU, only where it may be zero
+        # reading the sum waits for the GPU, so it is read only where it may be zero
         if not labelled and not counted.item():
             return
         target = labels.to(device, non_blocking=True)
@@ -102,7 +102,7 @@ class LayerProbes(nn.Module):
             with torch.enable_grad():
                 parts = z.split(list(self.widths.values()), dim=1)
                 logits = [f(part) for f, part in zip(self._linears(), parts, strict=True)]
-                # the layers' losses have no parameter in common: their sum trains each alone
+                # the losses of the layers share no parameters: their sum trains each independently
                 loss = functional.cross_entropy(
                     torch.cat(logits),
                     target.repeat(len(logits)),
@@ -111,28 +111,28 @@ class LayerProbes(nn.Module):
                 )
                 self._optimizer.zero_grad()
                 (loss / counted).backward()
-        self._add_up()
+        self._all_reduce_gradients()
         self._optimizer.step()
 
-    def _fitting(self, features: Mapping[str, torch.Tensor], labels: torch.Tensor) -> None:
+    def _check(self, features: Mapping[str, torch.Tensor], labels: torch.Tensor) -> None:
         if features.keys() != self.widths.keys():
-            raise ValueError(f"features: layers {list(self.widths)} wanted, {list(features)} came")
+            raise ValueError(f"features: expected layers {list(self.widths)}, got {list(features)}")
         for layer, width in self.widths.items():
             if tuple(features[layer].shape) != (len(labels), width):
                 raise ValueError(
-                    f"features of {layer}: {[len(labels), width]} wanted (rows of labels, width), "
-                    f"{list(features[layer].shape)} came"
+                    f"features of {layer}: expected {[len(labels), width]} (labels, width), "
+                    f"got {list(features[layer].shape)}"
                 )
-        # labels on a GPU are checked by its kernel: looking at them here would wait for it
+        # labels on a GPU are checked by the loss kernel, as reading them here would wait for it
         if labels.device.type == "cpu" and len(labels):
             low, high = int(labels.min()), int(labels.max())
             if low < -1 or high >= self.classes:
                 raise ValueError(
-                    f"labels must be -1 (missing) to {self.classes - 1}, got {low} to {high}"
+                    f"labels: expected -1 (missing) to {self.classes - 1}, got {low} to {high}"
                 )
 
-    def _add_up(self) -> None:
-        """Gradients summed over the processes, in one exchange."""
+    def _all_reduce_gradients(self) -> None:
+        """Sum the gradients over the processes, in one exchange."""
         if world() == 1:
             return
         grads = [p.grad for p in self.parameters() if p.grad is not None]
@@ -142,53 +142,53 @@ class LayerProbes(nn.Module):
 
     @torch.no_grad()
     def accuracy(self, features: Mapping[str, Any], labels: Any) -> dict[str, dict[str, float]]:
-        """How often each layer's classifier is right on rows that it did not learn from.
+        """Accuracy of each layer's classifier on held-out rows.
 
         Args:
             features: [n, width] arrays or tensors of some or all layers.
-            labels: [n] whole numbers; rows below 0 (missing) are left out, and a class that was
-                not there to learn is never right.
+            labels: [n] whole numbers; rows below 0 (missing) are left out, and classes beyond the
+                trained ones are always wrong.
 
         Returns:
-            {layer: {"top1": ..., "top5": ...}}, each 0..1; top5, whether the label is among the
-            five likeliest, only of more than five classes.
+            {layer: {"top1": ..., "top5": ...}}, each 0..1; top5, the share of labels among the five
+            likeliest, only with more than five classes.
 
         Raises:
-            ValueError: for an unknown layer, shapes that do not fit, or no label at all.
+            ValueError: for an unknown layer, inconsistent shapes, or no labels.
         """
         device = next(self.parameters()).device
         y = torch.as_tensor(labels, device=device)
         rows = (y >= 0).nonzero().flatten()
         if not len(rows):
-            raise ValueError(f"labels: not one of the {len(y)} rows has one")
-        kept = {"top1": 1, "top5": 5} if self.classes > 5 else {"top1": 1}
-        told = {}
+            raise ValueError(f"labels: expected at least one label, got none in {len(y)} rows")
+        counts = {"top1": 1, "top5": 5} if self.classes > 5 else {"top1": 1}
+        accuracies = {}
         for layer, z in features.items():
             logits = self._logits(layer, torch.as_tensor(z), len(y))
-            right = dict.fromkeys(kept, 0)
+            right = dict.fromkeys(counts, 0)
             for part in rows.split(_ROWS):
-                best = logits(part).topk(max(kept.values()), dim=1).indices
+                best = logits(part).topk(max(counts.values()), dim=1).indices
                 hit = best == y[part, None]
-                for name, k in kept.items():
+                for name, k in counts.items():
                     right[name] += int(hit[:, :k].sum())
-            told[layer] = {name: count / len(rows) for name, count in right.items()}
-        return told
+            accuracies[layer] = {name: count / len(rows) for name, count in right.items()}
+        return accuracies
 
     def _logits(
         self, layer: str, z: torch.Tensor, n: int
     ) -> Callable[[torch.Tensor], torch.Tensor]:
-        """A function of rows: a layer's logits, with the scales that the training has seen."""
+        """A function of row indices: a layer's logits, with the running statistics of training."""
         if layer not in self.widths:
-            raise ValueError(f"features: layers {list(self.widths)} wanted, {layer!r} came")
+            raise ValueError(f"features: expected layers {list(self.widths)}, got {layer!r}")
         width = self.widths[layer]
         if tuple(z.shape) != (n, width):
-            raise ValueError(f"features of {layer}: {[n, width]} wanted, {list(z.shape)} came")
+            raise ValueError(f"features of {layer}: expected {[n, width]}, got {list(z.shape)}")
         at = list(self.widths).index(layer)
         first = sum(list(self.widths.values())[:at])
-        here = slice(first, first + width)
+        columns = slice(first, first + width)
         assert self.norm.running_mean is not None
         assert self.norm.running_var is not None
-        mean, variance = self.norm.running_mean[here], self.norm.running_var[here]
+        mean, variance = self.norm.running_mean[columns], self.norm.running_var[columns]
 
         def logits(rows: torch.Tensor) -> torch.Tensor:
             x = z[rows.to(z.device)].to(mean.device).float()
@@ -198,18 +198,18 @@ class LayerProbes(nn.Module):
         return logits
 
     def optimizer_state(self) -> dict[str, Any]:
-        """The optimizer's state, which a resumed training needs beside `state_dict`."""
+        """The state of the optimizer, which resuming needs in addition to `state_dict`."""
         return self._optimizer.state_dict()
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
-        """Go on from an `optimizer_state`."""
+        """Restore an `optimizer_state`."""
         self._optimizer.load_state_dict(state)
 
     def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> LayerProbes:
-        """What `to` and its like do, the optimizer's moments included."""
+        """Extends `to` and similar methods to the optimizer's moments."""
         super()._apply(fn, recurse)
         for state in self._optimizer.state.values():
             for name, value in state.items():
-                if name != "step":  # counted on the CPU wherever the weights are
+                if name != "step":  # stays on the CPU whatever the device of the weights
                     state[name] = fn(value)
         return self

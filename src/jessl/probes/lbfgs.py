@@ -1,8 +1,8 @@
 """L-BFGS for several smooth convex functions at once.
 
-scipy's L-BFGS-B minimises one function, and its bookkeeping for bounds takes longer than a pass
-over a few thousand rows. Here all functions take their steps together, so that one pass over the
-data serves them all, each with a step size of its own, and those that are done leave the passes.
+scipy's L-BFGS-B minimises a single function, and its handling of bounds takes longer than a pass
+over a few thousand rows. Here all functions take their steps together, each with its own step
+size, so that one pass over the data serves all of them; converged functions leave the passes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-# (points [k, n], which functions [k]) -> (values [k], gradients [k, n])
+# (points [k, n], indices of functions [k]) -> (values [k], gradients [k, n])
 Evaluate = Callable[[Floats, NDArray[np.intp]], tuple[Floats, Floats]]
 
 HISTORY = 12
-# share of the promised descent that a step must keep (Armijo)
+# share of the predicted descent that a step must reach (Armijo)
 _DESCENT = 1e-4
 _MOST_TRIES = 12
 
@@ -36,12 +36,12 @@ def minimise(
     of convex functions is positive along every step.
 
     Args:
-        evaluate: values and gradients of some of the functions, each at a point of its own.
+        evaluate: values and gradients of some of the functions, each at its own point.
         start: [functions, n].
-        most_iterations: after which a function counts as not converged.
-        least_slope: a function is done when no entry of its gradient is above this.
+        most_iterations: after this many a function counts as not converged.
+        least_slope: a function has converged when no entry of its gradient exceeds this,
         least_gain: or when a step lowers it by less than this share of max(value, .01), or when no
-            step lowers it at all, which is the limit of the arithmetic.
+            step lowers it at all, at the limit of the arithmetic.
 
     Memory: 2 x 12 points of each function, float64.
 
@@ -54,7 +54,7 @@ def minimise(
     done = np.abs(slope).max(axis=1) <= least_slope
     steps = np.zeros((HISTORY, *x.shape))
     turns = np.zeros((HISTORY, *x.shape))
-    # 1 / (step . turn), 0 where there is no step yet
+    # 1 / (step . turn), 0 where there is no step so far
     inverse = np.zeros((HISTORY, len(x)))
     for iteration in range(most_iterations):
         at = every[~done]
@@ -62,17 +62,17 @@ def minimise(
             break
         # newest first
         order = [(iteration - 1 - k) % HISTORY for k in range(min(iteration, HISTORY))]
-        # all at work: views of the history, not copies
+        # all functions active: views of the history, not copies
         some: slice | NDArray[np.intp] = slice(None) if len(at) == len(x) else at
-        direction = -_two_loops(
+        direction = -_two_loop_recursion(
             slope[at], [(steps[k, some], turns[k, some], inverse[k, some]) for k in order]
         )
         descent = (direction * slope[at]).sum(axis=1)
-        # rounding may turn a direction uphill
+        # rounding may make a direction point uphill
         uphill = descent >= 0
         direction[uphill] = -slope[at][uphill]
         descent[uphill] = -(slope[at][uphill] ** 2).sum(axis=1)
-        moved, new_value, new_slope = _searched(evaluate, at, x, value, direction, descent)
+        moved, new_value, new_slope = _line_search(evaluate, at, x, value, direction, descent)
         gain = value[at] - new_value
         place = iteration % HISTORY
         steps[place, at] = moved - x[at]
@@ -86,7 +86,7 @@ def minimise(
     return x, done
 
 
-def _two_loops(slope: Floats, history: list[tuple[Floats, Floats, Floats]]) -> Floats:
+def _two_loop_recursion(slope: Floats, history: list[tuple[Floats, Floats, Floats]]) -> Floats:
     """The inverse curvature of the last steps applied to the gradients [k, n]."""
     q = slope.copy()
     weights = []
@@ -105,7 +105,7 @@ def _two_loops(slope: Floats, history: list[tuple[Floats, Floats, Floats]]) -> F
     return q
 
 
-def _searched(
+def _line_search(
     evaluate: Evaluate,
     at: NDArray[np.intp],
     x: Floats,
@@ -120,11 +120,15 @@ def _searched(
     open_ = np.arange(len(at))
     for _ in range(_MOST_TRIES):
         tried = x[at[open_]] + length[open_, None] * direction[open_]
-        found, slopes = evaluate(tried, at[open_])
-        enough = found <= value[at[open_]] + _DESCENT * length[open_] * descent[open_]
+        values, slopes = evaluate(tried, at[open_])
+        enough = values <= value[at[open_]] + _DESCENT * length[open_] * descent[open_]
         good = open_[enough]
-        moved[good], new_value[good], new_slope[good] = tried[enough], found[enough], slopes[enough]
-        left, missed = open_[~enough], found[~enough]
+        moved[good], new_value[good], new_slope[good] = (
+            tried[enough],
+            values[enough],
+            slopes[enough],
+        )
+        left, missed = open_[~enough], values[~enough]
         if not len(left):
             return moved, new_value, new_slope
         # the minimum of the parabola through value, slope and the value that was too large

@@ -1,24 +1,23 @@
-"""A linear probe after fitting, whatever it was fitted by."""
+"""A fitted linear probe: the result of the logistic and of the ridge probe."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.probes.base import Labels, Options
+from jessl.probes.base import Features, Labels, Options
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
-    """votes = ((x - mean) / scale) @ weights + bias.
+class LinearProbe:
+    """decision = ((x - mean) / scale) @ weights + bias.
 
     Attributes:
         classes: int64 [classes]; mean, scale: float64 [d]; weights: [d, classes]; bias: [classes].
         converged: whether the solver reached its tolerance.
-        probabilistic: whether the votes are logits.
+        probabilistic: whether the decision values are logits.
     """
 
     classes: Labels
@@ -31,9 +30,9 @@ class Linear:
 
     @property
     def details(self) -> Options:
-        """Nothing was left open."""
+        """None: all options have fixed values."""
         return {}
 
-    def votes(self, x: NDArray[Any]) -> NDArray[np.float64]:
+    def decision_function(self, x: Features) -> NDArray[np.float64]:
         """[m, d] -> [m, classes]."""
         return ((x - self.mean) / self.scale) @ self.weights + self.bias

@@ -1,4 +1,4 @@
-"""The verb `probe`: fit on embeddings with labels, judge on others."""
+"""The function `probe`: fit on labelled embeddings, evaluate on others."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.embeddings import Embeddings
 from jessl.probes import split
-from jessl.probes.base import Evaluation, Kind, checked_device, evaluate
-from jessl.probes.bootstrap import Resampled, balanced, interval
+from jessl.probes.base import Evaluation, FitRequest, ProbeKind, check_device, evaluate
+from jessl.probes.bootstrap import Resampled, percentile_interval, resample_balanced_accuracy
 from jessl.probes.duplicates import near_duplicates
-from jessl.probes.labelled import LabelledRows, comparable, labelled_rows, shared_groups
+from jessl.probes.labelled import (
+    LabelledRows,
+    check_comparable,
+    count_rows_of_shared_groups,
+    labelled_rows,
+)
 from jessl.probes.registry import KINDS
-from jessl.probes.result import ProbeResult, wilson
-from jessl.probes.tuning import settle, values_of
+from jessl.probes.result import ProbeResult, wilson_interval
+from jessl.probes.tuning import choose_options, row_risks
 
 PROTOCOLS = ("few", "published")
 
@@ -44,10 +49,13 @@ def probe(
 ) -> ProbeResult:
     """Fit a probe on `train` and measure its error on `test`. Rows without labels are left out.
 
-    Hyperparameters come from the training rows alone: test rows are used once, for the error.
+    Hyperparameters are chosen by training rows only; test rows are used once, for the error.
     Rows of one group (`Embeddings.groups`) or of one image (equal ids) are never on both sides of
-    a split of train. Equal votes go to the smallest label; labels that `train` lacks count as
-    errors.
+    a split of train. Ties go to the smallest label; labels that `train` lacks count as errors.
+
+    Example:
+        result = jessl.probe(train, test, kind="ridge")
+        print(result.error, (result.low, result.high))
 
     Args:
         train, test: Embeddings with labels and the same d.
@@ -57,14 +65,14 @@ def probe(
             "mlp": a perceptron, `hidden` "2048-2048"; its `weight_decay` on a held-out fifth.
             "knn": the `k` (20) nearest training rows by cosine vote with exp(cosine /
             `temperature`) (.07).
-        shots: use so many training images of each class, chosen by the seed.
+        shots: use this many training images of each class, drawn with the seed.
         fraction: use this share of each class (0..1), at least one image of each.
-        seed: of the chosen images, of the folds and of what is random in a fit.
+        seed: of the drawn images, of the folds and of random steps of a fit.
         tuning: "folds", "leave-one-out" (ridge) or "part" (a stratified fifth of train, held
-            out); None: as told at each kind.
-        folds: of the cross-validation; None: 10 up to 5,000 rows, else 5.
-        protocol: what a few-shot probe is tuned on: "few": its few images only; "published": the
-            other training labels (at most 50,000), as the tables of Dubois et al. 2023 were made.
+            out); None: the default of the kind, see above.
+        folds: number of folds of the cross-validation; None: 10 up to 5,000 rows, else 5.
+        protocol: rows that tune a few-shot probe: "few": its few images only; "published": the
+            other training labels (at most 50,000), as for the tables of Dubois et al. 2023.
         duplicates: count test rows that are (nearly) training rows.
         device: "cpu", "cuda" or "cuda:N", for logistic, mlp and knn.
         progress: called with (hyperparameters tried, of how many).
@@ -78,107 +86,109 @@ def probe(
         ValueError: for missing labels, fewer than two classes, NaN or infinite rows (counted),
             another d, a class with fewer images than `shots`, unknown kinds and options.
     """
-    chosen = kind_of(kind, options)
+    chosen = parse_kind(kind, options)
     check_choice("protocol", protocol, PROTOCOLS)
-    seed, device = check_int("seed", seed, 0), checked_device(device)
-    given, asked = labelled_rows("train", train), labelled_rows("test", test)
-    comparable(train, test, "test")
-    kept = _few(given.y, shots, fraction, seed)
-    few = given if kept is None else given.rows(kept)
+    seed, device = check_int("seed", seed, 0), check_device(device)
+    labelled, test_rows = labelled_rows("train", train), labelled_rows("test", test)
+    check_comparable(train, test, "test")
+    kept = _few_rows(labelled.y, shots, fraction, seed)
+    train_rows = labelled if kept is None else labelled.rows(kept)
     others = None
     if protocol == "published":
         if kept is None:
-            raise ValueError("protocol: 'published' is of few-shot probes; give shots or fraction")
-        others = _others(given, kept, seed)
-    if len(np.unique(few.y)) < 2:
+            raise ValueError("protocol: expected shots or fraction with 'published', got neither")
+        others = _validation_rows(labelled, kept, seed)
+    if len(np.unique(train_rows.y)) < 2:
         raise ValueError(
-            f"train: needs at least two classes, all {len(few.y)} labelled rows are class "
-            f"{few.y[0]}"
+            f"train: expected at least two classes, got class {train_rows.y[0]} for all "
+            f"{len(train_rows.y)} labelled rows"
         )
-    tuned = settle(
+    tuned = choose_options(
         chosen,
-        few.x,
-        few.y,
+        train_rows.x,
+        train_rows.y,
         options,
         tuning=tuning,
         folds=folds,
-        units=few.units,
+        units=train_rows.units,
         others=others,
         seed=seed,
         device=device,
         progress=progress,
     )
-    every = [np.ones(len(few.y), bool)]
-    [fitted] = next(chosen.fits(few.x, few.y, every, [tuned.options], seed, device))
-    said = evaluate(fitted, asked.x, asked.y)
-    unseen = sorted(set(asked.y.tolist()) - set(fitted.classes.tolist()))
+    request = FitRequest.of_all_rows(train_rows.x, train_rows.y, [tuned.options], seed, device)
+    [fitted] = next(chosen.fit_path(request))
+    evaluation = evaluate(fitted, test_rows.x, test_rows.y)
+    unseen = sorted(set(test_rows.y.tolist()) - set(fitted.classes.tolist()))
     params: dict[str, Any] = {
         "kind": kind,
         **tuned.options,
         **fitted.details,
-        "tuned_on": tuned.how,
+        "tuned_on": tuned.method,
         "converged": fitted.converged,
-        "standardised": chosen.standardise,
-        "train_rows": len(few.y),
-        "test_rows": len(asked.y),
+        "standardised": chosen.standardisation,
+        "train_rows": len(train_rows.y),
+        "test_rows": len(test_rows.y),
         "classes": len(fitted.classes),
-        "unlabelled_train_rows": given.missing,
-        "unlabelled_test_rows": asked.missing,
+        "unlabelled_train_rows": labelled.missing,
+        "unlabelled_test_rows": test_rows.missing,
         "unseen_classes": unseen,
-        "unseen_test_rows": int(np.isin(asked.y, unseen).sum()),
-        "train_groups": None if few.units is None else len(np.unique(few.units)),
-        "near_duplicates": near_duplicates(few.x, asked.x) if duplicates else None,
-        "test_rows_of_train_groups": shared_groups(train, test),
+        "unseen_test_rows": int(np.isin(test_rows.y, unseen).sum()),
+        "train_groups": None if train_rows.units is None else len(np.unique(train_rows.units)),
+        "near_duplicates": near_duplicates(train_rows.x, test_rows.x) if duplicates else None,
+        "test_rows_of_train_groups": count_rows_of_shared_groups(train, test),
         "shots": None if shots is None else int(shots),
         "fraction": None if fraction is None else float(fraction),
         "protocol": protocol if kept is not None else None,
         "seed": seed,
     }
     names = test.meta.get("classes") or train.meta.get("classes")
-    return _result(said, asked, fitted.classes, names, params, tuned.curve, seed)
+    return _build_result(evaluation, test_rows, fitted.classes, names, params, tuned.curve, seed)
 
 
-def kind_of(kind: str, options: Iterable[str], argument: str = "kind") -> Kind:
-    """A kind by its name, and whether it takes the options.
+def parse_kind(kind: str, options: Iterable[str], argument: str = "kind") -> ProbeKind:
+    """A kind by its name, after a check of the names of its options.
 
     Raises:
         ValueError: for a kind or an option that does not exist.
     """
     chosen = KINDS[check_choice(argument, kind, KINDS)]
     for name in options:
-        if name not in chosen.takes:
-            raise ValueError(unknown_name(f"option of the {kind} probe", name, chosen.takes))
+        if name not in chosen.option_names:
+            raise ValueError(unknown_name(f"option of the {kind} probe", name, chosen.option_names))
     return chosen
 
 
-def _result(
-    said: Evaluation,
-    asked: LabelledRows,
+def _build_result(
+    evaluation: Evaluation,
+    test_rows: LabelledRows,
     classes: NDArray[np.int64],
-    names: Any,
+    names: object,
     params: dict[str, Any],
     curve: dict[str, list[float]] | None,
     seed: int,
 ) -> ProbeResult:
-    m = len(asked.y)
-    wrong = int(said.wrong.sum())
-    found, place, sizes = np.unique(asked.y, return_inverse=True, return_counts=True)
-    by_class = np.bincount(place, said.wrong) / sizes
+    m = len(test_rows.y)
+    wrong = int(evaluation.wrong.sum())
+    labels, place, sizes = np.unique(test_rows.y, return_inverse=True, return_counts=True)
+    by_class = np.bincount(place, evaluation.wrong) / sizes
     rng = np.random.default_rng([seed, 4])
     intervals: dict[str, tuple[float, float]] = {}
-    if (even := balanced(said.wrong, place, rng, asked.units)) is not None:
-        intervals["balanced_accuracy"] = interval(even)
-    top5 = said.top5 if len(classes) >= 6 else None
-    for name, values in (("top5", top5), ("log_loss", said.loss)):
+    if (
+        even := resample_balanced_accuracy(evaluation.wrong, place, rng, test_rows.units)
+    ) is not None:
+        intervals["balanced_accuracy"] = percentile_interval(even)
+    top5 = evaluation.top5 if len(classes) >= 6 else None
+    for name, values in (("top5", top5), ("log_loss", evaluation.loss)):
         if values is not None:
-            drawn = Resampled({name: values.astype(np.float64)}, rng, asked.units)[name]
-            low, high = interval(drawn)
+            drawn = Resampled({name: values.astype(np.float64)}, rng, test_rows.units)[name]
+            low, high = percentile_interval(drawn)
             intervals[name] = (max(0.0, low), min(1.0, high) if name == "top5" else high)
-    low, high = wilson(wrong, m)
+    low, high = wilson_interval(wrong, m)
     params["interval"] = "Wilson, over test rows"
-    if asked.units is not None:
-        low, high = _of_groups(said, asked.units, rng)
-        params["interval"] = f"bootstrap of the {len(np.unique(asked.units))} groups of test"
+    if test_rows.units is not None:
+        low, high = _group_interval(evaluation, test_rows.units, rng)
+        params["interval"] = f"bootstrap of the {len(np.unique(test_rows.units))} groups of test"
     return ProbeResult(
         accuracy=(m - wrong) / m,
         error=wrong / m,
@@ -186,69 +196,75 @@ def _result(
         low=low,
         high=high,
         balanced_accuracy=1.0 - float(by_class.mean()),
-        log_loss=None if said.loss is None else float(said.loss.mean()),
+        log_loss=None if evaluation.loss is None else float(evaluation.loss.mean()),
         intervals=intervals,
         per_class={
-            str(label): {"name": _name(names, label), "error": float(error), "n": int(n)}
-            for label, error, n in zip(found.tolist(), by_class, sizes, strict=True)
+            str(label): {"name": _class_name(names, label), "error": float(error), "n": int(n)}
+            for label, error, n in zip(labels.tolist(), by_class, sizes, strict=True)
         },
         params=params,
         curve=curve,
-        correct=~said.wrong,
-        losses=said.loss,
-        ids=asked.ids,
-        units=asked.units,
+        correct=~evaluation.wrong,
+        losses=evaluation.loss,
+        ids=test_rows.ids,
+        units=test_rows.units,
     )
 
 
-def _of_groups(
-    said: Evaluation, units: NDArray[np.int64], rng: np.random.Generator
+def _group_interval(
+    evaluation: Evaluation, units: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[float, float]:
-    """The interval of the error by groups; where all groups agree, or there are few, at least that
-    of as many rows as there are groups."""
+    """The interval of the error by resampled groups.
+
+    With few groups, or where all agree, it is at least that of as many rows as there are groups.
+    """
     groups = len(np.unique(units))
-    error = float(said.wrong.mean())
-    low, high = interval(Resampled({"e": values_of(said, "error")}, rng, units)["e"])
+    error = float(evaluation.wrong.mean())
+    low, high = percentile_interval(
+        Resampled({"e": row_risks(evaluation, "error")}, rng, units)["e"]
+    )
     if groups < _FEW_GROUPS or low == high:
-        least, most = wilson(round(error * groups), groups)
+        least, most = wilson_interval(round(error * groups), groups)
         low, high = min(low, least), max(high, most)
     return min(max(0.0, low), error), max(min(1.0, high), error)
 
 
-# below so many groups their bootstrap is too narrow
+# below this many groups their bootstrap interval is too narrow
 _FEW_GROUPS = 10
 
 
-def _name(names: Any, label: int) -> str | None:
+def _class_name(names: object, label: int) -> str | None:
     return str(names[label]) if isinstance(names, list) and label < len(names) else None
 
 
-def _few(
+def _few_rows(
     y: NDArray[np.int64], shots: int | None, fraction: float | None, seed: int
 ) -> NDArray[np.intp] | None:
     if shots is not None and fraction is not None:
-        raise ValueError(f"shots, fraction: one of them, got {shots} and {fraction}")
+        raise ValueError(f"shots, fraction: expected one of them, got {shots} and {fraction}")
     if shots is not None:
-        return split.shots(y, shots, seed)
+        return split.sample_per_class(y, shots, seed)
     if fraction is None:
         return None
     if not (isinstance(fraction, Real) and 0 < fraction <= 1) or fraction is True:
-        raise ValueError(f"fraction: needs a share above 0 and at most 1, got {fraction}")
-    return split.stratified(y, round(float(fraction) * len(y)), seed, at_least=1)
+        raise ValueError(f"fraction: expected a share above 0 and at most 1, got {fraction}")
+    return split.stratified_sample(y, round(float(fraction) * len(y)), seed, at_least=1)
 
 
 # labelled images that the published few-shot protocol validates on
 _PUBLISHED_ROWS = 50_000
 
 
-def _others(
-    given: LabelledRows, kept: NDArray[np.intp], seed: int
+def _validation_rows(
+    labelled: LabelledRows, kept: NDArray[np.intp], seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    rest = np.setdiff1d(np.arange(len(given.y)), kept)
-    if given.units is not None:
-        rest = rest[~np.isin(given.units[rest], given.units[kept])]
+    rest = np.setdiff1d(np.arange(len(labelled.y)), kept)
+    if labelled.units is not None:
+        rest = rest[~np.isin(labelled.units[rest], labelled.units[kept])]
     if not len(rest):
-        raise ValueError("protocol: 'published' needs other labelled training rows, none are left")
+        raise ValueError(
+            "protocol: expected further labelled training rows for 'published', got none"
+        )
     if len(rest) > _PUBLISHED_ROWS:
-        rest = rest[split.stratified(given.y[rest], _PUBLISHED_ROWS, seed)]
-    return given.x[rest], given.y[rest]
+        rest = rest[split.stratified_sample(labelled.y[rest], _PUBLISHED_ROWS, seed)]
+    return labelled.x[rest], labelled.y[rest]

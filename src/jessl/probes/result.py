@@ -1,4 +1,4 @@
-"""What a probe answers."""
+"""Results of probes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.probes.bootstrap import Estimate, Resampled, interval
+from jessl.probes.bootstrap import Estimate, Resampled, percentile_interval
 
 _ARRAYS = ("correct", "losses", "ids", "units")
 
@@ -19,22 +19,23 @@ class ProbeResult:
     """How well labels can be read off embeddings.
 
     Attributes:
-        accuracy, error: shares of the labelled test rows, 0..1; they add up to 1.
+        accuracy, error: shares of the labelled test rows, 0..1; they sum to 1.
         top5: share with the label among the five best classes; None with fewer than 6 classes.
-        low, high: 95 % interval of `error`, for the choice of test rows: Wilson's, or by a
-            bootstrap of groups where test has them. The spread over training sets is not in it.
-        balanced_accuracy: mean over the classes of test of the share that is right.
+        low, high: 95 % interval of `error` over the choice of test rows: Wilson's, or by a
+            bootstrap of groups where test has them. It does not include the spread over training
+            sets.
+        balanced_accuracy: mean over the classes of test of their accuracies.
         log_loss: mean of minus the log-probability of the label, nats; None where the probe gives
             no probabilities.
         intervals: 95 % intervals of top5, balanced_accuracy and log_loss, by a bootstrap of test
             rows.
         per_class: {label: {"name", "error", "n"}} of the classes of test.
-        params: the protocol: kind, hyperparameters, counts, standardisation, what was left out.
-        curve: None, or what the hyperparameter was chosen by: {"C": [...], "error": [...]},
-            measured on parts of the training rows.
-        correct: bool [m], for each labelled test row in order: whether it was classified right.
+        params: the protocol: kind, hyperparameters, counts, standardisation, rows left out.
+        curve: the values by which the hyperparameter was chosen: {"C": [...], "error": [...]},
+            measured on held-out training rows; None where there was nothing to choose.
+        correct: bool [m], whether each labelled test row was classified correctly.
         losses: float64 [m], their log-losses; None with `log_loss`.
-        ids: int64 [m], their ids; units: what was resampled together, None: each row.
+        ids: int64 [m], their ids; units: rows resampled together, None: each row by itself.
     """
 
     accuracy: float
@@ -54,27 +55,30 @@ class ProbeResult:
     units: NDArray[np.int64] | None = field(repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        """All fields but the arrays as values that JSON holds."""
-        kept = {k: v for k, v in vars(self).items() if k not in _ARRAYS}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in kept.items()} | {
+        """All fields except the arrays as JSON values."""
+        fields = {k: v for k, v in vars(self).items() if k not in _ARRAYS}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()} | {
             "intervals": {k: list(v) for k, v in self.intervals.items()}
         }
 
     def minus(self, other: ProbeResult, *, seed: int = 0) -> Estimate:
-        """The difference of the errors on the same test rows, this less the other.
+        """The difference of the errors on the same test rows: this minus the other.
 
-        Its interval is of the paired bootstrap: what makes a row hard for both does not widen it.
+        The interval is by the paired bootstrap, so rows that are hard for both do not widen it.
+
+        Example:
+            print(jessl.probe(train, test).minus(jessl.probe(train, test, kind="ridge")))
 
         Raises:
             ValueError: when the test rows are not the same (ids, in order).
         """
         if not np.array_equal(self.ids, other.ids):
             raise ValueError(
-                f"other: its {len(other.ids)} test rows are not the {len(self.ids)} of this probe"
+                f"other: expected the {len(self.ids)} test rows of this probe, got others"
             )
         wrong = {name: (~r.correct).astype(float) for name, r in (("a", self), ("b", other))}
         draws = Resampled(wrong, np.random.default_rng([seed, 5]), self.units)
-        return Estimate(self.error - other.error, *interval(draws["a"] - draws["b"]))
+        return Estimate(self.error - other.error, *percentile_interval(draws["a"] - draws["b"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +86,10 @@ class FewShot:
     """The error of probes fitted on a few labels, over several draws of them.
 
     Attributes:
-        shots: training images per class; fraction: share of all, 0..1; the one not asked is None.
+        shots: training images per class; fraction: share of all, 0..1; the one not set is None.
         rows: training rows of a draw.
-        error: mean over the draws with its 95 % interval, for the choice of training and of test
-            images: t with draws - 1 degrees of freedom; of the test images alone for one draw.
+        error: mean over the draws with its 95 % interval over the choice of training and test
+            images: t with draws - 1 degrees of freedom; over test images only for one draw.
         accuracy: the same for 1 - error.
         sd: over the draws, None for one.
         errors: of each draw.
@@ -104,15 +108,15 @@ class FewShot:
     params: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """All fields as values that JSON holds."""
+        """All fields as JSON values."""
         return asdict(self)
 
 
-def wilson(wrong: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson 1927): inside 0..1, sound at 0 and at 1."""
+def wilson_interval(wrong: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (Wilson 1927): within 0..1, valid also at 0 and at 1."""
     z = 1.959963984540054
     share = wrong / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # rounding must not put the share itself outside
+    # the share itself must stay inside in spite of rounding
     return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.probes.standardize import Rows
+from jessl.probes.base import Features
+from jessl.probes.standardize import StandardisedRows
 
-# entries of the matrix of logits that are held at a time
+# entries of the matrix of logits held at a time
 _ENTRIES = 2**21
-# what a class without rows in a set is worth there: a probability of zero
+# logit of a class without rows in a set: a probability of zero
 _NEVER = -1e30
 
 
-class Softmax:
-    """Mean log-losses of linear classifiers, one a set of rows, and their gradients.
+class SoftmaxLoss:
+    """Mean log-losses of linear classifiers, one per set of rows, and their gradients.
 
-    All sets share the features, so that a pass reads them once however many sets there are, and
-    the products are as wide as sets x classes.
+    All sets share the features: a pass reads them once for any number of sets, and the products
+    have sets x classes columns.
 
     Args:
         rows: standardised features [n, d].
@@ -35,7 +35,7 @@ class Softmax:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: StandardisedRows,
         place: NDArray[np.intp],
         classes: int,
         masks: Sequence[NDArray[np.bool_]],
@@ -45,15 +45,15 @@ class Softmax:
         self.present = np.stack([np.bincount(place[mask], minlength=classes) > 0 for mask in masks])
         dtype = rows.dtype
         self._share = (np.stack(masks, axis=1) / self.counts).astype(dtype)
-        self._bar = np.where(self.present, 0.0, _NEVER).astype(dtype)
+        self._class_offset = np.where(self.present, 0.0, _NEVER).astype(dtype)
 
     def __call__(
-        self, weights: NDArray[Any], bias: NDArray[Any], at: NDArray[np.intp]
+        self, weights: Features, bias: Features, at: NDArray[np.intp]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Losses and gradients of some of the sets.
 
         Args:
-            weights: [d, sets, classes]; bias: [sets, classes]; at: [sets], which sets they are of.
+            weights: [d, sets, classes]; bias: [sets, classes]; at: [sets], the indices of the sets.
 
         Returns:
             (mean loss [sets] in nats, gradient of the weights, gradient of the biases).
@@ -61,7 +61,7 @@ class Softmax:
         d, sets, classes = weights.shape
         dtype = self.rows.dtype
         flat = np.ascontiguousarray(weights.reshape(d, -1), dtype)
-        shift = bias.astype(dtype) + self._bar[at]
+        shift = bias.astype(dtype) + self._class_offset[at]
         shares = self._share[:, at]
         losses = np.zeros(sets)
         by_weight = np.zeros((d, sets * classes))
@@ -85,12 +85,12 @@ class Softmax:
         return losses, by_weight.reshape(weights.shape), by_bias
 
 
-class TorchSoftmax(Softmax):
-    """The same on a device of torch, float32; the features lie there all the time."""
+class TorchSoftmaxLoss(SoftmaxLoss):
+    """The same on a torch device in float32; the features stay on the device."""
 
     def __init__(
         self,
-        rows: Rows,
+        rows: StandardisedRows,
         place: NDArray[np.intp],
         classes: int,
         masks: Sequence[NDArray[np.bool_]],
@@ -99,16 +99,16 @@ class TorchSoftmax(Softmax):
         import torch
 
         super().__init__(rows, place, classes, masks)
-        kept = [torch.from_numpy(np.array(z)) for _, z in rows.chunks(_ENTRIES)]
-        self._z = torch.cat(kept).to(device)
+        chunks = [torch.from_numpy(np.array(z)) for _, z in rows.chunks(_ENTRIES)]
+        self._z = torch.cat(chunks).to(device)
         self._at = torch.from_numpy(place.astype(np.int64)).to(device)
         self._weight = torch.from_numpy(self._share).to(device)
-        self._never = torch.from_numpy(self._bar).to(device)
+        self._never = torch.from_numpy(self._class_offset).to(device)
 
     def __call__(
-        self, weights: NDArray[Any], bias: NDArray[Any], at: NDArray[np.intp]
+        self, weights: Features, bias: Features, at: NDArray[np.intp]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """As on the CPU; only weights and gradients travel."""
+        """As on the CPU; only weights and gradients are transferred."""
         import torch
 
         d, sets, classes = weights.shape
@@ -120,7 +120,7 @@ class TorchSoftmax(Softmax):
         losses = torch.zeros(sets, device=z_all.device, dtype=torch.float64)
         by_weight = torch.zeros_like(flat)
         by_bias = torch.zeros_like(shift)
-        # the GPU's memory is larger than a cache, and small steps leave it idle
+        # small steps would leave the GPU idle, whose memory is larger than a CPU cache
         step = max(64, 64 * _ENTRIES // (sets * classes))
         for start in range(0, len(z_all), step):
             z = z_all[start : start + step]
@@ -129,9 +129,9 @@ class TorchSoftmax(Softmax):
             logits = (z @ flat).view(len(z), sets, classes) + shift
             log_p = logits.log_softmax(dim=2)
             losses -= (log_p.gather(2, own)[:, :, 0] * share).sum(dim=0, dtype=torch.float64)
-            pull = log_p.exp_() * share[:, :, None]
-            pull.scatter_add_(2, own, -share[:, :, None])
-            by_weight += z.T @ pull.view(len(z), -1)
-            by_bias += pull.sum(dim=0)
+            gradient = log_p.exp_() * share[:, :, None]
+            gradient.scatter_add_(2, own, -share[:, :, None])
+            by_weight += z.T @ gradient.view(len(z), -1)
+            by_bias += gradient.sum(dim=0)
         back = [t.double().cpu().numpy() for t in (losses, by_weight, by_bias)]
         return back[0], back[1].reshape(weights.shape), back[2]

@@ -1,4 +1,4 @@
-"""Seeded choices of rows that keep the shares of the classes."""
+"""Seeded splits and samples of rows that preserve the shares of the classes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from numpy.typing import NDArray
 from jessl.core.validation import check_int
 
 
-def folds(
+def assign_folds(
     y: NDArray[np.int64], count: int, seed: int, units: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
-    """A fold 0 .. count-1 for each row: every class is shuffled and dealt out in turn.
+    """A fold 0 .. count-1 for each row: every class is shuffled and dealt out to the folds in turn.
 
-    The dealing goes on from one class to the next, so that folds differ by at most one row.
+    The dealing continues from one class to the next, so that folds differ by at most one row.
 
     Args:
         y: [n] labels.
-        count: of folds, at least 2.
-        seed: of the dealing.
+        count: folds, at least 2.
+        seed: of the shuffle.
         units: [n] whole numbers; rows that share one stay in one fold. None: each row by itself.
 
     Raises:
         ValueError: for fewer units than folds.
     """
     if units is not None:
-        return _folds_of_units(y, count, seed, units)
+        return _assign_units(y, count, seed, units)
     rng = np.random.default_rng([seed, 1])
     place = np.empty(len(y), np.int64)
     order = np.concatenate([rng.permutation(np.flatnonzero(y == c)) for c in np.unique(y)])
@@ -33,13 +33,13 @@ def folds(
     return place
 
 
-def _folds_of_units(
+def _assign_units(
     y: NDArray[np.int64], count: int, seed: int, units: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Large units first, each to the fold with the fewest rows of its most frequent class."""
     names, unit = np.unique(units, return_inverse=True)
     if len(names) < count:
-        raise ValueError(f"folds: {count} asked, the rows have {len(names)} groups")
+        raise ValueError(f"folds: expected at most {len(names)}, the number of groups, got {count}")
     classes, place = np.unique(y, return_inverse=True)
     size = np.bincount(unit)
     # the most frequent class of each unit: the longest run of equal (unit, class)
@@ -53,24 +53,26 @@ def _folds_of_units(
     rng = np.random.default_rng([seed, 1])
     shuffled = rng.permutation(len(names))
     for u in shuffled[np.argsort(-size[shuffled], kind="stable")]:
-        # all rows decide where rows of the class do not
+        # ties go to the fold with the fewest rows in all
         k = np.lexsort((total, held[main[u]]))[0]
         fold[u] = k
         held[main[u], k] += size[u]
         total[k] += size[u]
-    # the largest units went first: which number their folds bear must be chance
+    # large units went to the first folds: shuffle the numbers of the folds
     return rng.permutation(count)[fold][unit]
 
 
-def units_of(ids: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
-    """What must not be torn apart: rows of one group, or of one image (equal ids).
+def inseparable_units(
+    ids: NDArray[np.int64], groups: NDArray[np.int64] | None
+) -> NDArray[np.int64] | None:
+    """Rows that must stay on one side of a split: those of one group, or of one image (equal ids).
 
     Args:
         ids: [n].
-        groups: [n], -1 where none is known (such a row stands with its id); or None.
+        groups: [n], -1 where unknown (then only the id counts); or None.
 
     Returns:
-        int64 [n], equal where rows belong together; None where every row stands by itself.
+        int64 [n], equal where rows belong together; None where every row is independent.
     """
     _, image = np.unique(ids, return_inverse=True)
     if groups is None or (groups == -1).all():
@@ -78,19 +80,19 @@ def units_of(ids: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArra
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    # an image joins the rows of its groups, whichever of its rows has one
+    # an image joins the groups of all its rows
     named, group = np.unique(groups, return_inverse=True)
     known = groups != -1
     images = int(image.max()) + 1
     size = images + len(named)
     links = (np.ones(known.sum()), (image[known], images + group[known]))
     _, part = connected_components(coo_array(links, shape=(size, size)), directed=False)
-    return part[image].astype(np.int64)
+    units: NDArray[np.int64] = part[image].astype(np.int64)
+    return units
 
 
-def part_of_units(size: int, seed: int, units: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Sorted rows of whole units, drawn until they are about `size` (at least one unit, never
-    all)."""
+def sample_units(size: int, seed: int, units: NDArray[np.int64]) -> NDArray[np.intp]:
+    """About `size` sorted rows in whole units (at least one unit, never all)."""
     names, unit, rows = np.unique(units, return_inverse=True, return_counts=True)
     drawn = np.random.default_rng([seed, 6]).permutation(len(names))
     total = np.cumsum(rows[drawn])
@@ -98,11 +100,13 @@ def part_of_units(size: int, seed: int, units: NDArray[np.int64]) -> NDArray[np.
     return np.flatnonzero(np.isin(unit, drawn[:count]))
 
 
-def stratified(
+def stratified_sample(
     y: NDArray[np.int64], size: int, seed: int, *, at_least: int = 0
 ) -> NDArray[np.intp]:
-    """About `size` sorted rows with the class shares of `y` (largest remainders), `at_least` so
-    many of each class; exactly `size` rows where `at_least` is 0."""
+    """About `size` sorted rows with the class shares of `y` (largest remainders).
+
+    Each class has `at_least` so many rows; with 0 there are exactly `size` rows.
+    """
     rng = np.random.default_rng([seed, 2])
     classes, counts = np.unique(y, return_counts=True)
     exact = counts * (size / len(y))
@@ -116,7 +120,7 @@ def stratified(
     return np.sort(np.concatenate(chosen))
 
 
-def shots(y: NDArray[np.int64], each: int, seed: int) -> NDArray[np.intp]:
+def sample_per_class(y: NDArray[np.int64], each: int, seed: int) -> NDArray[np.intp]:
     """Exactly `each` sorted rows of every class.
 
     Raises:
@@ -127,7 +131,8 @@ def shots(y: NDArray[np.int64], each: int, seed: int) -> NDArray[np.intp]:
     if counts.min() < each:
         poor = int(classes[counts.argmin()])
         raise ValueError(
-            f"shots: {each} images per class asked, class {poor} has {int(counts.min())}"
+            f"shots: expected at most {int(counts.min())} images per class (class {poor}), got "
+            f"{each}"
         )
     rng = np.random.default_rng([seed, 2])
     return np.sort(

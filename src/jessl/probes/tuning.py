@@ -1,10 +1,9 @@
-"""How hyperparameters are chosen from training rows alone, and what that shows of unseen rows."""
+"""Choice of hyperparameters by training rows only, with the held-out errors that it measures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,238 +11,270 @@ from numpy.typing import NDArray
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice, check_int
 from jessl.probes import split
-from jessl.probes.base import Evaluation, Fitted, Kind, Labels, Options, evaluate
+from jessl.probes.base import (
+    Evaluation,
+    Features,
+    FitRequest,
+    FittedProbe,
+    Labels,
+    Options,
+    ProbeKind,
+    evaluate,
+)
 
 FOLDS = 5
-# of few rows a fifth is missed: with ten folds the fits are nearer to the fit of all
+# with few rows, leaving out a fifth matters: fits on nine tenths are closer to the fit of all
 MANY_FOLDS, FEW_ROWS = 10, 5000
 TUNINGS = ("folds", "leave-one-out", "part")
-Watch = Callable[[Fitted], None]
+FitCallback = Callable[[FittedProbe], None]
 Curve = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """Chosen hyperparameters.
 
     Attributes:
         options: all options of the kind.
-        curve: {hyperparameter: [...], criterion: [...]} in the order tried; None where nothing
-            was to choose.
-        how: what they were chosen by, in words; None where nothing was to choose.
-        tried: for each candidate tried every training row judged by a fit that lacks it; empty
-            where the choice did not need that.
-        at: which of them was chosen.
+        curve: {hyperparameter: [...], criterion: [...]} in the order tried; None where there was
+            nothing to choose.
+        method: how they were chosen, in words; None where there was nothing to choose.
+        evaluations: for each candidate tried, every training row evaluated by a fit without it;
+            empty where the choice did not need that.
+        index: of the chosen candidate.
     """
 
     options: Options
     curve: Curve | None
-    how: str | None
-    tried: tuple[Evaluation, ...] = ()
-    at: int = 0
+    method: str | None
+    evaluations: tuple[Evaluation, ...] = ()
+    index: int = 0
 
     @property
     def held_out(self) -> Evaluation | None:
-        """What fits of the chosen options say of rows that they lack."""
-        return self.tried[self.at] if self.tried else None
+        """Held-out rows evaluated by fits with the chosen options."""
+        return self.evaluations[self.index] if self.evaluations else None
 
 
 def default_folds(n: int, units: NDArray[np.int64] | None = None) -> int:
-    """10 up to 5,000 rows, else 5; never more than rows or groups of them."""
+    """10 up to 5,000 rows, else 5; never more than rows or groups."""
     most = n if units is None else len(np.unique(units))
     return min(most, MANY_FOLDS if n <= FEW_ROWS else FOLDS)
 
 
-def settle(kind: Kind, x: NDArray[Any], y: Labels, given: Options, **asked: Any) -> Tuned:
-    """`tune` where there is something to choose; else the only candidate, without a fit.
-
-    Raises:
-        ValueError: as `tune`, and for `tuning` or `folds` where nothing is to choose.
-    """
-    path = kind.candidates(given)
-    if len(path) > 1:
-        return tune(kind, x, y, given, **asked)
-    for name in ("tuning", "folds"):
-        if asked.get(name) is not None:
-            raise ValueError(f"{name}: nothing is to choose, so there is nothing to choose it by")
-    return Tuned(path[0], None, None)
-
-
-def tune(
-    kind: Kind,
-    x: NDArray[Any],
+def choose_options(
+    kind: ProbeKind,
+    x: Features,
     y: Labels,
-    given: Options,
+    options: Options,
     *,
     tuning: str | None = None,
     folds: int | None = None,
     units: NDArray[np.int64] | None = None,
-    others: tuple[NDArray[Any], Labels] | None = None,
+    others: tuple[Features, Labels] | None = None,
     by: str = "error",
     seed: int = 0,
     device: str = "cpu",
     progress: ProgressCallback | None = None,
-    watch: Watch | None = None,
-) -> Tuned:
-    """Choose among the candidates of a kind the one with the least error on rows not fitted on.
+) -> TuningResult:
+    """`tune` where there are several candidates; else the only candidate, without a fit.
+
+    Raises:
+        ValueError: as `tune`, and for `tuning` or `folds` where there is nothing to choose.
+    """
+    path = kind.candidates(options)
+    if len(path) > 1:
+        return tune(
+            kind, x, y, options, tuning=tuning, folds=folds, units=units, others=others, by=by,
+            seed=seed, device=device, progress=progress,
+        )  # fmt: skip
+    for name, value in (("tuning", tuning), ("folds", folds)):
+        if value is not None:
+            raise ValueError(
+                f"{name}: expected no value, as there is nothing to choose, got {value}"
+            )
+    return TuningResult(path[0], None, None)
+
+
+def tune(
+    kind: ProbeKind,
+    x: Features,
+    y: Labels,
+    options: Options,
+    *,
+    tuning: str | None = None,
+    folds: int | None = None,
+    units: NDArray[np.int64] | None = None,
+    others: tuple[Features, Labels] | None = None,
+    by: str = "error",
+    seed: int = 0,
+    device: str = "cpu",
+    progress: ProgressCallback | None = None,
+    on_fit: FitCallback | None = None,
+) -> TuningResult:
+    """Choose the candidate with the smallest error on held-out rows.
 
     The path of candidates runs from strong to weak regularisation and ends after two rises in a
-    row. Equal errors: the strongest.
+    row. Ties go to the strongest.
 
     Args:
         kind: of probe.
         x, y: training rows [n, d] and labels [n].
-        given: options that the user set.
+        options: that the user set.
         tuning: "folds": cross-validation; "leave-one-out", for kinds that have it in closed form;
-            "part": a stratified fifth is held out; None: as is usual for the kind.
-        folds: how many; None: 10 up to 5,000 rows, else 5.
-        units: [n], rows that share one are never on both sides of a split.
+            "part": a stratified fifth is held out; None: the default of the kind.
+        folds: number of folds; None: 10 up to 5,000 rows, else 5.
+        units: [n], rows with equal values stay on one side of every split.
         others: further labelled rows to choose by (the published few-shot protocol).
         by: "error" or "log_loss".
         seed: of splits and fits.
         device: of the fits.
         progress: called with (candidates done, of how many).
-        watch: called with the fit of all rows for each candidate tried, in order; with
-            cross-validation and leave-one-out only.
+        on_fit: called with the fit of all rows for each candidate tried, in order; only with
+            cross-validation and leave-one-out.
 
     Raises:
-        ValueError: for an unknown tuning, one that the kind lacks, values that are not allowed.
+        ValueError: for an unknown tuning, one that the kind lacks, values out of range.
     """
-    path = kind.candidates(given)
+    path = kind.candidates(options)
     name = next((k for k, v in path[0].items() if any(one[k] != v for one in path)), "")
-    how = check_choice("tuning", kind.tuning if tuning is None else tuning, TUNINGS)
-    if how == "leave-one-out" and kind.leave_one_out is None:
-        raise ValueError("tuning: leave-one-out has a closed form for the ridge probe alone")
-    # leave-one-out would leave a row's group on the other side
-    asked_for_folds = folds is not None and tuning is None
-    if how == "leave-one-out" and (units is not None or by != "error" or asked_for_folds):
-        how = "folds"
-    apart = len(y) if units is None else len(np.unique(units))
+    method = check_choice("tuning", kind.default_tuning if tuning is None else tuning, TUNINGS)
+    if method == "leave-one-out" and kind.leave_one_out is None:
+        raise ValueError(
+            "tuning: expected folds or part, got leave-one-out, which only the ridge probe has"
+        )
+    # leave-one-out would leave the rest of a row's group in the training rows
+    folds_requested = folds is not None and tuning is None
+    if method == "leave-one-out" and (units is not None or by != "error" or folds_requested):
+        method = "folds"
+    independent = len(y) if units is None else len(np.unique(units))
     if folds is not None:
-        if how != "folds" or others is not None:
-            raise ValueError("folds: belongs to cross-validation (tuning='folds'), not to this")
-        if not 2 <= check_int("folds", folds, None) <= apart:
+        if method != "folds" or others is not None:
+            raise ValueError("folds: expected tuning='folds', got another tuning")
+        if not 2 <= check_int("folds", folds, None) <= independent:
             what = "training rows" if units is None else "groups of training rows"
-            raise ValueError(f"folds: needs 2 .. {apart} ({what}), got {folds}")
+            raise ValueError(f"folds: expected 2 .. {independent} ({what}), got {folds}")
     if others is not None:
-        steps = _on_others(kind, x, y, path, others, seed, device)
-        described = f"{len(others[1])} other training rows (published few-shot protocol)"
-        return _without_rows(_chosen(path, name, steps, by, described, progress))
+        steps = _evaluate_on_others(kind, x, y, path, others, seed, device)
+        description = f"{len(others[1])} other training rows (published few-shot protocol)"
+        return _drop_evaluations(_choose(path, name, steps, by, description, progress))
     if (np.unique(y, return_counts=True)[1] >= 2).sum() < 2:
-        one = path[0] if len(path) == 1 else {**path[0], **kind.untuned}
-        return Tuned(one, None, None)
-    if apart < 2:
-        raise ValueError("train: all its labelled rows are one group: none can be held out")
-    if how == "leave-one-out":
+        one = path[0] if len(path) == 1 else {**path[0], **kind.fallback_options}
+        return TuningResult(one, None, None)
+    if independent < 2:
+        raise ValueError("train: expected at least two groups, got one: no rows can be held out")
+    if method == "leave-one-out":
         assert kind.leave_one_out is not None
-        found = kind.leave_one_out(x, y, path)
-        if watch is not None:
-            for [fitted] in kind.fits(x, y, [np.ones(len(y), bool)], path, seed, device):
-                watch(fitted)
-        steps = (Evaluation(unseen, None) for _, unseen in found)
-        return _chosen(path, name, steps, by, "leave-one-out on train", progress, patient=True)
-    if how == "part":
-        held = split.folds(y, min(5, apart), seed, units) == 0
-        fits = kind.fits(x, y, [~held], path, seed, device)
+        wrong_by_candidate = kind.leave_one_out(x, y, path)
+        if on_fit is not None:
+            for [fitted] in kind.fit_path(FitRequest.of_all_rows(x, y, path, seed, device)):
+                on_fit(fitted)
+        steps = (Evaluation(unseen, None) for _, unseen in wrong_by_candidate)
+        return _choose(path, name, steps, by, "leave-one-out on train", progress, exhaustive=True)
+    if method == "part":
+        held = split.assign_folds(y, min(5, independent), seed, units) == 0
+        fits = kind.fit_path(FitRequest(x, y, [~held], path, seed, device))
         steps = (evaluate(one[0], x[held], y[held]) for one in fits)
-        described = "a stratified fifth of train, held out"
-        return _without_rows(_chosen(path, name, steps, by, described, progress))
+        description = "a stratified fifth of train, held out"
+        return _drop_evaluations(_choose(path, name, steps, by, description, progress))
     count = default_folds(len(y), units) if folds is None else folds
-    steps = _on_folds(kind, x, y, path, count, units, seed, device, watch)
-    kept_whole = " (groups whole)" if units is not None else ""
-    described = f"{count}-fold cross-validation of train{kept_whole}"
-    return _chosen(path, name, steps, by, described, progress)
+    steps = _evaluate_on_folds(kind, x, y, path, count, units, seed, device, on_fit)
+    whole = " (groups whole)" if units is not None else ""
+    description = f"{count}-fold cross-validation of train{whole}"
+    return _choose(path, name, steps, by, description, progress)
 
 
-def _on_others(
-    kind: Kind,
-    x: NDArray[Any],
+def _evaluate_on_others(
+    kind: ProbeKind,
+    x: Features,
     y: Labels,
     path: list[Options],
-    others: tuple[NDArray[Any], Labels],
+    others: tuple[Features, Labels],
     seed: int,
     device: str,
 ) -> Iterator[Evaluation]:
-    for one in kind.fits(x, y, [np.ones(len(y), bool)], path, seed, device):
+    for one in kind.fit_path(FitRequest.of_all_rows(x, y, path, seed, device)):
         yield evaluate(one[0], *others)
 
 
-def _on_folds(
-    kind: Kind,
-    x: NDArray[Any],
+def _evaluate_on_folds(
+    kind: ProbeKind,
+    x: Features,
     y: Labels,
     path: list[Options],
     count: int,
     units: NDArray[np.int64] | None,
     seed: int,
     device: str,
-    watch: Watch | None,
+    on_fit: FitCallback | None,
 ) -> Iterator[Evaluation]:
-    """For each candidate every row judged by the fit of the folds that it is not in."""
-    fold = split.folds(y, count, seed, units)
+    """For each candidate every row evaluated by the fit of the folds that it is not in."""
+    fold = split.assign_folds(y, count, seed, units)
     parts = [np.flatnonzero(fold == k) for k in range(count)]
     masks = [fold != k for k in range(count)]
-    if watch is not None:
+    if on_fit is not None:
         masks.append(np.ones(len(y), bool))
-    for fits in kind.fits(x, y, masks, path, seed, device):
-        if watch is not None:
-            watch(fits.pop())
+    for fits in kind.fit_path(FitRequest(x, y, masks, path, seed, device)):
+        if on_fit is not None:
+            on_fit(fits.pop())
         wrong = np.empty(len(y), bool)
         loss = np.empty(len(y)) if fits[0].probabilistic else None
         for part, fitted in zip(parts, fits, strict=True):
-            said = evaluate(fitted, x[part], y[part])
-            wrong[part] = said.wrong
-            if loss is not None and said.loss is not None:
-                loss[part] = said.loss
+            evaluation = evaluate(fitted, x[part], y[part])
+            wrong[part] = evaluation.wrong
+            if loss is not None and evaluation.loss is not None:
+                loss[part] = evaluation.loss
         yield Evaluation(wrong, loss)
 
 
-def _chosen(
+def _choose(
     path: list[Options],
     name: str,
     steps: Iterator[Evaluation],
     by: str,
-    how: str,
+    method: str,
     progress: ProgressCallback | None,
     *,
-    patient: bool = False,
-) -> Tuned:
-    """The best of the path; the whole path where `patient`, else until two rises in a row."""
+    exhaustive: bool = False,
+) -> TuningResult:
+    """The best of the path, tried as a whole where `exhaustive`, else until two rises in a row."""
     values: list[float] = []
-    tried: list[Evaluation] = []
-    for k, said in enumerate(steps):
-        values.append(risk(said, by))
-        tried.append(said)
+    evaluations: list[Evaluation] = []
+    for k, evaluation in enumerate(steps):
+        values.append(mean_risk(evaluation, by))
+        evaluations.append(evaluation)
         if progress is not None:
             progress(k + 1, len(path))
-        # the weakest penalties take most of the time and were never best after two rises
-        if not patient and len(values) > 2 and values[-1] > values[-2] > values[-3]:
+        # the weakest penalties take most of the time and were never the best after two rises
+        if not exhaustive and len(values) > 2 and values[-1] > values[-2] > values[-3]:
             break
-    at = int(np.argmin(values))
+    index = int(np.argmin(values))
     if len(path) == 1:
-        return Tuned(path[0], None, None, tuple(tried))
+        return TuningResult(path[0], None, None, tuple(evaluations))
     curve = {name: [float(one[name]) for one in path[: len(values)]], by: values}
-    return Tuned(path[at], curve, how, tuple(tried), at)
+    return TuningResult(path[index], curve, method, tuple(evaluations), index)
 
 
-def _without_rows(tuned: Tuned) -> Tuned:
-    """The choice, without what it says of rows that are not all of train."""
-    return Tuned(tuned.options, tuned.curve, tuned.how)
+def _drop_evaluations(tuned: TuningResult) -> TuningResult:
+    """The choice without evaluations, where they do not cover all training rows."""
+    return TuningResult(tuned.options, tuned.curve, tuned.method)
 
 
-def risk(said: Evaluation, by: str) -> float:
-    """The mean of what `by` names: "error" or "log_loss" (nats).
+def mean_risk(evaluation: Evaluation, by: str) -> float:
+    """The mean risk by "error" or "log_loss" (nats).
 
     Raises:
         ValueError: for the log-loss of a probe that gives no probabilities.
     """
-    return float(values_of(said, by).mean())
+    return float(row_risks(evaluation, by).mean())
 
 
-def values_of(said: Evaluation, by: str) -> NDArray[np.float64]:
-    """float64 [n]: 1 wrong and 0 right, or the log-losses."""
+def row_risks(evaluation: Evaluation, by: str) -> NDArray[np.float64]:
+    """float64 [n]: 1 for wrong and 0 for right, or the log-losses."""
     if by == "error":
-        return said.wrong.astype(np.float64)
-    if said.loss is None:
-        raise ValueError("risk: log_loss needs a probe that gives probabilities (logistic, mlp)")
-    return said.loss
+        return evaluation.wrong.astype(np.float64)
+    if evaluation.loss is None:
+        raise ValueError(
+            "risk: expected error, got log_loss: it needs probabilities (logistic, mlp)"
+        )
+    return evaluation.loss

@@ -1,4 +1,7 @@
-"""Risk decomposition: where the error of an encoder with a probe comes from."""
+"""Risk decomposition: where the error of an encoder with a probe comes from, and advice.
+
+May import probes, schema, embeddings and core.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from jessl.core.files import read_json
 from jessl.core.validation import escape_control
-from jessl.risk.result import Estimate, RiskDecomposition
+from jessl.probes.bootstrap import Estimate
+from jessl.risk.result import RiskDecomposition
 from jessl.schema import COMPONENTS, ERROR_SETTINGS
 
 BOTH = "controlled and linear agree"

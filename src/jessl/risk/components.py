@@ -1,4 +1,4 @@
-"""From the risks on the path to the components, their intervals and what is larger than what."""
+"""From risks to the components, their intervals and their differences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.probes.bootstrap import Estimate, interval
+from jessl.probes.bootstrap import Estimate, percentile_interval
 from jessl.schema import COMPONENT_NAMES
 
 ORDERS = ("published", "union")
@@ -19,19 +19,19 @@ Samples = dict[str, NDArray[np.float64]]
 def components(
     risks: dict[str, float], samples: Samples, order: str, twin: bool, by: str
 ) -> tuple[dict[str, Estimate], Samples]:
-    """The four components and the risk, each with its interval, and their resamples.
+    """The four components and the risk with their intervals, and the resamples of each.
 
     Args:
-        risks: train_train, part_rest, train_test, union_test, with `twin` also
+        risks: train_train, part_rest, train_test, union_test; with `twin` also
             supervised_train_train.
-        samples: the same under resampling.
+        samples: their resamples.
         order: of the path, "published" or "union".
         by: "error" or "log_loss".
 
-    Intervals hold the value, and errors stay in their range.
+    Intervals contain the value, and those of errors stay in the range of errors.
     """
     start = "supervised_train_train" if twin else None
-    # the corners of the path; each component is the step from one to the next
+    # each component is the difference of two risks: (from, to)
     corner = "part_rest" if order == "published" else "union_test"
     steps: dict[str, tuple[str | None, str | None]] = {
         "approximation": (None, start),
@@ -48,46 +48,48 @@ def components(
     def rounded(risk: str | None) -> float:
         return round(risks[risk] * grid) / grid if risk else 0.0
 
-    found, spread = {}, {}
+    estimates, spread = {}, {}
     for name, (a, b) in steps.items():
         spread[name] = (samples[b] if b else np.zeros(1)) - (samples[a] if a else 0.0)
         least = 0.0 if a is None else -1.0
-        found[name] = bounded(
+        estimates[name] = bounded(
             rounded(b) - rounded(a), spread[name], least if by == "error" else None
         )
-    return found, spread
+    return estimates, spread
 
 
 def bounded(value: float, samples: NDArray[np.float64], least: float | None) -> Estimate:
-    """The interval of the samples, stretched to the value; of errors cut at `least` and at 1."""
-    low, high = interval(samples)
+    """The interval of the samples, extended to the value; for errors cut at `least` and 1."""
+    low, high = percentile_interval(samples)
     if least is not None:
         low, high = max(low, least), min(high, 1.0)
     return Estimate(value, min(low, value), max(high, value))
 
 
-def differences(found: dict[str, Estimate], samples: Samples, twin: bool) -> dict[str, Estimate]:
-    """How much larger each component is than each other one, paired.
+def differences(
+    estimates: dict[str, Estimate], samples: Samples, twin: bool
+) -> dict[str, Estimate]:
+    """The paired difference of each component from each other.
 
     Args:
-        found, samples: of `components`.
+        estimates, samples: from `components`.
         twin: whether approximation was measured.
 
     Returns:
-        {"probe_generalization - usability": Estimate, ...}, both ways round.
+        {"probe_generalization - usability": Estimate, ...}, in both directions.
     """
     names = COMPONENT_NAMES if twin else COMPONENT_NAMES[1:]
-    apart = {}
+    pairs = {}
     for a, b in permutations(names, 2):
         spread = samples[a] - samples[b]
-        apart[f"{a} - {b}"] = bounded(found[a].value - found[b].value, spread, None)
-    return apart
+        pairs[f"{a} - {b}"] = bounded(estimates[a].value - estimates[b].value, spread, None)
+    return pairs
 
 
-def dominant(apart: dict[str, Estimate]) -> str | None:
-    """The component whose differences from all others have intervals above 0; None without."""
-    names = dict.fromkeys(key.partition(" - ")[0] for key in apart)
+def dominant(pairs: dict[str, Estimate]) -> str | None:
+    """The component whose differences from all others have intervals above 0, or None."""
+    names = dict.fromkeys(key.partition(" - ")[0] for key in pairs)
     for name in names:
-        if all(one.low > 0 for key, one in apart.items() if key.startswith(f"{name} - ")):
+        if all(one.low > 0 for key, one in pairs.items() if key.startswith(f"{name} - ")):
             return name
     return None

@@ -1,7 +1,8 @@
-"""The verb `decompose` (Dubois, Hashimoto, Liang; ICML 2023, arXiv 2302.03068)."""
+"""The function `decompose` (Dubois, Hashimoto, Liang; ICML 2023, arXiv 2302.03068)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -13,15 +14,20 @@ from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice, check_int
 from jessl.embeddings import Embeddings
 from jessl.probes import split
-from jessl.probes.base import Kind, checked_device
+from jessl.probes.base import check_device
 from jessl.probes.bootstrap import RESAMPLES, Estimate
 from jessl.probes.duplicates import near_duplicates
-from jessl.probes.labelled import LabelledRows, comparable, labelled_rows, shared_groups
-from jessl.probes.probe import kind_of
-from jessl.probes.result import wilson
+from jessl.probes.labelled import (
+    LabelledRows,
+    check_comparable,
+    count_rows_of_shared_groups,
+    labelled_rows,
+)
+from jessl.probes.probe import parse_kind
+from jessl.probes.result import wilson_interval
 from jessl.probes.tuning import default_folds
 from jessl.risk.components import ORDERS, bounded, components, differences, dominant
-from jessl.risk.resampling import Twin, resampled, warnings_of_resampling
+from jessl.risk.resampling import SupervisedTwin, resampled, warnings_of_resampling
 from jessl.risk.result import RiskDecomposition
 from jessl.risk.terms import DecompositionPlan, RiskTerms, measure, measure_few
 from jessl.schema import COMPONENT_NAMES
@@ -31,8 +37,8 @@ TUNINGS = ("shared", "per-term")
 RISKS = ("error", "log_loss")
 DRAWS = 5
 _TUNING = {
-    "shared": "chosen once on train, used in every risk",
-    "per-term": "each risk its own: those of a probe on its own rows by their training error, "
+    "shared": "chosen once on train, used for every risk",
+    "per-term": "separate for each risk: those of a probe on its own rows by their training error, "
     "the others by cross-validation of train",
 }
 
@@ -61,7 +67,7 @@ def decompose(
 ) -> RiskDecomposition:
     """Split the error of an encoder and a probe into four components.
 
-    With R(fitted on -> judged on) the risk of a probe on one encoder's embeddings:
+    With R(fitted on -> evaluated on) the risk of a probe on one encoder's embeddings:
 
     - approximation = R(supervised train -> supervised train)
     - usability = R(train -> train) - approximation
@@ -71,41 +77,45 @@ def decompose(
       generalization = R(train -> test) - R(train and test -> test)
 
     The two orders agree on probe generalization (Spearman .93 over ten models) but not on
-    encoder generalization (.03): both are computed, the other one is in `params`.
+    encoder generalization (.03). Both are computed; the other one is in `params`.
 
-    With `shots` or `fraction` the probe has few labels (few-shot decomposition): part and rest
-    are all other training rows and the few, and train -> test is few -> test, over several draws;
-    usability stays that of all labels.
+    With `shots` or `fraction` the probe has few labels (few-shot decomposition): the rest is the
+    few rows, the part all other training rows, and train -> test is few -> test, over several
+    draws; usability remains that of all labels.
 
     Intervals: percentiles of 2000 paired resamples of train and of test items (whole groups where
-    there are groups), the choice of hyperparameters made anew in each (not for the fits on train
-    and test together and with the published estimator), with fixed probes; and of draws; that of
-    an error on test alone is Wilson's. They are for the expected value of the estimate. The
-    held-out risk of the best of several candidates is too small: the bootstrap's estimate of that
-    is added (`params["optimism"]`). The train error underestimates the best error of the probe's
-    family when n is not far above d: `bias` says by how much, and `midpoint`, the mean of the
-    train and the held-out error, estimates that best error.
+    there are groups) and of draws, with fixed probes. Each resample repeats the choice of
+    hyperparameters (except for the fits on train and test together, and with the published
+    estimator). The interval of an error on test only is Wilson's. They are intervals for the
+    expected value of the estimate. The held-out risk of the best of several candidates is too
+    small: the bootstrap's estimate of that is added (`params["optimism"]`). The train error
+    underestimates the best error of the probe's family when n is not far above d: `bias` gives the
+    amount, and `midpoint`, the mean of the train and the held-out error, estimates that best error.
+
+    Example:
+        result = jessl.decompose(train, test, probe="ridge")
+        print(result.table())
 
     Args:
         train: Embeddings with labels of images that the encoder was trained on.
         test: Embeddings with labels of images that neither encoder nor probe has seen.
         supervised: (train, test) embeddings of the same architecture trained with labels.
-        probe: "logistic", "ridge" or "mlp" (kNN counts a training row as its own neighbour and
-            has no train error).
+        probe: "logistic", "ridge" or "mlp" (for kNN a training row is its own neighbour, so
+            it has no train error).
         estimator: of R(rest -> part): "crossfit" pools the held-out errors of all rows
             (leave-one-out for ridge, else `folds`: 10 up to 5,000 rows, 5 above), which the
-            tuning has measured anyway; "published" uses one stratified part of `n_sub` rows
+            tuning measures in any case; "published" uses one stratified part of `n_sub` rows
             (min(test rows, train rows / 5); whole groups where there are groups), tunes on the
             others, and is two to three times noisier.
         order: "published" or "union".
-        n_sub, folds: see `estimator`; each only with its own. A few-shot decomposition takes the
-            folds for what hangs on all labels.
+        n_sub, folds: see `estimator`; each only with its own. A few-shot decomposition uses the
+            folds for the risks with all labels.
         seed: of folds, parts and resamples.
         tuning: "shared": hyperparameters are chosen once, on train, for every risk; "per-term":
-            each risk has its own, as published, where the risks of a probe on its own rows (also
-            train and test together, in the union order) take the one with the least training
-            error; no risk on test is tuned on test. The train error depends strongly on them, and
-            so does the cut between usability and probe generalization.
+            each risk has its own, as published: the risks of a probe on its own rows (also train
+            and test together, in the union order) use those with the least training error; no
+            risk on test is tuned on test. The train error depends strongly on them, and so does
+            the division between usability and probe generalization.
         risk: "error" (0-1) or "log_loss" (nats; logistic and mlp).
         shots: labelled training images per class of a few-shot decomposition.
         fraction: share of the training images instead, 0..1.
@@ -116,15 +126,17 @@ def decompose(
         options: of the probe: C; penalty; hidden, weight_decay, lr, epochs.
 
     Returns:
-        RiskDecomposition; its components add up to `risk` exactly.
+        RiskDecomposition; its components sum to `risk` exactly.
 
     Raises:
         ValueError: for missing labels, fewer than two classes with two rows in train, another
-            d, NaN or infinite rows (counted), and values that are not allowed.
+            d, NaN or infinite rows (counted), and values out of range.
     """
-    kind = kind_of(probe, options, "probe")
-    if kind.knows_its_rows:
-        raise ValueError(f"probe: {probe} has no train error; allowed are logistic, ridge, mlp")
+    kind = parse_kind(probe, options, "probe")
+    if kind.memorises_training_rows:
+        raise ValueError(
+            f"probe: expected logistic, ridge or mlp, got {probe}, which has no train error"
+        )
     for name, value, allowed in (
         ("estimator", estimator, ESTIMATORS),
         ("order", order, ORDERS),
@@ -132,54 +144,58 @@ def decompose(
         ("risk", risk, RISKS),
     ):
         check_choice(name, value, allowed)
-    given, asked_test = labelled_rows("train", train), labelled_rows("test", test)
-    comparable(train, test, "test")
-    if (np.unique(given.y, return_counts=True)[1] >= 2).sum() < 2:
-        raise ValueError("train: needs at least two classes with two labelled rows each")
+    train_rows, test_rows = labelled_rows("train", train), labelled_rows("test", test)
+    check_comparable(train, test, "test")
+    if (np.unique(train_rows.y, return_counts=True)[1] >= 2).sum() < 2:
+        raise ValueError(
+            "train: expected at least two classes with two labelled rows each, got fewer"
+        )
     seed, draws, device = (
         check_int("seed", seed, 0),
         check_int("draws", draws, 1),
-        checked_device(device),
+        check_device(device),
     )
-    n_sub = _sizes(estimator, n_sub, folds, given.y, len(asked_test.y))
-    asked = DecompositionPlan(
+    n_sub = _sizes(estimator, n_sub, folds, train_rows.y, len(test_rows.y))
+    plan = DecompositionPlan(
         kind, options, risk, tuning == "shared", folds, n_sub, seed, device, progress
     )  # fmt: skip
     few = shots is not None or fraction is not None
     if few:
         if n_sub is not None:
-            raise ValueError(
-                "shots, fraction: all other rows are held out; no estimator='published'"
-            )
-        pick = _picker(given, shots, fraction)
-        terms = measure_few(asked, given, asked_test, pick, draws)
+            raise ValueError("estimator: expected crossfit with shots or fraction, got published")
+        sample = _sampler(train_rows, shots, fraction)
+        terms = measure_few(plan, train_rows, test_rows, sample, draws)
     else:
-        terms = measure(asked, given, asked_test)
+        terms = measure(plan, train_rows, test_rows)
     twin = _twin(terms, supervised, train, risk)
-    risks, samples, optimism = resampled(terms, given, asked_test, twin, seed)
+    risks, samples, optimism = resampled(terms, train_rows, test_rows, twin, seed)
     has_twin = twin is not None
     parts = {one: components(risks, samples, one, has_twin, risk) for one in ORDERS}
     other = ORDERS[1 - ORDERS.index(order)]
     held = "all_part_rest" if few else "part_rest"
     middle = (samples["train_train"] + samples[held]) / 2
     midpoint = (risks["train_train"] + risks[held]) / 2
-    apart = differences(*parts[order], has_twin)
-    warnings, weak = warnings_of_resampling(terms, given, asked_test, twin)
-    if risk == "error" and not few and asked_test.units is None:
-        # the bootstrap of few or equal outcomes has no width
+    pairs = differences(*parts[order], has_twin)
+    warnings, weak = warnings_of_resampling(terms, train_rows, test_rows, twin)
+    if risk == "error" and not few and test_rows.units is None:
+        # the bootstrap interval of few or equal outcomes has no width
         wrong = int(terms.on_test["train_test"].sum())
-        for found, _ in parts.values():
-            found["risk"] = Estimate(found["risk"].value, *wilson(wrong, len(asked_test.y)))
+        for estimates, _ in parts.values():
+            estimates["risk"] = Estimate(
+                estimates["risk"].value, *wilson_interval(wrong, len(test_rows.y))
+            )
     params: dict[str, Any] = {
         "probe": probe,
         **terms.params,
         "risk": risk,
         "tuning": tuning,
         "regularisation": _TUNING[tuning] if terms.params["tuning_curve"] else "none to choose",
-        "standardised": kind.standardise,
+        "standardised": kind.standardisation,
         "converged": terms.converged,
         "estimator": "few-shot" if few else estimator,
-        "folds": _folds_told(kind, asked, given) if estimator == "crossfit" and not few else None,
+        "folds": _number_of_folds(plan, train_rows)
+        if estimator == "crossfit" and not few
+        else None,
         "n_sub": terms.params.get("n_sub"),
         "shots": None if shots is None else int(shots),
         "fraction": None if fraction is None else float(fraction),
@@ -187,13 +203,13 @@ def decompose(
         "seed": seed,
         "interval": f"percentiles of {RESAMPLES} paired resamples of items, probes fixed"
         + (" but for the draws" if few else ""),
-        "train_rows": len(given.y),
-        "test_rows": len(asked_test.y),
-        "unlabelled_train_rows": given.missing,
-        "unlabelled_test_rows": asked_test.missing,
-        "unseen_test_rows": int((~np.isin(asked_test.y, given.y)).sum()),
-        "near_duplicates": near_duplicates(given.x, asked_test.x) if duplicates else None,
-        "test_rows_of_train_groups": shared_groups(train, test),
+        "train_rows": len(train_rows.y),
+        "test_rows": len(test_rows.y),
+        "unlabelled_train_rows": train_rows.missing,
+        "unlabelled_test_rows": test_rows.missing,
+        "unseen_test_rows": int((~np.isin(test_rows.y, train_rows.y)).sum()),
+        "near_duplicates": near_duplicates(train_rows.x, test_rows.x) if duplicates else None,
+        "test_rows_of_train_groups": count_rows_of_shared_groups(train, test),
         "risks": risks,
         "optimism": optimism,
         "warnings": warnings,
@@ -205,8 +221,8 @@ def decompose(
         **parts[order][0],
         midpoint=bounded(midpoint, middle, 0.0 if risk == "error" else None),
         bias=bounded(risks["train_train"] - midpoint, samples["train_train"] - middle, None),
-        differences=apart,
-        dominant=None if weak else dominant(apart),
+        differences=pairs,
+        dominant=None if weak else dominant(pairs),
         order=order,
         params=params,
         merged=not has_twin,
@@ -219,43 +235,50 @@ def _sizes(
     """Rows of the published part; None for pooled folds."""
     n, classes = len(y), len(np.unique(y))
     if folds is not None and not 2 <= check_int("folds", folds, None) <= n:
-        raise ValueError(f"folds: needs 2 .. {n} (training rows), got {folds}")
+        raise ValueError(f"folds: expected 2 .. {n} (training rows), got {folds}")
     if estimator == "crossfit":
         if n_sub is not None:
-            raise ValueError("n_sub: belongs to estimator='published', not to 'crossfit'")
+            raise ValueError("n_sub: expected estimator='published', got 'crossfit'")
         return None
     if folds is not None:
-        raise ValueError("folds: belongs to estimator='crossfit', not to 'published'")
+        raise ValueError("folds: expected estimator='crossfit', got 'published'")
     n_sub = max(1, min(n_test, n // 5)) if n_sub is None else check_int("n_sub", n_sub, None)
-    # a part so large that a class had no rows left to fit on would answer another question
+    # a larger part could leave a class without rows to fit on
     if not 1 <= n_sub <= n - classes:
-        raise ValueError(f"n_sub: needs 1 .. {n - classes} (rows less classes), got {n_sub}")
+        raise ValueError(f"n_sub: expected 1 .. {n - classes} (rows less classes), got {n_sub}")
     return n_sub
 
 
-def _folds_told(kind: Kind, asked: DecompositionPlan, train: LabelledRows) -> int:
-    if asked.folds is not None:
-        return int(asked.folds)
-    alone = kind.leave_one_out is not None and train.units is None and asked.by == "error"
-    return len(train.y) if alone else default_folds(len(train.y), train.units)
+def _number_of_folds(plan: DecompositionPlan, train: LabelledRows) -> int:
+    if plan.folds is not None:
+        return int(plan.folds)
+    leave_one_out = (
+        plan.kind.leave_one_out is not None and train.units is None and plan.by == "error"
+    )
+    return len(train.y) if leave_one_out else default_folds(len(train.y), train.units)
 
 
-def _picker(train: LabelledRows, shots: int | None, fraction: float | None) -> Any:
+def _sampler(
+    train: LabelledRows, shots: int | None, fraction: float | None
+) -> Callable[[int], NDArray[np.intp]]:
     if shots is not None and fraction is not None:
-        raise ValueError(f"shots, fraction: one of them, got {shots} and {fraction}")
+        raise ValueError(f"shots, fraction: expected one of them, got {shots} and {fraction}")
     if shots is not None:
-        return lambda seed: split.shots(train.y, shots, seed)
+        return lambda seed: split.sample_per_class(train.y, shots, seed)
     if not isinstance(fraction, Real) or not 0 < fraction < 1:
-        raise ValueError(f"fraction: needs a share above 0 and below 1, got {fraction}")
+        raise ValueError(f"fraction: expected a share above 0 and below 1, got {fraction}")
     rows = round(float(fraction) * len(train.y))
-    return lambda seed: split.stratified(train.y, rows, seed, at_least=1)
+    return lambda seed: split.stratified_sample(train.y, rows, seed, at_least=1)
 
 
 def _twin(
     terms: RiskTerms, supervised: tuple[Embeddings, Embeddings] | None, train: Embeddings, by: str
-) -> Twin | None:
+) -> SupervisedTwin | None:
     if supervised is None:
         return None
     if not isinstance(supervised, (tuple, list)) or len(supervised) != 2:
-        raise ValueError("supervised: needs a pair (train, test) of Embeddings")
-    return Twin(terms, (supervised[0], supervised[1]), train, by)
+        raise ValueError(
+            "supervised: expected a pair (train, test) of Embeddings, got "
+            f"{type(supervised).__name__}"
+        )
+    return SupervisedTwin(terms, (supervised[0], supervised[1]), train, by)

@@ -1,4 +1,4 @@
-"""How the risks of the path spread: items, choices of hyperparameters and draws, taken anew."""
+"""Resampled risks: over items, choices of hyperparameters and few-shot draws."""
 
 from __future__ import annotations
 
@@ -8,54 +8,57 @@ from numpy.typing import NDArray
 from jessl.embeddings import Embeddings
 from jessl.probes.base import evaluate
 from jessl.probes.bootstrap import RESAMPLES, Resampled
-from jessl.probes.labelled import LabelledRows, comparable, labelled_rows
-from jessl.probes.tuning import values_of
+from jessl.probes.labelled import LabelledRows, check_comparable, labelled_rows
+from jessl.probes.tuning import row_risks
 from jessl.risk.terms import RiskTerms, Values
 
 Samples = dict[str, NDArray[np.float64]]
 
 
-class Twin:
+class SupervisedTwin:
     """The supervised encoder: its training risk item by item, and its risk on test.
 
-    Its items are paired with those of train where ids and labels are the same.
+    Its items are paired with those of train where ids and labels are equal.
     """
 
     def __init__(
         self, terms: RiskTerms, pair: tuple[Embeddings, Embeddings], train: Embeddings, by: str
     ) -> None:
-        one, two = labelled_rows("supervised train", pair[0]), labelled_rows(
-            "supervised test", pair[1]
-        )  # fmt: skip
-        comparable(pair[0], pair[1], "supervised test")
-        if len(np.unique(one.y)) < 2:
-            raise ValueError("supervised train: needs at least two classes")
-        fitted = terms.fit(one)
-        self.values = values_of(evaluate(fitted, one.x, one.y), by)
-        self.test_risk = float(values_of(evaluate(fitted, two.x, two.y), by).mean())
+        twin_train = labelled_rows("supervised train", pair[0])
+        twin_test = labelled_rows("supervised test", pair[1])
+        check_comparable(pair[0], pair[1], "supervised test")
+        if len(np.unique(twin_train.y)) < 2:
+            raise ValueError("supervised train: expected at least two classes, got one")
+        fitted = terms.fit(twin_train)
+        self.values = row_risks(evaluate(fitted, twin_train.x, twin_train.y), by)
+        self.test_risk = float(row_risks(evaluate(fitted, twin_test.x, twin_test.y), by).mean())
         own = labelled_rows("train", train)
-        same = np.array_equal(one.ids, own.ids)
-        self.paired = same and np.array_equal(one.y, own.y)
-        self.units = one.units
-        self.doubts = []
-        if not np.array_equal(np.unique(one.y), np.unique(own.y)):
-            raise ValueError("supervised train: its classes are not those of train")
+        same = np.array_equal(twin_train.ids, own.ids)
+        self.paired = same and np.array_equal(twin_train.y, own.y)
+        self.units = twin_train.units
+        self.warnings = []
+        if not np.array_equal(np.unique(twin_train.y), np.unique(own.y)):
+            raise ValueError("supervised train: expected the classes of train, got others")
         if same and not self.paired:
-            self.doubts.append("the supervised twin has other labels on the same images")
+            self.warnings.append("the supervised twin has other labels on the same images")
 
 
 def resampled(
-    terms: RiskTerms, train: LabelledRows, test: LabelledRows, twin: Twin | None, seed: int
+    terms: RiskTerms,
+    train: LabelledRows,
+    test: LabelledRows,
+    twin: SupervisedTwin | None,
+    seed: int,
 ) -> tuple[dict[str, float], Samples, float]:
     """Every risk, its resamples, and the optimism of the choice.
 
-    The items of one set are drawn together, so that risks on the same items stay paired. In each
-    resample the hyperparameters are those that are best on its training items: the train error
-    hangs on that choice more than on the items. Few-shot draws are drawn anew on top.
+    The items of one set are drawn together, so that risks on the same items stay paired. Each
+    resample chooses the hyperparameters that are best on its training items, as the train error
+    depends on that choice more than on the items. Few-shot draws are resampled in addition.
 
-    The held-out risk of the chosen candidate is the least of several, so it is too small. By how
-    much (the optimism, >= 0) the resamples tell: what the candidate that is best on a resample
-    has on all items, less what it has on the resample (Efron 1983); it is added to the risk.
+    The held-out risk of the chosen candidate is the smallest of several, and therefore too small.
+    The resamples estimate this optimism (at least 0): the risk on all items of the candidate that
+    is best on a resample, minus its risk on the resample (Efron 1983). It is added to the risk.
     """
     rng = np.random.default_rng([seed, 3])
     groups = [(terms.on_train, train.units), (terms.on_test, test.units)]
@@ -94,7 +97,7 @@ def resampled(
             samples[name] = samples[name] + optimism
     if terms.draws:
         count = len(next(iter(terms.draws.values())))
-        # a draw has its part in both risks; few draws spread too little by the bootstrap's nature
+        # both risks share the draws; the factor corrects the bootstrap's small spread for few draws
         weights = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
         widen = np.sqrt(count / max(1, count - 1))
         for name, means in terms.draws.items():
@@ -103,7 +106,7 @@ def resampled(
 
 
 def _optimism(criterion: list[Values], units: NDArray[np.int64] | None, seed: int) -> float:
-    """By draws of its own, so that it does not depend on what else is resampled."""
+    """With its own resamples, so that it does not depend on what else is resampled."""
     columns = {str(k): items for k, items in enumerate(criterion)}
     drawn = Resampled(columns, np.random.default_rng([seed, 8]), units)
     rates = np.stack([drawn[name] for name in columns])
@@ -113,29 +116,31 @@ def _optimism(criterion: list[Values], units: NDArray[np.int64] | None, seed: in
 
 
 def warnings_of_resampling(
-    terms: RiskTerms, train: LabelledRows, test: LabelledRows, twin: Twin | None
+    terms: RiskTerms, train: LabelledRows, test: LabelledRows, twin: SupervisedTwin | None
 ) -> tuple[list[str], bool]:
-    """What makes the components doubtful, and whether none of them may be called dominant."""
-    said, weak = [], False
+    """Warnings about the components, and whether none of them may be called dominant."""
+    warnings, weak = [], False
     sizes = np.unique(train.y, return_counts=True)[1]
     small = sizes[sizes < _FEW_OF_A_CLASS]
     if small.sum() > _SHARE_OF_SMALL * sizes.sum() and not terms.draws:
         weak = True
-        said.append(
+        warnings.append(
             f"{len(small)} of {len(sizes)} classes have fewer than {_FEW_OF_A_CLASS} training "
             "rows: holding one out changes the probe, and probe generalization comes out too large"
         )
-    apart = len(test.y) if test.units is None else len(np.unique(test.units))
-    if apart < _FEW_TESTS:
+    independent = len(test.y) if test.units is None else len(np.unique(test.units))
+    if independent < _FEW_TESTS:
         weak = True
         what = "rows" if test.units is None else "groups"
-        said.append(f"test has {apart} {what}: the intervals of what hangs on it are too narrow")
+        warnings.append(
+            f"test has {independent} {what}: intervals that depend on it are too narrow"
+        )
     if twin is not None:
-        said += twin.doubts
-    return said, weak
+        warnings += twin.warnings
+    return warnings, weak
 
 
-# rows of a class below which holding one out changes its share by a fifth or more
+# with fewer rows of a class, holding one out changes its share by a fifth or more
 _FEW_OF_A_CLASS = 5
 _SHARE_OF_SMALL = 0.1
 _FEW_TESTS = 10

@@ -1,4 +1,4 @@
-"""What a risk decomposition answers: four signed components that add up to the risk."""
+"""The result of a risk decomposition: four signed components that sum to the risk."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ _COLORS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
 
 @dataclass(frozen=True, kw_only=True)
 class RiskDecomposition:
-    """The risk of an encoder with a probe, split into where it comes from.
+    """The risk of an encoder with a probe, split into its sources.
 
     Components are signed and never clipped: errors lie in -1 .. 1, log-losses are nats. All
     values lie on a grid of 2^-51 (log-losses 2^-47), so that their sum is `risk.value` exactly,
     in any order of summation. Every estimate has `value`, `low` and `high` (95 %).
 
     Attributes:
-        approximation: what even the best encoder of this architecture gets wrong.
-        usability: what a probe that saw every training row gets wrong beyond that.
-        probe_generalization: what the probe loses on rows that it has not seen.
-        encoder_generalization: what is lost on rows that the encoder has not seen either.
+        approximation: the risk of the best encoder of this architecture.
+        usability: the additional risk of a probe on the rows that it was fitted on.
+        probe_generalization: the additional risk on rows that the probe has not seen.
+        encoder_generalization: the additional risk on rows that the encoder has not seen either.
         risk: the error on `test` of the probe fitted on `train`.
         midpoint: the mean of the train and the held-out risk: an estimate of the best risk of the
-            probe's family on this encoder, which usability and approximation together stand for
+            probe's family on this encoder, which the sum of usability and approximation represents
             (with all labels, also in a few-shot decomposition).
-        bias: the train risk less `midpoint`: how far the plug-in is from it, mostly below zero.
-        differences: {"probe_generalization - usability": ...}: each component less each other.
-        dominant: the component whose differences from all others lie above 0; None where the
-            intervals do not tell.
+        bias: the train risk minus `midpoint`: the error of the plug-in estimate, mostly negative.
+        differences: {"probe_generalization - usability": ...}: the difference of each pair of
+            components.
+        dominant: the component whose differences from all others have intervals above 0; None
+            where the intervals do not decide.
         order: of the path, "published" or "union".
-        params: the protocol, every risk on the way (`risks`) and the components in the other
-            order.
-        merged: approximation is 0 by convention and lies inside of usability, because no
-            supervised twin was given.
+        params: the protocol, all risks (`risks`) and the components in the other order.
+        merged: whether approximation is 0 by convention and part of usability, for lack of a
+            supervised twin.
     """
 
     approximation: Estimate
@@ -53,20 +53,20 @@ class RiskDecomposition:
     merged: bool
 
     def as_json(self) -> dict[str, Any]:
-        """All fields as values that JSON holds."""
+        """All fields as JSON values."""
         return asdict(self)
 
     def rows(self) -> list[tuple[str, Estimate]]:
         """(name in words, estimate) of the components, the risk, the midpoint and the bias."""
-        found = []
+        rows = []
         for name in (*COMPONENT_NAMES, "risk"):
             if name == "approximation" and self.merged:
                 continue
-            found.append((component_title(name, merged=self.merged), getattr(self, name)))
-        return [*found, ("best of the family, midpoint", self.midpoint), ("bias", self.bias)]
+            rows.append((component_title(name, merged=self.merged), getattr(self, name)))
+        return [*rows, ("best of the family, midpoint", self.midpoint), ("bias", self.bias)]
 
     def table(self) -> str:
-        """Lines of text for people: errors in percent, log-losses in nats."""
+        """A table as text: errors in percent, log-losses in nats."""
         times, unit = (100.0, "%") if self.params["risk"] == "error" else (1.0, "nats")
         lines = [f"{'component':<32}{unit:>8}   95 % interval"]
         for name, one in self.rows():
@@ -75,7 +75,7 @@ class RiskDecomposition:
         return "\n".join(lines)
 
     def plot(self) -> Any:
-        """A plotly Figure: the components stacked to the risk; negative ones go down."""
+        """A plotly Figure: the components stacked to the risk, negative ones downwards."""
         from plotly.graph_objects import Bar, Figure
 
         times, unit = (100.0, "%") if self.params["risk"] == "error" else (1.0, "nats")

@@ -1,4 +1,4 @@
-"""The risks on the path: which rows a probe is fitted on and which rows it is judged on."""
+"""The risks that a decomposition needs: which rows a probe is fitted and evaluated on."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from jessl.core.progress import ProgressCallback
 from jessl.probes import split
-from jessl.probes.base import Evaluation, Fitted, Kind, Options, evaluate
+from jessl.probes.base import Evaluation, FitRequest, FittedProbe, Options, ProbeKind, evaluate
 from jessl.probes.labelled import LabelledRows
 from jessl.probes.tuning import (
-    Tuned,
-    Watch,
+    FitCallback,
+    TuningResult,
+    choose_options,
     default_folds,
-    risk,
-    settle,
+    mean_risk,
+    row_risks,
     tune,
-    values_of,
 )
 
 Values = NDArray[np.float64]
@@ -28,19 +28,19 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class DecompositionPlan:
-    """What is to be measured, and how.
+    """Which risks to measure, and how.
 
     Attributes:
-        kind: of probe; given: its options as the user set them.
+        kind: of probe; options: of the probe, as the user set them.
         by: "error" or "log_loss".
         shared: one set of hyperparameters for all risks; else each risk its own.
-        folds: of the pooled held-out risk; None: as many as is usual (ridge: one a row).
-        n_sub: rows of the one held-out part of the published estimator; None: pooled.
-        seed, device, progress: as of `decompose`.
+        folds: of the pooled held-out risk; None: the default number (ridge: one per row).
+        n_sub: rows of the single held-out part of the published estimator; None: pooled.
+        seed, device, progress: as for `decompose`.
     """
 
-    kind: Kind
-    given: Options
+    kind: ProbeKind
+    options: Options
     by: str
     shared: bool
     folds: int | None
@@ -49,19 +49,29 @@ class DecompositionPlan:
     device: str
     progress: ProgressCallback | None = None
 
+    def risks_of(self, probe: FittedProbe, rows: LabelledRows) -> Values:
+        """float64 [n]: the risk of a fitted probe on each row."""
+        return row_risks(evaluate(probe, rows.x, rows.y), self.by)
+
+    def fit(self, rows: LabelledRows, options: Options) -> FittedProbe:
+        """The probe with complete options, fitted on rows."""
+        request = FitRequest.of_all_rows(rows.x, rows.y, [options], self.seed, self.device)
+        [probe] = next(self.kind.fit_path(request))
+        return probe
+
 
 @dataclass(eq=False)
 class RiskTerms:
-    """The risks of the path, item by item.
+    """The risks of the decomposition, item by item.
 
     Attributes:
         on_train, on_test: {risk: float64 [n], NaN for items that it leaves out}; the same items
-            within each.
-        choices: {risk: the same for each candidate of the hyperparameters that was tried}, where
-            the choice moves a risk; `criterion` is what the choice was made by, on train.
+            for all risks of one set.
+        choices: {risk: its values for each candidate of the hyperparameters that was tried}, where
+            the choice changes a risk; `criterion` holds the values that made the choice, on train.
         draws: {risk: [draws]} means over each draw of the few-shot images; empty elsewhere.
-        params: what was chosen and how.
-        converged: whether all fits were.
+        params: the chosen hyperparameters and how they were chosen.
+        converged: whether all fits did.
         fit: fits rows and labels with the hyperparameters of the risks that see all their rows.
     """
 
@@ -71,229 +81,230 @@ class RiskTerms:
     draws: dict[str, Values]
     params: dict[str, Any]
     converged: bool
-    fit: Callable[[LabelledRows], Fitted] = field(repr=False)
+    fit: Callable[[LabelledRows], FittedProbe] = field(repr=False)
 
 
-def measure(asked: DecompositionPlan, train: LabelledRows, test: LabelledRows) -> RiskTerms:
+def measure(plan: DecompositionPlan, train: LabelledRows, test: LabelledRows) -> RiskTerms:
     """All risks with all labels of train.
 
-    The fits of all rows come along with the cross-validation, a fit more among its folds.
+    The cross-validation also fits all rows, as one more fit beside its folds.
     """
-    if asked.n_sub is not None:
-        return _measure_published(asked, train, test)
-    whole: list[Fitted] = []
-    tuned = _tuned(asked, train, whole.append)
-    if not whole:
-        whole.append(_fitted(asked, train, tuned.options))
-    at = tuned.at if len(whole) > 1 else 0
-
-    def judged(rows: LabelledRows) -> list[Values]:
-        return [values_of(evaluate(one, rows.x, rows.y), asked.by) for one in whole]
-
+    if plan.n_sub is not None:
+        return _measure_published(plan, train, test)
+    probes: list[FittedProbe] = []
+    tuned = _tune(plan, train, probes.append)
+    if not probes:
+        probes.append(plan.fit(train, tuned.options))
+    index = tuned.index if len(probes) > 1 else 0
     choices: dict[str, list[Values]] = {}
     if tuned.held_out is not None:
-        choices["part_rest"] = [values_of(said, asked.by) for said in tuned.tried]
-        held = choices["part_rest"][tuned.at]
+        choices["part_rest"] = [row_risks(one, plan.by) for one in tuned.evaluations]
+        held_out = choices["part_rest"][tuned.index]
     else:
-        held = values_of(_pooled(asked, train, tuned), asked.by)
-    choices["train_test"] = judged(test)
-    choices["train_train"] = judged(train)
-    terms = _completed(asked, train, test, tuned, whole[at])
-    terms.on_train["part_rest"] = held
-    if len(whole) > 1:
-        if not asked.shared:
+        held_out = row_risks(_pooled_evaluation(plan, train, tuned), plan.by)
+    choices["train_test"] = [plan.risks_of(probe, test) for probe in probes]
+    choices["train_train"] = [plan.risks_of(probe, train) for probe in probes]
+    terms = _terms_without_held_out(plan, train, test, tuned, probes[index])
+    terms.on_train["part_rest"] = held_out
+    if len(probes) > 1:
+        if not plan.shared:
             del choices["train_train"]
         terms.choices |= choices
-        terms.choices["criterion"] = [values_of(said, asked.by) for said in tuned.tried]
+        terms.choices["criterion"] = [row_risks(one, plan.by) for one in tuned.evaluations]
     return terms
 
 
 def _measure_published(
-    asked: DecompositionPlan, train: LabelledRows, test: LabelledRows
+    plan: DecompositionPlan, train: LabelledRows, test: LabelledRows
 ) -> RiskTerms:
-    """Tuned on the rows that are not held out, so that their labels choose nothing."""
-    part = _part(asked, train)
+    """Tuned on the rows that are not held out, so that held-out labels do not affect the choice."""
+    part = _held_out_part(plan, train)
     rest = train.rows(np.flatnonzero(~part))
     if len(np.unique(rest.y)) < 2:
         raise ValueError(
-            f"n_sub: {int(part.sum())} of {len(part)} rows leave fewer than two classes to fit on"
+            f"n_sub: expected a part that leaves at least two classes to fit on, got {part.sum()} "
+            f"of {len(part)} rows"
         )
-    tuned = _tuned(asked, rest, None)
-    alone = _fitted(asked, rest, tuned.options)
-    terms = _completed(asked, train, test, tuned, _fitted(asked, train, tuned.options))
-    held = np.full(len(part), np.nan)
-    held[part] = values_of(evaluate(alone, train.x[part], train.y[part]), asked.by)
-    terms.on_train["part_rest"] = held
-    terms.converged = terms.converged and alone.converged
+    tuned = _tune(plan, rest, None)
+    probe_of_rest = plan.fit(rest, tuned.options)
+    terms = _terms_without_held_out(plan, train, test, tuned, plan.fit(train, tuned.options))
+    held_out = np.full(len(part), np.nan)
+    held_out[part] = plan.risks_of(probe_of_rest, train.rows(np.flatnonzero(part)))
+    terms.on_train["part_rest"] = held_out
+    terms.converged = terms.converged and probe_of_rest.converged
     terms.params["n_sub"] = int(part.sum())
     return terms
 
 
-def _completed(
-    asked: DecompositionPlan, train: LabelledRows, test: LabelledRows, tuned: Tuned, whole: Fitted
+def _terms_without_held_out(
+    plan: DecompositionPlan,
+    train: LabelledRows,
+    test: LabelledRows,
+    tuned: TuningResult,
+    probe: FittedProbe,
 ) -> RiskTerms:
-    """The risks that do not hold out rows, from the fit of all rows with the chosen options."""
+    """The risks without held-out rows, from the fit of all rows with the chosen options."""
     options = {"part_rest": tuned.options, "train_test": tuned.options}
-    both = _joined(train, test)
-    settled = [whole.converged]
-    if asked.shared:
-        seen, union = whole, _fitted(asked, both, tuned.options)
+    both = _concatenate(train, test)
+    converged = [probe.converged]
+    if plan.shared:
+        probe_on_train, probe_on_union = probe, plan.fit(both, tuned.options)
     else:
-        seen, options["train_train"] = _least_on_itself(asked, train)
-        union, options["union_test"] = _least_on_itself(asked, both)
-        settled.append(seen.converged)
-    settled.append(union.converged)
-    params: dict[str, Any] = {"tuning_curve": tuned.curve, "tuned_on": tuned.how}
-    params |= tuned.options if asked.shared else {"options_by_risk": options}
+        probe_on_train, options["train_train"] = _fit_least_training_risk(plan, train)
+        probe_on_union, options["union_test"] = _fit_least_training_risk(plan, both)
+        converged.append(probe_on_train.converged)
+    converged.append(probe_on_union.converged)
+    params: dict[str, Any] = {"tuning_curve": tuned.curve, "tuned_on": tuned.method}
+    params |= tuned.options if plan.shared else {"options_by_risk": options}
 
-    def fit(rows: LabelledRows) -> Fitted:
-        if asked.shared:
-            return _fitted(asked, rows, tuned.options)
-        return _least_on_itself(asked, rows)[0]
+    def fit(rows: LabelledRows) -> FittedProbe:
+        if plan.shared:
+            return plan.fit(rows, tuned.options)
+        return _fit_least_training_risk(plan, rows)[0]
 
     return RiskTerms(
-        {"train_train": values_of(evaluate(seen, train.x, train.y), asked.by)},
-        {
-            "train_test": values_of(evaluate(whole, test.x, test.y), asked.by),
-            "union_test": values_of(evaluate(union, test.x, test.y), asked.by),
+        on_train={"train_train": plan.risks_of(probe_on_train, train)},
+        on_test={
+            "train_test": plan.risks_of(probe, test),
+            "union_test": plan.risks_of(probe_on_union, test),
         },
-        {},
-        {},
-        params,
-        all(settled),
-        fit,
+        choices={},
+        draws={},
+        params=params,
+        converged=all(converged),
+        fit=fit,
     )
 
 
 def measure_few(
-    asked: DecompositionPlan,
+    plan: DecompositionPlan,
     train: LabelledRows,
     test: LabelledRows,
-    pick: Callable[[int], NDArray[np.intp]],
+    sample: Callable[[int], NDArray[np.intp]],
     draws: int,
 ) -> RiskTerms:
-    """The risks when the probe has few labels: fitted on a few rows, held out are all others.
+    """The risks of a probe with few labels: fitted on a few rows, all others held out.
 
-    The risks that see all their rows are as with all labels; each draw is tuned within its rows.
+    The risks that see all their rows are those with all labels; each draw is tuned within its rows.
 
     Args:
-        pick: seed -> rows of train that a draw is fitted on.
-        draws: how many.
+        plan, train, test: as for `measure`.
+        sample: seed -> rows of train that a draw is fitted on.
+        draws: their number.
     """
-    whole = measure(asked, train, test)
-    held = np.zeros(len(train.y))
-    times = np.zeros(len(train.y))
-    unseen = np.zeros(len(test.y))
+    terms = measure(plan, train, test)
+    held_out_sum = np.zeros(len(train.y))
+    times_held_out = np.zeros(len(train.y))
+    test_mean = np.zeros(len(test.y))
     means: dict[str, list[float]] = {"part_rest": [], "train_test": []}
-    chosen, settled = [], [whole.converged]
+    chosen, converged = [], [terms.converged]
     for draw in range(draws):
-        seed = asked.seed + 1000 * draw
-        kept = pick(seed)
-        few = train.rows(kept)
-        tuned = settle(
-            asked.kind, few.x, few.y, asked.given, units=few.units, by=asked.by, seed=seed,
-            device=asked.device,
+        seed = plan.seed + 1000 * draw
+        picked = sample(seed)
+        few = train.rows(picked)
+        tuned = choose_options(
+            plan.kind, few.x, few.y, plan.options, units=few.units, by=plan.by, seed=seed,
+            device=plan.device,
         )  # fmt: skip
-        fitted = _fitted(asked, few, tuned.options)
-        rest = np.setdiff1d(np.arange(len(train.y)), kept)
+        probe = plan.fit(few, tuned.options)
+        rest = np.setdiff1d(np.arange(len(train.y)), picked)
         if train.units is not None and few.units is not None:
             rest = rest[~np.isin(train.units[rest], few.units)]
         if not len(rest):
-            raise ValueError("shots: no training row is left to be held out")
-        one = values_of(evaluate(fitted, train.x[rest], train.y[rest]), asked.by)
-        two = values_of(evaluate(fitted, test.x, test.y), asked.by)
-        held[rest] += one
-        times[rest] += 1
-        unseen += two / draws
-        means["part_rest"].append(float(one.mean()))
-        means["train_test"].append(float(two.mean()))
+            raise ValueError("shots: expected training rows to hold out, got none beside the shots")
+        held_out = plan.risks_of(probe, train.rows(rest))
+        on_test = plan.risks_of(probe, test)
+        held_out_sum[rest] += held_out
+        times_held_out[rest] += 1
+        test_mean += on_test / draws
+        means["part_rest"].append(float(held_out.mean()))
+        means["train_test"].append(float(on_test.mean()))
         chosen.append(tuned.options)
-        settled.append(fitted.converged)
-        if asked.progress is not None:
-            asked.progress(draw + 1, draws)
-    # what probes of all labels say of rows that they lack stays, for the midpoint
-    whole.on_train["all_part_rest"] = whole.on_train["part_rest"]
-    if "part_rest" in whole.choices:
-        whole.choices["all_part_rest"] = whole.choices["part_rest"]
+        converged.append(probe.converged)
+        if plan.progress is not None:
+            plan.progress(draw + 1, draws)
+    # the held-out risk with all labels is needed for the midpoint
+    terms.on_train["all_part_rest"] = terms.on_train["part_rest"]
+    if "part_rest" in terms.choices:
+        terms.choices["all_part_rest"] = terms.choices["part_rest"]
     with np.errstate(invalid="ignore"):
-        whole.on_train["part_rest"] = held / times
-    whole.on_test["train_test"] = unseen
+        terms.on_train["part_rest"] = held_out_sum / times_held_out
+    terms.on_test["train_test"] = test_mean
     for name in means:
-        whole.choices.pop(name, None)
-    whole.draws = {name: np.array(found) for name, found in means.items()}
-    whole.params["options_by_draw"] = chosen
-    whole.converged = all(settled)
-    return whole
+        terms.choices.pop(name, None)
+    terms.draws = {name: np.array(values) for name, values in means.items()}
+    terms.params["options_by_draw"] = chosen
+    terms.converged = all(converged)
+    return terms
 
 
-def _tuned(asked: DecompositionPlan, train: LabelledRows, watch: Watch | None) -> Tuned:
+def _tune(plan: DecompositionPlan, train: LabelledRows, on_fit: FitCallback | None) -> TuningResult:
     return tune(
-        asked.kind,
+        plan.kind,
         train.x,
         train.y,
-        asked.given,
-        folds=None if asked.kind.tuning == "part" else asked.folds,
+        plan.options,
+        folds=None if plan.kind.default_tuning == "part" else plan.folds,
         units=train.units,
-        by=asked.by,
-        seed=asked.seed,
-        device=asked.device,
-        progress=asked.progress,
-        watch=watch,
+        by=plan.by,
+        seed=plan.seed,
+        device=plan.device,
+        progress=plan.progress,
+        on_fit=on_fit,
     )
 
 
-def _pooled(asked: DecompositionPlan, train: LabelledRows, tuned: Tuned) -> Evaluation:
-    """Every training row judged by a fit that lacks it, for kinds that are tuned on one part."""
+def _pooled_evaluation(
+    plan: DecompositionPlan, train: LabelledRows, tuned: TuningResult
+) -> Evaluation:
+    """Every training row evaluated by a fit without it, for kinds that are tuned on one part."""
     again = tune(
-        asked.kind,
+        plan.kind,
         train.x,
         train.y,
-        {k: v for k, v in tuned.options.items() if k in asked.kind.takes},
+        {k: v for k, v in tuned.options.items() if k in plan.kind.option_names},
         tuning="folds",
-        folds=asked.folds or default_folds(len(train.y), train.units),
+        folds=plan.folds or default_folds(len(train.y), train.units),
         units=train.units,
-        by=asked.by,
-        seed=asked.seed,
-        device=asked.device,
+        by=plan.by,
+        seed=plan.seed,
+        device=plan.device,
     )
     assert again.held_out is not None
     return again.held_out
 
 
-def _part(asked: DecompositionPlan, train: LabelledRows) -> NDArray[np.bool_]:
+def _held_out_part(plan: DecompositionPlan, train: LabelledRows) -> NDArray[np.bool_]:
     """bool [n]: the held-out rows, stratified, or about as many in whole groups."""
-    n_sub = asked.n_sub or 0
+    n_sub = plan.n_sub or 0
     part = np.zeros(len(train.y), bool)
     if train.units is None:
-        part[split.stratified(train.y, n_sub, asked.seed)] = True
+        part[split.stratified_sample(train.y, n_sub, plan.seed)] = True
     elif len(np.unique(train.units)) < 2:
-        raise ValueError("train: all its labelled rows are one group: none can be held out")
+        raise ValueError("train: expected at least two groups, got one: no rows can be held out")
     else:
-        part[split.part_of_units(n_sub, asked.seed, train.units)] = True
+        part[split.sample_units(n_sub, plan.seed, train.units)] = True
     return part
 
 
-def _fitted(asked: DecompositionPlan, rows: LabelledRows, options: Options) -> Fitted:
-    every = [np.ones(len(rows.y), bool)]
-    [fitted] = next(asked.kind.fits(rows.x, rows.y, every, [options], asked.seed, asked.device))
-    return fitted
+def _fit_least_training_risk(
+    plan: DecompositionPlan, rows: LabelledRows
+) -> tuple[FittedProbe, Options]:
+    """The candidate with the least risk on the rows that it is fitted on, the strongest of ties.
 
-
-def _least_on_itself(asked: DecompositionPlan, rows: LabelledRows) -> tuple[Fitted, Options]:
-    """The candidate with the least risk on the rows that it is fitted on, the strongest of equal
-    ones, as the published protocol tunes these risks."""
-    path = asked.kind.candidates(asked.given)
-    every = [np.ones(len(rows.y), bool)]
-    best: tuple[float, Fitted, Options] | None = None
-    fits = asked.kind.fits(rows.x, rows.y, every, path, asked.seed, asked.device)
-    for options, [fitted] in zip(path, fits, strict=True):
-        value = risk(evaluate(fitted, rows.x, rows.y), asked.by)
+    The published protocol tunes these risks in this way.
+    """
+    path = plan.kind.candidates(plan.options)
+    request = FitRequest.of_all_rows(rows.x, rows.y, path, plan.seed, plan.device)
+    best: tuple[float, FittedProbe, Options] | None = None
+    for options, [probe] in zip(path, plan.kind.fit_path(request), strict=True):
+        value = mean_risk(evaluate(probe, rows.x, rows.y), plan.by)
         if best is None or value < best[0]:
-            best = value, fitted, options
+            best = value, probe, options
     assert best is not None
     return best[1], best[2]
 
 
-def _joined(train: LabelledRows, test: LabelledRows) -> LabelledRows:
+def _concatenate(train: LabelledRows, test: LabelledRows) -> LabelledRows:
     x, y = np.concatenate([train.x, test.x]), np.concatenate([train.y, test.y])
     return LabelledRows(x, y, np.arange(len(y)), None, 0)

@@ -231,7 +231,7 @@ def _unit_rows(rows: Rows) -> Rows:
     x = to_numpy(rows)
     # divide by the largest entry first: squares could overflow
     largest = np.abs(x).max(axis=1, keepdims=True)
-    shrunk = np.divide(x, largest, out=np.zeros_like(x), where=largest > 0)
+    shrunk: NDArray[np.floating] = np.divide(x, largest, out=np.zeros_like(x), where=largest > 0)
     length = np.sqrt(np.einsum("ij,ij->i", shrunk, shrunk, dtype=np.float64))[:, None]
     np.divide(shrunk, length, out=shrunk, where=length > 0, casting="same_kind")
     return shrunk

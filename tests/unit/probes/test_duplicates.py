@@ -146,7 +146,7 @@ def test_collapsed_classes_are_not_near_throughout(
 ) -> None:
     if against_all:  # few rounds among many candidates leave most rows to the products
         monkeypatch.setattr(duplicates, "ROUNDS", (2, 2))
-        monkeypatch.setattr(duplicates, "KEPT", 1.0)
+        monkeypatch.setattr(duplicates, "COVERAGE", 1.0)
     centres = gauss(10, 128, 5)
     rows = np.arange(3000) % 10
     train = centres[rows] + np.float32(within) * gauss(3000, 128)
@@ -221,7 +221,7 @@ def test_one_row_no_row_and_constant_features() -> None:
     # equal training rows are one: their distance to each other is none of two rows
     often = np.repeat(train, 40, axis=0)
     assert near_duplicates(often, train[:30] + np.float32(1e-3))["near"] == 30
-    with pytest.raises(ValueError, match="train: needs at least one row"):
+    with pytest.raises(ValueError, match="train: expected at least one row"):
         near_duplicates(one[:0], one)
 
 
@@ -238,10 +238,10 @@ def test_mistakes_are_named() -> None:
     told = near_duplicates(x, x, share=np.float32(0.25))["share"]
     assert type(told) is float
     for share in (0, 1, -0.1, float("nan"), True):
-        with pytest.raises(ValueError, match="share: needs"):
+        with pytest.raises(ValueError, match="share: expected"):
             near_duplicates(x, x, share=share)
     for train, test in ((x, x[:, :3]), (x[0], x), (x, x[0]), (x[:, :0], x[:, :0])):
-        with pytest.raises(ValueError, match=r"need shapes \[n, d\] and \[m, d\]"):
+        with pytest.raises(ValueError, match=r"expected shapes \[n, d\] and \[m, d\]"):
             near_duplicates(train, test)
     broken = x.copy()
     broken[3, 1] = np.inf

@@ -5,7 +5,7 @@ import pytest
 
 from jessl.embeddings import Embeddings
 from jessl.probes import few_shot, probe, split
-from jessl.probes.bootstrap import Resampled, interval
+from jessl.probes.bootstrap import Resampled, percentile_interval
 from jessl.probes.registry import KINDS
 from jessl.probes.tuning import default_folds, tune
 
@@ -62,13 +62,13 @@ def test_the_published_protocol_tunes_on_other_training_labels():
     assert rest.curve["error"] != few.curve["error"]
     # labels that the few-shot probe must not see change the published choice only
     y = train.labels.copy()
-    hidden = np.setdiff1d(np.arange(600), split.shots(train.labels, 3, 0))
+    hidden = np.setdiff1d(np.arange(600), split.sample_per_class(train.labels, 3, 0))
     y[hidden] = np.random.default_rng(0).permutation(y[hidden])
     mixed = Embeddings(train.features, y)
     with pytest.raises(ValueError, match="of few-shot probes"):
         probe(mixed, test, protocol="published")
     kind, x = KINDS["logistic"], train.features
-    kept = split.shots(train.labels, 3, 0)
+    kept = split.sample_per_class(train.labels, 3, 0)
     one = tune(kind, x[kept], train.labels[kept], {}, seed=0)
     assert one.curve == few.curve
 
@@ -77,10 +77,10 @@ def test_the_published_protocol_tunes_on_other_training_labels():
     ("options", "words"),
     [
         ({"draws": 0}, "draws: expected a whole number of at least 1"),
-        ({"shots": 3}, "shots: a row of numbers wanted"),
-        ({"shots": (), "fractions": ()}, "at least one of them"),
-        ({"shots": (101,)}, "shots: 101 images per class asked, class 0 has 100"),
-        ({"fractions": (2.0,)}, "fraction: needs a share"),
+        ({"shots": 3}, "shots: expected a sequence of numbers"),
+        ({"shots": (), "fractions": ()}, "expected at least one value"),
+        ({"shots": (101,)}, "shots: expected at most 100 images per class .class 0., got 101"),
+        ({"fractions": (2.0,)}, "fraction: expected a share"),
     ],
 )
 def test_mistakes_are_named(options, words):
@@ -92,25 +92,25 @@ def test_groups_stay_whole_in_folds():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 5, 400)
     units = rng.integers(0, 60, 400)
-    place = split.folds(y, 5, 3, units)
+    place = split.assign_folds(y, 5, 3, units)
     for unit in range(60):
         assert len(set(place[units == unit])) <= 1
     sizes = np.bincount(place, minlength=5)
     assert sizes.min() > 60
     shares = [np.bincount(y[place == k], minlength=5) for k in range(5)]
     assert np.min(shares) >= 8
-    with pytest.raises(ValueError, match="folds: 5 asked, the rows have 3 groups"):
-        split.folds(y, 5, 0, units % 3)
+    with pytest.raises(ValueError, match="folds: expected at most 3, the number of groups, got 5"):
+        split.assign_folds(y, 5, 0, units % 3)
 
 
 def test_rows_of_one_image_or_group_are_units():
     ids = np.array([5, 6, 7, 7])
-    assert split.units_of(np.arange(4), None) is None
-    assert split.units_of(ids, None).tolist() == [0, 1, 2, 2]
-    units = split.units_of(ids, np.array([3, 3, -1, -1]))
+    assert split.inseparable_units(np.arange(4), None) is None
+    assert split.inseparable_units(ids, None).tolist() == [0, 1, 2, 2]
+    units = split.inseparable_units(ids, np.array([3, 3, -1, -1]))
     assert units[0] == units[1]
     assert units[2] == units[3] != units[0]
-    assert len(set(split.units_of(np.arange(4), np.array([-1, -1, 9, -7])).tolist())) == 4
+    assert len(set(split.inseparable_units(np.arange(4), np.array([-1, -1, 9, -7])).tolist())) == 4
 
 
 def test_groups_that_repeat_make_a_leak_and_whole_groups_close_it():
@@ -133,7 +133,7 @@ def test_fewer_than_two_rows_of_two_classes_cannot_be_tuned():
             continue
         one = tune(kind, x, y, {})
         assert (one.curve, one.held_out) == (None, None)
-        assert kind.untuned.items() <= one.options.items()
+        assert kind.fallback_options.items() <= one.options.items()
     assert (default_folds(3), default_folds(5000), default_folds(5001)) == (3, 10, 5)
 
 
@@ -144,7 +144,7 @@ def test_paired_differences_are_narrower():
     assert apart.value == pytest.approx(a.error - b.error)
     assert apart.low <= apart.value <= apart.high
     assert apart.high - apart.low < 0.7 * (a.high - a.low)
-    with pytest.raises(ValueError, match="its 60 test rows are not the 500"):
+    with pytest.raises(ValueError, match="expected the 500 test rows of this probe, got others"):
         a.minus(probe(train, world(60, 2)))
 
 
@@ -165,9 +165,11 @@ def test_many_units_are_drawn_as_normal(monkeypatch):
     values = {"a": rng.exponential(size=900), "b": np.where(rng.random(900) < 0.5, np.nan, 1.5)}
     values["b"][::3] = 0.3
     drawn = Resampled(values, np.random.default_rng(1))
-    monkeypatch.setattr("jessl.probes.bootstrap._DRAWN", 0)
+    monkeypatch.setattr("jessl.probes.bootstrap._MOST_DRAWN_UNITS", 0)
     normal = Resampled(values, np.random.default_rng(1))
     for name in values:
         assert normal[name].mean() == pytest.approx(drawn[name].mean(), rel=0.01)
         assert normal[name].std() == pytest.approx(drawn[name].std(), rel=0.1)
-        np.testing.assert_allclose(interval(normal[name]), interval(drawn[name]), rtol=0.03)
+        np.testing.assert_allclose(
+            percentile_interval(normal[name]), percentile_interval(drawn[name]), rtol=0.03
+        )

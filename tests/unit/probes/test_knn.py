@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jessl.probes.base import FitRequest
 from jessl.probes.kinds import knn
 
 
@@ -37,14 +38,14 @@ def test_votes_by_hand_in_chunks_of_both_sides(
     x, y = rows(300)
     z, _ = rows(101, seed=1)
     expected = by_hand(x, y * 3, z, k, temperature)
-    probe = knn.fit(x, y * 3, k, temperature, device=device)
-    np.testing.assert_allclose(probe.votes(z), expected, rtol=1e-5, atol=1e-12)
+    probe = knn.build(x, y * 3, k, temperature, device=device)
+    np.testing.assert_allclose(probe.decision_function(z), expected, rtol=1e-5, atol=1e-12)
     monkeypatch.setattr(knn, "_ROWS", 64)
     monkeypatch.setattr(knn, "_CHUNK_ENTRIES", 50 * 7)
-    np.testing.assert_allclose(probe.votes(z), expected, rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(probe.decision_function(z), expected, rtol=1e-5, atol=1e-12)
     # chunks of fewer rows than neighbours
     monkeypatch.setattr(knn, "_ROWS", 3)
-    np.testing.assert_allclose(probe.votes(z), expected, rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(probe.decision_function(z), expected, rtol=1e-5, atol=1e-12)
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])
@@ -62,15 +63,19 @@ def test_all_that_are_as_near_as_the_kth_vote(
     far = np.vstack([one, -other, one + other])
     for seed in range(4):
         order = np.random.default_rng(seed).permutation(len(y))
-        votes = knn.fit(x[order], y[order], k=3, device=device).votes(np.vstack([one, other]))
+        votes = knn.build(x[order], y[order], k=3, device=device).decision_function(
+            np.vstack([one, other])
+        )
         np.testing.assert_allclose(votes[0], [4, 8, 0], rtol=1e-4)
         # the twelve are second to fourteenth nearest of the other
         weight = np.exp((one @ other / np.linalg.norm(one) / np.linalg.norm(other) - 1) / 0.07)
         np.testing.assert_allclose(votes[1], [4 * weight, 8 * weight, 1], rtol=1e-4)
-        found = knn.fit(x[order], y[order], k=3, device=device).votes(far)
+        found = knn.build(x[order], y[order], k=3, device=device).decision_function(far)
         np.testing.assert_allclose(found, by_hand(x, y, far, 3, 0.07), rtol=1e-4)
-        cold = knn.fit(x[order], y[order], k=3, temperature=1e-30, device=device)
-        np.testing.assert_array_equal(cold.votes(np.vstack([one, other])), [[4, 8, 0], [0, 0, 1]])
+        cold = knn.build(x[order], y[order], k=3, temperature=1e-30, device=device)
+        np.testing.assert_array_equal(
+            cold.decision_function(np.vstack([one, other])), [[4, 8, 0], [0, 0, 1]]
+        )
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])
@@ -83,17 +88,19 @@ def test_towards_temperature_0_the_nearest_row_votes(
     z, _ = rows(60, d=20, seed=1)
     monkeypatch.setattr(knn, "_ROWS", chunk)
     monkeypatch.setattr(knn, "_CHUNK_ENTRIES", 7 * chunk)
-    cold = knn.fit(x, y, 20, temperature, device=device).votes(z)
+    cold = knn.build(x, y, 20, temperature, device=device).decision_function(z)
     np.testing.assert_array_equal(cold, np.eye(5)[by_hand(x, y, z, 1, 1.0).argmax(axis=1)])
     assert len(np.unique(cold.argmax(axis=1))) == 5
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])
 def test_rows_of_zeros_are_as_near_as_everything(device: str | None) -> None:
-    votes = knn.fit(np.eye(3), np.arange(3), k=1, device=device).votes(np.zeros((2, 3)))
+    votes = knn.build(np.eye(3), np.arange(3), k=1, device=device).decision_function(
+        np.zeros((2, 3))
+    )
     np.testing.assert_array_equal(votes, 1)
-    constant = knn.fit(np.ones((50, 4)), np.arange(50) % 2, k=20, device=device)
-    np.testing.assert_allclose(constant.votes(np.ones((3, 4))), 25, rtol=1e-4)
+    constant = knn.build(np.ones((50, 4)), np.arange(50) % 2, k=20, device=device)
+    np.testing.assert_allclose(constant.decision_function(np.ones((3, 4))), 25, rtol=1e-4)
 
 
 def test_numpy_and_torch_agree() -> None:
@@ -101,7 +108,7 @@ def test_numpy_and_torch_agree() -> None:
     x[1000:1500] = x[:500]  # ties
     z, _ = rows(500, d=64, classes=30, seed=1)
     z[:100] = x[:100]
-    numpy, torch = (knn.fit(x, y, device=device).votes(z) for device in (None, "cpu"))
+    numpy, torch = (knn.build(x, y, device=device).decision_function(z) for device in (None, "cpu"))
     np.testing.assert_allclose(numpy, torch, rtol=1e-5, atol=1e-9)
     np.testing.assert_array_equal(numpy.argmax(axis=1), torch.argmax(axis=1))
 
@@ -112,16 +119,20 @@ def test_fits_take_the_rows_of_their_masks() -> None:
     masks = [np.arange(200) % 3 != 0, np.ones(200, bool), y < 2]
     (options,) = knn.candidates({"k": 5})
     assert options == {"k": 5, "temperature": 0.07}
-    (found,) = knn.fits(x, y, masks, [options])
+    (found,) = knn.fit_path(FitRequest(x, y, masks, [options]))
     for mask, probe in zip(masks, found, strict=True):
-        np.testing.assert_array_equal(probe.votes(z), knn.fit(x[mask], y[mask], 5).votes(z))
+        np.testing.assert_array_equal(
+            probe.decision_function(z), knn.build(x[mask], y[mask], 5).decision_function(z)
+        )
         assert (probe.converged, probe.probabilistic) == (True, False)
     assert found[2].classes.tolist() == [0, 1]
     assert found[0].device is None
     # any other device is torch's: "cpu:0" is none of numpy's
-    (several,) = knn.fits(x, y, masks, [options], device="cpu:0")
+    (several,) = knn.fit_path(FitRequest(x, y, masks, [options], device="cpu:0"))
     assert several[0].device == "cpu:0"
-    np.testing.assert_allclose(several[0].votes(z), found[0].votes(z), rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(
+        several[0].decision_function(z), found[0].decision_function(z), rtol=1e-5, atol=1e-12
+    )
 
 
 def test_training_rows_are_not_copied(tmp_path: object) -> None:
@@ -129,11 +140,13 @@ def test_training_rows_are_not_copied(tmp_path: object) -> None:
     stored = np.memmap(f"{tmp_path}/x", np.float32, "w+", shape=x.shape)
     stored[:] = x
     stored.flags.writeable = False
-    probe = knn.fit(stored, y)
+    probe = knn.build(stored, y)
     assert probe.x is stored
-    np.testing.assert_array_equal(probe.votes(x), knn.fit(x, y).votes(x))
-    on_torch = knn.fit(stored, y, device="cpu")
-    np.testing.assert_allclose(on_torch.votes(stored), probe.votes(x), rtol=1e-5)
+    np.testing.assert_array_equal(probe.decision_function(x), knn.build(x, y).decision_function(x))
+    on_torch = knn.build(stored, y, device="cpu")
+    np.testing.assert_allclose(
+        on_torch.decision_function(stored), probe.decision_function(x), rtol=1e-5
+    )
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
@@ -145,15 +158,15 @@ def test_numbers_of_numpy_are_numbers() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"k": 0}, "k: needs a whole number of at least 1, got 0"),
-        ({"k": 2.5}, "k: needs"),
-        ({"k": True}, "k: needs"),
-        ({"k": np.True_}, "k: needs"),
-        ({"k": np.float64(3)}, "k: needs"),
-        ({"k": np.int64(0)}, "k: needs"),
-        ({"temperature": np.True_}, "temperature: needs"),
-        ({"temperature": np.float32("nan")}, "temperature: needs"),
-        ({"temperature": 0}, "temperature: needs a finite number above 0, got 0"),
+        ({"k": 0}, "k: expected a whole number of at least 1, got 0"),
+        ({"k": 2.5}, "k: expected"),
+        ({"k": True}, "k: expected"),
+        ({"k": np.True_}, "k: expected"),
+        ({"k": np.float64(3)}, "k: expected"),
+        ({"k": np.int64(0)}, "k: expected"),
+        ({"temperature": np.True_}, "temperature: expected"),
+        ({"temperature": np.float32("nan")}, "temperature: expected"),
+        ({"temperature": 0}, "temperature: expected a finite number above 0, got 0"),
     ],
 )
 def test_mistakes_are_named(given: dict[str, object], words: str) -> None:

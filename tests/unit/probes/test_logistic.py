@@ -5,10 +5,10 @@ from sklearn.linear_model import LogisticRegression
 
 from jessl.embeddings import Embeddings
 from jessl.probes import probe, standardize
-from jessl.probes.base import UNKNOWN_LOSS, evaluate
+from jessl.probes.base import UNKNOWN_CLASS_LOSS, FitRequest, evaluate
 from jessl.probes.kinds import logistic
-from jessl.probes.softmax import Softmax, TorchSoftmax
-from jessl.probes.standardize import Rows
+from jessl.probes.softmax import SoftmaxLoss, TorchSoftmaxLoss
+from jessl.probes.standardize import StandardisedRows
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_the_minimum_is_that_of_scikit_learn(digits, C, classes):
     x, y = x[y < classes], y[y < classes]
     mask = np.arange(len(y)) % 4 > 0
     every = np.ones(len(y), bool)
-    found = next(logistic.fits(x, y, [every, mask], [{"C": C}]))
+    found = next(logistic.fit_path(FitRequest(x, y, [every, mask], [{"C": C}])))
     for one, kept in zip(found, (every, mask), strict=True):
         z = (x - one.mean) / one.scale
         model = LogisticRegression(C=C, max_iter=10_000, tol=1e-8).fit(z[kept], y[kept])
@@ -39,13 +39,13 @@ def test_the_minimum_is_that_of_scikit_learn(digits, C, classes):
         p = model.predict_proba(z[kept])[np.arange(kept.sum()), y[kept]]
         theirs = -C * np.log(p).sum() + 0.5 * (model.coef_**2).sum()
         assert ours == pytest.approx(theirs, rel=2e-4)
-        assert (one.votes(x).argmax(axis=1) != model.predict(z)).mean() <= 0.002
+        assert (one.decision_function(x).argmax(axis=1) != model.predict(z)).mean() <= 0.002
 
 
 def test_of_two_classes_the_penalty_is_scikit_learns(digits):
     x, y = digits
     x, y = x[(y == 3) | (y == 8)], y[(y == 3) | (y == 8)]
-    [one] = next(logistic.fits(x, y, [np.ones(len(y), bool)], [{"C": 0.01}]))
+    [one] = next(logistic.fit_path(FitRequest(x, y, [np.ones(len(y), bool)], [{"C": 0.01}])))
     z = (x - one.mean) / one.scale
     model = LogisticRegression(C=0.01, max_iter=10_000, tol=1e-8).fit(z, y)
     apart = one.weights[:, 1] - one.weights[:, 0]
@@ -56,9 +56,9 @@ def test_folds_together_are_folds_alone(digits):
     x, y = digits
     masks = [np.arange(len(y)) % 3 != k for k in range(3)]
     path = [{"C": 1e-4}, {"C": 1e-2}]
-    together = list(logistic.fits(x, y, masks, path))
+    together = list(logistic.fit_path(FitRequest(x, y, masks, path)))
     for k, mask in enumerate(masks):
-        alone = list(logistic.fits(x, y, [mask], path))
+        alone = list(logistic.fit_path(FitRequest(x, y, [mask], path)))
         for a, b in zip(together, alone, strict=True):
             assert objective(a[k], x[mask], y[mask], 1.0) == pytest.approx(
                 objective(b[0], x[mask], y[mask], 1.0), rel=2e-3
@@ -69,14 +69,14 @@ def test_folds_together_are_folds_alone(digits):
 def test_fewer_rows_than_features_and_one_class(digits):
     x, y = digits
     few, labels = x[:12], y[:12]
-    [one] = next(logistic.fits(few, labels, [np.ones(12, bool)], [{"C": 1.0}]))
+    [one] = next(logistic.fit_path(FitRequest(few, labels, [np.ones(12, bool)], [{"C": 1.0}])))
     assert not evaluate(one, few, labels).wrong.any()
-    [alone] = next(logistic.fits(few, labels, [labels == 3], [{"C": 1.0}]))
+    [alone] = next(logistic.fit_path(FitRequest(few, labels, [labels == 3], [{"C": 1.0}])))
     assert alone.classes.tolist() == [3]
-    assert alone.votes(few).shape == (12, 1)
-    [flat] = next(logistic.fits(np.full((6, 4), 0.1), np.arange(6) % 2, [np.ones(6, bool)],
-                                [{"C": 1.0}]))  # fmt: skip
-    assert np.isfinite(flat.votes(np.zeros((2, 4)))).all()
+    assert alone.decision_function(few).shape == (12, 1)
+    request = FitRequest(np.full((6, 4), 0.1), np.arange(6) % 2, [np.ones(6, bool)], [{"C": 1.0}])
+    [flat] = next(logistic.fit_path(request))
+    assert np.isfinite(flat.decision_function(np.zeros((2, 4)))).all()
 
 
 @pytest.mark.parametrize("classes", [10, 300])
@@ -85,7 +85,7 @@ def test_the_gradient_is_the_slope(classes):
     x = rng.standard_normal((80, 6)).astype(np.float32)
     y = rng.integers(0, classes, 80)
     masks = [np.ones(80, bool), np.arange(80) < 50]
-    loss = Softmax(Rows(x, np.float64), y, classes, masks)
+    loss = SoftmaxLoss(StandardisedRows(x, np.float64), y, classes, masks)
     both = np.arange(2)
     w, b = rng.standard_normal((6, 2, classes)), rng.standard_normal((2, classes))
     value, by_w, by_b = loss(w, b, both)
@@ -105,26 +105,28 @@ def test_torch_and_chunks_give_the_same(digits, monkeypatch):
     rng = np.random.default_rng(0)
     three = np.arange(3)
     w, b = rng.standard_normal((64, 3, 10)) * 0.1, rng.standard_normal((3, 10))
-    rows = Rows(x)
-    whole = Softmax(rows, y, 10, masks)(w, b, three)
-    other = TorchSoftmax(rows, y, 10, masks, "cpu")(w, b, three)
+    rows = StandardisedRows(x)
+    whole = SoftmaxLoss(rows, y, 10, masks)(w, b, three)
+    other = TorchSoftmaxLoss(rows, y, 10, masks, "cpu")(w, b, three)
     for ours, theirs in zip(whole, other, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=1e-5)
-    some = Softmax(rows, y, 10, masks)(w[:, 1:], b[1:], three[1:])
+    some = SoftmaxLoss(rows, y, 10, masks)(w[:, 1:], b[1:], three[1:])
     np.testing.assert_allclose(some[0], whole[0][1:], rtol=1e-5)
     np.testing.assert_allclose(some[1], whole[1][:, 1:], rtol=2e-4, atol=1e-5)
     monkeypatch.setattr("jessl.probes.softmax._ENTRIES", 30 * 70)
     monkeypatch.setattr(standardize, "HELD_BYTES", 0)
-    for ours, theirs in zip(whole, Softmax(Rows(x), y, 10, masks)(w, b, three), strict=True):
+    for ours, theirs in zip(
+        whole, SoftmaxLoss(StandardisedRows(x), y, 10, masks)(w, b, three), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=1e-5)
 
 
 def test_a_fit_on_a_device_of_torch_is_the_same(digits, monkeypatch):
     x, y = digits
     every = [np.ones(len(y), bool)]
-    [plain] = next(logistic.fits(x, y, every, [{"C": 1e-3}]))
+    [plain] = next(logistic.fit_path(FitRequest(x, y, every, [{"C": 1e-3}])))
     # "cpu:0" is torch's name of the CPU: the code that a GPU runs, without one
-    [there] = next(logistic.fits(x, y, every, [{"C": 1e-3}], 0, "cpu:0"))
+    [there] = next(logistic.fit_path(FitRequest(x, y, every, [{"C": 1e-3}], 0, "cpu:0")))
     assert (evaluate(plain, x, y).wrong != evaluate(there, x, y).wrong).sum() <= 2
     np.testing.assert_allclose(there.weights, plain.weights, atol=2e-3)
 
@@ -134,7 +136,7 @@ def test_the_loss_of_what_is_unknown_is_finite():
     x, y = rng.standard_normal((40, 3)), np.arange(40) % 2
     test = Embeddings(x[:10], np.r_[y[:9], 7])
     found = probe(Embeddings(x, y), test, C=0.1, duplicates=False)
-    assert found.losses[-1] == UNKNOWN_LOSS
+    assert found.losses[-1] == UNKNOWN_CLASS_LOSS
     assert found.log_loss == pytest.approx(found.losses.mean())
     low, high = found.intervals["log_loss"]
     assert low <= found.log_loss <= high

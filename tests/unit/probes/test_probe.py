@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from jessl.embeddings import Embeddings
 from jessl.probes import online_probes, probe, split, standardize
 from jessl.probes.kinds import knn, logistic
-from jessl.probes.result import wilson
+from jessl.probes.result import wilson_interval
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +98,12 @@ def test_knn_ties_all_vote():
     # four equal rows at the k-th place: three say 1, whatever their order
     x, y = np.ones((4, 2)), np.array([0, 1, 1, 1])
     for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
-        votes = knn.fit(x[order], y[order], k=1).votes(np.ones((1, 2)))
+        votes = knn.build(x[order], y[order], k=1).decision_function(np.ones((1, 2)))
         np.testing.assert_allclose(votes, [[1, 3]], rtol=1e-5)
-    few = knn.fit(np.eye(3), np.arange(3), k=20)
+    few = knn.build(np.eye(3), np.arange(3), k=20)
     assert few.k == 3
-    assert few.votes(np.eye(3)).argmax(axis=1).tolist() == [0, 1, 2]
-    assert np.isfinite(few.votes(np.zeros((1, 3)))).all()
+    assert few.decision_function(np.eye(3)).argmax(axis=1).tolist() == [0, 1, 2]
+    assert np.isfinite(few.decision_function(np.zeros((1, 3)))).all()
 
 
 def test_top5_only_from_six_classes():
@@ -156,12 +156,12 @@ def test_few_shots(digits):
 
 def test_splits_keep_the_classes():
     y = np.repeat([0, 1, 2], [50, 30, 20])
-    part = split.stratified(y, 10, 0)
+    part = split.stratified_sample(y, 10, 0)
     assert np.bincount(y[part]).tolist() == [5, 3, 2]
-    assert len(split.stratified(y, 33, 0)) == 33
-    assert np.bincount(y[split.stratified(y, 1, 0, at_least=1)]).tolist() == [1, 1, 1]
-    assert np.bincount(y[split.shots(y, 20, 1)]).tolist() == [20, 20, 20]
-    place = split.folds(y, 5, 0)
+    assert len(split.stratified_sample(y, 33, 0)) == 33
+    assert np.bincount(y[split.stratified_sample(y, 1, 0, at_least=1)]).tolist() == [1, 1, 1]
+    assert np.bincount(y[split.sample_per_class(y, 20, 1)]).tolist() == [20, 20, 20]
+    place = split.assign_folds(y, 5, 0)
     for k in range(5):
         assert np.bincount(y[place == k]).tolist() == [10, 6, 4]
 
@@ -170,7 +170,7 @@ def test_splits_keep_the_classes():
 def test_wilson(wrong, n):
     from scipy.stats import binomtest
 
-    low, high = wilson(wrong, n)
+    low, high = wilson_interval(wrong, n)
     expected = binomtest(wrong, n).proportion_ci(method="wilson")
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert low <= wrong / n <= high
@@ -187,25 +187,25 @@ def with_nan(e):
     [
         (None, {"kind": "logistc"}, "unknown kind 'logistc'; did you mean 'logistic'"),
         (None, {"kind": "ridge", "C": 1.0}, "unknown option of the ridge probe 'C'"),
-        (None, {"kind": "ridge", "penalty": 0}, "penalty: needs"),
+        (None, {"kind": "ridge", "penalty": 0}, "penalty: expected"),
         (None, {"tuning": "fold"}, "unknown tuning 'fold'"),
-        (None, {"tuning": "leave-one-out"}, "closed form for the ridge"),
-        (None, {"protocol": "published"}, "of few-shot probes"),
+        (None, {"tuning": "leave-one-out"}, "expected folds or part, got leave-one-out"),
+        (None, {"protocol": "published"}, "protocol: expected shots or fraction with .published."),
         (None, {"protocol": "publishd"}, "unknown protocol"),
         (None, {"kind": "knn", "C": 1.0}, "unknown option of the knn probe 'C'"),
         (None, {"c": 1.0}, "unknown option of the logistic probe 'c'"),
-        (None, {"C": -1.0}, "C: needs"),
-        (None, {"kind": "knn", "k": 0}, "k: needs"),
-        (None, {"kind": "knn", "temperature": float("nan")}, "temperature: needs"),
-        (None, {"shots": 21}, "shots: 21 .* class 0 has 20"),
+        (None, {"C": -1.0}, "C: expected"),
+        (None, {"kind": "knn", "k": 0}, "k: expected"),
+        (None, {"kind": "knn", "temperature": float("nan")}, "temperature: expected"),
+        (None, {"shots": 21}, "shots: expected at most 20 .*class 0.*, got 21"),
         (None, {"shots": 0}, "shots: expected a whole number of at least 1"),
-        (None, {"fraction": 1.5}, "fraction: needs"),
-        (None, {"fraction": 0.5, "shots": 2}, "one of them"),
+        (None, {"fraction": 1.5}, "fraction: expected"),
+        (None, {"fraction": 0.5, "shots": 2}, "expected one of them"),
         (lambda e: Embeddings(e.features), {}, "train: none of the 60 rows has a label"),
         (lambda e: Embeddings(e.features, np.full(60, 4)), {}, "at least two classes.*class 4"),
-        (lambda e: Embeddings(e.features[:, :3], e.labels), {}, "needs 3 features.*got 4"),
+        (lambda e: Embeddings(e.features[:, :3], e.labels), {}, "expected 3 features.*got 4"),
         (with_nan, {}, "train: 1 of 60"),
-        (lambda e: e.features, {}, "train: needs Embeddings, got ndarray"),
+        (lambda e: e.features, {}, "train: expected Embeddings, got ndarray"),
     ],
 )
 def test_mistakes_are_named(change, options, words):
@@ -268,7 +268,7 @@ def test_embeddings_that_no_probe_can_be_carried_over_to_are_refused() -> None:
     assert probe(train, Embeddings(x, y)).accuracy >= 0  # nothing is known of the other one
     for what, other in (("classes", ["dog", "elk"]), ("weights", "run b"), ("encoder", "timm:x")):
         test = Embeddings(x, y, meta={**meta, what: other})
-        with pytest.raises(ValueError, match=f"test: its {what} is"):
+        with pytest.raises(ValueError, match=f"test: expected {what} "):
             probe(train, test)
 
 
@@ -276,9 +276,9 @@ def test_standardisation_in_chunks_is_that_of_the_whole(monkeypatch: pytest.Monk
     x = np.random.default_rng(0).normal(3, 2, size=(103, 4)).astype(np.float32)
     x[:, 2] = 0.1
     monkeypatch.setattr(standardize, "CHUNK", 10)
-    mean, scale = standardize.standardisation(x)
+    mean, scale = standardize.mean_and_scale(x)
     np.testing.assert_allclose(mean, x.mean(axis=0, dtype=np.float64), rtol=1e-12)
     np.testing.assert_allclose(scale[[0, 1, 3]], x.std(axis=0, dtype=np.float64)[[0, 1, 3]])
     assert scale[2] == 1.0
-    z = standardize.standardised(x, mean, scale)
+    z = standardize.standardise(x, mean, scale)
     np.testing.assert_allclose(z[:, [0, 1, 3]].std(axis=0), 1, rtol=1e-5)

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 from jessl.cli.main import main
 from jessl.embeddings import Embeddings
 from jessl.probes import few_shot, probe, split
-from jessl.probes.base import Kind, evaluate
+from jessl.probes.base import ProbeKind, evaluate
 from jessl.probes.registry import KINDS
 from jessl.probes.tuning import tune
 from jessl.risk import decompose
@@ -33,7 +33,7 @@ class Says:
     def __init__(self, votes):
         self.said, self.classes = np.array(votes, float), np.arange(len(votes[0]))
 
-    def votes(self, x):
+    def decision_function(self, x):
         return self.said[: len(x)]
 
 
@@ -57,14 +57,16 @@ class Watched:
     def __init__(self):
         self.fitted, self.judged = [], []
         path = [{"a": 1.0}, {"a": 2.0}]
-        self.kind = Kind(("a",), lambda given: path, self.fits, "not at all", "part", {"a": 1.0})
+        self.kind = ProbeKind(
+            ("a",), lambda options: path, self.fit_path, "not at all", "part", {"a": 1.0}
+        )
 
-    def fits(self, x, y, masks, candidates, seed, device):
-        for _ in candidates:
-            self.fitted += [x[mask, 0].astype(int) for mask in masks]
-            yield [self for _ in masks]
+    def fit_path(self, request):
+        for _ in request.candidates:
+            self.fitted += [request.x[mask, 0].astype(int) for mask in request.masks]
+            yield [self for _ in request.masks]
 
-    def votes(self, x):
+    def decision_function(self, x):
         self.judged.append(x[:, 0].astype(int))
         return np.tile([1.0, 0.0], (len(x), 1))
 
@@ -97,7 +99,7 @@ def test_published_few_shots_are_tuned_on_whole_other_groups():
     for name in ("groups", "ids"):
         train = Embeddings(blobs(120).features, y, **{name: groups})
         for seed in range(3):
-            kept = split.shots(y, 2, seed)
+            kept = split.sample_per_class(y, 2, seed)
             left = int((~np.isin(groups, groups[kept])).sum())
             assert 0 < left < 114
             found = probe(train, blobs(30, 1), shots=2, protocol="published", seed=seed)
@@ -148,7 +150,7 @@ def test_the_few_shot_interval_holds_draws_and_test_rows(each):
 
 def test_rows_of_one_image_or_group_are_one_unit():
     def same(ids, groups):
-        units = split.units_of(np.array(ids), None if groups is None else np.array(groups))
+        units = split.inseparable_units(np.array(ids), None if groups is None else np.array(groups))
         return None if units is None else (units[:, None] == units).astype(int).tolist()
 
     # each image has two rows, of which one bears the group
@@ -168,21 +170,21 @@ def test_rows_of_one_image_or_group_are_one_unit():
 def test_a_part_has_whole_units_and_about_the_size():
     units = np.repeat(np.arange(40), 7)
     for seed in range(5):
-        part = split.part_of_units(30, seed, units)
+        part = split.sample_units(30, seed, units)
         assert abs(len(part) - 30) <= 3
         assert (np.bincount(units[part])[np.unique(units[part])] == 7).all()
     uneven = np.repeat(np.arange(11), [50] + [5] * 10)
-    largest = [0 in uneven[split.part_of_units(20, seed, uneven)] for seed in range(40)]
+    largest = [0 in uneven[split.sample_units(20, seed, uneven)] for seed in range(40)]
     assert 0 < sum(largest) < 20
-    assert len({tuple(split.part_of_units(20, seed, uneven)) for seed in range(10)}) > 5
-    assert len(split.part_of_units(999, 0, units)) == 39 * 7  # never all
-    assert len(split.part_of_units(1, 0, units)) == 7  # never none
+    assert len({tuple(split.sample_units(20, seed, uneven)) for seed in range(10)}) > 5
+    assert len(split.sample_units(999, 0, units)) == 39 * 7  # never all
+    assert len(split.sample_units(1, 0, units)) == 7  # never none
 
 
 def test_the_number_of_a_fold_does_not_tell_its_size():
     units = np.repeat(np.arange(11), [50] + [5] * 10)
     y = np.arange(100) % 2
-    places = [split.folds(y, 4, seed, units)[0] for seed in range(40)]
+    places = [split.assign_folds(y, 4, seed, units)[0] for seed in range(40)]
     assert set(places) == {0, 1, 2, 3}
     assert max(np.bincount(places)) < 25
 
@@ -234,9 +236,9 @@ def test_fewer_groups_than_folds():
     one = blobs(48, groups=np.zeros(48, int))
     for verb in (probe, decompose):
         for options in ({}, {"tuning": "part"} if verb is probe else {"estimator": "published"}):
-            with pytest.raises(ValueError, match=r"^train: all its labelled rows are one group"):
+            with pytest.raises(ValueError, match=r"^train: expected at least two groups, got one"):
                 verb(one, test, **options)
-    with pytest.raises(ValueError, match=r"^folds: needs 2 \.\. 4 \(groups of training rows\)"):
+    with pytest.raises(ValueError, match=r"^folds: expected 2 \.\. 4 \(groups of training rows\)"):
         probe(train, test, folds=5)
 
 
@@ -252,15 +254,15 @@ def test_groups_that_are_all_unknown_are_none():
 def counted(monkeypatch, name):
     calls = []
 
-    def fits(x, y, masks, candidates, *more):
-        calls.append((len(masks), len(candidates)))
-        return KINDS_FITS[name](x, y, masks, candidates, *more)
+    def fit_path(request):
+        calls.append((len(request.masks), len(request.candidates)))
+        return FIT_PATHS[name](request)
 
-    monkeypatch.setitem(KINDS, name, replace(KINDS[name], fits=fits))
+    monkeypatch.setitem(KINDS, name, replace(KINDS[name], fit_path=fit_path))
     return calls
 
 
-KINDS_FITS = {name: kind.fits for name, kind in KINDS.items()}
+FIT_PATHS = {name: kind.fit_path for name, kind in KINDS.items()}
 ONE = {"logistic": {"C": 1.0}, "ridge": {"penalty": 0.1}}
 ONE |= {"mlp": {"weight_decay": 1.0, "hidden": "8", "epochs": 2}, "knn": {}}
 
@@ -272,7 +274,8 @@ def test_where_nothing_is_to_choose_there_is_one_fit(monkeypatch, name):
     assert calls == [(1, 1)]
     assert (found.curve, found.params["tuned_on"]) == (None, None)
     for asked in ({"folds": 3}, {"tuning": "folds"}, {"tuning": "part"}):
-        with pytest.raises(ValueError, match=f"^{next(iter(asked))}: nothing is to choose"):
+        words = f"^{next(iter(asked))}: expected no value, as there is nothing to choose"
+        with pytest.raises(ValueError, match=words):
             probe(blobs(48), blobs(30, 1), kind=name, **ONE[name], **asked)
     few_shot(blobs(48), blobs(30, 1), kind=name, shots=(3,), draws=2, **ONE[name])
     assert calls == [(1, 1)] * 3

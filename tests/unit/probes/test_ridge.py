@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from jessl.embeddings import Embeddings
 from jessl.probes import probe, standardize
-from jessl.probes.base import evaluate
+from jessl.probes.base import FitRequest, evaluate
 from jessl.probes.kinds import ridge
 
 
@@ -27,10 +27,12 @@ def by_hand(z, y, classes, penalty):
 @pytest.mark.parametrize(("n", "d"), [(60, 7), (12, 40)])
 def test_a_fit_is_least_squares_with_a_free_intercept(n, d):
     x, y = rows(n, d)
-    mean, scale = standardize.standardisation(x)
+    mean, scale = standardize.mean_and_scale(x)
     z = (x - mean) / scale
     mask = np.arange(n) % 3 > 0
-    fits = ridge.fits(x, y, [np.ones(n, bool), mask], [{"penalty": p} for p in (1.0, 1e-3)])
+    fits = ridge.fit_path(
+        FitRequest(x, y, [np.ones(n, bool), mask], [{"penalty": p} for p in (1.0, 1e-3)])
+    )
     for penalty, found in zip((1.0, 1e-3), fits, strict=True):
         for one, kept in zip(found, (np.ones(n, bool), mask), strict=True):
             w = by_hand(z[kept], y[kept], 4, penalty * kept.sum())
@@ -48,7 +50,7 @@ def test_a_fit_is_least_squares_with_a_free_intercept(n, d):
 )
 def test_leave_one_out_is_brute_force(n, d, classes, seed, penalty):
     x, y = rows(n, d, classes, seed)
-    mean, scale = standardize.standardisation(x)
+    mean, scale = standardize.mean_and_scale(x)
     z = (x.astype(float) - mean) / scale
     [(seen, unseen)] = ridge.leave_one_out(x, y, [{"penalty": penalty}])
     whole = by_hand(z, y, classes, penalty * n)
@@ -66,10 +68,12 @@ def test_leave_one_out_is_brute_force(n, d, classes, seed, penalty):
 def test_leave_one_out_votes_to_eight_digits():
     # the closed form itself, not only who wins
     x, y = rows(50, 9)
-    mean, scale = standardize.standardisation(x)
+    mean, scale = standardize.mean_and_scale(x)
     z = (x.astype(float) - mean) / scale
     n, penalty = 50, 0.05
-    solved = ridge._Solved(standardize.Rows(x, np.float64), y, 4, np.ones(n, bool))
+    solved = ridge._LeastSquares(
+        standardize.StandardisedRows(x, np.float64), y, 4, np.ones(n, bool)
+    )
     w, b = solved.weights(penalty)
     h = 1 / n + ((z - solved.centre) @ solved.basis) ** 2 @ (1 / (solved.values + penalty * n))
     target = np.eye(4)[y]
@@ -93,7 +97,7 @@ def test_in_chunks_and_from_disk(tmp_path, monkeypatch):
     for (a, b), (c, d) in zip(whole, ridge.leave_one_out(mapped, y, path), strict=True):
         np.testing.assert_array_equal(a, c)
         np.testing.assert_array_equal(b, d)
-    [one] = next(ridge.fits(mapped, y, [np.ones(200, bool)], path[2:3]))
+    [one] = next(ridge.fit_path(FitRequest(mapped, y, [np.ones(200, bool)], path[2:3])))
     np.testing.assert_array_equal(evaluate(one, mapped, y).wrong, whole[2][0])
     assert np.array_equal(mapped, x)  # pages that were let go come back from the file
     # the float32 predictions of large data
@@ -122,7 +126,7 @@ def test_the_probe_chooses_by_leave_one_out():
 def test_a_class_that_a_mask_lacks_is_never_said():
     x, y = rows(40, 5)
     mask = y != 2
-    [one] = next(ridge.fits(x, y, [mask], [{"penalty": 0.1}]))
+    [one] = next(ridge.fit_path(FitRequest(x, y, [mask], [{"penalty": 0.1}])))
     assert one.classes.tolist() == [0, 1, 3]
     said = evaluate(one, x, y)
     assert said.wrong[y == 2].all()

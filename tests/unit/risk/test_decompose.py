@@ -7,7 +7,7 @@ import pytest
 
 from jessl.embeddings import Embeddings
 from jessl.probes import probe
-from jessl.probes.bootstrap import Resampled, interval
+from jessl.probes.bootstrap import Resampled, percentile_interval
 from jessl.risk import decompose
 from jessl.risk.components import components
 from jessl.schema import COMPONENT_NAMES
@@ -168,7 +168,7 @@ def test_intervals_cover_the_expected_risk():
             "b": np.where(rng.random(300) < 0.5, np.nan, rng.random(300) < 0.2),
         }
         draws = Resampled(wrong, rng)
-        low, high = interval(draws["a"] - draws["b"])
+        low, high = percentile_interval(draws["a"] - draws["b"])
         covered += low <= 0.1 <= high
     assert 180 <= covered <= 199
 
@@ -194,7 +194,7 @@ def test_the_twin_is_paired_by_ids():
     found = decompose(train, test, supervised=(mixed, test))
     assert found.params["supervised_paired"] is False
     assert found.params["warnings"] == ["the supervised twin has other labels on the same images"]
-    with pytest.raises(ValueError, match="its classes are not those of train"):
+    with pytest.raises(ValueError, match="expected the classes of train, got others"):
         decompose(train, test, supervised=(Embeddings(twin.features, twin.labels + 1), test))
 
 
@@ -242,9 +242,9 @@ def test_for_people_and_machines():
         ({"order": "unoin"}, "did you mean 'union'"),
         ({"n_sub": 10}, "n_sub: belongs"),
         ({"folds": 3, "estimator": "published"}, "folds: belongs"),
-        ({"folds": 1}, r"folds: needs 2 \.\. 40"),
-        ({"n_sub": 40, "estimator": "published"}, r"n_sub: needs 1 \.\. 36"),
-        ({"supervised": 3}, "supervised: needs a pair"),
+        ({"folds": 1}, r"folds: expected 2 \.\. 40"),
+        ({"n_sub": 40, "estimator": "published"}, r"n_sub: expected 1 \.\. 36"),
+        ({"supervised": 3}, "supervised: expected a pair"),
     ],
 )
 def test_mistakes_are_named(options, words):

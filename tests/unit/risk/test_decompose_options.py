@@ -102,7 +102,7 @@ def test_log_loss_is_the_mean_log_loss():
     assert "log_loss" in found.params["tuning_curve"]
     assert "nats" in found.table()
     assert found.plot().layout.yaxis.title.text == "log-loss, nats"
-    with pytest.raises(ValueError, match="log_loss needs a probe that gives probabilities"):
+    with pytest.raises(ValueError, match="expected error, got log_loss: it needs probabilities"):
         decompose(train, test, risk="log_loss", probe="ridge")
 
 
@@ -183,11 +183,14 @@ def test_the_choice_of_the_penalty_widens_the_interval():
         ({"tuning": "own"}, "unknown tuning 'own'"),
         ({"risk": "brier"}, "unknown risk 'brier'"),
         ({"shots": 5, "fraction": 0.1}, "one of them"),
-        ({"shots": 21}, "class 0 has 20"),
-        ({"shots": 20}, "no training row is left"),
+        ({"shots": 21}, "expected at most 20 images per class .class 0."),
+        ({"shots": 20}, "expected training rows to hold out"),
         ({"fraction": 1.0}, "below 1"),
         ({"shots": 5, "draws": 0}, "draws: expected a whole number of at least 1"),
-        ({"shots": 5, "estimator": "published"}, "all other rows are held out"),
+        (
+            {"shots": 5, "estimator": "published"},
+            "estimator: expected crossfit with shots or fraction",
+        ),
     ],
 )
 def test_mistakes_are_named(options, words):

@@ -48,7 +48,7 @@ def few_asked(seed=0, by="error", **options):
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_draws_spread_as_their_mean_does(count):
     train, test = labelled_rows("train", world(300, 1)), labelled_rows("test", world(200, 2))
-    picked = lambda seed: split.shots(train.y, 1, seed)  # noqa: E731
+    picked = lambda seed: split.sample_per_class(train.y, 1, seed)  # noqa: E731
     terms = measure_few(few_asked(), train, test, picked, count)
     drawn = terms.draws
     assert all(len(means) == count and means.std() > 0 for means in drawn.values())
@@ -77,7 +77,7 @@ def test_few_shots_hold_out_whole_groups_and_are_tuned_on_whole_groups():
     train, test = labelled_rows("train", e), labelled_rows("test", chance(40, 1, 30))
     seen, torn = [], []
     for seed in range(5):
-        kept = split.shots(train.y, 20, seed)
+        kept = split.sample_per_class(train.y, 20, seed)
         terms = measure_few(few_asked(seed), train, test, lambda _, kept=kept: kept, 1)
         out = np.isnan(terms.on_train["part_rest"])
         np.testing.assert_array_equal(out, np.isin(groups, groups[kept]))
@@ -207,7 +207,7 @@ def test_the_published_estimator_is_tuned_on_the_rest_alone():
         train = chance(60, seed)
         found = decompose(train, chance(20, 99), probe="ridge", estimator="published", n_sub=30,
                           seed=seed, duplicates=False)  # fmt: skip
-        rest = np.setdiff1d(np.arange(60), split.stratified(train.labels, 30, seed))
+        rest = np.setdiff1d(np.arange(60), split.stratified_sample(train.labels, 30, seed))
         alone = tune(KINDS["ridge"], train.features[rest], train.labels[rest], {}, seed=seed)
         assert found.params["tuning_curve"] == alone.curve
         assert found.params["penalty"] == alone.options["penalty"]
@@ -218,7 +218,7 @@ def test_the_published_estimator_is_tuned_on_the_rest_alone():
 def test_the_published_part_of_groups_tells_its_size():
     train = world(140, 1, groups=np.arange(140) // 7)
     found = decompose(train, world(40, 2), estimator="published", n_sub=30, duplicates=False)
-    part = split.part_of_units(30, 0, train.groups)
+    part = split.sample_units(30, 0, train.groups)
     assert found.params["n_sub"] == len(part) == 28
     assert 28 * found.params["risks"]["part_rest"] == pytest.approx(
         round(28 * found.params["risks"]["part_rest"])

@@ -1,1 +1,1 @@
-"""The probes, one file a kind; the folder is the registry."""
+"""The kinds of probes: each public file defines `KIND` under its own name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.probes.base import Fitted, Kind, Labels, Masks, Options, positive
+from jessl.probes.base import (
+    Features,
+    FitRequest,
+    FittedProbe,
+    Labels,
+    Options,
+    ProbeKind,
+    check_positive,
+)
 
 K = 20
 TEMPERATURE = 0.07
@@ -19,26 +27,27 @@ TEMPERATURE = 0.07
 _ROWS = 16_384
 _ROWS_IN_DOUBLE = 512
 _CHUNK_ENTRIES = 2**24  # of the similarity matrix: 64 MiB of float32
-# a cosine in float32 is no more certain than this; rows as near as that are equally near
+# rounding of a cosine in float32; rows whose cosines differ by less are equally near
 _TIE = 1e-6
 
-# (cosines [rows, columns], how many) -> (the largest of each row, their columns)
+_ToDevice = Callable[[NDArray[np.float32]], Any]
+# (cosines [rows, columns], count) -> (the largest of each row, their columns)
 _Largest = Callable[[Any, int], tuple[NDArray[np.float32], NDArray[np.intp]]]
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
-    """The training rows: which of the features, not copied, and their labels.
+class NeighbourProbe:
+    """The training rows, not copied, and their labels.
 
     Attributes:
-        x: [n, d], not to be changed afterwards.
+        x: [n, d], which must not change afterwards.
         which: the rows of x that are training rows, None for all.
-        place: for each training row the column of its class.
-        device: None: numpy; else the device of torch for cosines and nearest rows.
+        place: for each training row the index of its class.
+        device: None: numpy; else the torch device of the cosines and of the search.
     """
 
     classes: Labels
-    x: NDArray[Any]
+    x: Features
     which: NDArray[np.intp] | None
     place: NDArray[np.intp]
     k: int
@@ -49,38 +58,38 @@ class Neighbours:
 
     @property
     def details(self) -> Options:
-        """Nothing was left open."""
+        """None: all options have fixed values."""
         return {}
 
-    def votes(self, x: NDArray[Any]) -> NDArray[np.float64]:
+    def decision_function(self, x: Features) -> NDArray[np.float64]:
         """[m, d] -> [m, classes]: sums of exp(cosine / temperature) over the k nearest rows.
 
-        Exact, in chunks of training and of test rows. All rows as near as the k-th (to 1e-6,
-        float32's rounding) vote, so that no order of the training rows matters. The votes of a
-        row are divided by that of its nearest training row, so that the largest is 1 at every
-        temperature; towards 0 only the nearest (and those as near) vote.
+        Exact, in chunks of training and of test rows. All rows as near as the k-th (to 1e-6, the
+        rounding of float32) vote, so the order of the training rows does not matter. The votes for
+        a row are divided by that of its nearest training row, so that the largest is 1 at every
+        temperature; towards 0 only the nearest rows vote.
 
-        Memory: 2 x 16,384 normalised rows in float32, 64 MiB of similarities and up to thrice as
-        much to find the nearest of them; the training rows are read, not copied.
+        Memory: 2 x 16,384 normalised rows in float32, 64 MiB of similarities and up to three
+        times as much to select the nearest; the training rows are read, not copied.
         """
         votes = np.zeros((len(x), len(self.classes)))
-        with _arithmetic(self.device) as (there, largest):
+        with _backend(self.device) as (to_device, largest):
             for start in range(0, len(x), _ROWS):
-                z = there(normalised(x[start : start + _ROWS]))
-                votes[start : start + _ROWS] = self._block(z, there, largest)
+                z = to_device(unit_rows(x[start : start + _ROWS]))
+                votes[start : start + _ROWS] = self._block(z, to_device, largest)
         return votes
 
-    def _block(self, z: Any, there: Callable[[Any], Any], largest: _Largest) -> NDArray[np.float64]:
+    def _block(self, z: Any, to_device: _ToDevice, largest: _Largest) -> NDArray[np.float64]:
         n, m, classes = len(self.place), len(z), len(self.classes)
-        # one more than vote: it tells whether rows beyond the k-th are as near
+        # one more than k: it shows whether rows beyond the k-th are as near
         keep = min(self.k + 1, n)
         near = np.full((m, keep), -np.inf, np.float32)
         place = np.zeros((m, keep), np.intp)
         for start, rows in self._chunks():
-            rows_there = there(rows)
-            for part in _parts(m, len(rows)):
-                found, columns = largest(z[part] @ rows_there.T, min(keep, len(rows)))
-                both = np.hstack([near[part], found])
+            chunk = to_device(rows)
+            for part in _row_slices(m, len(rows)):
+                cosines, columns = largest(z[part] @ chunk.T, min(keep, len(rows)))
+                both = np.hstack([near[part], cosines])
                 at = np.hstack([place[part], self.place[start + columns]])
                 best = np.argsort(-both, axis=1, kind="stable")[:, :keep]
                 near[part] = np.take_along_axis(both, best, axis=1)
@@ -92,7 +101,7 @@ class Neighbours:
         votes += np.bincount(cell.ravel(), weight.ravel(), m * classes).reshape(m, classes)
         if keep > self.k:
             tied = np.flatnonzero(near[:, self.k] >= least - _TIE)
-            votes[tied] = self._all_as_near(z, tied, least[tied] - _TIE, near[tied, 0], there)
+            votes[tied] = self._all_as_near(z, tied, least[tied] - _TIE, near[tied, 0], to_device)
         return votes
 
     def _all_as_near(
@@ -101,15 +110,15 @@ class Neighbours:
         tied: NDArray[np.intp],
         least: NDArray[np.float32],
         most: NDArray[np.float32],
-        there: Callable[[Any], Any],
+        to_device: _ToDevice,
     ) -> NDArray[np.float64]:
-        """The votes of all training rows at least so near, for some rows of z."""
+        """The votes of all training rows that are at least so near, for some rows of z."""
         classes = len(self.classes)
         votes = np.zeros((len(tied), classes))
         for start, rows in self._chunks() if len(tied) else ():
-            rows_there = there(rows)
-            for part in _parts(len(tied), 4 * len(rows)):
-                cosine = _back(z[tied[part]] @ rows_there.T)
+            chunk = to_device(rows)
+            for part in _row_slices(len(tied), 4 * len(rows)):
+                cosine = _to_numpy(z[tied[part]] @ chunk.T)
                 row, column = np.nonzero(cosine >= least[part, None])
                 cell = row * classes + self.place[start + column]
                 weight = self._weight(cosine[row, column], most[part][row])
@@ -118,74 +127,72 @@ class Neighbours:
         return votes
 
     def _chunks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """(number of the first, normalised rows) of all training rows."""
+        """(index of the first, normalised rows) for all training rows."""
         step = min(_ROWS, _CHUNK_ENTRIES)
         for start in range(0, len(self.place), step):
             part = slice(start, start + step)
-            yield start, normalised(self.x[part if self.which is None else self.which[part]])
+            yield start, unit_rows(self.x[part if self.which is None else self.which[part]])
 
     def _weight(
         self, cosine: NDArray[np.float32], most: NDArray[np.float32]
     ) -> NDArray[np.float64]:
         """Votes divided by that of the largest cosine of the row."""
-        less = cosine.astype(np.float64) - most
-        # rounding would decide between equal rows at a low temperature
-        less[less >= -_TIE] = 0
-        # a quotient that is too large is a vote of 0
+        difference = cosine.astype(np.float64) - most
+        # at a low temperature rounding would separate equal rows
+        difference[difference >= -_TIE] = 0
+        # an overflowing quotient is a vote of 0
         with np.errstate(over="ignore"):
-            return np.exp(less / self.temperature)
+            return np.exp(difference / self.temperature)
 
 
-def fit(
-    x: NDArray[Any],
+def build(
+    x: Features,
     y: Labels,
     k: int = K,
     temperature: float = TEMPERATURE,
     *,
     which: NDArray[np.intp] | None = None,
     device: str | None = None,
-) -> Neighbours:
-    """Keep [n, d] rows, all or `which`, with labels [n]; with fewer than k rows all of them vote.
+) -> NeighbourProbe:
+    """A probe of [n, d] rows, all or `which`, with labels [n]; fewer than k rows all vote.
 
     Args:
-        device: "cpu", "cuda" or "cuda:N" of torch; None: numpy, which imports nothing.
+        device: "cpu", "cuda" or "cuda:N" of torch; None: numpy, without importing torch.
     """
     classes, place = np.unique(y if which is None else y[which], return_inverse=True)
-    return Neighbours(classes, x, which, place, min(k, len(place)), temperature, device)
+    return NeighbourProbe(classes, x, which, place, min(k, len(place)), temperature, device)
 
 
-def candidates(given: Options) -> list[Options]:
-    """The k and the temperature that were set, or the usual ones: nothing is chosen."""
-    k = given.get("k", K)
+def candidates(options: Mapping[str, Any]) -> list[Options]:
+    """A single candidate: the k and the temperature that were set, or the defaults."""
+    k = options.get("k", K)
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
-        raise ValueError(f"k: needs a whole number of at least 1, got {k}")
-    temperature = positive("temperature", given.get("temperature", TEMPERATURE))
+        raise ValueError(f"k: expected a whole number of at least 1, got {k}")
+    temperature = check_positive("temperature", options.get("temperature", TEMPERATURE))
     return [{"k": int(k), "temperature": temperature}]
 
 
-def fits(
-    x: NDArray[Any],
-    y: Labels,
-    masks: Masks,
-    candidates: Sequence[Options],
-    seed: int = 0,
-    device: str = "cpu",
-) -> Iterator[list[Fitted]]:
+def fit_path(request: FitRequest) -> Iterator[list[FittedProbe]]:
     """For each candidate the training rows of all masks; numpy on the CPU, torch elsewhere."""
-    del seed  # nothing is drawn
-    # on the CPU both take as long (50,000 rows for 10,000 of d 512 on one core: 11 and 13 s), and
-    # torch is slow to import
-    on = None if device == "cpu" else device
-    for options in candidates:
-        found: list[Fitted] = [
-            fit(x, y, **options, which=None if mask.all() else np.flatnonzero(mask), device=on)
-            for mask in masks
+    # on the CPU both take equally long (10,000 rows against 50,000 of d 512 on one core: 11 and
+    # 13 s), and torch is slow to import
+    device = None if request.device == "cpu" else request.device
+    for options in request.candidates:
+        probes: list[FittedProbe] = [
+            build(
+                request.x,
+                request.y,
+                **options,
+                which=None if mask.all() else np.flatnonzero(mask),
+                device=device,
+            )
+            for mask in request.masks
         ]
-        yield found
+        yield probes
 
 
-def normalised(x: NDArray[Any]) -> NDArray[np.float32]:
-    """Rows of length 1; rows of zeros stay zero (cosine 0 with everything)."""
+def unit_rows(x: Features) -> NDArray[np.float32]:
+    """Rows of length 1; rows of zeros stay zeros (cosine 0 with all rows)."""
     z = np.empty(x.shape, np.float32)
     for start in range(0, len(x), _ROWS_IN_DOUBLE):
         part = np.asarray(x[start : start + _ROWS_IN_DOUBLE], np.float64)
@@ -194,16 +201,16 @@ def normalised(x: NDArray[Any]) -> NDArray[np.float32]:
     return z
 
 
-def _parts(rows: int, columns: int) -> Iterator[slice]:
-    """Rows of a matrix with so many columns that fit into a chunk of it, at least one."""
+def _row_slices(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of rows whose entries fit into a chunk, at least one row each."""
     step = max(1, _CHUNK_ENTRIES // columns)
     for start in range(0, rows, step):
         yield slice(start, start + step)
 
 
 @contextmanager
-def _arithmetic(device: str | None) -> Iterator[tuple[Callable[[Any], Any], _Largest]]:
-    """(an array put where the products are made, the largest of each row)."""
+def _backend(device: str | None) -> Iterator[tuple[Callable[[Any], Any], _Largest]]:
+    """(a function that moves an array to the device, the selection of the largest)."""
     if device is None:
         yield (lambda rows: rows), _largest_by_numpy
         return
@@ -223,20 +230,20 @@ def _largest_by_numpy(
 
 
 def _largest_by_torch(cosine: Any, count: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    found = cosine.topk(count, dim=1)
-    return _back(found.values), _back(found.indices)
+    best = cosine.topk(count, dim=1)
+    return _to_numpy(best.values), _to_numpy(best.indices)
 
 
-def _back(values: Any) -> NDArray[Any]:
+def _to_numpy(values: Any) -> NDArray[Any]:
     return values if isinstance(values, np.ndarray) else values.cpu().numpy()
 
 
-KIND = Kind(
-    takes=("k", "temperature"),
+KIND = ProbeKind(
+    option_names=("k", "temperature"),
     candidates=candidates,
-    fits=fits,
-    standardise="rows to length 1",
-    tuning="part",
-    untuned={},
-    knows_its_rows=True,
+    fit_path=fit_path,
+    standardisation="rows to length 1",
+    default_tuning="part",
+    fallback_options={},
+    memorises_training_rows=True,
 )

@@ -1,4 +1,4 @@
-"""The perceptron probe: what can be read off by a small network instead of a plane.
+"""The perceptron probe: a small network instead of a linear classifier.
 
 The family is that of the probes and heads of Dubois et al. (NeurIPS 2022): hidden layers of
 2,048 with batch norm and ReLU, then a linear layer to the classes.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -17,32 +17,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.core.validation import check_int
-from jessl.probes.base import Fitted, Kind, Labels, Masks, Options, positive
-from jessl.probes.standardize import HELD_BYTES, standardisation, standardised
+from jessl.probes.base import (
+    Features,
+    FitRequest,
+    FittedProbe,
+    Labels,
+    Options,
+    ProbeKind,
+    check_positive,
+)
+from jessl.probes.standardize import HELD_BYTES, mean_and_scale, standardise
 
 if TYPE_CHECKING:
     import torch
 
 HIDDEN = "2048-2048"
-# strong to weak; AdamW's: each step shrinks weights by lr times this, on the way of the lr to 0
+# strong to weak; of AdamW: each step shrinks the weights by the current lr times this
 PATH = (10.0, 1.0, 0.1)
 LR = 1e-3
-# rows of a step: at least so many (or all), less than twice as many
+# rows of a step: at least this many (or all rows), less than twice as many
 BATCH = 256
-# of a fit, unless that takes fewer or more passes over the rows than these
+# steps of a fit, within these bounds on the passes over the rows
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 2000, 10, 100
-# numbers of a layer that are held at a time outside of the training: 64 MiB
+# numbers of a layer held at a time outside training: 64 MiB
 _ENTRIES = 2**24
 
 
 @dataclass(frozen=True, eq=False)
-class Perceptron:
+class PerceptronProbe:
     """A fitted probe, batch norm folded into the layers.
 
     Attributes:
         mean, scale: float64 [d] of the standardisation.
         layers: (weight [out, in], bias [out]) of each layer, float32, on the device.
-        epochs: passes over the rows that the training made.
+        epochs: passes over the rows during training.
         converged: True: the training has a fixed number of steps and no tolerance to reach.
     """
 
@@ -56,11 +64,11 @@ class Perceptron:
 
     @property
     def details(self) -> Options:
-        """How many epochs there were."""
+        """The number of epochs."""
         return {"epochs": self.epochs}
 
-    def votes(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """[m, d] -> logits [m, classes], in chunks: 64 MiB of a layer are held at a time."""
+    def decision_function(self, x: Features) -> NDArray[np.float32]:
+        """[m, d] -> logits [m, classes], in chunks of 64 MiB of a layer."""
         import torch
 
         votes = np.empty((len(x), len(self.classes)), np.float32)
@@ -69,35 +77,35 @@ class Perceptron:
         device = self.layers[0][0].device
         with torch.no_grad():
             for start in range(0, len(x), step):
-                z = standardised(x[start : start + step], self.mean, self.scale)
-                votes[start : start + step] = _through(
+                z = standardise(x[start : start + step], self.mean, self.scale)
+                votes[start : start + step] = _forward(
                     self.layers, torch.from_numpy(z).to(device)
                 ).cpu()
         return votes
 
 
-def candidates(given: Options) -> list[Options]:
+def candidates(options: Mapping[str, Any]) -> list[Options]:
     """The path of weight decays, or the one that was set, with the other options.
 
     Raises:
-        ValueError: for hidden layers that are none, a number out of its range.
+        ValueError: for invalid hidden layers, or a number out of range.
     """
-    epochs = given.get("epochs")
+    epochs = options.get("epochs")
     others = {
-        "hidden": "-".join(str(width) for width in widths_of(given.get("hidden", HIDDEN))),
-        "lr": positive("lr", given.get("lr", LR)),
+        "hidden": "-".join(str(width) for width in widths_of(options.get("hidden", HIDDEN))),
+        "lr": check_positive("lr", options.get("lr", LR)),
         "epochs": None if epochs is None else check_int("epochs", epochs, 1),
     }
-    decay = given.get("weight_decay")
+    decay = options.get("weight_decay")
     if decay is None:
         return [{"weight_decay": one, **others} for one in PATH]
     if isinstance(decay, bool) or not (isinstance(decay, Real) and 0 <= float(decay) < np.inf):
-        raise ValueError(f"weight_decay: needs a finite number of at least 0, got {decay}")
+        raise ValueError(f"weight_decay: expected a finite number of at least 0, got {decay}")
     return [{"weight_decay": float(decay), **others}]
 
 
 def widths_of(hidden: Any) -> list[int]:
-    """The widths in "2048-2048", as a head of an objective has them before its last layer.
+    """The widths in "2048-2048": those of a head of an objective before its last layer.
 
     Raises:
         ValueError: for anything else, and for no hidden layer.
@@ -106,15 +114,14 @@ def widths_of(hidden: Any) -> list[int]:
     if not all(part.isdecimal() and int(part) for part in parts):
         other = "; the probe without hidden layers is kind='logistic'"
         raise ValueError(
-            f"hidden: needs widths such as 2048-2048 or 512, got {hidden!r}"
+            f"hidden: expected widths such as 2048-2048 or 512, got {hidden!r}"
             + (other if hidden in ("linear", "identity", "", "0", 0) else "")
         )
     return [int(part) for part in parts]
 
 
 def epochs_for(n: int) -> int:
-    """Passes over n rows of a training whose epochs are not set: about 2,000 steps of 256 rows,
-    but 10 passes at least and 100 at most."""
+    """The default number of passes over n rows: about 2,000 steps of 256 rows, 10 to 100 passes."""
     return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(STEPS / _steps(n))))
 
 
@@ -122,55 +129,49 @@ def _steps(n: int) -> int:
     return max(1, n // BATCH)
 
 
-def fits(
-    x: NDArray[Any],
-    y: Labels,
-    masks: Masks,
-    candidates: Sequence[Options],
-    seed: int = 0,
-    device: str = "cpu",
-) -> Iterator[list[Fitted]]:
+def fit_path(request: FitRequest) -> Iterator[list[FittedProbe]]:
     """For each candidate the fits of all masks; standardised once, with all rows.
 
     AdamW on the cross-entropy, no decay of biases and norms; the learning rate falls to 0 along a
-    cosine; no augmentation of features, no dropout. Every pass deals the rows anew into steps of
-    256 to 511 (all where there are fewer); `epochs_for` says how many passes there are. Weights
-    start as He et al. (2015) have them, biases at 0. After the training batch norm takes its mean
-    and variance from all rows of the mask.
+    cosine; no augmentation of features, no dropout. Every pass splits the rows at random into steps
+    of 256 to 511 (or all rows where there are fewer); `epochs_for` gives the number of passes.
+    Weights start as in He et al. (2015), biases at 0. After training, batch norm takes its mean and
+    variance from all rows of the mask.
 
-    Every draw is a function of the seed alone; on the CPU so is the result, with the same
-    number of threads. Memory: the standardised features, on the device, up to 2 GiB; of larger
-    ones each step reads and standardises its rows. Time of a step of 256 rows on one core, d 512:
+    Random draws depend only on the seed; on the CPU so does the result, for a given number of
+    threads. Memory: the standardised features, on the device, up to 2 GiB; beyond that each step
+    reads and standardises its rows. Time of a step of 256 rows on one core, d 512:
     .2 s with 2048-2048 (2,000 of them: seven minutes a fit, without a GPU), .01 s with 512.
 
     Raises:
-        ValueError: when the loss is no finite number any more.
+        ValueError: when the loss is no longer finite.
     """
     import torch
 
-    rows = _Rows(x, torch.device(device))
-    for options in candidates:
-        found: list[Fitted] = []
-        for mask in masks:
+    y = request.y
+    rows = _DeviceRows(request.x, torch.device(request.device))
+    for options in request.candidates:
+        probes: list[FittedProbe] = []
+        for mask in request.masks:
             kept = np.flatnonzero(mask)
             classes, place = np.unique(y[kept], return_inverse=True)
-            layers, epochs = _train(rows, kept, place, len(classes), options, seed)
-            found.append(Perceptron(classes, rows.mean, rows.scale, layers, epochs))
-        yield found
+            layers, epochs = _train(rows, kept, place, len(classes), options, request.seed)
+            probes.append(PerceptronProbe(classes, rows.mean, rows.scale, layers, epochs))
+        yield probes
 
 
-class _Rows:
-    """Standardised rows by number, on a device."""
+class _DeviceRows:
+    """Standardised rows on a device, read by index."""
 
-    def __init__(self, x: NDArray[Any], device: torch.device) -> None:
+    def __init__(self, x: Features, device: torch.device) -> None:
         import torch
 
-        self.mean, self.scale = standardisation(x)
+        self.mean, self.scale = mean_and_scale(x)
         self.device, self.d = device, x.shape[1]
         self._x = x
         self._z: torch.Tensor | None = None
         if x.size * 4 <= HELD_BYTES:
-            self._z = torch.from_numpy(standardised(x, self.mean, self.scale)).to(device)
+            self._z = torch.from_numpy(standardise(x, self.mean, self.scale)).to(device)
 
     def take(self, which: NDArray[np.intp]) -> torch.Tensor:
         """float32 [len(which), d]."""
@@ -178,19 +179,19 @@ class _Rows:
 
         if self._z is not None:
             return self._z[torch.from_numpy(which).to(self.device)]
-        z = standardised(self._x[which], self.mean, self.scale)
+        z = standardise(self._x[which], self.mean, self.scale)
         return torch.from_numpy(z).to(self.device)
 
 
 def _train(
-    rows: _Rows,
+    rows: _DeviceRows,
     kept: NDArray[np.intp],
     place: NDArray[np.intp],
     classes: int,
     options: Options,
     seed: int,
 ) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], int]:
-    """The layers after the training on the kept rows, and the epochs that it had."""
+    """The layers after training on the kept rows, and the number of epochs."""
     import torch
     from torch.nn import functional
 
@@ -219,12 +220,11 @@ def _train(
                 loss.backward()
             optimizer.step()
             losses += loss.detach()
-        # once an epoch: looking at it waits for a GPU
+        # once an epoch, as reading it waits for the GPU
         if not math.isfinite(losses.item()):
             raise ValueError(
-                f"lr: the loss of the mlp probe is no finite number in epoch {epoch + 1} of "
-                f"{epochs} with lr {lr:g} and weight_decay {options['weight_decay']:g}; "
-                "smaller ones are needed"
+                f"lr: the loss of the mlp probe is not finite in epoch {epoch + 1} of {epochs} "
+                f"with lr {lr:g} and weight_decay {options['weight_decay']:g}; use smaller values"
             )
     return net.folded(rows, kept), epochs
 
@@ -235,7 +235,7 @@ class _Network:
     def __init__(self, widths: list[int], rng: np.random.Generator, device: torch.device) -> None:
         import torch
 
-        def parameter(values: NDArray[Any]) -> torch.Tensor:
+        def parameter(values: NDArray[np.floating]) -> torch.Tensor:
             return torch.from_numpy(values.astype(np.float32)).to(device).requires_grad_()
 
         self.weights = [
@@ -251,7 +251,7 @@ class _Network:
 
         for weight, gain, bias in zip(self.weights, self.gains, self.biases, strict=False):
             z = z @ weight.T
-            # of a single row the batch norm is the bias: there is no spread to divide by
+            # for a single row batch norm is the bias, as there is no spread to divide by
             z = functional.relu(
                 functional.batch_norm(z, None, None, gain, bias, training=True)
                 if len(z) > 1
@@ -260,12 +260,12 @@ class _Network:
         return functional.linear(z, self.weights[-1], self.biases[-1])
 
     def folded(
-        self, rows: _Rows, kept: NDArray[np.intp]
+        self, rows: _DeviceRows, kept: NDArray[np.intp]
     ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """(weight, bias) of each layer, with the statistics of all kept rows in them."""
+        """(weight, bias) of each layer, with the batch norm of all kept rows folded in."""
         import torch
 
-        found: list[tuple[torch.Tensor, torch.Tensor]] = []
+        layers: list[tuple[torch.Tensor, torch.Tensor]] = []
         step = max(1, _ENTRIES // max(rows.d, *(len(weight) for weight in self.weights)))
         parts = [kept[start : start + step] for start in range(0, len(kept), step)]
         with torch.no_grad():
@@ -273,26 +273,26 @@ class _Network:
                 total = torch.zeros(len(weight), dtype=torch.float64, device=rows.device)
                 squares = torch.zeros_like(total)
                 for part in parts:
-                    h = (_through(found, rows.take(part), relu_last=True) @ weight.T).double()
+                    h = (_forward(layers, rows.take(part), relu_last=True) @ weight.T).double()
                     total += h.sum(dim=0)
                     squares += (h**2).sum(dim=0)
                 mean = total / len(kept)
                 variance = (squares / len(kept) - mean**2).clamp_min(0)
                 factor = gain / (variance + 1e-5).sqrt()
-                found.append(
+                layers.append(
                     (
                         (weight * factor[:, None]).float(),
                         (bias - mean * factor).float(),
                     )
                 )
-            found.append((self.weights[-1].detach(), self.biases[-1].detach()))
-        return found
+            layers.append((self.weights[-1].detach(), self.biases[-1].detach()))
+        return layers
 
 
-def _through(
+def _forward(
     layers: list[tuple[torch.Tensor, torch.Tensor]], z: torch.Tensor, *, relu_last: bool = False
 ) -> torch.Tensor:
-    """Linear layers with ReLU between them, and after the last where asked for."""
+    """Linear layers with ReLU between them, and with `relu_last` after the last."""
     from torch.nn import functional
 
     for k, (weight, bias) in enumerate(layers):
@@ -302,12 +302,12 @@ def _through(
     return z
 
 
-KIND = Kind(
-    takes=("hidden", "weight_decay", "lr", "epochs"),
+KIND = ProbeKind(
+    option_names=("hidden", "weight_decay", "lr", "epochs"),
     candidates=candidates,
-    fits=fits,
-    standardise="mean and standard deviation of the training rows",
-    # a fit takes minutes on a CPU where the other kinds take seconds
-    tuning="part",
-    untuned={"weight_decay": 1.0},
+    fit_path=fit_path,
+    standardisation="mean and standard deviation of the training rows",
+    # a fit takes minutes on a CPU, where the other kinds take seconds
+    default_tuning="part",
+    fallback_options={"weight_decay": 1.0},
 )

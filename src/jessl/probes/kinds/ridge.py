@@ -1,68 +1,71 @@
 """The ridge probe: least squares on one-hot labels, all penalties from one eigendecomposition.
 
-It is a point or two less accurate than the logistic probe, and gives for every penalty the
-predictions of n probes that each lack one row, in closed form.
+It is a point or two less accurate than the logistic probe. For every penalty it has the predictions
+of the n probes that each leave out one row, in closed form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.probes.base import Fitted, Kind, Labels, Masks, Options, positive
-from jessl.probes.linear import Linear
-from jessl.probes.standardize import CHUNK, Rows
+from jessl.probes.base import (
+    Features,
+    FitRequest,
+    FittedProbe,
+    Labels,
+    Options,
+    ProbeKind,
+    check_positive,
+)
+from jessl.probes.linear import LinearProbe
+from jessl.probes.standardize import CHUNK, StandardisedRows
 
 # strong to weak, in units of the mean square of a standardised feature
 PATH = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 1e-2, 3e-3, 1e-3, 1e-4, 1e-5)
-# below this many numbers predictions are float64, too; sums and eigenvalues always are
+# below this many numbers predictions are float64; sums and eigenvalues always are
 _SMALL = 2**26
 _ENTRIES = 2**23
 
 
-def candidates(given: Options) -> list[Options]:
-    """The path of penalties, or the one that was set: the mean over rows of the squared error
-    plus `penalty` times the squared norm of the weights is least; the intercept is free."""
-    if "penalty" in given:
-        return [{"penalty": positive("penalty", given["penalty"])}]
+def candidates(options: Mapping[str, Any]) -> list[Options]:
+    """The path of penalties, or the one that was set.
+
+    The probe minimises the mean over rows of the squared error plus `penalty` times the squared
+    norm of the weights; the intercept is free.
+    """
+    if "penalty" in options:
+        return [{"penalty": check_positive("penalty", options["penalty"])}]
     return [{"penalty": penalty} for penalty in PATH]
 
 
-def fits(
-    x: NDArray[Any],
-    y: Labels,
-    masks: Masks,
-    candidates: Sequence[Options],
-    seed: int = 0,
-    device: str = "cpu",
-) -> Iterator[list[Fitted]]:
+def fit_path(request: FitRequest) -> Iterator[list[FittedProbe]]:
     """For each penalty the fits of all masks; standardised once, with all rows.
 
     Time n d^2 and d^3 a mask, whatever the number of penalties (for n < d: d n^2); memory d^2 a
-    mask. Sums are float64; `device` is the CPU's whatever is asked for.
+    mask. Sums are float64, always on the CPU, as GPUs are slow in float64; the seed is not used.
     """
-    del seed, device  # nothing is drawn, and a GPU has little float64
-    every, place = np.unique(y, return_inverse=True)
-    rows = Rows(x, np.float64)
-    solved = [_Solved(rows, place, len(every), mask) for mask in masks]
-    for options in candidates:
-        found: list[Fitted] = []
+    every, place = np.unique(request.y, return_inverse=True)
+    rows = StandardisedRows(request.x, np.float64)
+    solved = [_LeastSquares(rows, place, len(every), mask) for mask in request.masks]
+    for options in request.candidates:
+        probes: list[FittedProbe] = []
         for one in solved:
             weights, bias = one.weights(options["penalty"])
-            kept = one.counts > 0
-            fit = weights[:, kept], bias[kept]
-            found.append(Linear(every[kept], rows.mean, rows.scale, *fit, True, False))
-        yield found
+            present = one.counts > 0
+            fit = weights[:, present], bias[present]
+            probes.append(LinearProbe(every[present], rows.mean, rows.scale, *fit, True, False))
+        yield probes
 
 
-class _Solved:
+class _LeastSquares:
     """Least squares of the rows of a mask, ready for every penalty."""
 
     def __init__(
-        self, rows: Rows, place: NDArray[np.intp], classes: int, mask: NDArray[np.bool_]
+        self, rows: StandardisedRows, place: NDArray[np.intp], classes: int, mask: NDArray[np.bool_]
     ) -> None:
         self.n = int(mask.sum())
         d = rows.shape[1]
@@ -72,9 +75,9 @@ class _Solved:
         z_few = np.concatenate([z[mask[part]] for part, z in rows.chunks(CHUNK)]) if few else None
         gram = np.zeros((0 if few else d,) * 2)
         for part, z in rows.chunks(CHUNK):
-            kept = mask[part]
-            z = z if kept.all() else z[kept]
-            _add_by_class(sums, z, place[part][kept])
+            inside = mask[part]
+            z = z if inside.all() else z[inside]
+            _add_by_class(sums, z, place[part][inside])
             if not few:
                 gram += z.T @ z
         self.centre = sums.sum(axis=0) / self.n
@@ -98,47 +101,49 @@ class _Solved:
 
 
 def leave_one_out(
-    x: NDArray[Any], y: Labels, candidates: Sequence[Options]
+    x: Features, y: Labels, candidates: Sequence[Options]
 ) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """For each penalty: whether the fit of all rows is wrong on each row, and the fit without it.
+    """For each penalty: is the fit of all rows wrong on each row, is the fit without that row.
 
-    Exact (votes in float64 up to 2^26 features, in float32 beyond): without row i the votes are
-    (votes - h y) / (1 - h), h = 1 / n + z (Z'Z + penalty n)^-1 z the leverage of the row (the
+    Exact (float64 up to 2^26 features, float32 beyond): without row i the decision values v
+    become (v - h y) / (1 - h), h = 1 / n + z (Z'Z + penalty n)^-1 z the leverage of the row (the
     penalty is that of n rows, and the standardisation that of all).
     Time: n d^2 once, n d classes a penalty; memory: a chunk, d^2, and d classes a penalty.
     """
     every, place = np.unique(y, return_inverse=True)
-    rows = Rows(x, np.float64)
-    solved = _Solved(rows, place, len(every), np.ones(len(y), bool))
+    rows = StandardisedRows(x, np.float64)
+    solved = _LeastSquares(rows, place, len(every), np.ones(len(y), bool))
     n = solved.n
     dtype: Any = np.float64 if x.size <= _SMALL else np.float32
     basis = solved.basis.astype(dtype)
-    found = []
+    paths = []
     for options in candidates:
         penalty = options["penalty"]
         weights, bias = (part.astype(dtype) for part in solved.weights(penalty))
-        pull = (1 / (solved.values + penalty * n)).astype(dtype)
-        found.append((weights, bias, pull, np.empty(n, bool), np.empty(n, bool)))
+        inverse = (1 / (solved.values + penalty * n)).astype(dtype)
+        paths.append((weights, bias, inverse, np.empty(n, bool), np.empty(n, bool)))
     for part, z64 in rows.chunks(max(64, _ENTRIES // max(len(every), x.shape[1]))):
         z = z64.astype(dtype, copy=False)
         square = ((z - solved.centre.astype(dtype)) @ basis) ** 2
         at = place[part]
         row = np.arange(len(z))
-        for weights, bias, pull, seen, unseen in found:
-            votes = z @ weights
-            votes += bias
-            leverage = 1 / n + square @ pull
-            own = votes[row, at].copy()
-            votes[row, at] = -np.inf
-            rival = votes.argmax(axis=1)
-            ahead = votes[row, rival]
-            for own_vote, wrong in ((own, seen), (own - leverage, unseen)):
-                # equal votes go to the smaller label
-                wrong[part] = (own_vote < ahead) | ((own_vote == ahead) & (rival < at))
-    return [(seen, unseen) for *_, seen, unseen in found]
+        for weights, bias, inverse, seen, unseen in paths:
+            decision = z @ weights
+            decision += bias
+            leverage = 1 / n + square @ inverse
+            own = decision[row, at].copy()
+            decision[row, at] = -np.inf
+            rival = decision.argmax(axis=1)
+            ahead = decision[row, rival]
+            for own_value, wrong in ((own, seen), (own - leverage, unseen)):
+                # ties go to the smaller label
+                wrong[part] = (own_value < ahead) | ((own_value == ahead) & (rival < at))
+    return [(seen, unseen) for *_, seen, unseen in paths]
 
 
-def _add_by_class(sums: NDArray[np.float64], z: NDArray[Any], place: NDArray[np.intp]) -> None:
+def _add_by_class(
+    sums: NDArray[np.float64], z: NDArray[np.floating], place: NDArray[np.intp]
+) -> None:
     """Add the rows to the sums of their classes; time n d."""
     if not len(z):
         return
@@ -148,12 +153,12 @@ def _add_by_class(sums: NDArray[np.float64], z: NDArray[Any], place: NDArray[np.
     sums[ordered[first]] += np.add.reduceat(z[order], first, axis=0)
 
 
-KIND = Kind(
-    takes=("penalty",),
+KIND = ProbeKind(
+    option_names=("penalty",),
     candidates=candidates,
-    fits=fits,
-    standardise="mean and standard deviation of the training rows",
-    tuning="leave-one-out",
-    untuned={"penalty": 0.1},
+    fit_path=fit_path,
+    standardisation="mean and standard deviation of the training rows",
+    default_tuning="leave-one-out",
+    fallback_options={"penalty": 0.1},
     leave_one_out=leave_one_out,
 )

@@ -74,7 +74,8 @@ def _mean_pair_distances(x: NDArray[np.float64], alpha: float) -> NDArray[np.flo
     q = len(x)
     if alpha == 2:
         apart = x - x.mean(axis=0)
-        return np.einsum("qnd,qnd->n", apart, apart) * (2 / (q - 1))
+        squares: NDArray[np.float64] = np.einsum("qnd,qnd->n", apart, apart)
+        return squares * (2 / (q - 1))
     total = np.zeros(x.shape[1])
     for i in range(q):
         for j in range(i):
