@@ -240,7 +240,7 @@ def test_what_does_not_fit_is_refused_before_anything_changes() -> None:
     for features, labels, said in [
         ({"other": x["backbone"]}, y, "expected layers .*, got 'other'"),
         ({"projector": x["backbone"]}, y, r"of projector: expected \[64, 6\]"),
-        (x, torch.full((64,), -1), "not one of the 64 rows"),
+        (x, torch.full((64,), -1), "expected at least one label, got none in 64 rows"),
     ]:
         with pytest.raises(ValueError, match=said):
             probes.accuracy(features, labels)

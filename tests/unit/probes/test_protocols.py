@@ -334,7 +334,7 @@ def test_few_shots_tell_what_their_draws_have(monkeypatch):
     assert few_shot(train, test, **asked)[0].params["unseen_test_rows"] == 0
     assert few_shot(train, test, duplicates=False, **asked)[0].params["near_duplicates"] is None
     # a single draw that does not converge is told
-    fits, calls = KINDS["logistic"].fits, []
+    fits, calls = KINDS["logistic"].fit_path, []
 
     def second_fails(*given):
         calls.append(given)

@@ -206,7 +206,7 @@ def test_seeds_and_sizes():
     assert decompose(train, test, folds=3).params["folds"] == 3
     assert decompose(train, test, estimator="published").params["n_sub"] == 30
     assert decompose(train, test, estimator="published", n_sub=50).params["n_sub"] == 50
-    with pytest.raises(ValueError, match="knn has no train error"):
+    with pytest.raises(ValueError, match="got knn, which has no train error"):
         decompose(train, test, probe="knn")
 
 
@@ -240,8 +240,11 @@ def test_for_people_and_machines():
         ({"probe": "logistics"}, "unknown probe 'logistics'"),
         ({"estimator": "loo"}, "unknown estimator 'loo'"),
         ({"order": "unoin"}, "did you mean 'union'"),
-        ({"n_sub": 10}, "n_sub: belongs"),
-        ({"folds": 3, "estimator": "published"}, "folds: belongs"),
+        ({"n_sub": 10}, "n_sub: expected estimator=.published., got .crossfit."),
+        (
+            {"folds": 3, "estimator": "published"},
+            "folds: expected estimator=.crossfit., got .published.",
+        ),
         ({"folds": 1}, r"folds: expected 2 \.\. 40"),
         ({"n_sub": 40, "estimator": "published"}, r"n_sub: expected 1 \.\. 36"),
         ({"supervised": 3}, "supervised: expected a pair"),
@@ -258,5 +261,5 @@ def test_labels_are_needed():
         decompose(train, Embeddings(test.features))
     with pytest.raises(ValueError, match="two classes with two"):
         decompose(Embeddings(train.features, np.zeros(40)), test)
-    with pytest.raises(ValueError, match="test: needs 16 features"):
+    with pytest.raises(ValueError, match="test: expected 16 features"):
         decompose(train, Embeddings(test.features[:, :3], test.labels))
