@@ -67,7 +67,8 @@ class DecomposeCommand:
         from jessl.core.progress import ProgressBar
         from jessl.probes.probe import parse_kind
         from jessl.risk import decompose
-        from jessl.risk.advice import advise, read_evidence
+        from jessl.risk.advice import advise
+        from jessl.risk.evidence import read_evidence
 
         parse_kind(self.probe, self.options, "probe")
         evidence = None if self.evidence is None else read_evidence(self.evidence)

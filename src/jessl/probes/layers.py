@@ -193,7 +193,9 @@ class LayerProbes(nn.Module):
         def logits(rows: torch.Tensor) -> torch.Tensor:
             x = z[rows.to(z.device)].to(mean.device).float()
             with torch.autocast(mean.device.type, enabled=False):
-                return self.classifiers[at]((x - mean) * torch.rsqrt(variance + self.norm.eps))
+                scaled = (x - mean) * torch.rsqrt(variance + self.norm.eps)
+                values: torch.Tensor = self.classifiers[at](scaled)
+                return values
 
         return logits
 

@@ -1,4 +1,4 @@
-"""What a table of models tells about design choices, as rows that `jessl.risk.advice` reads.
+"""What a table of models tells about design choices, as rows that `jessl.risk.evidence` reads.
 
     python -m jessl.zoo.evidence TABLE OUT.json
 

@@ -341,7 +341,7 @@ def test_few_shots_tell_what_their_draws_have(monkeypatch):
         for found in fits(*given):
             yield [replace(one, converged=len(calls) != 2) for one in found]
 
-    monkeypatch.setitem(KINDS, "logistic", replace(KINDS["logistic"], fits=second_fails))
+    monkeypatch.setitem(KINDS, "logistic", replace(KINDS["logistic"], fit_path=second_fails))
     assert few_shot(train, test, duplicates=False, **asked)[0].params["converged"] is False
 
 

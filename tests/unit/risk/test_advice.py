@@ -14,16 +14,15 @@ import pandas as pd
 import pytest
 
 from helpers.paths import SHARED
+from jessl.risk import Estimate
 from jessl.risk.advice import (
     BOTH,
     NONE,
     ONE,
     Advice,
     advise,
-    published_evidence,
-    read_evidence,
 )
-from jessl.risk.result import Estimate
+from jessl.risk.evidence import published_evidence, read_evidence
 from jessl.zoo.evidence import evidence, main
 from jessl.zoo.table import read_table
 
@@ -76,7 +75,7 @@ def numbers(text: str) -> set[float]:
 def test_nothing_is_advised_where_no_component_dominates() -> None:
     (one,) = advise(found(None))
     assert (one.component, one.evidence, one.sure) == ("", (), NONE)
-    assert "do not tell which component dominates" in one.text
+    assert "do not show which component dominates" in one.text
     assert "usability is 31.0 % (95 %: 29.0 to 33.0)" in one.text
     assert "their difference is 21.0 % (95 %: 18.0 to 24.0)" in one.text
     told = found(None, differences={}, params={"risk": "log_loss"})
@@ -106,10 +105,10 @@ def test_two_methods_that_agree_come_first_with_price_and_whole() -> None:
     )
     assert "consider raising the z_dim: -3.80 points per ln in usability" in first.text
     assert "(95 %: -4.80 to -2.80; controlled, 20 models in 5 groups)" in first.text
-    assert "The price: +3.70 points per ln in probe generalization" in first.text
-    assert "-0.10 points per ln in full error (95 %: -1.10 to +0.90, which holds 0;" in first.text
+    assert "The cost: +3.70 points per ln in probe generalization" in first.text
+    assert "-0.10 points per ln in full error (95 %: -1.10 to +0.90; includes 0;" in first.text
     assert second.evidence == ("linear/epochs/usability",)
-    assert "price" not in second.text
+    assert "cost" not in second.text
     assert "groups" not in second.text
 
 
@@ -122,7 +121,7 @@ def test_an_effect_that_hurts_is_turned_round() -> None:
     dim, head = advise(found("probe_generalization"), rows)
     assert "consider lowering the z_dim: -3.40 points per ln" in dim.text
     assert "(95 %: -4.40 to -2.40;" in dim.text
-    assert "The price: +4.00 points per ln in usability (95 %: +3.00 to +5.00;" in dim.text
+    assert "The cost: +4.00 points per ln in usability (95 %: +3.00 to +5.00;" in dim.text
     assert dim.text.endswith("Effects are for lowering it.")
     assert "consider the head mlp instead of linear: -2.50 points in probe" in head.text
 
@@ -136,7 +135,7 @@ def test_rows_that_hold_zero_or_contradict_each_other_suggest_nothing() -> None:
     ]
     (one,) = advise(found("usability"), rows)
     assert (one.evidence, one.sure, one.component) == ((), NONE, "usability")
-    assert "of 4 rows of evidence none" in one.text
+    assert "Of 4 rows of evidence, none" in one.text
     (none,) = advise(found("usability"), [])
     assert none.sure == NONE
 
@@ -205,7 +204,7 @@ def test_the_published_rows_suggest_the_tradeoff_of_the_dimension() -> None:
     first = advise(found("usability"))[0]
     assert first.sure == BOTH
     assert "raising the dimension of the representation" in first.text
-    assert "The price: +3.75 points per ln in probe generalization" in first.text
+    assert "The cost: +3.75 points per ln in probe generalization" in first.text
     first = advise(found("probe_generalization"))[0]
     assert "lowering the dimension of the representation" in first.text
 
@@ -254,7 +253,7 @@ def test_rows_of_another_table_are_read_back(tmp_path: Path) -> None:
         assert read_evidence(path) == rows
     assert "raising the epochs" in advise(found("usability"), read_evidence(path))[0].text
     path.write_text(json.dumps([{k: v for k, v in controlled.items() if k != "p"}]))
-    with pytest.raises(ValueError, match="row 1 of the evidence has no 'p'"):
+    with pytest.raises(ValueError, match="row 1 of the evidence: expected a key 'p'"):
         read_evidence(path)
     path.write_text('{"rows": []}')
     with pytest.raises(ValueError, match="must hold a list of rows"):

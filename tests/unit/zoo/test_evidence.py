@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jessl.risk.advice import published_evidence, read_evidence
+from jessl.risk.evidence import published_evidence, read_evidence
 
 
 def written(folder: Path, **changed: Any) -> Path:
@@ -29,30 +29,30 @@ def test_the_published_rows_pass(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"low": "a"}, "low must be a finite number, got 'a'"),
-        ({"low": None}, "low must be a finite number, got None"),
-        ({"high": float("nan")}, "high must be a finite number, got nan"),
-        ({"high": float("inf")}, "high must be a finite number, got inf"),
-        ({"high": 10**400}, "high must be a finite number"),
-        ({"effect": "x"}, "effect must be a finite number"),
-        ({"effect": True}, "effect must be a finite number"),
-        ({"low": 2.0, "effect": 1.5, "high": 1.0}, "in this order, got 2, 1.5, 1$"),
-        ({"low": 1.0, "effect": 3.0, "high": 2.0}, "in this order"),
-        ({"p": "x"}, "p must be a finite number"),
-        ({"p": 1.5}, "p must lie in 0 to 1"),
-        ({"p_permuted": -0.1}, "p_permuted must lie in 0 to 1"),
-        ({"choice": ["a"]}, "choice must be a text, got list"),
-        ({"choice": " "}, "choice must be a text"),
-        ({"method": ["linear"]}, "method must be a text, got list"),
-        ({"method": "guess"}, "method must be one of controlled, linear, got 'guess'"),
-        ({"component": "usabilty"}, "component must be one of approx, usability, .*'usabilty'"),
-        ({"unit": None}, "unit must be a text, got None"),
-        ({"level": 3}, "level must be a text, got 3"),
-        ({"level": "b", "reference": ""}, "level and reference must both"),
-        ({"words": {"a": 1}}, "words must be a text, got dict"),
-        ({"n_models": 2.5}, "n_models must be a whole number above 0, got 2.5"),
-        ({"n_models": None}, "n_models must be a whole number"),
-        ({"n_groups": "x"}, "n_groups must be a whole number"),
+        ({"low": "a"}, "low: expected a finite number, got 'a'"),
+        ({"low": None}, "low: expected a finite number, got None"),
+        ({"high": float("nan")}, "high: expected a finite number, got nan"),
+        ({"high": float("inf")}, "high: expected a finite number, got inf"),
+        ({"high": 10**400}, "high: expected a finite number"),
+        ({"effect": "x"}, "effect: expected a finite number"),
+        ({"effect": True}, "effect: expected a finite number"),
+        ({"low": 2.0, "effect": 1.5, "high": 1.0}, "expected this order, got 2, 1.5, 1$"),
+        ({"low": 1.0, "effect": 3.0, "high": 2.0}, "expected this order"),
+        ({"p": "x"}, "p: expected a finite number"),
+        ({"p": 1.5}, "p: expected 0 to 1"),
+        ({"p_permuted": -0.1}, "p_permuted: expected 0 to 1"),
+        ({"choice": ["a"]}, "choice: expected a text, got list"),
+        ({"choice": " "}, "choice: expected a text"),
+        ({"method": ["linear"]}, "method: expected a text, got list"),
+        ({"method": "guess"}, "method: expected one of controlled, linear, got 'guess'"),
+        ({"component": "usabilty"}, "component: expected one of approx, usability, .*'usabilty'"),
+        ({"unit": None}, "unit: expected a text, got None"),
+        ({"level": 3}, "level: expected a text, got 3"),
+        ({"level": "b", "reference": ""}, "level and reference: expected two texts"),
+        ({"words": {"a": 1}}, "words: expected a text, got dict"),
+        ({"n_models": 2.5}, "n_models: expected a whole number above 0, got 2.5"),
+        ({"n_models": None}, "n_models: expected a whole number"),
+        ({"n_groups": "x"}, "n_groups: expected a whole number"),
     ],
 )
 def test_wrong_rows(tmp_path, changed, told):
@@ -66,11 +66,11 @@ def test_wrong_rows(tmp_path, changed, told):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[" * 100_000, "lists within lists"),
+        ("[" * 100_000, "nested too deeply"),
         ('[{"low": ' + "9" * 5000 + "}]", "Exceeds the limit"),
         ("{", "is not JSON"),
-        ("[1]", "must hold a list of rows"),
-        ("3", "must hold a list of rows"),
+        ("[1]", "expected a list of rows"),
+        ("3", "expected a list of rows"),
     ],
 )
 def test_files_that_hold_no_rows(tmp_path, text, told):
