@@ -1,4 +1,4 @@
-"""What every room may use: files, arguments, progress, processes, devices, hashing, resources.
+"""Helpers for every room: files, validation, messages, processes, devices, hashing, resources.
 
-Imports nothing of jessl but itself.
+Imports nothing of jessl outside core.
 """

@@ -1,9 +1,9 @@
-"""What several processes compute together; the identity in one process.
+"""Differentiable collectives; the identity in one process.
 
-Gradients: each process differentiates its own total, and the engine averages the gradients of the
-parameters. A loss whose total is computed from gathered tensors, or whose totals have the loss of
-the whole batch as their mean, then has the gradient of one process on the whole batch: the
-backward pass of each function here is the exact transpose over all processes.
+Gradients: each process differentiates its own total, and DDP averages the gradients of the
+parameters. The backward pass of each function here is the exact transpose over all processes.
+Therefore a loss computed from gathered tensors, or one whose mean over the processes is the loss
+of the whole batch, has the same gradient as in one process on the whole batch.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from torch import distributed
 
 
 def rank() -> int:
-    """Number of this process, 0 in one process."""
-    return distributed.get_rank() if _together() else 0
+    """Rank of this process; 0 in one process."""
+    return distributed.get_rank() if _is_initialized() else 0
 
 
 def world() -> int:
-    """How many processes there are."""
-    return distributed.get_world_size() if _together() else 1
+    """Number of processes."""
+    return distributed.get_world_size() if _is_initialized() else 1
 
 
-def _together() -> bool:
+def _is_initialized() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
 def gather(x: torch.Tensor, dim: int = 0) -> torch.Tensor:
     """The rows of all processes along `dim`, in the order of the global batch; differentiable.
 
-    Process r of W holds rows r, W + r, 2 W + r, ... of the global batch (as `jessl.Loader` deals
-    them), and gets all of them: the same tensor on every process and for every W.
+    Process r of W holds rows r, W + r, 2 W + r, ... of the global batch, as `jessl.Loader` deals
+    them. The result is the same tensor on every process and for every W.
 
     Args:
-        x: of one shape on all processes.
-        dim: along which the rows lie.
+        x: a tensor of the same shape on all processes.
+        dim: the dimension of the rows.
     """
     if world() == 1:
         return x
@@ -55,7 +55,7 @@ def all_reduce_sum(x: torch.Tensor) -> torch.Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """[...] on each of W processes to [W, ...] on all."""
+    """From [...] on each of W processes to [W, ...] on all."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
@@ -71,7 +71,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes, there and back."""
+    """The sum over processes, forward and backward."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Old names of public arguments, which go on working with a warning."""
+"""Old names of public arguments, which keep working with a warning."""
 
 from __future__ import annotations
 
@@ -17,30 +17,35 @@ def renamed_arguments(**new_names: str) -> Callable[[Callable[P, T]], Callable[P
     """Accept arguments by their old names as well, with a DeprecationWarning.
 
     Args:
-        new_names: old name -> new name. A plain function for `log` becomes a `Log` that calls it.
+        new_names: old name="new name". A plain function passed as `log` becomes a `Log` that
+            calls it.
+
+    Raises:
+        TypeError: when both names are used.
 
     Example:
-        @renamed_arguments(told="progress")
-        def probe(train, test, *, progress=None): ...
+        >>> @renamed_arguments(told="progress")
+        ... def probe(train, test, *, progress=None): ...
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            given: dict[str, Any] = dict(kwargs)
+            arguments: dict[str, Any] = dict(kwargs)
             for old, new in new_names.items():
-                if old not in given:
+                if old not in arguments:
                     continue
-                if new in given:
+                if new in arguments:
                     raise TypeError(f"{old} is the old name of {new}: give one of them")
                 warnings.warn(
                     f"{function.__name__}: {old} is now called {new}",
                     DeprecationWarning,
                     stacklevel=2,
                 )
-                value = given.pop(old)
-                given[new] = Log(value) if new == "log" and not isinstance(value, Log) else value
-            return function(*args, **given)
+                value = arguments.pop(old)
+                is_function = new == "log" and not isinstance(value, Log)
+                arguments[new] = Log(value) if is_function else value
+            return function(*args, **arguments)
 
         return call
 

@@ -12,10 +12,14 @@ from jessl.core.validation import check_choice
 
 
 def pick_device(name: str) -> torch.device:
-    """The device `name`: "auto" is the first GPU where there is one, else the CPU.
+    """The device `name`: "auto" is the first GPU if there is one, else the CPU.
 
     Raises:
-        ValueError: for another name, or a GPU that is not there.
+        ValueError: for another name, or a GPU that does not exist.
+
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -25,20 +29,23 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cpu")
     count = torch.cuda.device_count()
     if not number.isdigit() and number:
-        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}")
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N, got {name!r}")
     if int(number or 0) >= count:
-        raise ValueError(f"device {name!r} is not there: torch sees {count} GPUs")
+        raise ValueError(f"device: expected one of {count} GPUs that torch sees, got {name!r}")
     return torch.device(name)
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """Only algorithms that give the same bits again, while the block lasts.
+def deterministic(enabled: bool) -> Iterator[None]:
+    """Use only algorithms that reproduce their result to the bit while the block lasts.
+
+    Args:
+        enabled: False changes nothing.
 
     Raises:
-        RuntimeError: by torch, in a step that has no such algorithm.
+        RuntimeError: by torch, for an operation without such an algorithm.
     """
-    if not wanted:
+    if not enabled:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place, synced, then renamed."""
+"""Atomic files and folders: written beside their place, synced, then renamed; and a folder lock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOCK = ".lock"
 
 
 class Busy(ValueError):
-    """A folder that another process writes."""
+    """A folder that another process is writing."""
 
 
 @contextlib.contextmanager
@@ -24,7 +24,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` when the block succeeds.
 
     A process killed inside the block leaves `path` as it was. On an error the temporary file is
-    removed and the error goes on.
+    removed and the error is raised.
+
+    Example:
+        >>> with atomic_write("table.csv") as part:
+        ...     part.write_text("a,b\\n")
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +38,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         yield part
         _sync(part)
-        # mkstemp makes files that only their owner can read; what is kept follows the umask
+        # mkstemp creates files that only their owner can read; the result follows the umask
         part.chmod(0o666 & ~_umask())
         part.replace(path)
         _sync(path.parent)
@@ -79,18 +83,18 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(folder: str | Path) -> Iterator[None]:
-    """Be the one writer of a folder; what killed writers left in it is cleared first.
+    """Be the only writer of a folder; what killed writers left in it is removed first.
 
-    The lock goes with the process that holds it. A folder that was made here is removed when the
-    block fails and leaves nothing in it.
+    The lock ends with the process that holds it. A folder created here is removed when the block
+    fails and leaves nothing in it.
 
     Raises:
-        Busy: when another process writes it.
+        Busy: when another process is writing it.
     """
     from filelock import FileLock, Timeout
 
     folder = Path(folder)
-    made = not folder.exists()
+    created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
@@ -103,7 +107,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         yield
     except BaseException:
         lock.release()
-        if made and not any(p.name != LOCK for p in folder.iterdir()):
+        if created and not any(p.name != LOCK for p in folder.iterdir()):
             shutil.rmtree(folder)
         raise
     finally:
@@ -111,18 +115,18 @@ def locked(folder: str | Path) -> Iterator[None]:
 
 
 def remove_partial(folder: str | Path) -> None:
-    """Clear what killed writers left in a folder; only for who is its one writer.
+    """Remove what killed writers left in a folder; only for its only writer.
 
-    Unfinished files and folders go; what was set aside while its successor was put in its place
-    comes back when the successor is not there.
+    Unfinished files and folders are deleted. A folder that was set aside while its successor took
+    its place comes back if the successor is missing.
     """
     folder = Path(folder)
     if not folder.is_dir():
         return
     for old in folder.glob(".*.old"):
-        for kept in old.iterdir():
-            if not (folder / kept.name).exists():
-                kept.replace(folder / kept.name)
+        for entry in old.iterdir():
+            if not (folder / entry.name).exists():
+                entry.replace(folder / entry.name)
         shutil.rmtree(old)
     for part in folder.glob(".*.part"):
         if part.is_dir():
@@ -131,8 +135,8 @@ def remove_partial(folder: str | Path) -> None:
             part.unlink()
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented UTF-8 JSON, whole or not at all. NaN and infinities are refused."""
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as indented UTF-8 JSON, atomically. NaN and infinities are refused."""
     with atomic_write(path) as part:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         part.write_text(text + "\n", encoding="utf-8")
@@ -142,7 +146,7 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        ValueError: naming the file when it is missing or is not JSON.
+        ValueError: when the file is missing or is not JSON.
     """
     path = Path(path)
     try:
@@ -154,14 +158,14 @@ def read_json(path: str | Path) -> Any:
 
 
 def _about(error: OSError, path: Path) -> OSError:
-    """The same error about the file that was wanted, not about its temporary stand-in."""
-    if error.errno is None and "requested and" in str(error):  # numpy's words for a short write
+    """The same error about the final file, not about its temporary one."""
+    if error.errno is None and "requested and" in str(error):  # numpy's message for a short write
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     return OSError(error.errno, error.strerror or str(error), str(path))
 
 
 def _sync(path: Path) -> None:
-    """Ask the disk to keep `path`; folders cannot be synced on every system and are then left."""
+    """Flush `path` to the disk; folders are skipped on Windows, which cannot sync them."""
     if path.is_dir() and os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Pictures of images: grids with captions, as PNG files."""
+"""Grids of images with captions, as PNG files."""
 
 from __future__ import annotations
 
@@ -25,27 +25,30 @@ def write_grid(
     captions: Sequence[Sequence[Sequence[str]]] = (),
     cell_px: int = 72,
 ) -> None:
-    """Write rows of images as one PNG on white.
+    """Write rows of images as one PNG on a white background.
 
     Args:
-        path: file to write, whole or not at all.
-        rows: images uint8 [h, w, c] of any sizes, of which the first three channels are drawn in
-            colour, of two the first in grey; each is fitted into its cell, small ones enlarged
-            without smoothing.
-        columns: captions over the columns; none: no header.
-        captions: for each row and image what is written below it, in pieces that stay whole
-            where a line is broken; none: no captions.
-        cell_px: side of a cell, pixels.
+        path: file to write, atomically.
+        rows: images uint8 [h, w, c] of any size. The first three channels are drawn in colour; of
+            one or two channels the first is drawn in grey. Each image is fitted into its cell;
+            small ones are enlarged without smoothing.
+        columns: captions above the columns; empty: no header.
+        captions: for each row and image the text below it, in pieces that a line break does not
+            divide; empty: no captions.
+        cell_px: side of a cell, in pixels.
+
+    Raises:
+        ValueError: for no image.
     """
     width = max((len(row) for row in rows), default=0)
     if not width:
-        raise ValueError("a grid needs at least one image, got none")
+        raise ValueError("rows: expected at least one image, got none")
     top = _HEADER_PX if columns else 0
     gap = 2 * _GAP_PX if captions else _GAP_PX
     step = cell_px + gap
     font = ImageFont.load_default(11)
-    told = [[_lines(pieces, font, cell_px) for pieces in row] for row in captions]
-    below = [gap + _LINE_PX * max(len(lines) for lines in row) for row in told]
+    text = [[_lines(pieces, font, cell_px) for pieces in row] for row in captions]
+    below = [gap + _LINE_PX * max(len(lines) for lines in row) for row in text]
     heights = [cell_px + (below[i] if below else gap) for i in range(len(rows))]
     canvas = Image.new("RGB", (width * step + gap, sum(heights) + gap + top), "white")
     draw = ImageDraw.Draw(canvas)
@@ -57,7 +60,7 @@ def write_grid(
             cell = _fitted(image, cell_px)
             x = gap + k * step
             canvas.paste(cell, (x + (cell_px - cell.width) // 2, y + (cell_px - cell.height) // 2))
-            for at, line in enumerate(told[i][k] if told else ()):
+            for at, line in enumerate(text[i][k] if text else ()):
                 draw.text((x, y + cell_px + 1 + at * _LINE_PX), line, fill=_INK, font=font)
     with atomic_write(path) as part:
         canvas.save(part, format="PNG", optimize=True)
@@ -66,7 +69,7 @@ def write_grid(
 def _lines(
     pieces: Sequence[str], font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int
 ) -> list[str]:
-    """Pieces in lines of at most `width_px` where a piece alone is not wider."""
+    """Pieces joined into lines of at most `width_px`; a wider piece has a line of its own."""
     lines: list[str] = []
     for piece in pieces:
         longer = f"{lines[-1]}, {piece}" if lines else piece
@@ -78,21 +81,21 @@ def _lines(
 
 
 def _fitted(image: np.ndarray, cell_px: int) -> Image.Image:
-    seen = image[:, :, 0] if image.shape[2] < 3 else np.ascontiguousarray(image[:, :, :3])
-    picture = Image.fromarray(seen).convert("RGB")
+    drawn = image[:, :, 0] if image.shape[2] < 3 else np.ascontiguousarray(image[:, :, :3])
+    picture = Image.fromarray(drawn).convert("RGB")
     scale = cell_px / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if scale > 1:
-        # whole pixels first: enlarged by 4.5, some would be wider than others
-        whole = math.ceil(scale)
-        grown = (picture.width * whole, picture.height * whole)
-        picture = picture.resize(grown, Image.Resampling.NEAREST)
+        # by a whole number first: enlarged by 4.5, some pixels would be wider than others
+        factor = math.ceil(scale)
+        enlarged = (picture.width * factor, picture.height * factor)
+        picture = picture.resize(enlarged, Image.Resampling.NEAREST)
     return picture.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BOX)
 
 
 def unnormalised(
     views: np.ndarray, mean: Sequence[float], std: Sequence[float]
 ) -> list[np.ndarray]:
-    """Views float [n, 3, s, s] back to images uint8 [s, s, 3]."""
+    """Undo the normalisation: views float [n, 3, s, s] to images uint8 [s, s, 3]."""
     x = views.transpose(0, 2, 3, 1) * np.asarray(std) + np.asarray(mean)
     return list(np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8))

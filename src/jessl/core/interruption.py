@@ -1,5 +1,5 @@
-"""Work that is stopped from outside."""
+"""The exception of work that was stopped from outside."""
 
 
 class Stopped(Exception):
-    """The work was asked to stop; what is complete is saved, and the same call goes on from it."""
+    """Stopped on request: what is complete is saved, and the same call continues the work."""

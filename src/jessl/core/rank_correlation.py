@@ -1,4 +1,4 @@
-"""Rank correlation of two orders, and means and variances over rows."""
+"""Rank correlation of two orders, and the pooled variance of rows."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# fewer settings than this have no order to speak of
+# fewer settings have no meaningful order
 FEWEST = 3
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two orders are.
+    """The rank correlation of two orders.
 
     Attributes:
-        value: Kendall's tau-b or Spearman's rho, -1 to 1; None below three settings, or where one
-            of the two does not differ.
-        p: of no association, two-sided; None as the value.
+        value: Kendall's tau-b or Spearman's rho, -1 to 1; None for fewer than three settings, or
+            where one of the two is constant.
+        p: two-sided p-value for no association; None where the value is.
         settings: how many were compared.
     """
 
@@ -37,9 +37,9 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> Agreement:
 
 
 def pooled(rows: Sequence[Sequence[float]]) -> tuple[float | None, int]:
-    """(variance within rows, degrees of freedom): sum of squares over sum of (length - 1).
+    """Pooled variance within rows and its degrees of freedom, the sum of (length - 1).
 
-    None and 0 where no row has two numbers.
+    (None, 0) where no row has two numbers.
     """
     df = sum(len(row) - 1 for row in rows if row)
     if not df:
@@ -48,7 +48,7 @@ def pooled(rows: Sequence[Sequence[float]]) -> tuple[float | None, int]:
 
 
 def mean(row: Sequence[float]) -> float:
-    """The mean; NaN of nothing."""
+    """The mean; NaN for an empty row."""
     return sum(row) / len(row) if row else math.nan
 
 
@@ -58,6 +58,6 @@ def _agreement(kind: str, a: Sequence[float], b: Sequence[float]) -> Agreement:
     pairs = [p for p in zip(a, b, strict=True) if all(math.isfinite(v) for v in p)]
     if len(pairs) < FEWEST or any(len({p[k] for p in pairs}) < 2 for k in (0, 1)):
         return Agreement(None, None, len(pairs))
-    found = getattr(stats, kind)([p[0] for p in pairs], [p[1] for p in pairs])
-    p = float(found.pvalue)
-    return Agreement(float(found.statistic), p if math.isfinite(p) else None, len(pairs))
+    result = getattr(stats, kind)([p[0] for p in pairs], [p[1] for p in pairs])
+    p = float(result.pvalue)
+    return Agreement(float(result.statistic), p if math.isfinite(p) else None, len(pairs))

@@ -1,4 +1,4 @@
-"""Memory and cores that this process may use."""
+"""Memory and processor cores available to this process."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import os
 from pathlib import Path
 
 
-def check_memory(wanted: int, what: str) -> None:
-    """Compare with what the system says is free; where it does not say (not Linux), go on.
+def check_memory(needed: int, what: str) -> None:
+    """Refuse work that needs more memory than is available; no check where that is unknown.
 
     Args:
-        wanted: bytes.
-        what: who wants them and what would want less, for the error.
+        needed: bytes.
+        what: what needs them, and what would need less, for the error message.
 
     Raises:
-        ValueError: naming both sizes.
+        ValueError: with both sizes.
     """
-    free = _available()
-    if free is not None and wanted > free:
-        raise ValueError(f"{what}: needs {_gib(wanted)} of memory, {_gib(free)} is available")
+    available = _available()
+    if available is not None and needed > available:
+        raise ValueError(f"{what}: needs {_gib(needed)} of memory, {_gib(available)} is available")
 
 
 def _available() -> int | None:
-    """Bytes that can be had without swapping, None where the system does not say."""
-    told = Path("/proc/meminfo")
-    if not told.exists():
+    """Bytes available without swapping; None where the system does not report them (not Linux)."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
         return None
-    known = [
+    limits = [
         int(line.split()[1]) * 1024
-        for line in told.read_text().splitlines()
+        for line in meminfo.read_text().splitlines()
         if line.startswith("MemAvailable:")
     ]
-    # a container may have less than its machine
-    most, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
-    if most.exists() and used.exists() and most.read_text().strip() != "max":
-        known.append(max(0, int(most.read_text()) - int(used.read_text())))
-    return min(known, default=None)
+    # a container may have less than the machine
+    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    if limit.exists() and used.exists() and limit.read_text().strip() != "max":
+        limits.append(max(0, int(limit.read_text()) - int(used.read_text())))
+    return min(limits, default=None)
 
 
 def _gib(size: int) -> str:
@@ -43,7 +43,7 @@ def _gib(size: int) -> str:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on; a container or taskset may allow fewer than there are."""
+    """Cores that this process may run on: in a container or under taskset fewer than there are."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows

@@ -1,12 +1,18 @@
-"""Sources of images, and batches of their views."""
+"""Sources of images, their decoding and packing, and batches of their views.
+
+May import core; never views, encoders, objectives, scores or probes.
+"""
 
 from __future__ import annotations
 
 from jessl.data.decode.image import UnreadableImage
 from jessl.data.loading.loader import Batch, Loader
 from jessl.data.open_source import open_source
-from jessl.data.sources.base import Source, Subset, split_source, unlabelled
+from jessl.data.sources.base import Source
 from jessl.data.sources.dataset import DatasetSource
+from jessl.data.sources.relabel import unlabelled
+from jessl.data.sources.split import split_source
+from jessl.data.sources.subset import Subset
 
 __all__ = [
     "Batch",

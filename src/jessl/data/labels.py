@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from jessl.core.hashing import hashed_ids
 from jessl.core.validation import escape_control
-from jessl.data.sources.base import Source, SourceWithLabels, hashed_ids
+from jessl.data.sources.base import Source
+from jessl.data.sources.relabel import SourceWithLabels
 
 # line, path, and the cells of the wanted columns
 _Row = tuple[int, str, tuple[str, ...]]

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from jessl.core.validation import escape_control
-from jessl.data.sources.base import Source, SourceWithLabels, Subset
+from jessl.data.sources.base import Source
+from jessl.data.sources.relabel import SourceWithLabels
+from jessl.data.sources.subset import Subset
 
 _ALLOWED = (
     "a folder of images, a .npz or .npy file, tar shards (a .tar, a folder of .tar, or a pattern "

@@ -18,9 +18,9 @@ from jessl.core.devices import pick_device
 from jessl.core.precision import full_float32
 from jessl.core.progress import ProgressCallback
 from jessl.core.random import seeded
+from jessl.core.sampling import linspace_indices
 from jessl.core.validation import check_choice
 from jessl.data import Loader, Source, UnreadableImage, open_source
-from jessl.data.sources.base import linspace_indices
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder, Preprocess, build_encoder, load_weights
 from jessl.encoders.checkpoints import open_checkpoint as foreign

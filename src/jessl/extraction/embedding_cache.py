@@ -21,7 +21,7 @@ from jessl.core.interruption import Stopped
 from jessl.core.log import Log
 from jessl.core.progress import ProgressCallback
 from jessl.data import Source, Subset, UnreadableImage, unlabelled
-from jessl.data.sources.base import SourceWithLabels
+from jessl.data.sources.relabel import SourceWithLabels
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import NothingReadable, extract
 from jessl.extraction.opened_encoder import OpenedEncoder

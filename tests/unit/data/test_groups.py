@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from jessl.cli.main import main
+from jessl.core.hashing import hashed_ids
 from jessl.data import Source, Subset, open_source, split_source, unlabelled
-from jessl.data.sources.base import SourceWithLabels, hashed_ids
+from jessl.data.sources.relabel import SourceWithLabels
 from jessl.embeddings import Embeddings
 from jessl.encoders import build_encoder
 from jessl.extraction.embed import embed

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from jessl.data.sources.base import Source, UnreadableImage
+from jessl.data.decode.image import UnreadableImage
+from jessl.data.sources.base import Source
 
 if TYPE_CHECKING:
     import torch

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from jessl.core.sampling import linspace_indices
 from jessl.data.decode.image import UnreadableImage, decode
 from jessl.data.loading.batch_assembly import ViewRenderer
 from jessl.data.loading.loader import Loader
 from jessl.data.packing.encode import Recipe, packed
-from jessl.data.sources.base import Source, linspace_indices
+from jessl.data.sources.base import Source
 
 # images that are encoded anew to learn what packing would give
 _PACKED = 32

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from jessl.core.hashing import checksum
 from jessl.core.validation import escape_control
-from jessl.data.sources.base import Source, checksum
+from jessl.data.sources.base import Source
 
 _X_KEYS = ("x", "images", "data", "arr_0")
 _Y_KEYS = ("y", "labels", "targets")

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from jessl.core.hashing import checksum
+from jessl.core.sampling import linspace_indices
 from jessl.data.decode.image import UnreadableImage, pixels
-from jessl.data.sources.base import Source, checksum, linspace_indices
+from jessl.data.sources.base import Source
 from jessl.data.sources.dataset_items import (
     NoImage,
     checked,

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jessl.core.hashing import checksum, hashed_ids
 from jessl.core.validation import escape_control
 from jessl.data.decode.image import EXTENSIONS, UnreadableImage, decode, header_size
-from jessl.data.sources.base import Source, checksum, hashed_ids
+from jessl.data.sources.base import Source
 
 
 class FolderSource(Source):

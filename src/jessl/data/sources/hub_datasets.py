@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from jessl.core.hashing import checksum
 from jessl.core.validation import check_choice, unknown_name
 from jessl.data.decode.image import UnreadableImage, decode, header_size
 from jessl.data.sources.arrays import ArraySource
-from jessl.data.sources.base import Source, checksum
+from jessl.data.sources.base import Source
 from jessl.data.sources.dataset import DatasetSource, class_names, probed
 
 # torchvision's readers of a user's own folder: here a folder is given as a folder

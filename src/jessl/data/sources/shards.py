@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from jessl.core.hashing import checksum
+from jessl.core.sampling import linspace_indices
 from jessl.core.validation import escape_control
 from jessl.data.decode.image import UnreadableImage, decode, header_size
-from jessl.data.sources.base import Source, checksum, linspace_indices
+from jessl.data.sources.base import Source
 from jessl.data.sources.shard_index import HEADER_BYTES, beside, header_sum
 from jessl.data.sources.tar_scan import is_tar, scan
 
