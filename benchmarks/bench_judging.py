@@ -95,7 +95,7 @@ def _row(
 
         since = time.perf_counter()
         with mock.patch.object(evaluate, "extract", timed):
-            evaluate.online(parts.encoder, parts.objective, parts.sample, workers=None)
+            evaluate.evaluate_online(parts.encoder, parts.objective, parts.sample, workers=None)
         spent = time.perf_counter() - since
         trainer.set_training()
         if k:  # the first round warms up

@@ -29,7 +29,8 @@ def _judged(
         torch.nn.init.constant_(next(encoder.parameters()), weights)
     if source is None:
         source = open_source(os.environ[PLACE])
-    return evaluate.online(encoder, objective, Subset(source, np.arange(images)), workers=1)
+    sample = Subset(source, np.arange(images))
+    return evaluate.evaluate_online(encoder, objective, sample, workers=1)
 
 
 def _many(rank: int) -> dict[str, float]:

@@ -55,7 +55,7 @@ class PretrainCommand:
 
         with stoppable() as stop:
             try:
-                run = pretrain(config, stop=stop, given=self.given)
+                run = pretrain(config, stop=stop, explicit_fields=self.given)
             except Stopped as stopped:
                 raise Interrupted(f"{stopped}; go on with --resume") from None
         if not is_first_process():

@@ -22,8 +22,7 @@ from jessl.data.labels import check_same_classes
 from jessl.encoders import Preprocess
 from jessl.extraction.embed import check_channels, repeat_views
 from jessl.extraction.embedding_cache import bare
-from jessl.pretraining.build import judged_images
-from jessl.pretraining.evaluate import MOST_IMAGES
+from jessl.pretraining.images import MOST_IMAGES, limit_images
 
 
 @renamed_arguments(tell="log")
@@ -94,14 +93,14 @@ def compare_encoders(
     )
     if not 2 <= check_int("n_views", n_views, None) <= 256:
         raise ValueError(f"n_views must be in 2..256, got {n_views}")
-    source = judged_images(
+    source = limit_images(
         check_channels(open_source(data, labels=labels, groups=groups)), most, seed
     )
     tested = None
     if test is not None:
-        tested = judged_images(check_channels(open_source(test)), most, seed)
+        tested = limit_images(check_channels(open_source(test)), most, seed)
         check_same_classes(source, tested)
-    viewed = judged_images(bare(source), view_images, seed) if view_images else None
+    viewed = limit_images(bare(source), view_images, seed) if view_images else None
     asked = ComparisonConfig(
         out=out,
         source=source,

@@ -24,8 +24,8 @@ from jessl.data import Source
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import NothingReadable, repeat_views
 from jessl.extraction.embedding_cache import Cache, cost_of
+from jessl.extraction.neighbours import nearest_neighbours
 from jessl.extraction.opened_encoder import OpenedEncoder
-from jessl.pretraining.evaluate import neighbours
 from jessl.scores import score
 
 Held = dict[str, Any]
@@ -218,7 +218,7 @@ def _draw(z: Embeddings, folder: Path, asked: ComparisonConfig) -> str | None:
     order = np.argsort(z.ids)
     drawn = np.random.default_rng([asked.seed, 11]).permutation(z.n)[:QUERIES]
     rows = order[drawn]
-    near = neighbours(z, rows, min(NEAREST, z.n - 1))
+    near = nearest_neighbours(z, rows, min(NEAREST, z.n - 1))
     at = {int(i): k for k, i in enumerate(asked.source.ids)}
     read = [
         [asked.source.read(at[int(z.ids[j])]) for j in (row, *others)]

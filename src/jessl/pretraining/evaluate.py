@@ -1,4 +1,4 @@
-"""Judging an encoder while it trains and when it is done; without labels unless there are some."""
+"""Evaluation of an encoder during and after training; labels are used where there are some."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from jessl.core import collectives
-from jessl.core.process_group import all_gather_object, mark_reported, on_all_ranks, on_rank_zero
+from jessl.core.process_group import all_gather_object, all_ranks, mark_reported, rank_zero
 from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
@@ -20,9 +20,7 @@ from jessl.probes.layers import LayerProbes
 from jessl.records import Record
 from jessl.scores import Spectrum, compute_spectra, score
 
-# images that RankMe is taken on: the paper's number (section 3.2)
-MOST_IMAGES = 25_600
-# scores that the spectrum of one pass gives for nothing; the paper's first
+# scores that follow from the spectrum of one pass; RankMe first
 SCORES = (
     "rankme",
     "effective_rank",
@@ -34,7 +32,7 @@ SCORES = (
 _RANKS = ("rankme", "effective_rank")
 
 
-def online(
+def evaluate_online(
     encoder: Encoder,
     objective: Objective,
     sample: Source,
@@ -42,22 +40,23 @@ def online(
     workers: int | None,
     probes: LayerProbes | None = None,
 ) -> dict[str, float]:
-    """Scores of the spectrum at both layers, and with labels quick probes, of a fixed sample.
+    """Scores of the spectrum at both layers, and with labels of quick probes, on a fixed sample.
 
-    All processes call it: each has a share of the images, and only sums of their rows travel (for
-    probes the rows themselves). Probes are fitted on half of the sample's labelled images and
-    tested on the other half; those that were trained beside the encoder (`probes`, one a layer)
-    are tested on all of them.
+    All ranks call it together: each has a share of the images, and only sums of their rows are
+    exchanged (for probes the rows themselves). Probes are fitted on half of the sample's labelled
+    images and tested on the other half; those that were trained beside the encoder (`probes`, one
+    a layer) are tested on all of them.
 
     Returns:
-        {"rankme/projector": ..., ...}, the same on all processes; NaN where a feature is not
-        finite: a diverging run is told, not stopped, here.
+        {"rankme/projector": ..., ...}, the same on all ranks; NaN where a feature is not finite
+        (a diverging run is reported here, not stopped).
     """
     layers = LAYERS if probes is None else ("backbone", *objective.layers())
     mine = np.arange(collectives.rank(), len(sample), collectives.world())
     share = sample if collectives.world() == 1 else Subset(sample, mine)
 
-    def extracted() -> tuple[dict[str, Embeddings], Exception | None]:
+    @all_ranks
+    def extract_share() -> tuple[dict[str, Embeddings], Exception | None]:
         if not len(share):
             return {}, None  # fewer images than processes
         try:
@@ -65,28 +64,36 @@ def online(
         except NothingReadable as error:
             return {}, error
 
-    found, unread = on_all_ranks(extracted)
-    if not any(all_gather_object(bool(found))):
-        raise mark_reported(unread or ValueError(f"{sample.name} holds no image"))
-    spectra = {layer: _summed(found.get(layer)) for layer in LAYERS}
-    whole = _gathered(found, sample) if sample.labels is not None else {}
-    return on_rank_zero(lambda: {**_scores(spectra), **_accuracies(whole, probes)})
+    own, error = extract_share()
+    if not any(all_gather_object(bool(own))):
+        raise mark_reported(error or ValueError(f"{sample.name} holds no image"))
+    spectra = {layer: _sum_spectra(own.get(layer)) for layer in LAYERS}
+    whole = _gather_rows(own, sample) if sample.labels is not None else {}
+    return _score_sample(spectra, whole, probes)
 
 
-def _summed(mine: Embeddings | None) -> Spectrum | None:
-    """The sums over the rows of all processes; None where one of them is not finite."""
-    told = all_gather_object(
-        None if mine is None else (mine.d, bool(np.isfinite(mine.features).all()))
+@rank_zero
+def _score_sample(
+    spectra: dict[str, Spectrum | None], whole: dict[str, Embeddings], probes: LayerProbes | None
+) -> dict[str, float]:
+    return {**_scores(spectra), **_accuracies(whole, probes)}
+
+
+def _sum_spectra(own: Embeddings | None) -> Spectrum | None:
+    """The sums over the rows of all ranks; None where one of them is not finite."""
+    shapes = all_gather_object(
+        None if own is None else (own.d, bool(np.isfinite(own.features).all()))
     )
-    known = [t for t in told if t is not None]
+    known = [shape for shape in shapes if shape is not None]
     if not all(finite for _, finite in known):
         return None
 
-    def own() -> Spectrum:
+    @all_ranks
+    def own_spectrum() -> Spectrum:
         spectrum = Spectrum(known[0][0])
-        return spectrum if mine is None else spectrum.update(mine)
+        return spectrum if own is None else spectrum.update(own)
 
-    return on_all_ranks(own).all_reduce()
+    return own_spectrum().all_reduce()
 
 
 def _scores(spectra: dict[str, Spectrum | None]) -> dict[str, float]:
@@ -98,11 +105,11 @@ def _scores(spectra: dict[str, Spectrum | None]) -> dict[str, float]:
     return numbers
 
 
-def _gathered(mine: dict[str, Embeddings], sample: Source) -> dict[str, Embeddings]:
-    """The rows of all processes in the order of the sample."""
+def _gather_rows(own: dict[str, Embeddings], sample: Source) -> dict[str, Embeddings]:
+    """The rows of all ranks in the order of the sample."""
     if collectives.world() == 1:
-        return mine
-    parts = [part for part in all_gather_object(_plain(mine)) if part]
+        return own
+    parts = [part for part in all_gather_object(_as_arrays(own)) if part]
     place = {int(i): k for k, i in enumerate(sample.ids)}
     whole = {}
     for layer in parts[0]:
@@ -112,28 +119,28 @@ def _gathered(mine: dict[str, Embeddings], sample: Source) -> dict[str, Embeddin
     return whole
 
 
-def _plain(found: dict[str, Embeddings]) -> dict[str, tuple[np.ndarray, ...]]:
-    """Features, labels and ids; a share of which no image has a label has labels all the same."""
+def _as_arrays(embeddings: dict[str, Embeddings]) -> dict[str, tuple[np.ndarray, ...]]:
+    """Features, labels and ids; -1 for each label of a share that has none."""
     return {
         layer: (e.features, np.full(e.n, -1) if e.labels is None else e.labels, e.ids)
-        for layer, e in found.items()
+        for layer, e in embeddings.items()
     }
 
 
-def _accuracies(found: dict[str, Embeddings], probes: LayerProbes | None) -> dict[str, float]:
+def _accuracies(embeddings: dict[str, Embeddings], probes: LayerProbes | None) -> dict[str, float]:
     """Of the probes trained beside the encoder, and of quick ones."""
     numbers: dict[str, float] = {}
-    if not found:
+    if not embeddings:
         return numbers
-    z = found["backbone"].labelled()
-    if z.n and not all(np.isfinite(e.features).all() for e in found.values()):
+    z = embeddings["backbone"].labelled()
+    if z.n and not all(np.isfinite(e.features).all() for e in embeddings.values()):
         return {"accuracy/linear": math.nan, "accuracy/knn": math.nan}
     if probes is not None and z.labels is not None and len(z.labels):
-        seen = {name: e.labelled() for name, e in found.items()}
-        # tensors of their own: embeddings are read-only
-        features = {name: torch.tensor(e.features) for name, e in seen.items()}
-        told = probes.accuracy(features, torch.tensor(z.labels))
-        for layer, accuracies in told.items():
+        labelled = {name: e.labelled() for name, e in embeddings.items()}
+        # copies: embeddings are read-only
+        features = {name: torch.tensor(e.features) for name, e in labelled.items()}
+        by_layer = probes.accuracy(features, torch.tensor(z.labels))
+        for layer, accuracies in by_layer.items():
             numbers |= {f"accuracy/online_{k}/{layer}": v for k, v in accuracies.items()}
     # the order of a source can follow its labels; a fixed shuffle does not
     order = np.random.default_rng(0).permutation(z.n)
@@ -144,8 +151,8 @@ def _accuracies(found: dict[str, Embeddings], probes: LayerProbes | None) -> dic
     return numbers
 
 
-def final(
-    found: dict[str, Embeddings],
+def final_records(
+    embeddings_by_layer: dict[str, Embeddings],
     objective: Objective,
     *,
     run: str,
@@ -153,8 +160,8 @@ def final(
     seconds: float,
 ) -> list[Record]:
     """Records of the scores with their error bars, and of the spectrum, at each layer."""
-    made = []
-    for layer, embeddings in found.items():
+    measurements = []
+    for layer, embeddings in embeddings_by_layer.items():
         here = Record(
             run=run,
             step=step,
@@ -164,17 +171,17 @@ def final(
             value=np.sqrt(compute_spectra(embeddings).raw).tolist(),
             extra={"n": embeddings.n},
         )
-        made.append(here)
+        measurements.append(here)
         for name, result in score(embeddings, SCORES).items():
-            limits = limits_of(objective) if layer == "projector" and name in _RANKS else []
-            told = {
+            limits = rank_limits(objective) if layer == "projector" and name in _RANKS else []
+            extra = {
                 "n": result.n,
                 "d": result.d,
                 "debiased": result.debiased,
                 "warnings": [*limits, *result.warnings],
                 "params": result.params,
             }
-            made.append(
+            measurements.append(
                 dataclasses.replace(
                     here,
                     name=f"{name}/{layer}",
@@ -182,15 +189,15 @@ def final(
                     sd=result.sd,
                     low=result.low,
                     high=result.high,
-                    extra=told,
+                    extra=extra,
                 )
             )
     # rankme/backbone last: a run that has it is finished
-    return sorted(made, key=lambda r: r.name == "rankme/backbone")
+    return sorted(measurements, key=lambda r: r.name == "rankme/backbone")
 
 
-def limits_of(objective: Objective) -> list[str]:
-    """What a rank cannot say of this objective."""
+def rank_limits(objective: Objective) -> list[str]:
+    """Why a rank is no measure of quality for an objective: one line each."""
     limits = []
     if objective.raises_rank:
         limits.append(
@@ -198,14 +205,5 @@ def limits_of(objective: Objective) -> list[str]:
             "a larger one need not be better"
         )
     if objective.uses_labels:
-        limits.append("trained with labels: ranks are not made to order supervised encoders")
+        limits.append("trained with labels: ranks are not meant to order supervised encoders")
     return limits
-
-
-def neighbours(embeddings: Embeddings, rows: np.ndarray, count: int) -> np.ndarray:
-    """Indices [len(rows), count] of the most similar other rows (cosine), best first."""
-    z = embeddings.features
-    z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
-    similar = z[rows] @ z.T
-    similar[np.arange(len(rows)), rows] = -np.inf
-    return np.argsort(-similar, axis=1)[:, :count]

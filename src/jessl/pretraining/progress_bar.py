@@ -26,9 +26,9 @@ class TrainingProgressBar:
         self._logged_share = start / total_steps
         self._start_time = time.perf_counter()
 
-    def judged(self, numbers: dict[str, float]) -> None:
-        """Show a new RankMe from now on."""
-        self._rankme = numbers.get("rankme/projector")
+    def show_scores(self, scores: dict[str, float]) -> None:
+        """Show the RankMe of the latest evaluation from now on."""
+        self._rankme = scores.get("rankme/projector")
 
     def update(self, progress: Progress) -> None:
         """Show where the training is."""

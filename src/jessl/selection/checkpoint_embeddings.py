@@ -11,7 +11,7 @@ from jessl.core.progress import ProgressCallback
 from jessl.data import Source, Subset, open_source, unlabelled
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import embed
-from jessl.pretraining.build import judged_part, open_data
+from jessl.pretraining.images import evaluation_images, open_data
 from jessl.runs import Run
 from jessl.training import checkpoint
 
@@ -124,4 +124,4 @@ class TrainingImages:
                 f"data: by its checksum {images.name} is not what run {self.run.path} was "
                 "trained on"
             )
-        return judged_part(config, images)
+        return evaluation_images(config, images)

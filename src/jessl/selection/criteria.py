@@ -240,9 +240,9 @@ def criterion_limits(run: Run, criterion: Criterion) -> list[str]:
         return []
     # both import torch, which reading records does not need
     from jessl.objectives import CONFIGS
-    from jessl.pretraining.evaluate import limits_of
+    from jessl.pretraining.evaluate import rank_limits
 
     # the limits depend on the class alone: no heads need to be built
     config = CONFIGS[check_choice("objective", run.config().objective, CONFIGS)]
     method: Any = get_type_hints(config.build)["return"]
-    return limits_of(method)
+    return rank_limits(method)

@@ -11,7 +11,7 @@ from jessl.data import Source, split_source
 from jessl.data.labels import check_same_classes
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import LAYERS, embed
-from jessl.pretraining.build import judged_part
+from jessl.pretraining.images import evaluation_images
 from jessl.probes import probe
 from jessl.records import Record
 from jessl.risk import decompose
@@ -87,7 +87,7 @@ def _of_views(run: Run, criteria: list[Criterion], images: Source) -> list[Recor
 def _of_layers(run: Run, criteria: list[Criterion], images: Source) -> list[Record]:
     """Records of scores inside the projector, whose embeddings a training does not keep."""
     layers = list(dict.fromkeys(str(c.layer) for c in criteria))
-    embedded = embed(run, judged_part(run.resolved_config(), images), layers=layers, workers=1)
+    embedded = embed(run, evaluation_images(run.resolved_config(), images), layers=layers, workers=1)
     by_layer = embedded if isinstance(embedded, dict) else {layers[0]: embedded}
     return [_record(run, c.text, value_of_embeddings(by_layer[str(c.layer)], c)) for c in criteria]
 

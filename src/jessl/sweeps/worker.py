@@ -185,7 +185,7 @@ class Worker:
                     source=self.study.images,
                     quiet=True,
                     stop=lambda: self.stop() or lease.lost or pruning.falls_behind,
-                    on_judged=pruning.judged,
+                    on_evaluation=pruning.judged,
                 )
                 return
             except Busy:

@@ -1,4 +1,4 @@
-"""Signs that a training goes wrong: collapse, and losses that are no numbers."""
+"""Signs that a training goes wrong: collapse, and losses that are not finite."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spread(z: torch.Tensor) -> float:
     return F.normalize(z.float(), dim=1).std(dim=0).mean().item() * z.shape[1] ** 0.5
 
 
-def collapse(spreads: dict[str, float], ranks: dict[str, float]) -> str | None:
+def detect_collapse(spreads: dict[str, float], ranks: dict[str, float]) -> str | None:
     """One line when a layer has collapsed, None when none has.
 
     Args:
@@ -47,12 +47,12 @@ def collapse(spreads: dict[str, float], ranks: dict[str, float]) -> str | None:
     return None
 
 
-def nonsense(loss: float, parts: dict[str, float], *, step: int, lr: float) -> str | None:
-    """One line when the loss is no number, naming the parts that are none; None when it is one."""
+def explain_divergence(loss: float, parts: dict[str, float], *, step: int, lr: float) -> str | None:
+    """One line when the loss is not finite, naming the parts that are not; None when it is."""
     if math.isfinite(loss):
         return None
-    odd = ", ".join(name for name, value in parts.items() if not math.isfinite(value))
-    where = f" (its parts {odd})" if odd else ""
+    parts_named = ", ".join(name for name, value in parts.items() if not math.isfinite(value))
+    where = f" (its parts {parts_named})" if parts_named else ""
     return (
         f"the loss is {loss}{where} at step {step}: lower the learning rate (now {lr:g}), take "
         "--clip-norm 1 or --precision float32, or look at the data"

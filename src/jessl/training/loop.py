@@ -12,7 +12,7 @@ import torch
 from jessl.core import collectives
 from jessl.core.process_group import any_rank, mark_reported
 from jessl.objectives import Terms
-from jessl.training.collapse import nonsense, spread
+from jessl.training.collapse import explain_divergence, spread
 from jessl.training.step import Trainer
 
 # layers whose spread is told
@@ -157,9 +157,9 @@ class _Log:
         return _mean([t.total for t in pending]), parts
 
     def _check(self, loss: float, parts: dict[str, float]) -> None:
-        wrong = nonsense(loss, parts, step=self._trainer.step, lr=self._trainer.lr)
-        if wrong is not None:
-            raise mark_reported(Diverged(wrong))
+        problem = explain_divergence(loss, parts, step=self._trainer.step, lr=self._trainer.lr)
+        if problem is not None:
+            raise mark_reported(Diverged(problem))
 
     def flush(self) -> None:
         trainer = self._trainer

@@ -175,7 +175,7 @@ def test_resuming_does_not_need_the_first_weights_again(
 def test_stopped_while_judging_goes_on_with_judging(stripes: Path, tmp_path: Path) -> None:
     config = small_config(stripes, tmp_path / "run", epochs=1)
     calls = iter([False] * 5 + [True])  # five questions in the one epoch of six steps
-    with pytest.raises(Stopped, match="while judging"):
+    with pytest.raises(Stopped, match="during evaluation"):
         pretrain(config, quiet=True, stop=lambda: next(calls))
     run = Run.open(tmp_path / "run")
     assert not run.finished()
@@ -243,7 +243,7 @@ def test_a_default_that_is_asked_for_is_no_silence(
     again = Pretrain(data=str(stripes), out=config.out, resume=True)
     assert pretrain(again, quiet=True).finished()
     with pytest.raises(ValueError, match="with objective 'vicreg': the run has 'byol'"):
-        pretrain(again, quiet=True, given=frozenset({"objective"}))
+        pretrain(again, quiet=True, explicit_fields=frozenset({"objective"}))
 
 
 def test_other_images_do_not_resume(finished: Run, stripes: Path, tmp_path: Path) -> None:

@@ -46,10 +46,10 @@ class Faked:
         self.scores: dict[float, float | None] = {}
         self._lr: dict[str, float] = {}
 
-    def pretrain(self, config: Any, *, stop: Any, on_judged: Any, **_: Any) -> None:
+    def pretrain(self, config: Any, *, stop: Any, on_evaluation: Any, **_: Any) -> None:
         self.begun.append(Path(config.out).name)
         self._lr[str(config.out)] = config.lr
-        self.does.get(config.lr, lambda *_: None)(stop, on_judged)
+        self.does.get(config.lr, lambda *_: None)(stop, on_evaluation)
 
     def summary(self, run: Path, found: Any) -> dict[str, Any]:
         value = self.scores.get(self._lr[str(run)], 1.0)
@@ -219,7 +219,7 @@ def test_a_setting_drawn_beyond_the_last_one_does_not_kill_its_worker(
             assert other.ledger.ask(0)
             unit = other.ledger.claim(other.units())
             assert unit is not None
-            faked.pretrain(other.config(unit), stop=None, on_judged=None)
+            faked.pretrain(other.config(unit), stop=None, on_evaluation=None)
             result = faked.summary(Path(str(other.config(unit).out)), {})
             assert other.ledger.end(unit, FINISHED, 1.0, result)
         return ask(seed)

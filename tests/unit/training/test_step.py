@@ -14,7 +14,7 @@ from helpers.run_samples import losses, same_weights, small_config
 from jessl import pretrain
 from jessl.core.devices import deterministic
 from jessl.objectives import CONFIGS, build_objective
-from jessl.training import collapse as watch
+from jessl.training import collapse
 from jessl.training.compiling import compiled
 from jessl.training.optimizers import build_optimizer
 from jessl.training.progressive_resize import mean_cost, side
@@ -177,13 +177,13 @@ def test_a_training_that_grows_is_resumable(stripes: Path, tmp_path: Path) -> No
 
 def test_spread_is_one_of_isotropic_and_none_of_collapsed_rows() -> None:
     g = torch.Generator().manual_seed(0)
-    assert watch.spread(torch.randn(4096, 64, generator=g)) == pytest.approx(1.0, abs=0.01)
-    assert watch.spread(torch.ones(64, 8) * torch.rand(64, 1, generator=g)) < 1e-5
-    assert watch.collapse({"backbone": 0.5}, {"backbone": 20.0}) is None
-    told = watch.collapse({"backbone": 0.5, "projector": 0.001}, {})
+    assert collapse.spread(torch.randn(4096, 64, generator=g)) == pytest.approx(1.0, abs=0.01)
+    assert collapse.spread(torch.ones(64, 8) * torch.rand(64, 1, generator=g)) < 1e-5
+    assert collapse.detect_collapse({"backbone": 0.5}, {"backbone": 20.0}) is None
+    told = collapse.detect_collapse({"backbone": 0.5, "projector": 0.001}, {})
     assert told is not None
     assert "one direction at the projector" in told
-    told = watch.collapse({}, {"backbone": 1.02})
+    told = collapse.detect_collapse({}, {"backbone": 1.02})
     assert told is not None
     assert "RankMe is 1.02 at the backbone" in told
 
@@ -194,7 +194,7 @@ def test_a_collapse_is_told_once(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watch, "LEAST_SPREAD", 10.0)
+    monkeypatch.setattr(collapse, "LEAST_SPREAD", 10.0)
     run = pretrain(small_config(stripes, tmp_path / "run"))
     said = [line for line in capsys.readouterr().err.splitlines() if "collapse:" in line]
     assert len(said) == 1

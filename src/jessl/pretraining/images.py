@@ -1,0 +1,58 @@
+"""Which images a run reads, trains on, and is evaluated on."""
+
+from __future__ import annotations
+
+from jessl.config import Pretrain, ResolvedPretrain
+from jessl.core.process_group import all_ranks, is_rank_zero, rank_zero
+from jessl.data import Source, open_source, split_source
+
+# images that RankMe is taken on: the number of the paper (section 3.2)
+MOST_IMAGES = 25_600
+# images of the fixed sample that is evaluated during training
+_SAMPLE = 2_048
+
+
+def open_data(config: Pretrain) -> Source:
+    """The images of a configuration."""
+    return open_source(config.data, labels=config.labels, x_key=config.x_key, y_key=config.y_key)
+
+
+def open_images(config: Pretrain, source: Source | None) -> Source:
+    """The images on every rank; where they must be downloaded, rank zero does it first."""
+    if source is not None:
+        return source
+    opened: list[Source] = []
+
+    @rank_zero
+    def open_first() -> None:
+        opened.append(open_data(config))
+
+    @all_ranks
+    def open_elsewhere() -> Source:
+        return opened[0] if is_rank_zero() else open_data(config)
+
+    open_first()
+    return open_elsewhere()
+
+
+def split_images(source: Source, holdout: int, seed: int) -> tuple[Source, Source]:
+    """(images to train on, fixed sample); without a hold-out the sample is trained on as well."""
+    if holdout:
+        return split_source(source, holdout / len(source), seed)
+    return source, limit_images(source, _SAMPLE, seed)
+
+
+def limit_images(source: Source, most: int, seed: int) -> Source:
+    """At most `most` images of a source, chosen by a hash of their ids."""
+    return source if len(source) <= most else split_source(source, most / len(source), seed)[1]
+
+
+def evaluation_images(config: ResolvedPretrain, source: Source) -> Source:
+    """Training images that a run is evaluated on at its end, at most MOST_IMAGES.
+
+    Args:
+        config: of the run.
+        source: all its images.
+    """
+    train, _ = split_images(source, config.holdout, config.seed)
+    return limit_images(train, MOST_IMAGES, config.seed)
