@@ -21,7 +21,7 @@ import torch
 
 import jessl
 from jessl.data import Source, unlabelled
-from jessl.extraction.embed import extract
+from jessl.extraction.extract import extract
 from jessl.pretraining import evaluate
 from jessl.pretraining.build import build
 from jessl.pretraining.defaults import resolve

@@ -20,8 +20,9 @@ from jessl.core.validation import check_int, escape_control
 from jessl.data import Subset, open_source
 from jessl.data.labels import check_same_classes
 from jessl.encoders import Preprocess
-from jessl.extraction.embed import check_channels, repeat_views
-from jessl.extraction.embedding_cache import bare
+from jessl.extraction.embed import repeat_views
+from jessl.extraction.embedding_cache import without_labels
+from jessl.extraction.extract import check_channels
 from jessl.pretraining.images import MOST_IMAGES, limit_images
 
 
@@ -100,7 +101,7 @@ def compare_encoders(
     if test is not None:
         tested = limit_images(check_channels(open_source(test)), most, seed)
         check_same_classes(source, tested)
-    viewed = limit_images(bare(source), view_images, seed) if view_images else None
+    viewed = limit_images(without_labels(source), view_images, seed) if view_images else None
     asked = ComparisonConfig(
         out=out,
         source=source,
@@ -168,7 +169,7 @@ def _settings(asked: ComparisonConfig, seen: ComparisonState) -> dict[str, Any]:
         "data": escape_control(source.name),
         "images": len(source),
         "of_images": len(whole_source),
-        "data_checksum": bare(source).fingerprint(),
+        "data_checksum": without_labels(source).fingerprint(),
         "labelled": labelled,
         "classes": None
         if source.classes is None

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from jessl.core.validation import escape_control
-from jessl.extraction.embed import open_encoder
+from jessl.extraction.open_encoder import open_encoder
 from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
 
 _LONGEST_SLUG = 48
@@ -101,11 +101,11 @@ def open_encoder_spec(
         ValueError, OSError, RuntimeError, ImportError: whatever is wrong with the encoder.
     """
     own = size is None or Path(contender.spec).is_dir()
-    net, _, told = open_encoder(contender.spec, size=None if own else size, seed=seed)
+    net, _, provenance = open_encoder(contender.spec, size=None if own else size, seed=seed)
     return OpenedEncoder(
         spec=contender.spec,
         encoder=net.to(device).eval(),
-        told=told,
+        provenance=provenance,
         sha256=weights_sha256(net),
         parameters=sum(p.numel() for p in net.parameters()),
         weights_mb=sum(t.numel() * t.element_size() for t in net.state_dict().values()) / 1e6,

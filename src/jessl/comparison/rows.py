@@ -22,8 +22,9 @@ from jessl.core.progress import ProgressBar
 from jessl.core.validation import escape_control
 from jessl.data import Source
 from jessl.embeddings import Embeddings
-from jessl.extraction.embed import NothingReadable, repeat_views
-from jessl.extraction.embedding_cache import Cache, cost_of
+from jessl.extraction.embed import repeat_views
+from jessl.extraction.embedding_cache import EmbeddingCache, inference_cost
+from jessl.extraction.extract import NothingReadable
 from jessl.extraction.neighbours import nearest_neighbours
 from jessl.extraction.opened_encoder import OpenedEncoder
 from jessl.scores import score
@@ -81,7 +82,7 @@ def row_of(
         seen.notes.append(f"{contender.name} is {other} with another name: one row stands for both")
         asked.log.note(seen.notes[-1])
         return None
-    cache = Cache(
+    cache = EmbeddingCache(
         opened,
         asked.out / contender.slug,
         batch_size=asked.batch_size,
@@ -102,7 +103,7 @@ def row_of(
 def _judged(
     row: EncoderRow,
     opened: OpenedEncoder,
-    cache: Cache,
+    cache: EmbeddingCache,
     asked: ComparisonConfig,
     seen: ComparisonState,
 ) -> EncoderRow:
@@ -120,15 +121,15 @@ def _judged(
     scores, doubts = _scores(z, v, folder, asked, name)
     row = dataclasses.replace(
         row,
-        method=opened.told.get("objective"),
-        weights=escape_control(str(opened.told.get("weights") or "")) or None,
+        method=opened.provenance.get("objective"),
+        weights=escape_control(str(opened.provenance.get("weights") or "")) or None,
         weights_sha256=opened.sha256,
         d=z.d,
         input_px=net.preprocess.size,
         parameters=opened.parameters,
         weights_mb=opened.weights_mb,
         feature_mb_per_1000=z.d * 4e-3,
-        cost=cost_of(z),
+        cost=inference_cost(z),
         scores=scores,
         neighbours=_draw(z, folder, asked),
         warnings=(*doubts, *_unread(z)),
@@ -168,7 +169,11 @@ def _scores(
 
 
 def _with_labels(
-    row: EncoderRow, z: Embeddings, cache: Cache, asked: ComparisonConfig, seen: ComparisonState
+    row: EncoderRow,
+    z: Embeddings,
+    cache: EmbeddingCache,
+    asked: ComparisonConfig,
+    seen: ComparisonState,
 ) -> EncoderRow:
     held = None
     if asked.test is not None:

@@ -1,4 +1,4 @@
-"""Embeddings that are made once: part after part, so that a killed command goes on where it was."""
+"""A cache of embeddings on disk, written in parts so that a killed command resumes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from jessl.core.files import remove_partial
 from jessl.core.interruption import Stopped
@@ -23,20 +23,20 @@ from jessl.core.progress import ProgressCallback
 from jessl.data import Source, Subset, UnreadableImage, unlabelled
 from jessl.data.sources.relabel import SourceWithLabels
 from jessl.embeddings import Embeddings
-from jessl.extraction.embed import NothingReadable, extract
+from jessl.extraction.extract import NothingReadable, extract
 from jessl.extraction.opened_encoder import OpenedEncoder
 from jessl.views import Views
 
 # images of a part; of random views so many views
 PART_IMAGES = 4096
-# moves on when features of the same key may come out otherwise
+# raised when features of the same key may differ from those of an earlier release
 _VERSION = 1
 
 
-class Forwards:
-    """How long an encoder alone takes for each batch: reading of images is not in it."""
+class ForwardTimer:
+    """Measures the time of an encoder for each batch, without the reading of images."""
 
-    def __init__(self, encoder: torch.nn.Module) -> None:
+    def __init__(self, encoder: nn.Module) -> None:
         self._device = next(encoder.parameters()).device
         self._taken: list[tuple[int, float, bool]] = []
         self._first = True
@@ -61,23 +61,23 @@ class Forwards:
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
-    def _before(self, _module: Any, _inputs: Any) -> None:
+    def _before(self, _module: nn.Module, _inputs: object) -> None:
         self._start = self._now()
 
-    def _after(self, _module: Any, inputs: Any, _output: Any) -> None:
+    def _after(self, _module: nn.Module, inputs: Sequence[Sized], _output: object) -> None:
         self._taken.append((len(inputs[0]), 1000 * (self._now() - self._start), self._first))
         self._first = False
 
 
-class Cache:
-    """What one encoder says of some images, kept in a folder of its own.
+class EmbeddingCache:
+    """The embeddings of one encoder in a folder of its own.
 
     Args:
         opened: the encoder.
         folder: where its embeddings go.
         batch_size, workers: as of `embed`.
-        log: told what of the folder cannot be used.
-        stop: asked after every batch.
+        log: gets a note for whatever in the folder cannot be used.
+        stop: called after every batch; True raises Stopped.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Cache:
         self._workers = workers
         self._log = log
         self._stop = stop
-        self._forwards = Forwards(opened.encoder)
+        self._forwards = ForwardTimer(opened.encoder)
 
     def close(self) -> None:
         """Leave the encoder as it was."""
@@ -111,38 +111,38 @@ class Cache:
         seed: int = 0,
         progress: ProgressCallback = lambda _done, _all: None,
     ) -> Embeddings:
-        """Embeddings at the backbone, from the folder where they are there whole.
+        """Embeddings at the backbone, read from the folder where they are complete.
 
         Args:
             what: name of their folder: embeddings, views, test.
-            source: the images; its labels and groups are put to the rows afterwards, and are no
-                part of what a cache is told by.
+            source: the images; labels and groups are added to the rows afterwards and are not
+                part of the key.
             views: random ones instead of the central one.
             seed: of the views.
-            progress: told (images done, images in all).
+            progress: called with (images done, images in all).
 
         Raises:
             ValueError: when not one image can be read, or a feature is not finite.
-            Stopped: when asked to; the parts that are whole stay.
+            Stopped: when `stop` returned True; complete parts stay.
         """
-        images = bare(source)
+        images = without_labels(source)
         key = self._key(images, views, seed)
-        place, parts = self._folder / what, self._folder / f"{what}.parts"
-        held = self._held(place, key)
-        if held is None:
+        folder, parts = self._folder / what, self._folder / f"{what}.parts"
+        cached = self._load(folder, key)
+        if cached is None:
             remove_partial(parts)
-            held = self._whole(images, views, seed, parts, key, progress)
-            _judged_by(held, source).save(place)
+            cached = self._embed_all(images, views, seed, parts, key, progress)
+            _with_labels_of(cached, source).save(folder)
         shutil.rmtree(parts, ignore_errors=True)
-        found = _judged_by(held, source)
-        if not (_same(found.labels, held.labels) and _same(found.groups, held.groups)):
-            found.save(place)
+        current = _with_labels_of(cached, source)
+        if not (_equal(current.labels, cached.labels) and _equal(current.groups, cached.groups)):
+            current.save(folder)
         progress(len(images), len(images))
-        return found
+        return current
 
     def _key(self, images: Source, views: Views | None, seed: int) -> str:
-        """What embeddings were made of, in 32 hexadecimal digits."""
-        told = {
+        """A hash of all that embeddings depend on: 32 hexadecimal digits."""
+        origin = {
             "version": _VERSION,
             "encoder": self._opened.spec,
             "weights": self._opened.sha256,
@@ -150,25 +150,25 @@ class Cache:
             "images": images.fingerprint(),
             "views": None if views is None else [views.as_dict(), seed],
         }
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _held(self, place: Path, key: str) -> Embeddings | None:
-        """What lies at `place` already, where it is whole and of the same key."""
-        if not place.exists():
+    def _load(self, folder: Path, key: str) -> Embeddings | None:
+        """The embeddings in a folder, where they are complete and of the same key."""
+        if not folder.exists():
             return None
         try:
-            held = Embeddings.load(place)
+            cached = Embeddings.load(folder)
         except ValueError as error:
             self._log.note(f"{error}; embedded again")
             return None
-        if held.meta.get("key") != key:
+        if cached.meta.get("key") != key:
             self._log.note(
-                f"{place} is of other weights, images, views or preprocessing; embedded again"
+                f"{folder} is of other weights, images, views or preprocessing; embedded again"
             )
             return None
-        return held
+        return cached
 
-    def _whole(
+    def _embed_all(
         self,
         images: Source,
         views: Views | None,
@@ -178,38 +178,38 @@ class Cache:
         progress: ProgressCallback,
     ) -> Embeddings:
         step = PART_IMAGES if views is None else max(1, PART_IMAGES // len(views))
-        found = []
+        done: list[Embeddings] = []
         for start in range(0, len(images), step):
             rows = np.arange(start, min(start + step, len(images)))
-            place = parts / f"{start:09d}"
-            part = self._held(place, key)
+            folder = parts / f"{start:09d}"
+            part = self._load(folder, key)
             if part is None:
-                part = self._part(
+                part = self._embed_part(
                     Subset(images, rows), views, seed, key, start, len(images), progress
                 )
-                part.save(place)
-            found.append(part)
+                part.save(folder)
+            done.append(part)
             progress(int(rows[-1]) + 1, len(images))
-        told = [part.meta for part in found]
-        unreadable = {k: v for meta in told for k, v in meta["unreadable"].items()}
-        if not any(part.n for part in found):
+        metas = [part.meta for part in done]
+        unreadable = {k: v for meta in metas for k, v in meta["unreadable"].items()}
+        if not any(part.n for part in done):
             where, reason = next(iter(unreadable.items()))
             raise NothingReadable(
                 f"not one image of {images.name} can be read; first {where}: {reason}"
             )
         meta = {
-            **told[0],
+            **metas[0],
             "unreadable": unreadable,
             "data_checksum": images.fingerprint(),
-            "forwards": [f for meta in told for f in meta["forwards"]],
+            "forwards": [f for meta in metas for f in meta["forwards"]],
         }
         features, ids = (
             np.concatenate(kind)
-            for kind in zip(*((part.features, part.ids) for part in found), strict=True)
+            for kind in zip(*((part.features, part.ids) for part in done), strict=True)
         )
         return Embeddings(features, None, ids, meta)
 
-    def _part(
+    def _embed_part(
         self,
         images: Source,
         views: Views | None,
@@ -221,7 +221,7 @@ class Cache:
     ) -> Embeddings:
         def part_progress(done: int, _all: int) -> None:
             if self._stop():
-                raise Stopped("stopped while embedding; the parts that are whole are kept")
+                raise Stopped("stopped while embedding; complete parts are kept")
             progress(before + done, total)
 
         encoder = self._opened.encoder
@@ -233,88 +233,88 @@ class Cache:
                 layers=("backbone",),
                 batch_size=self._batch_size,
                 workers=self._workers,
-                meta=self._opened.told,
+                meta=self._opened.provenance,
                 views=views,
                 seed=seed,
                 progress=part_progress,
             )["backbone"]
         except NothingReadable:
-            none = np.empty((0, encoder.dim), np.float32)
-            told = {"unreadable": _unreadable(images)}
-            part = Embeddings(none, None, np.empty(0, np.int64), told)
+            no_rows = np.empty((0, encoder.dim), np.float32)
+            meta = {"unreadable": _unreadable(images)}
+            part = Embeddings(no_rows, None, np.empty(0, np.int64), meta)
         bad = int((~np.isfinite(part.features).all(axis=1)).sum())
         if bad:
             raise ValueError(f"NaN or infinite features in {bad} of {part.n} rows")
         device = next(encoder.parameters()).device
-        words = (
+        device_name = (
             torch.cuda.get_device_name(device)
             if device.type == "cuda"
             else f"cpu, {torch.get_num_threads()} of {os.cpu_count()} threads"
         )
-        forwards = [[*f, self._batch_size, words] for f in self._forwards.take()]
+        forwards = [[*f, self._batch_size, device_name] for f in self._forwards.take()]
         meta = {**part.meta, "key": key, "forwards": forwards}
         return Embeddings(part.features, None, part.ids, meta)
 
 
-def bare(source: Source) -> Source:
-    """The images without the labels: with other labels they are the same images."""
+def without_labels(source: Source) -> Source:
+    """The images without labels and groups: with others they are the same images."""
     if isinstance(source, Subset):
-        return Subset(bare(source.source), source.indices)
+        return Subset(without_labels(source.source), source.indices)
     while isinstance(source, SourceWithLabels):
         source = source.source
     return source if source.labels is None and source.groups is None else unlabelled(source)
 
 
-def cost_of(embeddings: Embeddings) -> dict[str, Any] | None:
-    """Milliseconds that the encoder took for an image, as it was when it was embedded.
+def inference_cost(embeddings: Embeddings) -> dict[str, float | int | str | bool] | None:
+    """Milliseconds per image that the encoder took when the embeddings were computed.
 
     The median over full batches after the first (which warms up), else over what there is, with
     the quartiles, the number of batches, their size, the device, and whether it was warm.
     """
     forwards = embeddings.meta.get("forwards") or []
     warm = [f for f in forwards if not f[2]]
-    chosen = [f for f in warm if f[0] == f[3]] or warm or forwards
-    if not chosen:
+    counted = [f for f in warm if f[0] == f[3]] or warm or forwards
+    if not counted:
         return None
-    each = sorted(ms / images for images, ms, _, _, _ in chosen)
+    each = sorted(ms / images for images, ms, _, _, _ in counted)
     low, high = (float(q) for q in np.quantile(each, (0.25, 0.75)))
     return {
         "ms_per_image": statistics.median(each),
         "low": low,
         "high": high,
         "batches": len(each),
-        "batch_size": max(f[0] for f in chosen),
-        "device": "; ".join(sorted({f[4] for f in chosen})),
+        "batch_size": max(f[0] for f in counted),
+        "device": "; ".join(sorted({f[4] for f in counted})),
         "warm": bool(warm),
     }
 
 
 def _unreadable(images: Source) -> dict[str, str]:
-    """Where and why, of images of which not one can be read."""
-    found = {}
+    """Place and reason of every image of a part of which none can be read."""
+    reasons = {}
     for i in range(len(images)):
         try:
             images.read(i)
         except UnreadableImage as error:
-            found[error.where] = error.reason
-    return found
+            reasons[error.where] = error.reason
+    return reasons
 
 
-def _judged_by(held: Embeddings, source: Source) -> Embeddings:
+def _with_labels_of(embeddings: Embeddings, source: Source) -> Embeddings:
     """The same rows with the labels and groups that the source has now."""
     order = np.argsort(source.ids)
-    at = order[np.searchsorted(source.ids, held.ids, sorter=order)]
+    rows = order[np.searchsorted(source.ids, embeddings.ids, sorter=order)]
     classes = None if source.classes is None else list(source.classes)
     return Embeddings(
-        held.features,
-        None if source.labels is None else source.labels[at],
-        held.ids,
-        {**held.meta, "classes": classes},
-        None if source.groups is None else source.groups[at],
+        embeddings.features,
+        None if source.labels is None else source.labels[rows],
+        embeddings.ids,
+        {**embeddings.meta, "classes": classes},
+        None if source.groups is None else source.groups[rows],
     )
 
 
-def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     if a is None or b is None:
         return a is b
     return np.array_equal(a, b)

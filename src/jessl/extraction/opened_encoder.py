@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,17 +17,17 @@ class OpenedEncoder:
     """An encoder with its weights.
 
     Attributes:
-        spec: what it was opened by.
-        encoder: in evaluation mode, where it computes.
-        told: where it came from (JSON values).
+        spec: the name, file or folder that it was opened by.
+        encoder: in evaluation mode, on its device.
+        provenance: where it came from (JSON values).
         sha256: of names, types, shapes and bytes of all its tensors.
-        parameters: how many numbers were trained; buffers are not counted.
+        parameters: number of trained values; buffers are not counted.
         weights_mb: 10^6 bytes of parameters and buffers.
     """
 
     spec: str
     encoder: Encoder
-    told: dict[str, Any]
+    provenance: Mapping[str, object]
     sha256: str
     parameters: int
     weights_mb: float

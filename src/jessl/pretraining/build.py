@@ -18,7 +18,8 @@ from jessl.core.process_group import all_ranks
 from jessl.core.random import seeded
 from jessl.data import Loader, Source, Subset
 from jessl.encoders import Encoder, build_encoder, load_weights
-from jessl.extraction.embed import check_channels, weights_file
+from jessl.extraction.extract import check_channels
+from jessl.extraction.open_encoder import weights_file
 from jessl.objectives import Objective, build_objective
 from jessl.pretraining.defaults import check_even_batch, label_numbering_problem
 from jessl.pretraining.images import split_images

@@ -13,7 +13,7 @@ from jessl.core.process_group import all_gather_object, all_ranks, mark_reported
 from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
-from jessl.extraction.embed import LAYERS, NothingReadable, extract
+from jessl.extraction.extract import LAYERS, NothingReadable, extract
 from jessl.objectives import Objective
 from jessl.probes import online_probes
 from jessl.probes.layers import LayerProbes

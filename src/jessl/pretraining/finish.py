@@ -16,7 +16,7 @@ from jessl.core.log import Log
 from jessl.core.process_group import rank_zero
 from jessl.data import Source
 from jessl.embeddings import Embeddings
-from jessl.extraction.embed import LAYERS, extract
+from jessl.extraction.extract import LAYERS, extract
 from jessl.extraction.neighbours import nearest_neighbours
 from jessl.pretraining.build import Parts
 from jessl.pretraining.evaluate import final_records

@@ -10,7 +10,8 @@ from jessl import records
 from jessl.data import Source, split_source
 from jessl.data.labels import check_same_classes
 from jessl.embeddings import Embeddings
-from jessl.extraction.embed import LAYERS, embed
+from jessl.extraction.embed import embed
+from jessl.extraction.extract import LAYERS
 from jessl.pretraining.images import evaluation_images
 from jessl.probes import probe
 from jessl.records import Record

@@ -12,7 +12,7 @@ from typing import Any
 
 from jessl.config import Pretrain, Sweep, matches_annotation
 from jessl.core.validation import check_choice, check_int, unknown_name
-from jessl.extraction.embed import LAYERS
+from jessl.extraction.extract import LAYERS
 from jessl.pretraining.evaluate import SCORES
 from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.sweeps import space as spaces

@@ -22,7 +22,7 @@ from jessl.encoders.checkpoints.open_checkpoint import (
     checkpoint_file,
     open_checkpoint,
 )
-from jessl.extraction.embed import open_encoder, weights_file
+from jessl.extraction.open_encoder import open_encoder, weights_file
 from jessl.training import checkpoint
 
 

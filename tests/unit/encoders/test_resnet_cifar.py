@@ -15,7 +15,7 @@ import jessl
 from jessl.core.random import seeded
 from jessl.encoders import build_encoder, load_weights
 from jessl.encoders.nets.resnet_cifar import LAYERS
-from jessl.extraction.embed import open_encoder
+from jessl.extraction.open_encoder import open_encoder
 
 FILES = {20: "resnet20-12fca82f.th", 56: "resnet56-4bfd9763.th"}
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

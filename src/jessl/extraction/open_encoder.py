@@ -1,0 +1,133 @@
+"""Opening an encoder by name, file of weights, run or checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jessl import runs
+from jessl.core.random import seeded
+from jessl.encoders import Encoder, build_encoder, load_weights
+from jessl.encoders.checkpoints import open_checkpoint as foreign
+from jessl.objectives import Objective, build_objective
+from jessl.training import checkpoint
+
+
+def open_encoder(
+    encoder: str | Path | runs.Run | Encoder,
+    *,
+    init: str | Path | None = None,
+    stem: str | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    arch: str | None = None,
+    key: str | None = None,
+) -> tuple[Encoder, Objective | None, dict[str, object]]:
+    """(encoder, its objective where it has one, provenance of both as JSON values).
+
+    Arguments are those of `jessl.embed`. Where weights of a file were loaded, "weights_report" in
+    the provenance lists what was taken of it.
+
+    Raises:
+        ValueError: for an unknown encoder, options that do not go with it, or weights that do not
+            fit.
+
+    Example:
+        encoder, _, provenance = open_encoder("timm:resnet18")
+    """
+    if isinstance(encoder, Encoder):
+        _refuse_file_options(encoder.name, arch=arch, key=key)
+        return encoder, None, {"encoder": encoder.name}
+    step = None if isinstance(encoder, runs.Run) else checkpoint_step(encoder)
+    if step is not None or isinstance(encoder, runs.Run) or runs.is_run(encoder):
+        _refuse_file_options(str(encoder), arch=arch, key=key)
+        if init is not None or stem is not None or size is not None:
+            raise ValueError("a run has its own weights, stem and size: leave init, stem, size out")
+        if step is not None:
+            return _open_run(*step)
+        return _open_run(encoder if isinstance(encoder, runs.Run) else runs.Run.open(encoder))
+    name = str(encoder)
+    if Path(name).is_dir():
+        runs.Run.open(name)  # raises, with the reason why it is no run
+    file = foreign.checkpoint_file(name, arch, key if init is None else None)
+    if file is not None:
+        if init is not None:
+            raise ValueError(f"encoder {name} has its own weights: leave init out")
+        net, loaded = foreign.open_checkpoint(file, stem=stem, size=size)
+        return (
+            net,
+            None,
+            {
+                "encoder": net.name,
+                "stem": net.stem,
+                "weights": str(file.path),
+                "weights_report": loaded.as_json(),
+            },
+        )
+    random = str(init) == "random"
+    pretrained = init is None or str(init) == "pretrained"
+    if random or pretrained:
+        _refuse_file_options(name, arch=arch, key=key)
+    with seeded(seed):
+        net = build_encoder(name, size=size, stem=stem, pretrained=pretrained)
+    # encoders of transformers report what was taken for the representation
+    report = getattr(net.body, "report", None)
+    if init is not None and not random and not pretrained:
+        report = load_weights(net, weights_file(init), key=key)
+    weights = f"random, seed {seed}" if random else str(init or "published")
+    provenance: dict[str, object] = {"encoder": net.name, "stem": net.stem, "weights": weights}
+    if report is not None:
+        provenance["weights_report"] = report.as_json()
+    return net, None, provenance
+
+
+def _refuse_file_options(encoder: str, **options: str | None) -> None:
+    for argument, value in options.items():
+        if value is not None:
+            raise ValueError(f"{argument} {value!r} is for a file of weights; {encoder} is none")
+
+
+def checkpoint_step(path: str | Path) -> tuple[runs.Run, Path] | None:
+    """The run, and the folder itself, of RUN/checkpoints/step-000000120; None for all else."""
+    folder = Path(path).resolve()
+    if not folder.is_dir() or folder not in [p for _, p in checkpoint.steps(folder.parent)]:
+        return None
+    run = folder.parents[1]
+    return (runs.Run.open(run), folder) if runs.is_run(run) else None
+
+
+def weights_file(init: str | Path) -> Path:
+    """The file behind --init: itself, or the weights of a checkpoint or of a run's newest one."""
+    step = checkpoint_step(init)
+    if step is not None:
+        return step[1] / checkpoint.MODEL
+    if not runs.is_run(init):
+        return Path(init)
+    steps = checkpoint.steps(runs.Run.open(init).checkpoints)
+    if not steps:
+        raise ValueError(f"run {init} has no checkpoint yet")
+    return steps[-1][1] / checkpoint.MODEL
+
+
+def _open_run(
+    run: runs.Run, at: Path | None = None
+) -> tuple[Encoder, Objective, dict[str, object]]:
+    """Encoder of the newest checkpoint that can be read, or of the one in the folder `at`."""
+    config = run.resolved_config()
+    if at is None:
+        latest, notes = checkpoint.load_latest(run.checkpoints)
+    else:
+        latest, notes = checkpoint.load(at), []
+    if latest is None:
+        raise ValueError("; ".join([f"run {run.path} has no checkpoint that can be read", *notes]))
+    net = build_encoder(config.encoder, size=config.size, stem=config.stem, dim=config.dim)
+    objective = build_objective(config.objective, net.dim, config.objective_options)
+    checkpoint.restore(
+        {"encoder": net, "objective": objective}, latest.tensors, latest.path / checkpoint.MODEL
+    )
+    provenance = {
+        "encoder": net.name,
+        "stem": net.stem,
+        "weights": f"run {run.name}, step {latest.step}",
+        "objective": config.objective,
+    }
+    return net, objective, provenance
