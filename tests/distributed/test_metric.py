@@ -151,12 +151,12 @@ class TestMetric:
         assert float(one.compute()) == pytest.approx(svd_rankme(torch.cat([z, z]).float()), 3e-6)
 
     def test_mistakes(self, metric: Any) -> None:
-        with pytest.raises(ValueError, match="d: needs at least 1 feature, got 0"):
+        with pytest.raises(ValueError, match="d: expected at least 1 feature, got 0"):
             metric(0)
-        with pytest.raises(ValueError, match="eps: needs a number of at least 0"):
+        with pytest.raises(ValueError, match="eps: expected a number of at least 0"):
             metric(3, eps=-1.0)
         one = metric(12)
-        with pytest.raises(ValueError, match="z: needs 12 features, got 5"):
+        with pytest.raises(ValueError, match="z: expected 12 features, got 5"):
             one.update(torch.zeros(4, 5))
         with pytest.raises(ValueError, match="2 of 4 rows hold NaN"):
             one.update(torch.tensor([0.0, torch.nan, 1.0, torch.inf]).repeat(12, 1).T)

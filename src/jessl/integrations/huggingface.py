@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Subset
 
 from jessl.core import collectives
-from jessl.integrations import Features, Measure
+from jessl.integrations.layer_rankme import Features, Measure
 
 try:
     from accelerate.utils import send_to_device
@@ -30,7 +30,7 @@ class RankMeCallback(TrainerCallback):
     logged only.
 
     All features come from one set of weights, in evaluation mode, float32 without autocast or
-    TF32, and the training does not notice. Under DDP each process takes its share of the data
+    TF32, and the training is unaffected. Under DDP each process takes its share of the data
     set and their sums are added; sharded parameters are refused.
 
     Args:
@@ -44,7 +44,7 @@ class RankMeCallback(TrainerCallback):
         batch_size: examples at a time.
         collate: makes a batch of a list of examples; None: as the Trainer does for mappings, as
             torch does for others.
-        log: `trainer.log`, for TensorBoard and other reporters to be told too; None: the value
+        log: `trainer.log`, for TensorBoard and other reporters to get it too; None: the value
             goes into the history (and trainer_state.json) only, because a callback does not know
             its Trainer.
 
@@ -73,9 +73,9 @@ class RankMeCallback(TrainerCallback):
             ("batch_size", batch_size),
         ):
             if number is not None and number < 1:
-                raise ValueError(f"{name}: needs at least 1, got {number}")
+                raise ValueError(f"{name}: expected at least 1, got {number}")
         if len(dataset) < 1:
-            raise ValueError("dataset: needs at least 1 example, got none")
+            raise ValueError("dataset: expected at least 1 example, got none")
         self.dataset, self.batch_size, self.collate, self.log = dataset, batch_size, collate, log
         self.every_n_steps, self.every_n_epochs = every_n_steps, every_n_epochs
         self._measure = Measure(layer, features)

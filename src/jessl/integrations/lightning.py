@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DistributedSampler
 
 from jessl.core import collectives
-from jessl.integrations import Features, Measure
+from jessl.integrations.layer_rankme import Features, Measure
 
 try:
     from lightning.pytorch.callbacks import Callback
@@ -27,7 +27,7 @@ class RankMeCallback(Callback):
     """Logs rankme/<layer>, as published, at the end of every so many training epochs.
 
     All features come from one set of weights, in evaluation mode, float32 without autocast or
-    TF32. The training does not notice: its loader, random numbers and modules' modes are left as
+    TF32. The training is unaffected: its loader, random numbers and modules' modes are left as
     they were. Under DDP each process takes its share of the images and their sums are added; it
     works for one device and DDP, and refuses sharded parameters. Goes into the list of callbacks
     of a Trainer of `lightning` or of `pytorch_lightning`.
@@ -62,7 +62,7 @@ class RankMeCallback(Callback):
     ) -> None:
         for name, number in (("every_n_epochs", every_n_epochs), ("batch_size", batch_size)):
             if number < 1:
-                raise ValueError(f"{name}: needs at least 1, got {number}")
+                raise ValueError(f"{name}: expected at least 1, got {number}")
         if isinstance(images, Iterator):
             raise ValueError("images: an iterator can be read once only; give a tensor or a loader")
         if isinstance(getattr(images, "sampler", None), DistributedSampler):

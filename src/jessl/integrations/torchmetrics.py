@@ -52,11 +52,11 @@ class RankMe(Metric):
     def __init__(self, d: int, *, eps: float = EPS, center: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if d < 1:
-            raise ValueError(f"d: needs at least 1 feature, got {d}")
+            raise ValueError(f"d: expected at least 1 feature, got {d}")
         if not eps >= 0:
-            raise ValueError(f"eps: needs a number of at least 0, got {eps}")
+            raise ValueError(f"eps: expected a number of at least 0, got {eps}")
         self.d, self.eps, self.center = d, eps, center
-        self._told_half = False
+        self._warned_half = False
         float64 = torch.float64
         self.add_state("gram", torch.zeros(d, d, dtype=float64), dist_reduce_fx="sum")
         self.add_state("total", torch.zeros(d, dtype=float64), dist_reduce_fx="sum")
@@ -74,12 +74,12 @@ class RankMe(Metric):
         """
         if getattr(z, "shape", None) == (0, self.d):
             return
-        if getattr(z, "dtype", None) in (torch.float16, torch.bfloat16) and not self._told_half:
-            self._told_half = True
+        if getattr(z, "dtype", None) in (torch.float16, torch.bfloat16) and not self._warned_half:
+            self._warned_half = True
             warnings.warn(f"z: {z.dtype} makes RankMe up to 13 % wrong", UserWarning, stacklevel=3)
         rows = as_rows(z)
         if rows.shape[1] != self.d:
-            raise ValueError(f"z: needs {self.d} features, got {rows.shape[1]}")
+            raise ValueError(f"z: expected {self.d} features, got {rows.shape[1]}")
         device = self.gram.device
         if device.type == "cpu":
             sums = RowSums(self.gram.contiguous().numpy(), self.total.numpy(), 0)
@@ -104,7 +104,7 @@ class RankMe(Metric):
         return torch.tensor(value, dtype=torch.float64, device=self.gram.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Any:
-        """Move the states and leave their types alone: torch's every conversion comes by here."""
+        """Move the states, but keep their types: every conversion of torch goes through here."""
 
         def moved(tensor: Tensor) -> Tensor:
             device = fn(torch.zeros(1, device=tensor.device)).device

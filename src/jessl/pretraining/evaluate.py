@@ -205,5 +205,5 @@ def rank_limits(objective: Objective) -> list[str]:
             "a larger one need not be better"
         )
     if objective.uses_labels:
-        limits.append("trained with labels: ranks are not meant to order supervised encoders")
+        limits.append("trained with labels: ranks are not made to order supervised encoders")
     return limits

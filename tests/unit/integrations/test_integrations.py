@@ -223,7 +223,7 @@ class TestLightning:
         from jessl.integrations.lightning import RankMeCallback
 
         x = images(40)
-        with pytest.raises(ValueError, match="every_n_epochs: needs at least 1, got 0"):
+        with pytest.raises(ValueError, match="every_n_epochs: expected at least 1, got 0"):
             RankMeCallback(x, every_n_epochs=0)
         with pytest.raises(ValueError, match="images: an iterator can be read once only"):
             RankMeCallback(iter([x]))
@@ -233,12 +233,15 @@ class TestLightning:
             RankMeCallback(DataLoader(data, sampler=sampler))
         for callback, text in (
             (RankMeCallback(x, "projektor"), "has no submodule 'projektor'; it has backbone, proj"),
-            (RankMeCallback(x, "backbone.0"), "needs features of shape .batch, d., got .40, 8, 4"),
+            (
+                RankMeCallback(x, "backbone.0"),
+                "expected features of shape .batch, d., got .40, 8, 4",
+            ),
             (
                 RankMeCallback(x, features=lambda m, b: m(b).bfloat16()),
-                "needs float32 features, got torch.bfloat16",
+                "expected float32 features, got torch.bfloat16",
             ),
-            (RankMeCallback(DataLoader(data, batch_size=50, drop_last=True)), "not one row came"),
+            (RankMeCallback(DataLoader(data, batch_size=50, drop_last=True)), "got no rows"),
         ):
             with pytest.raises(ValueError, match=text):
                 fit(pl, module(), [callback])
@@ -372,9 +375,9 @@ class TestHuggingFace:
         sample = Examples(60, 9)
         with pytest.raises(ValueError, match="give one of them, or none"):
             callback(sample, "vit", every_n_steps=1, every_n_epochs=1)
-        with pytest.raises(ValueError, match="batch_size: needs at least 1, got 0"):
+        with pytest.raises(ValueError, match="batch_size: expected at least 1, got 0"):
             callback(sample, "vit", batch_size=0)
-        with pytest.raises(ValueError, match="dataset: needs at least 1 example"):
+        with pytest.raises(ValueError, match="dataset: expected at least 1 example"):
             callback([], "vit")
         with pytest.raises(ValueError, match="has no submodule 'head'; it has vit, classifier"):
             make([callback(sample, "head")]).train()

@@ -17,8 +17,10 @@ import pytest
 
 from helpers.run_samples import small_config
 from jessl import Pretrain, Run, pretraining
+from jessl.launch import jobs as launch_jobs
 from jessl.launch import slurm as launch
-from jessl.launch.slurm import PretrainJob, meeting, submit
+from jessl.launch.jobs import PretrainJob, rendezvous
+from jessl.launch.slurm import submit
 from jessl.training import checkpoint
 
 pytest.importorskip("submitit", reason="submitit is not installed: pip install 'jessl[slurm]'")
@@ -108,7 +110,7 @@ def _stopped_by(monkeypatch: pytest.MonkeyPatch, *signals: int) -> None:
         return real(config, quiet=True, stop=asking)
 
     monkeypatch.setattr(pretraining, "pretrain", pretrain)
-    monkeypatch.setattr(launch, "_BOTH_SIGNALS_SECONDS", 0.1)
+    monkeypatch.setattr(launch_jobs, "_BOTH_SIGNALS_SECONDS", 0.1)
 
 
 def _handlers() -> list[Any]:
@@ -179,7 +181,7 @@ def _here(**changes: Any) -> Any:
 
 
 def test_how_the_processes_meet() -> None:
-    told = meeting(_here())
+    told = rendezvous(_here())
     port = int(told.pop("MASTER_PORT"))
     assert told == {
         "RANK": "5",
@@ -188,9 +190,9 @@ def test_how_the_processes_meet() -> None:
         "MASTER_ADDR": "node3",
     }
     assert 20_000 <= port < 32_000
-    assert meeting(_here(global_rank=0))["MASTER_PORT"] == str(port)
-    assert meeting(_here(job_id="4712"))["MASTER_PORT"] != str(port)
-    assert meeting(_here(num_nodes=1))["MASTER_ADDR"] == "127.0.0.1"
+    assert rendezvous(_here(global_rank=0))["MASTER_PORT"] == str(port)
+    assert rendezvous(_here(job_id="4712"))["MASTER_PORT"] != str(port)
+    assert rendezvous(_here(num_nodes=1))["MASTER_ADDR"] == "127.0.0.1"
 
 
 @pytest.fixture
