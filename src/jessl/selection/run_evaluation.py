@@ -88,7 +88,9 @@ def _of_views(run: Run, criteria: list[Criterion], images: Source) -> list[Recor
 def _of_layers(run: Run, criteria: list[Criterion], images: Source) -> list[Record]:
     """Records of scores inside the projector, whose embeddings a training does not keep."""
     layers = list(dict.fromkeys(str(c.layer) for c in criteria))
-    embedded = embed(run, evaluation_images(run.resolved_config(), images), layers=layers, workers=1)
+    embedded = embed(
+        run, evaluation_images(run.resolved_config(), images), layers=layers, workers=1
+    )
     by_layer = embedded if isinstance(embedded, dict) else {layers[0]: embedded}
     return [_record(run, c.text, value_of_embeddings(by_layer[str(c.layer)], c)) for c in criteria]
 
