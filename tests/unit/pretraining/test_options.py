@@ -135,7 +135,7 @@ def test_layouts_and_parts_train(stripes: Path, tmp_path: Path) -> None:
         ({"clip_norm": 0.0}, "clip_norm: expected at least"),
         ({"dim": 0}, "dim: expected at least 1, got 0"),
         ({"start_size": 16}, "start_size: expected a number in 8..8 (size), got 16"),
-        ({"objective_options": {"projector": "8-x"}}, "must look like 8192-8192-2048"),
+        ({"objective_options": {"projector": "8-x"}}, "expected 8192-8192-2048"),
         (
             {"objective_options": {"cov": float("inf")}},
             "objective_options: cov: expected a finite number",
