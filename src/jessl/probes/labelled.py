@@ -28,10 +28,10 @@ class LabelledRows:
     units: NDArray[np.int64] | None
     missing: int
 
-    def rows(self, kept: NDArray[np.intp]) -> LabelledRows:
+    def rows(self, index: NDArray[np.intp]) -> LabelledRows:
         """Some of the rows."""
-        units = None if self.units is None else self.units[kept]
-        return LabelledRows(self.x[kept], self.y[kept], self.ids[kept], units, self.missing)
+        units = None if self.units is None else self.units[index]
+        return LabelledRows(self.x[index], self.y[index], self.ids[index], units, self.missing)
 
 
 def labelled_rows(argument: str, data: Embeddings) -> LabelledRows:
@@ -42,22 +42,24 @@ def labelled_rows(argument: str, data: Embeddings) -> LabelledRows:
     """
     if not isinstance(data, Embeddings):
         raise ValueError(f"{argument}: expected Embeddings, got {type(data).__name__}")
-    kept = data.labelled()
-    if kept.labels is None or not len(kept):
+    labelled = data.labelled()
+    if labelled.labels is None or not len(labelled):
         bare = str(data.meta.get("file", "")).endswith(".npy")
         hint = "; a .npy file holds features alone, .npz also labels" if bare else ""
         raise ValueError(f"{argument}: none of the {len(data)} rows has a label{hint}")
     bad = 0
-    for start in range(0, len(kept), CHUNK):
-        part = kept.features[start : start + CHUNK]
+    for start in range(0, len(labelled), CHUNK):
+        part = labelled.features[start : start + CHUNK]
         bad += int((~np.isfinite(part).all(axis=1)).sum())
         release_pages(part)
     if bad:
         raise ValueError(
-            f"{argument}: {bad} of {len(kept)} labelled rows hold NaN or infinite values"
+            f"{argument}: {bad} of {len(labelled)} labelled rows hold NaN or infinite values"
         )
-    units = inseparable_units(kept.ids, kept.groups)
-    return LabelledRows(kept.features, kept.labels, kept.ids, units, len(data) - len(kept))
+    units = inseparable_units(labelled.ids, labelled.groups)
+    return LabelledRows(
+        labelled.features, labelled.labels, labelled.ids, units, len(data) - len(labelled)
+    )
 
 
 def count_rows_of_shared_groups(train: Embeddings, test: Embeddings) -> int | None:

@@ -91,13 +91,13 @@ def probe(
     seed, device = check_int("seed", seed, 0), check_device(device)
     labelled, test_rows = labelled_rows("train", train), labelled_rows("test", test)
     check_comparable(train, test, "test")
-    kept = _few_rows(labelled.y, shots, fraction, seed)
-    train_rows = labelled if kept is None else labelled.rows(kept)
+    sampled = _few_rows(labelled.y, shots, fraction, seed)
+    train_rows = labelled if sampled is None else labelled.rows(sampled)
     others = None
     if protocol == "published":
-        if kept is None:
+        if sampled is None:
             raise ValueError("protocol: expected shots or fraction with 'published', got neither")
-        others = _validation_rows(labelled, kept, seed)
+        others = _validation_rows(labelled, sampled, seed)
     if len(np.unique(train_rows.y)) < 2:
         raise ValueError(
             f"train: expected at least two classes, got class {train_rows.y[0]} for all "
@@ -139,7 +139,7 @@ def probe(
         "test_rows_of_train_groups": count_rows_of_shared_groups(train, test),
         "shots": None if shots is None else int(shots),
         "fraction": None if fraction is None else float(fraction),
-        "protocol": protocol if kept is not None else None,
+        "protocol": protocol if sampled is not None else None,
         "seed": seed,
     }
     names = test.meta.get("classes") or train.meta.get("classes")
@@ -256,11 +256,11 @@ _PUBLISHED_ROWS = 50_000
 
 
 def _validation_rows(
-    labelled: LabelledRows, kept: NDArray[np.intp], seed: int
+    labelled: LabelledRows, sampled: NDArray[np.intp], seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    rest = np.setdiff1d(np.arange(len(labelled.y)), kept)
+    rest = np.setdiff1d(np.arange(len(labelled.y)), sampled)
     if labelled.units is not None:
-        rest = rest[~np.isin(labelled.units[rest], labelled.units[kept])]
+        rest = rest[~np.isin(labelled.units[rest], labelled.units[sampled])]
     if not len(rest):
         raise ValueError(
             "protocol: expected further labelled training rows for 'published', got none"

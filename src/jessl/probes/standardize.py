@@ -122,11 +122,11 @@ def principal_axes(rows: StandardisedRows) -> PrincipalAxes:
         z = rows.chunk(0, n)
         values, vectors = np.linalg.eigh((z @ z.T).astype(np.float64))
         # drop axes along which no row extends
-        kept = values > max(values[-1], 0.0) * 1e-12 if len(values) else values > 0
-        if not kept.any():
+        nonzero = values > max(values[-1], 0.0) * 1e-12 if len(values) else values > 0
+        if not nonzero.any():
             return PrincipalAxes(np.eye(d, 1, dtype=rows.dtype), np.zeros(1))
-        basis = z.T @ (vectors[:, kept] / np.sqrt(values[kept])).astype(rows.dtype)
-        return PrincipalAxes(basis, values[kept] / n)
+        basis = z.T @ (vectors[:, nonzero] / np.sqrt(values[nonzero])).astype(rows.dtype)
+        return PrincipalAxes(basis, values[nonzero] / n)
     gram = np.zeros((d, d))
     for _, z in rows.chunks(CHUNK):
         gram += z.T @ z

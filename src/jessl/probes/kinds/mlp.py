@@ -153,9 +153,9 @@ def fit_path(request: FitRequest) -> Iterator[list[FittedProbe]]:
     for options in request.candidates:
         probes: list[FittedProbe] = []
         for mask in request.masks:
-            kept = np.flatnonzero(mask)
-            classes, place = np.unique(y[kept], return_inverse=True)
-            layers, epochs = _train(rows, kept, place, len(classes), options, request.seed)
+            members = np.flatnonzero(mask)
+            classes, place = np.unique(y[members], return_inverse=True)
+            layers, epochs = _train(rows, members, place, len(classes), options, request.seed)
             probes.append(PerceptronProbe(classes, rows.mean, rows.scale, layers, epochs))
         yield probes
 
@@ -185,18 +185,18 @@ class _DeviceRows:
 
 def _train(
     rows: _DeviceRows,
-    kept: NDArray[np.intp],
+    members: NDArray[np.intp],
     place: NDArray[np.intp],
     classes: int,
     options: Options,
     seed: int,
 ) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], int]:
-    """The layers after training on the kept rows, and the number of epochs."""
+    """The layers after training on the rows `members`, and the number of epochs."""
     import torch
     from torch.nn import functional
 
     rng = np.random.default_rng([seed, 3])
-    n, lr = len(kept), options["lr"]
+    n, lr = len(members), options["lr"]
     net = _Network([rows.d, *widths_of(options["hidden"]), classes], rng, rows.device)
     optimizer = torch.optim.AdamW(
         [
@@ -215,7 +215,7 @@ def _train(
             for group in optimizer.param_groups:
                 group["lr"] = 0.5 * lr * (1 + math.cos(math.pi * done))
             with torch.enable_grad():
-                loss = functional.cross_entropy(net(rows.take(kept[part])), target[part])
+                loss = functional.cross_entropy(net(rows.take(members[part])), target[part])
                 optimizer.zero_grad()
                 loss.backward()
             optimizer.step()
@@ -226,7 +226,7 @@ def _train(
                 f"lr: the loss of the mlp probe is not finite in epoch {epoch + 1} of {epochs} "
                 f"with lr {lr:g} and weight_decay {options['weight_decay']:g}; use smaller values"
             )
-    return net.folded(rows, kept), epochs
+    return net.folded(rows, members), epochs
 
 
 class _Network:
@@ -260,14 +260,14 @@ class _Network:
         return functional.linear(z, self.weights[-1], self.biases[-1])
 
     def folded(
-        self, rows: _DeviceRows, kept: NDArray[np.intp]
+        self, rows: _DeviceRows, members: NDArray[np.intp]
     ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """(weight, bias) of each layer, with the batch norm of all kept rows folded in."""
+        """(weight, bias) of each layer, with the batch norm of the rows `members` folded in."""
         import torch
 
         layers: list[tuple[torch.Tensor, torch.Tensor]] = []
         step = max(1, _ENTRIES // max(rows.d, *(len(weight) for weight in self.weights)))
-        parts = [kept[start : start + step] for start in range(0, len(kept), step)]
+        parts = [members[start : start + step] for start in range(0, len(members), step)]
         with torch.no_grad():
             for weight, gain, bias in zip(self.weights, self.gains, self.biases, strict=False):
                 total = torch.zeros(len(weight), dtype=torch.float64, device=rows.device)
@@ -276,8 +276,8 @@ class _Network:
                     h = (_forward(layers, rows.take(part), relu_last=True) @ weight.T).double()
                     total += h.sum(dim=0)
                     squares += (h**2).sum(dim=0)
-                mean = total / len(kept)
-                variance = (squares / len(kept) - mean**2).clamp_min(0)
+                mean = total / len(members)
+                variance = (squares / len(members) - mean**2).clamp_min(0)
                 factor = gain / (variance + 1e-5).sqrt()
                 layers.append(
                     (

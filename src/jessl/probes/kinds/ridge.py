@@ -127,7 +127,7 @@ def leave_one_out(
         square = ((z - solved.centre.astype(dtype)) @ basis) ** 2
         at = place[part]
         row = np.arange(len(z))
-        for weights, bias, inverse, seen, unseen in paths:
+        for weights, bias, inverse, wrong_fitted, wrong_left_out in paths:
             decision = z @ weights
             decision += bias
             leverage = 1 / n + square @ inverse
@@ -135,10 +135,10 @@ def leave_one_out(
             decision[row, at] = -np.inf
             rival = decision.argmax(axis=1)
             ahead = decision[row, rival]
-            for own_value, wrong in ((own, seen), (own - leverage, unseen)):
+            for own_value, wrong in ((own, wrong_fitted), (own - leverage, wrong_left_out)):
                 # ties go to the smaller label
                 wrong[part] = (own_value < ahead) | ((own_value == ahead) & (rival < at))
-    return [(seen, unseen) for *_, seen, unseen in paths]
+    return [(wrong_fitted, wrong_left_out) for *_, wrong_fitted, wrong_left_out in paths]
 
 
 def _add_by_class(

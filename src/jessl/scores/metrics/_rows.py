@@ -56,8 +56,8 @@ def nearest_neighbours(
         near = np.argpartition(rough, wide - 1, axis=1)[:, :wide]
         exact = np.empty(near.shape)
         for j in range(wide):
-            apart = rows[mine] - rows[near[:, j]]
-            exact[:, j] = np.einsum("nd,nd->n", apart, apart)
+            difference = rows[mine] - rows[near[:, j]]
+            exact[:, j] = np.einsum("nd,nd->n", difference, difference)
         order = np.argsort(exact, axis=1, kind="stable")[:, :k]
         index[start : start + step] = np.take_along_axis(near, order, axis=1)
         distance[start : start + step] = np.sqrt(np.take_along_axis(exact, order, axis=1))

@@ -73,14 +73,14 @@ def _mean_pair_distances(x: NDArray[np.float64], alpha: float) -> NDArray[np.flo
     """[n] from unit rows [q, n, d]: the mean over an image's pairs of views."""
     q = len(x)
     if alpha == 2:
-        apart = x - x.mean(axis=0)
-        squares: NDArray[np.float64] = np.einsum("qnd,qnd->n", apart, apart)
+        difference = x - x.mean(axis=0)
+        squares: NDArray[np.float64] = np.einsum("qnd,qnd->n", difference, difference)
         return squares * (2 / (q - 1))
     total = np.zeros(x.shape[1])
     for i in range(q):
         for j in range(i):
-            apart = x[i] - x[j]
-            total += np.einsum("nd,nd->n", apart, apart) ** (alpha / 2)
+            difference = x[i] - x[j]
+            total += np.einsum("nd,nd->n", difference, difference) ** (alpha / 2)
     total /= q * (q - 1) / 2
     return total
 

@@ -61,21 +61,21 @@ def _leverage_by_features(z: NDArray[np.floating], top: float) -> tuple[NDArray[
         x = np.asarray(z[start : start + step], np.float64) / top
         gram += x.T @ x
     squares, vectors = np.linalg.eigh(gram)
-    kept = _nonzero(squares, n, d)
-    basis = vectors[:, kept] / np.sqrt(squares[kept])
+    nonzero = _nonzero(squares, n, d)
+    basis = vectors[:, nonzero] / np.sqrt(squares[nonzero])
     leverage = np.empty(n)
     for start in range(0, n, step):
         x = np.asarray(z[start : start + step], np.float64) / top
         leverage[start : start + step] = ((x @ basis) ** 2).sum(axis=1)
-    return leverage, int(kept.sum())
+    return leverage, int(nonzero.sum())
 
 
 def _leverage_by_rows(z: NDArray[np.floating], top: float) -> tuple[NDArray[np.float64], int]:
     """|U_i|^2 [n] and the rank: U from Z Z^T = U s^2 U^T."""
     x = np.asarray(z, np.float64) / top
     squares, vectors = np.linalg.eigh(x @ x.T)
-    kept = _nonzero(squares, *z.shape)
-    return (vectors[:, kept] ** 2).sum(axis=1), int(kept.sum())
+    nonzero = _nonzero(squares, *z.shape)
+    return (vectors[:, nonzero] ** 2).sum(axis=1), int(nonzero.sum())
 
 
 def _nonzero(squares: NDArray[np.float64], n: int, d: int) -> NDArray[np.bool_]:

@@ -75,14 +75,14 @@ def compute_idest(
     return RowScoreResult(value=value, deleted=deleted, warnings=tuple(warnings))
 
 
-def _dimension(distance: NDArray[np.float64], kept: NDArray[np.int64], sizes: int) -> float:
-    """The dimension of the rows `kept` (ascending); NaN where it is not defined."""
+def _dimension(distance: NDArray[np.float64], subset: NDArray[np.int64], sizes: int) -> float:
+    """The dimension of the rows `subset` (ascending); NaN where it is not defined."""
     steps = np.arange(1, sizes + 1)
-    counts = np.unique(-(-steps * len(kept) // sizes))
+    counts = np.unique(-(-steps * len(subset) // sizes))
     counts = counts[counts >= 2]
     if len(counts) < 2:
         return math.nan
-    lengths = np.array([_mean_tree_length(distance, kept, int(m)) for m in counts])
+    lengths = np.array([_mean_tree_length(distance, subset, int(m)) for m in counts])
     if lengths.min() == 0:
         return math.nan
     x = np.log(counts) - np.log(counts).mean()
@@ -90,20 +90,20 @@ def _dimension(distance: NDArray[np.float64], kept: NDArray[np.int64], sizes: in
     return 1 / (1 - slope) if slope < 1 else math.nan
 
 
-def _mean_tree_length(distance: NDArray[np.float64], kept: NDArray[np.int64], m: int) -> float:
-    runs = len(kept) // m
-    return sum(_tree_length(distance, kept[i * m : (i + 1) * m]) for i in range(runs)) / runs
+def _mean_tree_length(distance: NDArray[np.float64], subset: NDArray[np.int64], m: int) -> float:
+    runs = len(subset) // m
+    return sum(_tree_length(distance, subset[i * m : (i + 1) * m]) for i in range(runs)) / runs
 
 
-def _tree_length(distance: NDArray[np.float64], kept: NDArray[np.int64]) -> float:
-    """Length of the minimum spanning tree of the rows `kept` (ascending), by Prim's method."""
-    low, high = int(kept[0]), int(kept[-1]) + 1
+def _tree_length(distance: NDArray[np.float64], subset: NDArray[np.int64]) -> float:
+    """Length of the minimum spanning tree of the rows `subset` (ascending), by Prim's method."""
+    low, high = int(subset[0]), int(subset[-1]) + 1
     within = distance[low:high, low:high]
     closed = np.full(high - low, np.inf)  # inf: excluded, or already in the tree
-    closed[kept - low] = 0.0
+    closed[subset - low] = 0.0
     reach, at, total = np.full(high - low, np.inf), 0, 0.0
     free = np.empty(high - low)
-    for _ in range(len(kept) - 1):
+    for _ in range(len(subset) - 1):
         closed[at] = np.inf
         np.minimum(reach, within[at], out=reach)
         np.add(reach, closed, out=free)
@@ -125,8 +125,8 @@ def _distances(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         close = np.flatnonzero(mine < _CLOSE * (squares[row] + squares[row + 1 :]))
         for start in range(0, len(close), step):
             j = close[start : start + step]
-            apart = rows[row] - rows[row + 1 + j]
-            mine[j] = distance[row + 1 + j, row] = np.einsum("nd,nd->n", apart, apart)
+            difference = rows[row] - rows[row + 1 + j]
+            mine[j] = distance[row + 1 + j, row] = np.einsum("nd,nd->n", difference, difference)
     np.fill_diagonal(distance, 0.0)
     return np.sqrt(np.maximum(distance, 0.0, out=distance), out=distance)
 

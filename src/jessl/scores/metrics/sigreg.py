@@ -50,13 +50,13 @@ def compute_sigreg(
     Raises:
         ValueError: for an option out of range.
     """
-    for name, given, least in (
+    for name, number, least in (
         ("directions", directions, 1),
         ("knots", knots, 2),
         ("directions_seed", directions_seed, 0),
     ):
-        if given < least:
-            raise ValueError(f"{name}: expected at least {least}, got {given}")
+        if number < least:
+            raise ValueError(f"{name}: expected at least {least}, got {number}")
     n, d = z.shape
     which = np.zeros(n, np.int64) if block is None else np.unique(block, return_inverse=True)[1]
     count = np.bincount(which)
@@ -108,8 +108,8 @@ def _statistic(sums: NDArray[np.complex128], rows: int, knots: int, n: int | Non
     # the trapezoid rule, twice for t < 0: half a step at the end; at t = 0 the integrand is 0
     width = np.full(knots - 1, 2 * _T_MAX / (knots - 1))
     width[-1] /= 2
-    apart = np.abs(sums / rows - phi[:, None]) ** 2
-    return float((n or rows) * ((phi * width) @ apart).mean())
+    deviation = np.abs(sums / rows - phi[:, None]) ** 2
+    return float((n or rows) * ((phi * width) @ deviation).mean())
 
 
 SCORE = RowScore(

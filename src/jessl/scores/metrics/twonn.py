@@ -86,31 +86,31 @@ def compute_twonn(
 
 def _neighbours_among(
     rows: NDArray[np.float64],
-    kept: NDArray[np.bool_],
+    members: NDArray[np.bool_],
     distance: NDArray[np.float64],
     index: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """The two nearest distances [m, 2] among the m rows kept."""
-    m = int(kept.sum())
+    """The two nearest distances [m, 2] among the m rows `members`."""
+    m = int(members.sum())
     if m < 3:
         return np.empty((0, 2))
-    there = kept[index[kept]]
+    there = members[index[members]]
     first = np.argsort(~there, axis=1, kind="stable")[:, :2]
-    two = np.take_along_axis(distance[kept], first, axis=1)
+    two = np.take_along_axis(distance[members], first, axis=1)
     short = np.flatnonzero(there.sum(axis=1) < 2)
     if len(short):
-        two[short] = nearest_neighbours(rows[kept], short, 2)[0]
+        two[short] = nearest_neighbours(rows[members], short, 2)[0]
     return two
 
 
 def _fit_dimension(distance: NDArray[np.float64], discard: float) -> float:
     """The dimension from distances [m, >= 2], smallest first; NaN where it is not defined."""
-    apart = distance[distance[:, 0] > 0]
-    n = len(apart)
+    distinct = distance[distance[:, 0] > 0]
+    n = len(distinct)
     used = min(int(n * (1 - discard)), n - 1)
     if used < 2:
         return math.nan
-    x = np.sort(np.log(apart[:, 1] / apart[:, 0]))[:used]
+    x = np.sort(np.log(distinct[:, 1] / distinct[:, 0]))[:used]
     if x[-1] < _TIES:
         return math.nan
     y = -np.log1p(-np.arange(1, used + 1) / n)
