@@ -1,4 +1,4 @@
-"""Any backbone as an encoder: images in, one vector an image out."""
+"""A backbone as an encoder: images in, one vector for each image out."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jessl.encoders.expansion import Expansion
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What an encoder expects of its images; it belongs to the weights.
+    """The images that an encoder expects; part of its weights.
 
     Attributes:
         size: side of the square input, pixels.
         mean, std: normalisation of pixels in [0, 1], per channel.
-        crop_share: side of the central crop over the short side of the image.
+        crop_share: side of the central crop, divided by the short side of the image.
     """
 
     size: int
@@ -27,15 +27,19 @@ class Preprocess:
 
 
 class Encoder(nn.Module):
-    """A backbone with what its users must know: [batch, 3, s, s] to [batch, dim].
+    """A backbone with its input format and output width: [batch, 3, s, s] to [batch, dim].
+
+    Example:
+        encoder = build_encoder("smallconv", size=32)
+        encoder(torch.zeros(4, 3, 32, 32)).shape  # [4, encoder.dim]
 
     Attributes:
         dim: length of the representation.
-        preprocess: what the images must look like.
-        name: what builds the body again, e.g. "timm:resnet18".
+        preprocess: size and normalisation of the images.
+        name: the name that builds the body again, e.g. "timm:resnet18".
         stem: "small" or "standard".
-        expansion: what changes the body's features to `dim`, None where nothing does. It stands
-            beside the body, not in it: names of the body's tensors stay those of its library.
+        expansion: a block from the body's features to `dim` ones; None: no block. It is not part of
+            the body, whose tensors keep the names of their library.
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class Encoder(nn.Module):
         self.expansion: Expansion | None = None
 
     def expand(self, expansion: Expansion) -> None:
-        """Represent by `expansion`, which takes the body's features, from now on."""
+        """Append `expansion`, which maps the body's features to `expansion.dim` ones."""
         self.expansion = expansion
         self.dim = expansion.dim
 

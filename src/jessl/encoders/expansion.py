@@ -1,8 +1,8 @@
-"""More features than the body of an encoder gives: a residual block before the average pooling.
+"""More features than the body of an encoder has: a residual block before the average pooling.
 
 Dubois et al., Improving Self-Supervised Learning by Characterizing Idealized Representations,
-NeurIPS 2022: a linear probe that is to tell C classes of images apart in every way needs
-representations that span C - 1 dimensions, more than a ResNet's 512. Their ResNet-18 with 2,048
+NeurIPS 2022: for a linear probe to solve every task on C classes of images, the
+representations must span C - 1 dimensions, more than a ResNet's 512. Their ResNet-18 with 2,048
 features instead of 512 gained 1.8 (CISSL) and 2.9 (DISSL) points on TinyImageNet.
 """
 
@@ -15,20 +15,20 @@ from torch import nn
 
 from jessl.encoders.nets.smallconv import SmallConv
 
-# channels of the 3x3 convolution, as in the paper whatever it expands to
+# channels of the 3x3 convolution, as in the paper, whatever the output width
 BOTTLENECK = 512
 
 
 class Expansion(nn.Module):
     """Channels c to dim: relu(branch(x) + residual(x)).
 
-    Of planes [n, c, h, w] the branch is convolutions 1x1 to b = min(c, 512), 3x3 in b, 1x1 to dim;
-    of vectors [n, c] linear layers to b and to dim; each with batch norm, all but the last with
-    ReLU. The residual is the channels repeated as often as needed and cut at dim; where dim < c,
-    which would lose channels, a 1x1 convolution (a linear layer) with batch norm, as where a ResNet
-    changes its width.
+    For feature maps [n, c, h, w] the branch is convolutions 1x1 to b = min(c, 512), 3x3 in b and
+    1x1 to dim; for vectors [n, c] it is linear layers to b and to dim. Each has batch norm, and all
+    but the last have ReLU. The residual is the input's channels, repeated and cut to dim; where
+    dim < c, which would lose channels, it is a 1x1 convolution (or a linear layer) with batch norm,
+    as where a ResNet changes its width.
 
-    Nothing starts at zero: a branch of zeros would start with dim features of rank c.
+    No layer starts at zero: with a branch of zeros the dim features would start with rank c.
     """
 
     def __init__(self, channels: int, dim: int, *, planes: bool) -> None:
@@ -36,52 +36,52 @@ class Expansion(nn.Module):
         Args:
             channels: c, of the input, >= 1.
             dim: of the output, >= 1.
-            planes: whether the input is [n, c, h, w], not [n, c].
+            planes: whether the input is a feature map [n, c, h, w] rather than vectors [n, c].
         """
         super().__init__()
         self.dim = dim
         self.planes = planes
         inner = min(channels, BOTTLENECK)
         norm = nn.BatchNorm2d if planes else nn.BatchNorm1d
-        layers = [_widen(channels, inner, planes), norm(inner), nn.ReLU(inplace=True)]
+        layers = [_linear(channels, inner, planes), norm(inner), nn.ReLU(inplace=True)]
         if planes:
             layers += [nn.Conv2d(inner, inner, 3, padding=1, bias=False), norm(inner)]
             layers.append(nn.ReLU(inplace=True))
-        self.branch = nn.Sequential(*layers, _widen(inner, dim, planes), norm(dim))
+        self.branch = nn.Sequential(*layers, _linear(inner, dim, planes), norm(dim))
         self.shortcut: nn.Module | None = None
         if dim < channels:
-            self.shortcut = nn.Sequential(_widen(channels, dim, planes), norm(dim))
+            self.shortcut = nn.Sequential(_linear(channels, dim, planes), norm(dim))
         for layer in self.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[n, c, h, w] to [n, dim, h, w], or [n, c] to [n, dim]; no value is negative."""
-        residual = _tiled(x, self.dim) if self.shortcut is None else self.shortcut(x)
+        residual = _repeat_channels(x, self.dim) if self.shortcut is None else self.shortcut(x)
         return torch.relu(self.branch(x) + residual)
 
     def represent(self, body: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        """Representations [n, dim] of images [n, 3, s, s]: behind `body`, inside its pooling."""
+        """Representations [n, dim] of images [n, 3, s, s]: applied before the pooling of `body`."""
         if self.planes:
-            return self(plane(body, images)).mean(dim=(2, 3))
+            return self(feature_map(body, images)).mean(dim=(2, 3))
         return self(body(images))
 
 
-def _widen(before: int, after: int, planes: bool) -> nn.Module:
-    """A linear map of channels; batch norm follows it, so it has no bias."""
+def _linear(before: int, after: int, planes: bool) -> nn.Module:
+    """A linear map of channels, without bias, since batch norm follows it."""
     if planes:
         return nn.Conv2d(before, after, 1, bias=False)
     return nn.Linear(before, after, bias=False)
 
 
-def _tiled(x: torch.Tensor, dim: int) -> torch.Tensor:
+def _repeat_channels(x: torch.Tensor, dim: int) -> torch.Tensor:
     """Channels 0, 1, ..., c - 1, 0, 1, ... up to dim of them."""
     channels = x.shape[1]
     return torch.cat([x] * (dim // channels) + [x[:, : dim % channels]], dim=1)
 
 
-def has_plane(body: nn.Module) -> bool:
-    """Whether `plane` knows what goes into the average pooling of a body."""
+def has_feature_map(body: nn.Module) -> bool:
+    """Whether `feature_map` can compute the input of the body's average pooling."""
     return isinstance(body, SmallConv) or is_resnet(body)
 
 
@@ -90,8 +90,8 @@ def is_resnet(body: nn.Module) -> bool:
     return all(hasattr(body, part) for part in ("conv1", "maxpool", "layer4"))
 
 
-def plane(body: Any, images: torch.Tensor) -> torch.Tensor:
-    """What goes into the average pooling of a body: [n, 3, s, s] to [n, c, h, w]."""
+def feature_map(body: Any, images: torch.Tensor) -> torch.Tensor:
+    """The input of the body's average pooling: [n, 3, s, s] to [n, c, h, w]."""
     if isinstance(body, SmallConv):
         return body.layers(images)
     if hasattr(body, "forward_features"):  # timm

@@ -1,6 +1,6 @@
 """Encoders of Hugging Face transformers: `hf:NAME`, a name of the hub or a folder.
 
-Weights come from safetensors alone, and code that a model brings along is never run.
+Weights are read from safetensors only, and code that comes with a model is never run.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _BYTE = 1 / 255
 _SIDE_PX = 224
 
 
-class HubModel(nn.Module):
-    """A model of transformers as images in, one vector an image out.
+class HuggingFaceModel(nn.Module):
+    """A model of transformers: images in, one vector for each image out.
 
-    The vector is the model's pooled output; where it has none, or the weights of its pooler are not
-    in the file, the class token; without such a token the mean of tokens or planes.
+    The vector is the model's pooled output. Where it has none, or the file lacks the weights of its
+    pooler, it is the class token, and without a class token the mean of tokens or positions.
 
     Attributes:
-        report: of the loading; None without published weights.
+        report: of the weights that were loaded; None for random ones.
     """
 
     def __init__(self, model: nn.Module, *, use_pooler: bool) -> None:
@@ -48,7 +48,7 @@ class HubModel(nn.Module):
         return self.pooled(images)[0]
 
     def pooled(self, images: torch.Tensor) -> tuple[torch.Tensor, str]:
-        """The same, and in words what it is."""
+        """The representation [n, dim], and a description of how it was pooled."""
         options = {"interpolate_pos_encoding": True} if self.takes_any_size else {}
         out = self.model(pixel_values=images, **options)
         pooled = getattr(out, "pooler_output", None) if self.use_pooler else None
@@ -56,14 +56,16 @@ class HubModel(nn.Module):
             return pooled.flatten(1), "the model's pooled output"
         last = out.last_hidden_state
         if last.ndim == 4:
-            return last.mean(dim=(2, 3)), "the mean over places"
+            return last.mean(dim=(2, 3)), "the mean over positions"
         if self.has_class_token:
             return last[:, 0], "the class token"
         return last.mean(dim=1), "the mean of tokens"
 
 
-def build_hub(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, Preprocess]:
-    """A model of transformers and what its image processor wants.
+def build_huggingface(
+    name: str, size: int | None, pretrained: bool
+) -> tuple[nn.Module, Preprocess]:
+    """Build a model of transformers, with the preprocessing of its image processor.
 
     Args:
         name: of the hub, or a folder that save_pretrained wrote.
@@ -71,8 +73,8 @@ def build_hub(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module,
         pretrained: with its weights, else random ones.
 
     Raises:
-        ValueError: where transformers is missing, the model cannot be read, needs code of its own,
-            lacks weights, or is not for images; in one line.
+        ValueError: in one line, where transformers is missing, or the model cannot be read, needs
+            its own code, lacks weights or does not take images.
     """
     try:
         import transformers
@@ -82,10 +84,9 @@ def build_hub(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module,
         ) from None
     from safetensors import SafetensorError
 
-    quiet: Any = transformers.utils.logging
     info: dict[str, Any] = {}
     try:
-        with _quiet(quiet):
+        with _silenced(transformers.utils.logging):
             config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
             if hasattr(config, "mask_ratio"):
                 config.mask_ratio = 0.0  # masked autoencoders drop patches in evaluation too
@@ -99,7 +100,7 @@ def build_hub(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module,
                 )
             else:
                 model = transformers.AutoModel.from_config(config, trust_remote_code=False)
-            preprocess, notes = _preprocess(transformers, name, config, size)
+            preprocess, notes = _read_preprocess(transformers, name, config, size)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(escape_control(f"encoder hf:{name} cannot be loaded: {reason}")) from None
@@ -108,37 +109,37 @@ def build_hub(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module,
         or "pixel_values" not in inspect.signature(model.forward).parameters
     ):
         raise ValueError(f"encoder hf:{name} ({type(model).__name__}) does not take images")
-    missing = sorted([*info.get("missing_keys", ()), *_first(info.get("mismatched_keys", ()))])
-    without_pooler = [k for k in missing if not _of_pooler(k)]
+    missing = sorted([*info.get("missing_keys", ()), *_names_of(info.get("mismatched_keys", ()))])
+    without_pooler = [k for k in missing if not _is_pooler(k)]
     if without_pooler:
         raise ValueError(
             f"encoder hf:{name}: {len(without_pooler)} tensors are missing from its weights or "
             f"have another shape, first {without_pooler[0]!r}"
         )
-    body = HubModel(model.float(), use_pooler=not missing)
+    body = HuggingFaceModel(model.float(), use_pooler=not missing)
     if pretrained:
         total = len(model.state_dict()) - len(missing)
-        told = f"features are {_pooling(body, preprocess.size, name)}"
+        pooling = f"features are {_describe_pooling(body, preprocess.size, name)}"
         if missing:
-            told += f" ({len(missing)} weights of a pooler are not in the file)"
+            pooling += f" ({len(missing)} weights of a pooler are not in the file)"
         aside = len(info.get("unexpected_keys", ()))
         body.report = LoadReport(
-            name, "transformers", "", total, total, aside=aside, notes=(told, *notes)
+            name, "transformers", "", total, total, aside=aside, notes=(pooling, *notes)
         )
     return body, preprocess
 
 
-def _of_pooler(name: str) -> bool:
+def _is_pooler(name: str) -> bool:
     return "pooler" in name.split(".")
 
 
-def _first(keys: Any) -> list[str]:
+def _names_of(keys: Any) -> list[str]:
     """Names of pairs or triples (name, shape in the file, shape in the model)."""
     return [key if isinstance(key, str) else key[0] for key in keys]
 
 
-def _pooling(body: HubModel, size: int, name: str) -> str:
-    """How a model is pooled, by trying."""
+def _describe_pooling(body: HuggingFaceModel, size: int, name: str) -> str:
+    """How the representation is pooled, from a trial run."""
     was_training = body.training
     body.eval()
     try:
@@ -154,8 +155,8 @@ def _pooling(body: HubModel, size: int, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _quiet(logging: Any) -> Iterator[None]:
-    """Without the library's own bars and reports: what matters of them is told in our line."""
+def _silenced(logging: Any) -> Iterator[None]:
+    """Silence the library's progress bars and log; `LoadReport` has what matters."""
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
@@ -167,35 +168,35 @@ def _quiet(logging: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _preprocess(
+def _read_preprocess(
     transformers: Any, name: str, config: Any, size: int | None
 ) -> tuple[Preprocess, list[str]]:
-    """What preprocessor_config.json says; without one ImageNet's mean and std, told."""
+    """Read preprocessor_config.json; without one use ImageNet's mean and std, with a note."""
     try:
-        said, _ = transformers.ImageProcessingMixin.get_image_processor_dict(name)
+        settings, _ = transformers.ImageProcessingMixin.get_image_processor_dict(name)
     except OSError:
-        px = _side(getattr(config, "image_size", None)) or _SIDE_PX
+        px = _square_side(getattr(config, "image_size", None)) or _SIDE_PX
         note = "no image processor beside the weights: ImageNet's mean and std"
         return Preprocess(size or px, IMAGENET_MEAN, IMAGENET_STD), [note]
     mean, std = IMAGENET_MEAN, IMAGENET_STD
-    if not said.get("do_normalize", True):
+    if not settings.get("do_normalize", True):
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    elif "image_mean" in said and "image_std" in said:
-        mean, std = _triple(said["image_mean"]), _triple(said["image_std"])
-    if not math.isclose(float(said.get("rescale_factor", _BYTE)), _BYTE, rel_tol=1e-3):
-        raise ValueError("its image processor scales pixels otherwise than to 0..1")
-    px, share = _side(said.get("size")) or _SIDE_PX, 1.0
-    if said.get("do_center_crop") and (crop := _side(said.get("crop_size"))):
+    elif "image_mean" in settings and "image_std" in settings:
+        mean, std = _three_floats(settings["image_mean"]), _three_floats(settings["image_std"])
+    if not math.isclose(float(settings.get("rescale_factor", _BYTE)), _BYTE, rel_tol=1e-3):
+        raise ValueError("its image processor does not scale pixels to 0..1")
+    px, share = _square_side(settings.get("size")) or _SIDE_PX, 1.0
+    if settings.get("do_center_crop") and (crop := _square_side(settings.get("crop_size"))):
         px, share = crop, min(1.0, crop / px)
-    elif said.get("crop_pct"):
-        share = float(said["crop_pct"])
+    elif settings.get("crop_pct"):
+        share = float(settings["crop_pct"])
     if size is not None:
         px, share = size, 1.0
     return Preprocess(px, mean, std, share), []
 
 
-def _side(size: Any) -> int | None:
-    """Side of a square in the words of an image processor."""
+def _square_side(size: Any) -> int | None:
+    """Side of a square image, from an image processor's size in any of its formats."""
     if isinstance(size, dict):
         sides = {size[k] for k in ("height", "width", "shortest_edge") if size.get(k)}
     elif isinstance(size, list | tuple):
@@ -207,6 +208,6 @@ def _side(size: Any) -> int | None:
     return int(sides.pop()) if sides else None
 
 
-def _triple(values: Any) -> tuple[float, float, float]:
+def _three_floats(values: Any) -> tuple[float, float, float]:
     red, green, blue = (float(v) for v in values)
     return red, green, blue

@@ -48,7 +48,7 @@ def open_encoder(
     name = str(encoder)
     if Path(name).is_dir():
         runs.Run.open(name)  # raises, with the reason why it is no run
-    file = foreign.checkpoint_file(name, arch, key if init is None else None)
+    file = foreign.parse_checkpoint(name, arch, key if init is None else None)
     if file is not None:
         if init is not None:
             raise ValueError(f"encoder {name} has its own weights: leave init out")

@@ -16,11 +16,11 @@ from jessl import Run
 from jessl.cli.main import main
 from jessl.core.random import seeded
 from jessl.encoders import build_encoder, load_weights, read_weights
-from jessl.encoders.checkpoints.infer_architecture import infer
+from jessl.encoders.checkpoints.infer_architecture import infer_architecture
 from jessl.encoders.checkpoints.open_checkpoint import (
     CheckpointFile,
-    checkpoint_file,
     open_checkpoint,
+    parse_checkpoint,
 )
 from jessl.extraction.open_encoder import open_encoder, weights_file
 from jessl.training import checkpoint
@@ -134,11 +134,11 @@ def test_code_in_weights_is_not_run(tmp_path: Path) -> None:
         ("torchvision:reznet18", "did you mean 'resnet18'"),
         ("tim:resnet18", "did you mean 'timm'"),
         ("resnet18", "write timm:resnet18"),
-        ("timm:", "lacks a model"),
-        ("smallconv:wide", "takes a width"),
+        ("timm:", "expected timm:NAME with a model"),
+        ("smallconv:wide", "expected a width"),
         ("resnet_cifar:21", "resnet_cifar:20, resnet_cifar:32"),
         ("ckpt:w.pth", "give the file to --init"),
-        ("hf:", "lacks a model"),
+        ("hf:", "expected hf:NAME with a model"),
     ],
 )
 def test_unknown_names_come_with_near_ones(name: str, said: str) -> None:
@@ -174,7 +174,7 @@ def test_nets_are_told_by_their_tensors(
     name: str, size: int | None, arch: str, stem: str | None
 ) -> None:
     tensors = {**_named(name, "module.net.", size=size), "module.head.weight": torch.zeros(3)}
-    guess = infer(tensors, "w.pth")
+    guess = infer_architecture(tensors, "w.pth")
     assert (guess.arch, guess.stem) == (arch, stem)
     if "vit" in name:
         assert guess.size == size
@@ -187,15 +187,15 @@ def test_nets_that_are_in_doubt_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"resnet18 and others in its layers, first 'net\.layer1\.2"
     ):
-        infer(torn, "w.pth")
+        infer_architecture(torn, "w.pth")
     with pytest.raises(ValueError, match=r"has 126 tensors of no net known here\. ResNet-18 to"):
-        infer(_named("timm:convnext_atto"), "w.pth")
+        infer_architecture(_named("timm:convnext_atto"), "w.pth")
     two = {**_named("torchvision:resnet50", "teacher."), **_named("timm:resnet18", "student.")}
     with pytest.raises(ValueError, match=r"resnet50 under 'teacher\.', torchvision:resnet18 under"):
-        infer(two, "w.pth")
-    assert infer(two, "w.pth", "student").arch == "torchvision:resnet18"
+        infer_architecture(two, "w.pth")
+    assert infer_architecture(two, "w.pth", "student").arch == "torchvision:resnet18"
     with pytest.raises(ValueError, match=r"under key 'zz'; those of torchvision:resnet18 are unde"):
-        infer(two, "w.pth", "zz")
+        infer_architecture(two, "w.pth", "zz")
 
 
 def test_the_small_vit_of_moco_v3_is_not_taken_for_that_of_timm(tmp_path: Path) -> None:
@@ -217,18 +217,18 @@ def test_specs_of_files(tmp_path: Path) -> None:
         for arch in (None, "timm:resnet18"):
             for key in (None, "module.encoder_k."):
                 spec = f"ckpt:{path}" + (f"@{arch}" if arch else "") + (f"#{key}" if key else "")
-                assert checkpoint_file(spec) == CheckpointFile(path, arch, key)
-    assert checkpoint_file(plain) == CheckpointFile(plain)
-    assert checkpoint_file(str(plain), "timm:resnet18", "k") == CheckpointFile(
+                assert parse_checkpoint(spec) == CheckpointFile(path, arch, key)
+    assert parse_checkpoint(plain) == CheckpointFile(plain)
+    assert parse_checkpoint(str(plain), "timm:resnet18", "k") == CheckpointFile(
         plain, "timm:resnet18", "k"
     )
-    assert checkpoint_file("timm:resnet18") is None
+    assert parse_checkpoint("timm:resnet18") is None
     with pytest.raises(ValueError, match=r"arch 'smallconv': .* names one already"):
-        checkpoint_file(f"ckpt:{plain}@timm:resnet18", "smallconv")
+        parse_checkpoint(f"ckpt:{plain}@timm:resnet18", "smallconv")
     with pytest.raises(ValueError, match=r"nope\.pth is no file; ckpt:PATH"):
-        checkpoint_file(f"ckpt:{tmp_path}/nope.pth@timm:resnet18")
+        parse_checkpoint(f"ckpt:{tmp_path}/nope.pth@timm:resnet18")
     with pytest.raises(ValueError, match="is a folder, not a file"):
-        checkpoint_file(f"ckpt:{tmp_path}")
+        parse_checkpoint(f"ckpt:{tmp_path}")
 
 
 @pytest.mark.parametrize(("size", "stem"), [(32, "small"), (None, "standard")])

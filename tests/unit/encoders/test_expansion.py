@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from jessl.core.log import Log
 from jessl.core.random import seeded
 from jessl.encoders import Encoder, build_encoder, load_weights
-from jessl.encoders.expansion import Expansion, has_plane, plane
+from jessl.encoders.expansion import Expansion, feature_map, has_feature_map
 
 RESNETS = [
     ("smallconv:8", 8, None),
@@ -90,9 +90,9 @@ def test_the_body_stays_what_it_was(name: str, size: int, stem: str | None) -> N
 def test_the_block_takes_what_the_pooling_takes(name: str, size: int, stem: str | None) -> None:
     encoder = _built(name, size, stem, None).eval()
     x = torch.randn(2, 3, 2 * size, 2 * size)
-    assert has_plane(encoder.body)
+    assert has_feature_map(encoder.body)
     with torch.no_grad():
-        channels = plane(encoder.body, x)
+        channels = feature_map(encoder.body, x)
         assert channels.shape[2] > 1
         torch.testing.assert_close(channels.mean(dim=(2, 3)), encoder(x))
         wide = _built(name, size, stem, 96).eval()
@@ -104,7 +104,7 @@ def test_the_block_takes_what_the_pooling_takes(name: str, size: int, stem: str 
 
 def test_other_encoders_widen_their_vectors() -> None:
     encoder = _built(*VIT, dim=300)
-    assert not has_plane(encoder.body)
+    assert not has_feature_map(encoder.body)
     assert encoder.expansion is not None
     assert not encoder.expansion.planes
     assert not any(isinstance(m, torch.nn.Conv2d) for m in encoder.expansion.modules())

@@ -21,7 +21,7 @@ from torch import nn
 from jessl.core.random import seeded
 from jessl.encoders import build_encoder, load_weights, read_weights
 from jessl.encoders.checkpoints.load_weights import load_tensors
-from jessl.encoders.checkpoints.reading import nested
+from jessl.encoders.checkpoints.reading import flatten_tensors
 from jessl.encoders.load_report import summary_of
 
 State = dict[str, torch.Tensor]
@@ -232,7 +232,7 @@ def test_outputs_are_those_of_the_net_that_was_saved(
 
 def test_a_line_says_what_was_taken_and_what_was_not(nets: tuple[nn.Module, nn.Module]) -> None:
     encoder = build_encoder("timm:resnet18", size=64, stem="standard")
-    tensors = nested(FORMATS["MoCo v2"][0](*nets))
+    tensors = flatten_tensors(FORMATS["MoCo v2"][0](*nets))
     tensors["state_dict.module.encoder_q.extra"] = torch.zeros(3)
     report = load_tensors(encoder, tensors, "w\n.pth")
     assert str(report) == (
@@ -247,7 +247,7 @@ def test_a_line_says_what_was_taken_and_what_was_not(nets: tuple[nn.Module, nn.M
 
 
 def test_key_takes_another_encoder(nets: tuple[nn.Module, nn.Module]) -> None:
-    tensors = nested(FORMATS["MoCo v2"][0](*nets))
+    tensors = flatten_tensors(FORMATS["MoCo v2"][0](*nets))
     encoder = build_encoder("timm:resnet18", size=64, stem="standard")
     for key in ("state_dict.module.encoder_k.", "state_dict.module.encoder_k"):
         report = load_tensors(encoder, tensors, "w.pth", key=key)
@@ -272,7 +272,7 @@ def test_any_prefix_is_found_and_stripped(prefix: str, wrap: bool, small: State)
     tensors = {prefix + k: v for k, v in small.items()}
     tensors["zz.other"] = torch.zeros(2)
     encoder = build_encoder(SMALL)
-    found = nested({"ckpt": {"net": tensors}} if wrap else tensors)
+    found = flatten_tensors({"ckpt": {"net": tensors}} if wrap else tensors)
     report = load_tensors(encoder, found, "w.pt")
     assert report.prefix == ("ckpt.net." if wrap else "") + prefix
     assert report.matched == report.wanted
@@ -392,7 +392,7 @@ def test_dicts_may_hold_themselves_and_others_than_dicts_are_left(small: State) 
     inner: dict[str, Any] = {"net": small, "list": [torch.zeros(2)], 3: {"x": torch.ones(1)}}
     inner["self"] = inner
     inner["sparse"] = torch.zeros(3).to_sparse()
-    found = nested({"a": inner})
+    found = flatten_tensors({"a": inner})
     assert len(found) == len(small) + 1
     assert torch.equal(found["a.3.x"], torch.ones(1))
     assert torch.equal(found["a.net.conv1.weight"], small["conv1.weight"])

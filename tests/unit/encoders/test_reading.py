@@ -13,7 +13,7 @@ from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from jessl.core.random import seeded
 from jessl.encoders import build_encoder, load_weights
 from jessl.encoders.checkpoints.load_weights import load_tensors
-from jessl.encoders.checkpoints.matching import matches
+from jessl.encoders.checkpoints.matching import find_matches
 from jessl.encoders.checkpoints.open_checkpoint import CheckpointFile, open_checkpoint
 
 SMALL = "smallconv:4"
@@ -62,17 +62,17 @@ def test_thousands_of_prefixes_take_no_time() -> None:
     for name in ("m{}.bn1.weight", "{}.bn1.weight"):
         foreign = {name.format(f"{i:05d}"): torch.zeros(64) for i in range(20_000)}
         start = time.perf_counter()
-        (found,) = matches({**foreign, **own}, wanted)
+        (found,) = find_matches({**foreign, **own}, wanted)
         # every prefix against every name takes a minute
         assert time.perf_counter() - start < 10
         assert (found.prefix, found.complete, found.surplus) == ("net.", True, ())
-        (found,) = matches(foreign, wanted)
+        (found,) = find_matches(foreign, wanted)
         assert (found.fitting, found.complete) == (1, False)
 
 
 def test_digits_without_end_are_no_number() -> None:
     wanted = {"a.weight": torch.zeros(2)}
-    (found,) = matches({f"{'9' * 5000}.weight": torch.zeros(2)}, wanted)
+    (found,) = find_matches({f"{'9' * 5000}.weight": torch.zeros(2)}, wanted)
     assert not found.complete
     assert found.fitting == 0
 
@@ -82,7 +82,7 @@ def test_children_by_number_are_ordered_as_numbers() -> None:
     for k in range(12):
         net.add_module(f"part{k}", nn.Linear(2, 2))
     numbered = nn.Sequential(*net.children()).state_dict()
-    (found,) = matches({f"backbone.{k}": v for k, v in numbered.items()}, net.state_dict())
+    (found,) = find_matches({f"backbone.{k}": v for k, v in numbered.items()}, net.state_dict())
     assert (found.prefix, found.complete) == ("backbone.", True)
     assert found.names == {
         f"part{k}.{what}": f"backbone.{k}.{what}" for k in range(12) for what in ("weight", "bias")

@@ -1,1 +1,1 @@
-"""Weights of files, of jessl and of other libraries, into encoders: data, never code."""
+"""Checkpoints of other libraries: read as data, matched by tensor names, loaded as a whole."""

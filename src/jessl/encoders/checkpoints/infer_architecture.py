@@ -1,4 +1,4 @@
-"""Which net a file of weights is of, by names and shapes of its tensors alone."""
+"""The architecture of a file of weights, inferred from names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ import torch
 
 from jessl.core.validation import escape_control
 from jessl.encoders.build import build_encoder
-from jessl.encoders.checkpoints.matching import Tensors, matches, preferred, required
+from jessl.encoders.checkpoints.matching import Tensors, find_matches, pick_match, required
 from jessl.encoders.nets.resnet_cifar import LAYERS
 
-# width -> timm's word
+# width -> size in timm's names
 _VITS = {192: "tiny", 384: "small", 768: "base", 1024: "large"}
 _RESNETS = (18, 34, 50, 101, 152)
-# images of nets whose first convolution is 3x3
+# side of the images, pixels, of nets whose first convolution is 3x3
 SMALL_PX = 32
 _KNOWN = (
-    "ResNet-18 to -152, ResNets for CIFAR, ViT tiny to large and MobileNetV2 are told by their "
-    "tensors; for others give arch, such as timm:NAME"
+    "ResNet-18 to -152, ResNets for CIFAR, ViT tiny to large and MobileNetV2 are recognised by "
+    "their tensors; for others give arch, such as timm:NAME"
 )
 
 
 @dataclass(frozen=True)
-class Guess:
-    """A net that a file is of: what builds it, as in `build_encoder`, and what is not sure of it.
+class InferredArchitecture:
+    """The arguments of `build_encoder` that match a file of weights.
 
-    `imagenet`: pixels are to be normalised by ImageNet's mean and std, whatever the name says.
+    Attributes:
+        arch, stem, size: as `name`, `stem` and `size` of `build_encoder`.
+        imagenet: normalise pixels by ImageNet's mean and std instead of those of `arch`.
+        notes: facts that the tensors do not show.
     """
 
     arch: str
@@ -39,60 +42,66 @@ class Guess:
     notes: tuple[str, ...] = ()
 
 
-def infer(tensors: Tensors, path: str | Path, key: str | None = None) -> Guess:
-    """The one net of those known here whose tensors a file has, all of them and no others.
+def infer_architecture(
+    tensors: Tensors, path: str | Path, key: str | None = None
+) -> InferredArchitecture:
+    """Infer the one known net whose tensors a file has: all of them and no others.
 
     Raises:
-        ValueError: for any other file, saying what to give.
+        ValueError: for any other file, with the nearest net and the argument to give.
     """
     near = ""
-    found: list[tuple[Guess, str]] = []
-    for guess in _candidates(tensors):
+    inferred: list[tuple[InferredArchitecture, str]] = []
+    for candidate in _candidates(tensors):
         with torch.device("meta"):
-            net = build_encoder(guess.arch, stem=guess.stem, size=guess.size)
+            net = build_encoder(candidate.arch, stem=candidate.stem, size=candidate.size)
         wanted = net.body.state_dict()
-        best, *others = matches(tensors, wanted)
+        best, *others = find_matches(tensors, wanted)
         alone = [m for m in (best, *others) if best.complete and not m.surplus]
-        match = preferred(alone, key) if alone else None
+        match = pick_match(alone, key) if alone else None
         if match is not None:
-            found.append((guess, match.prefix))
+            inferred.append((candidate, match.prefix))
         elif alone:
             under = ", ".join(repr(m.prefix) for m in alone)
-            near = f" under key {key!r}; those of {guess.arch} are under {under}"
+            near = f" under key {key!r}; those of {candidate.arch} are under {under}"
         elif best.complete and best.surplus:
-            near = f"; those of {guess.arch} and others in its layers, first {best.surplus[0]!r}"
+            near = (
+                f"; those of {candidate.arch} and others in its layers, first {best.surplus[0]!r}"
+            )
         elif not near and 2 * best.fitting > len(required(wanted)):
             lacking = [*best.missing, *best.misfits]
-            near = f"; most like {guess.arch}, but {lacking[0]!r} is missing or of another shape"
-    if len(found) == 1:
-        return found[0][0]
-    if found:
-        several = ", ".join(f"{guess.arch} under {prefix!r}" for guess, prefix in found)
+            near = (
+                f"; most like {candidate.arch}, but {lacking[0]!r} is missing or of another shape"
+            )
+    if len(inferred) == 1:
+        return inferred[0][0]
+    if inferred:
+        several = ", ".join(f"{candidate.arch} under {prefix!r}" for candidate, prefix in inferred)
         raise ValueError(escape_control(f"arch: {path} holds several nets: {several}; give arch"))
     raise ValueError(
         escape_control(
-            f"arch: {path} has {len(tensors)} tensors of no net known here{near}. {_KNOWN}"
+            f"arch: {path} has {len(tensors)} tensors that match no known net{near}. {_KNOWN}"
         )
     )
 
 
-def _candidates(tensors: Tensors) -> Iterator[Guess]:
-    """Nets that may fit, larger ones first: a ResNet-34 has all tensors of a ResNet-18."""
+def _candidates(tensors: Tensors) -> Iterator[InferredArchitecture]:
+    """Nets that may match, larger ones first: a ResNet-34 has all tensors of a ResNet-18."""
     shapes = {tuple(t.shape) for t in tensors.values()}
     if (64, 3, 7, 7) in shapes or (64, 3, 3, 3) in shapes:
         small = (64, 3, 7, 7) not in shapes
         stem, size = ("small", SMALL_PX) if small else ("standard", None)
         for layers in reversed(_RESNETS):
-            yield Guess(f"torchvision:resnet{layers}", stem, size)
+            yield InferredArchitecture(f"torchvision:resnet{layers}", stem, size)
     if (16, 3, 3, 3) in shapes:
         for layers in reversed(LAYERS):
-            yield Guess(f"resnet_cifar:{layers}")
+            yield InferredArchitecture(f"resnet_cifar:{layers}")
     if (32, 3, 3, 3) in shapes:
-        yield Guess("torchvision:mobilenet_v2")
-    yield from _vits(tensors)
+        yield InferredArchitecture("torchvision:mobilenet_v2")
+    yield from _vit_candidates(tensors)
 
 
-def _vits(tensors: Tensors) -> Iterator[Guess]:
+def _vit_candidates(tensors: Tensors) -> Iterator[InferredArchitecture]:
     """ViTs by width, side of a patch and number of positions."""
     import timm
 
@@ -111,13 +120,13 @@ def _vits(tensors: Tensors) -> Iterator[Guess]:
         arch = f"vit_{_VITS[width]}_patch{patch}_224"
         if arch in timm.list_models():
             note = (
-                "a ViT's number of heads does not show in its tensors, timm's is taken; pixels "
-                "normalised by ImageNet's mean and std (timm's own weights: give arch)"
+                "the tensors do not show a ViT's number of heads: timm's is used; pixels are "
+                "normalised by ImageNet's mean and std (for timm's own weights give arch)"
             )
-            yield Guess(f"timm:{arch}", None, side * patch, True, (note,))
+            yield InferredArchitecture(f"timm:{arch}", None, side * patch, True, (note,))
 
 
-def doubtful_heads(arch: str, prefix: str) -> bool:
+def has_ambiguous_heads(arch: str, prefix: str) -> bool:
     """Whether a file looks like MoCo v3's small ViT, with 12 heads of attention (its vits.py).
 
     timm's has 6, and the same shapes of tensors.

@@ -1,4 +1,4 @@
-"""Weights of files into encoders: every tensor that is wanted, or none."""
+"""Loading the weights of a file into an encoder: all of its tensors, or none."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from jessl.core.validation import escape_control
 from jessl.encoders.checkpoints.matching import (
     Match,
     Tensors,
+    find_matches,
     is_head,
-    matches,
-    preferred,
+    pick_match,
     required,
 )
 from jessl.encoders.checkpoints.reading import read_tensors
 from jessl.encoders.encoder import Encoder
 from jessl.encoders.load_report import LoadReport
 
-# where an encoder keeps the block to its own number of features
+# prefix of an encoder's `Expansion`
 _EXPANSION = "expansion."
-# what stands before the body's names where that block stands beside it
+# prefix of the body beside it
 _BODY = "body."
-# so many tensors of a kind are named
-_NAMED = 3
-# names in a file -> who writes such; for people to read, nothing depends on it
+# tensors that a note names
+_MOST_NAMED = 3
+# text in a file's names -> library or trainer that writes it; for people, nothing depends on it
 _FORMATS = (
     ("classy_state_dict.", "VISSL"),
     ("encoder_q.", "MoCo"),
@@ -49,23 +49,27 @@ def load_weights(
     log: Log | None = None,
     key: str | None = None,
 ) -> LoadReport:
-    """Load weights into an encoder, whatever stands before their names in the file (`matching`).
+    """Load weights into an encoder, whatever the prefix of their names in the file (`matching`).
 
-    The block of an encoder with its own `dim` is loaded from a file that has one, such as a run's
-    checkpoint; weights of the body alone leave it random, and the report says so. NaN and infinite
-    numbers are loaded as they are and told.
+    Example:
+        report = load_weights(build_encoder("torchvision:resnet50"), "moco_v2.pth.tar")
+        print(report)
+
+    The `Expansion` of an encoder is loaded from a file that has one, such as a run's checkpoint;
+    weights of the body alone leave it random, with a note in the report. NaN and infinite numbers
+    are loaded, with a note too.
 
     Args:
-        encoder: in place; untouched where the file is refused.
+        encoder: changed in place; unchanged where the file is refused.
         path: as `reading.read_file`.
-        log: called with one line where the block stays random.
-        key: which to take where a file is complete under several prefixes, e.g.
-            "module.encoder_k."; None: what the method's publication judges (query, teacher,
-            online encoder), else the first of the file.
+        log: receives one line where the `Expansion` stays random.
+        key: the prefix to load where a file is complete under several, e.g.
+            "module.encoder_k."; None: the one that the method's publication evaluates (query,
+            teacher, online encoder), else the first of the file.
 
     Raises:
-        ValueError: when the file lacks tensors of the encoder, shapes differ, it has more tensors
-            in the encoder's own layers, or nothing is complete under `key`.
+        ValueError: when the file lacks tensors of the encoder, shapes differ, the encoder's layers
+            have more tensors in the file, or nothing is complete under `key`.
     """
     return load_tensors(encoder, read_tensors(path), path, log=log, key=key)
 
@@ -78,61 +82,67 @@ def load_tensors(
     log: Log | None = None,
     key: str | None = None,
 ) -> LoadReport:
-    """`load_weights` of tensors that were read from `path` already."""
+    """`load_weights` for tensors that were read from `path` before."""
     wanted = encoder.body.state_dict()
-    found = matches(tensors, wanted)
-    fits_not = f"{path} does not fit encoder {encoder.name} ({encoder.stem} stem): "
-    if not found[0].complete:
-        raise ValueError(escape_control(fits_not + _lack("", found[0], tensors, wanted)))
-    match = preferred(found, key)
+    candidates = find_matches(tensors, wanted)
+    mismatch = f"{path} does not fit encoder {encoder.name} ({encoder.stem} stem): "
+    if not candidates[0].complete:
+        raise ValueError(
+            escape_control(mismatch + _describe_mismatch("", candidates[0], tensors, wanted))
+        )
+    match = pick_match(candidates, key)
     if match is None:
-        known = ", ".join(repr(m.prefix) for m in found)
+        known = ", ".join(repr(m.prefix) for m in candidates)
         raise ValueError(escape_control(f"key {key!r}: {path} is complete under {known} only"))
     if match.surplus:
         raise ValueError(
             escape_control(
-                f"{fits_not}beside the {len(required(wanted))} wanted tensors it has "
+                f"{mismatch}besides the {len(required(wanted))} expected tensors it has "
                 f"{len(match.surplus)} more in the same layers, first {match.surplus[0]!r}: it is "
                 "another net"
             )
         )
-    taken = dict(match.names)
-    block = _block_prefix(match)
+    loaded = dict(match.names)
+    expansion = _expansion_prefix(match)
     if encoder.expansion is not None:
         own = encoder.expansion.state_dict()
-        if block is not None and any(name.startswith(block) for name in tensors):
-            at = [m for m in matches(_under(tensors, block), own) if m.prefix == ""]
+        if expansion is not None and any(name.startswith(expansion) for name in tensors):
+            at = [m for m in find_matches(_strip_prefix(tensors, expansion), own) if m.prefix == ""]
             if not at or not at[0].complete:
                 best = at[0] if at else Match("", "", {}, tuple(required(own)), {}, ())
-                line = _lack(_EXPANSION, best, _under(tensors, block), own)
-                raise ValueError(escape_control(fits_not + line))
-            fitted = {k: block + name for k, name in at[0].names.items()}
-            _copy(encoder.expansion, fitted, tensors)
-            taken |= {_EXPANSION + k: name for k, name in fitted.items()}
+                line = _describe_mismatch(_EXPANSION, best, _strip_prefix(tensors, expansion), own)
+                raise ValueError(escape_control(mismatch + line))
+            fitted = {k: expansion + name for k, name in at[0].names.items()}
+            _copy_tensors(encoder.expansion, fitted, tensors)
+            loaded |= {_EXPANSION + k: name for k, name in fitted.items()}
         elif log is not None:
-            log.info(f"{path} has no block to {encoder.dim} features: its weights stay random")
-    _copy(encoder.body, match.names, tensors)
-    return _report(path, match, [m for m in found if m is not match], taken, tensors, encoder)
+            log.info(f"{path} has no expansion to {encoder.dim} features: its weights stay random")
+    _copy_tensors(encoder.body, match.names, tensors)
+    return _build_report(
+        path, match, [m for m in candidates if m is not match], loaded, tensors, encoder
+    )
 
 
-def _copy(module: torch.nn.Module, names: dict[str, str], tensors: Tensors) -> None:
+def _copy_tensors(module: torch.nn.Module, names: dict[str, str], tensors: Tensors) -> None:
     own = module.state_dict()
     module.load_state_dict({k: tensors[names[k]] if k in names else v for k, v in own.items()})
 
 
-def _block_prefix(match: Match) -> str | None:
-    """Where the block to an encoder's own number of features would be; it stands beside a body."""
+def _expansion_prefix(match: Match) -> str | None:
+    """The prefix of an encoder's `Expansion`, beside that of the body; None: not a jessl file."""
     if match.prefix.endswith(_BODY) and (match.prefix == _BODY or match.prefix[-6] == "."):
         return match.prefix.removesuffix(_BODY) + _EXPANSION
     return None
 
 
-def _under(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
+def _strip_prefix(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _lack(under: str, match: Match, tensors: Tensors, wanted: Mapping[str, torch.Tensor]) -> str:
-    """What a file lacks of the wanted tensors, which the encoder names with `under` before."""
+def _describe_mismatch(
+    under: str, match: Match, tensors: Tensors, wanted: Mapping[str, torch.Tensor]
+) -> str:
+    """Which tensors a file lacks; the encoder's names for them begin with `under`."""
     n = len(required(wanted))
     where = f"under the best prefix {match.prefix!r}" if match.prefix else "under their plain names"
     parts = [f"{match.fitting} of {n} tensors fit {where}"] if match.fitting else []
@@ -143,30 +153,31 @@ def _lack(under: str, match: Match, tensors: Tensors, wanted: Mapping[str, torch
     if match.misfits:
         first, name = next(iter(match.misfits.items()))
         parts.append(
-            f"{len(match.misfits)} differ, first {under}{first} is {_said(tensors[name])} in the "
-            f"file and {_said(wanted[first])} in the encoder"
+            f"{len(match.misfits)} differ, first {under}{first} is "
+            f"{_describe_tensor(tensors[name])} in the file and "
+            f"{_describe_tensor(wanted[first])} in the encoder"
         )
     if not match.fitting and not match.misfits:
         parts.append(f"the file has {len(tensors)}, first {next(iter(tensors), '')!r}")
     return "; ".join(parts)
 
 
-def _said(tensor: torch.Tensor) -> str:
+def _describe_tensor(tensor: torch.Tensor) -> str:
     kind = "" if tensor.is_floating_point() else f"{tensor.dtype} ".removeprefix("torch.")
     return f"{kind}{list(tensor.shape)}"
 
 
-def _report(
+def _build_report(
     path: str | Path,
     match: Match,
     others: list[Match],
-    taken: dict[str, str],
+    loaded: dict[str, str],
     tensors: Tensors,
     encoder: Encoder,
 ) -> LoadReport:
-    used = set(taken.values())
-    block = _block_prefix(match)
-    scope = match.prefix if block is None else block.removesuffix(_EXPANSION)
+    used = set(loaded.values())
+    expansion = _expansion_prefix(match)
+    scope = match.prefix if expansion is None else expansion.removesuffix(_EXPANSION)
     complete = tuple(o.prefix for o in others if o.prefix != scope and o.prefix.startswith(scope))
     unused, aside = [], 0
     elsewhere = {name for o in others for name in o.names.values()}
@@ -188,16 +199,16 @@ def _report(
     }
     if before:
         notes.append(f"{' and '.join(sorted(before))} converted to float32")
-    notes += _not_finite(tensors, taken.values())
-    n, wanted = len(required(taken)), len(required(encoder.state_dict()))
+    notes += _non_finite_notes(tensors, loaded.values())
+    n, wanted = len(required(loaded)), len(required(encoder.state_dict()))
     if n < wanted:
         notes.append(
-            f"{wanted - n} tensors of the block to {encoder.dim} features are not in the file and "
-            "stay random"
+            f"{wanted - n} tensors of the expansion to {encoder.dim} features are not in the file "
+            "and stay random"
         )
     return LoadReport(
         file=str(path),
-        format=_format(tensors),
+        format=_recognise_format(tensors),
         prefix=match.prefix,
         matched=n,
         wanted=wanted,
@@ -208,18 +219,18 @@ def _report(
     )
 
 
-def _not_finite(tensors: Tensors, names: Iterable[str]) -> list[str]:
-    """A note on tensors whose numbers the encoder holds as NaN or infinite; none where none are."""
-    # as float32, which cannot hold every float64
+def _non_finite_notes(tensors: Tensors, names: Iterable[str]) -> list[str]:
+    """A note on the tensors that hold NaN or infinite numbers, if any."""
+    # compared in float32, in which some finite float64 numbers are infinite
     bad = [name for name in names if not torch.isfinite(tensors[name].float()).all()]
     if not bad:
         return []
-    more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-    named = ", ".join(bad[:_NAMED]) + more
+    more = f" and {len(bad) - _MOST_NAMED} more" if len(bad) > _MOST_NAMED else ""
+    named = ", ".join(bad[:_MOST_NAMED]) + more
     return [f"{len(bad)} tensors hold NaN or infinite numbers: {named}"]
 
 
-def _format(tensors: Tensors) -> str:
+def _recognise_format(tensors: Tensors) -> str:
     dotted = [f".{name}" for name in tensors]
     for word, what in _FORMATS:
         if any(f".{word}" in name for name in dotted):

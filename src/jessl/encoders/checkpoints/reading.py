@@ -8,27 +8,26 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-# dicts in dicts: VISSL's classy_state_dict.base_model.model.trunk is four deep
+# nested dicts: VISSL's classy_state_dict.base_model.model.trunk is four deep
 _DEEPEST = 8
-# torch.save never compresses: files that unpack to more than this are not its
-_SWELLING = 4
+# torch.save never compresses: a file that unpacks to this many times its size is not its own
+_MOST_EXPANSION = 4
 _SLACK_BYTES = 1 << 20
 
 
-class _Swollen(ValueError):
+class _ZipBombError(ValueError):
     """A file unpacks to far more than its size."""
 
 
-def read_file(path: str | Path) -> Any:
-    """What a .safetensors file, or a file that torch.load reads weights-only, holds.
+def read_file(path: str | Path) -> object:
+    """Read a .safetensors file, or a file that torch.load reads weights-only.
 
     Raises:
-        ValueError: in one line that names the file, when it is missing, truncated, swells on
-            unpacking, or would run code on loading.
+        ValueError: in one line that names the file, when it is missing, truncated, a zip bomb, or
+            would run code on loading.
     """
     path = Path(path)
     if path.is_dir():
@@ -40,29 +39,29 @@ def read_file(path: str | Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        _refuse_bombs(path)
+        _refuse_zip_bombs(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # which protocol a file was pickled with
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} {_no_data(str(error))}") from None
-    except _Swollen:
+        raise ValueError(f"{path} {_describe_refusal(str(error))}") from None
+    except _ZipBombError:
         raise
     except Exception as error:  # safetensors, zip and pickle errors have no common base
         lines = str(error).strip().splitlines()
-        # the pickle reader's own errors are as bare as KeyError: 101
-        said = lines[0] if lines and not isinstance(error, KeyError) else type(error).__name__
-        hint = "" if isinstance(error, PermissionError) else " (no weights file, or truncated)"
-        raise ValueError(f"cannot read weights from {path}: {said}{hint}") from None
+        # errors of the pickle reader may be as bare as KeyError: 101
+        reason = lines[0] if lines and not isinstance(error, KeyError) else type(error).__name__
+        hint = "" if isinstance(error, PermissionError) else " (not a weights file, or truncated)"
+        raise ValueError(f"cannot read weights from {path}: {reason}{hint}") from None
 
 
-def _no_data(error: str) -> str:
-    """What is wrong with a file that the weights-only reader refuses, by its message."""
-    found = re.search(r"GLOBAL ([\w.]+)", error) or re.search(r"class ([\w.]+)", error)
-    if found is None and "GLOBAL" not in error and "Unsupported" not in error:
+def _describe_refusal(error: str) -> str:
+    """Explain why the weights-only reader refused a file, from its message."""
+    culprit = re.search(r"GLOBAL ([\w.]+)", error) or re.search(r"class ([\w.]+)", error)
+    if culprit is None and "GLOBAL" not in error and "Unsupported" not in error:
         reason = next((line for line in reversed(error.splitlines()) if line.strip()), "")
-        return f"is no weights file that can be read: {reason.strip()[:150]}"
-    what = f" ({found[1]})" if found is not None else ""
+        return f"is not a readable weights file: {reason.strip()[:150]}"
+    what = f" ({culprit[1]})" if culprit is not None else ""
     return (
         f"holds more than tensors{what} and would run code on loading; where you trust it, save "
         "its state_dict as .safetensors (torch.load with weights_only=False, then "
@@ -70,50 +69,50 @@ def _no_data(error: str) -> str:
     )
 
 
-def _refuse_bombs(path: Path) -> None:
+def _refuse_zip_bombs(path: Path) -> None:
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     size = path.stat().st_size
-    if unpacked > _SWELLING * size + _SLACK_BYTES:
-        raise _Swollen(
+    if unpacked > _MOST_EXPANSION * size + _SLACK_BYTES:
+        raise _ZipBombError(
             f"cannot read weights from {path}: its {size:,} bytes unpack to {unpacked:,}; "
             "torch.save does not compress"
         )
 
 
-def nested(found: Any) -> dict[str, torch.Tensor]:
-    """Tensors of dicts in dicts, named by their keys joined with dots, in the file's order.
+def flatten_tensors(contents: object) -> dict[str, torch.Tensor]:
+    """Tensors of nested dicts, named by their keys joined with dots, in the order of the file.
 
-    What is not a dict or a dense tensor, and dicts more than eight deep, are left out.
+    Anything other than a dict or a dense tensor, and dicts more than eight deep, are left out.
     """
     named: dict[str, torch.Tensor] = {}
-    seen: set[int] = set()
+    visited: set[int] = set()
 
-    def walk(at: Any, name: str, depth: int) -> None:
-        if isinstance(at, torch.Tensor):
-            if at.layout == torch.strided and not at.is_quantized:
-                named[name] = at
-        elif isinstance(at, Mapping) and depth <= _DEEPEST and id(at) not in seen:
-            seen.add(id(at))  # dicts can hold themselves
-            for key, value in at.items():
-                walk(value, f"{name}.{key}" if name else str(key), depth + 1)
+    def walk(value: object, name: str, depth: int) -> None:
+        if isinstance(value, torch.Tensor):
+            if value.layout == torch.strided and not value.is_quantized:
+                named[name] = value
+        elif isinstance(value, Mapping) and depth <= _DEEPEST and id(value) not in visited:
+            visited.add(id(value))  # a dict can contain itself
+            for key, item in value.items():
+                walk(item, f"{name}.{key}" if name else str(key), depth + 1)
 
-    walk(found, "", 0)
+    walk(contents, "", 0)
     return named
 
 
 def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
-    """All tensors of a file by `nested` names.
+    """All tensors of a file, named as by `flatten_tensors`.
 
     Raises:
-        ValueError: as `read_file`, and where there is no tensor.
+        ValueError: as `read_file`, and where the file holds no tensor.
     """
-    found = read_file(path)
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{path} holds {type(found).__name__}, expected a dict of tensors")
-    tensors = nested(found)
+    contents = read_file(path)
+    if not isinstance(contents, Mapping):
+        raise ValueError(f"{path}: expected a dict of tensors, got {type(contents).__name__}")
+    tensors = flatten_tensors(contents)
     if not tensors:
         raise ValueError(f"{path} holds no tensors")
     return tensors

@@ -1,1 +1,1 @@
-"""Networks of our own."""
+"""Networks that jessl implements itself."""

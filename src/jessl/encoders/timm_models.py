@@ -1,0 +1,53 @@
+"""Encoders of timm: `timm:NAME`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+from torch import nn
+
+from jessl.core.validation import unknown_name
+from jessl.encoders._published import fetch
+from jessl.encoders.encoder import Preprocess
+
+
+def build_timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, Preprocess]:
+    """Build a model of timm without its head.
+
+    Args:
+        name: timm's, with or without a tag of weights.
+        size: side of the images, pixels; None: that of timm's configuration.
+        pretrained: with the published weights, else random ones.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest ones, or weights that cannot be fetched.
+    """
+    known = timm.list_models()
+    if name.partition(".")[0] not in known:
+        raise ValueError(unknown_name("timm model", name, known, most=8))
+    options: dict[str, Any] = {}
+    card = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if card is not None and card.fixed_input_size:
+        # transformers: positions follow the size of each image (multi-crop, growing sides)
+        options["dynamic_img_size"] = True
+        if size is not None:
+            options["img_size"] = size
+
+    def build() -> nn.Module:
+        try:
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+        except TypeError as error:
+            if options.pop("dynamic_img_size", None) is None or "dynamic" not in str(error):
+                raise
+            return build()  # this model lacks the option
+
+    body = fetch(name, build)
+    data = timm.data.resolve_data_config({}, model=body)
+    preprocess = Preprocess(
+        size or data["input_size"][1],
+        tuple(data["mean"]),
+        tuple(data["std"]),
+        data["crop_pct"] if pretrained and size is None else 1.0,
+    )
+    return body, preprocess
