@@ -78,9 +78,9 @@ def equality(args: argparse.Namespace, device: torch.device) -> list[dict[str, A
         want = views.apply(images, params)
         table = np.stack([_table_of(views, p) for p in params])
         on_device = views.apply_on_device(torch.from_numpy(images).to(device), table)
-        painter = views.painter(crops_only=True)
-        crops = [np.zeros((16, *shape), np.uint8) for shape in painter.shapes]
-        painter.paint(images, 0, table, crops)
+        renderer = views.renderer(crops_only=True)
+        crops = [np.zeros((16, *shape), np.uint8) for shape in renderer.shapes]
+        renderer.render(images, 0, table, crops)
         finished = views.finish([torch.from_numpy(x).to(device) for x in crops], table)
         for how, got in (("images on the device", on_device), ("uint8 crops", finished)):
             d = [(a.cpu() - b).abs() * 255 for a, b in zip(got, want, strict=True)]

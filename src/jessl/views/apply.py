@@ -1,8 +1,8 @@
 """Pixels of views on the CPU: the compiled kernels on batches and on single images.
 
-The order and the meaning of the operations are those of `View`, equal to torchvision's float
-results on the same parameters: below 1e-5 in the mean, no pixel beyond 1/255
-(tests/test_view_pixels.py).
+Order and meaning of the operations are those of `View`. Results equal torchvision's float results
+on the same parameters: the mean difference is below 1e-5, and no pixel differs by more than 1/255
+(tests/unit/views/test_view_pixels.py).
 """
 
 from __future__ import annotations
@@ -25,55 +25,56 @@ if TYPE_CHECKING:
 _PLACE, _ERASE = COLUMN["place_top_px"], COLUMN["erase_top_px"]
 _SHARED = COLUMN["noise_shared"]
 _NO_FLOATS = np.empty((0, 0, 0, 0), np.float32)
-_NO_OCTETS = np.empty((0, 0, 0, 0), np.uint8)
-# scratch that a thread keeps, 64 MiB; what a huge image needs beyond is given back
-_KEPT_FLOATS = 16 << 20
+_NO_BYTES = np.empty((0, 0, 0, 0), np.uint8)
+# scratch memory that a thread keeps, 64 MiB; a huge image's is freed after use
+_MOST_KEPT_FLOATS = 16 << 20
 _local = threading.local()
 
 
 def apply_views(
     views: ViewRecipes, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray
 ) -> list[torch.Tensor]:
-    """k tensors float32 [n, 3, size, size], normalised ([n, c, ...] for c = 2 or 4 channels).
+    """Make k tensors float32 [n, 3, size, size], normalised ([n, c, ...] for c = 2 or 4 channels).
 
     Args:
+        views: the recipe.
         images: uint8 [n, h, w, c] or n arrays uint8 [h, w, c], c 1..4.
         table: float64 [k, n, columns], see `jessl.views.params`.
 
     Raises:
-        ValueError: for boxes that leave their image, or images of unlike channels.
+        ValueError: for boxes outside their image, or images of other types or channels.
     """
     import torch
 
     n = len(images)
     if table.shape[:2] != (len(views), n):
         raise ValueError(
-            f"params: {len(views)} views of {n} images, but those of {table.shape[0]} views of "
-            f"{table.shape[1]} images came"
+            f"params: expected {len(views)} views of {n} images, got {table.shape[0]} views of "
+            f"{table.shape[1]} images"
         )
     check_images(images, len(views.mean))
     check_boxes(views, images, table)
-    painter = CpuRenderer(views)
+    renderer = CpuRenderer(views)
     channels = len(views.mean)
     out = [np.empty((n, channels, v.size, v.size), np.float32) for v in views.recipes]
     if isinstance(images, np.ndarray):
-        painter.paint(images, 0, table, out)
+        renderer.render(images, 0, table, out)
     else:
         for k, image in enumerate(images):
-            painter.paint(image[None], k, table, out)
+            renderer.render(image[None], k, table, out)
     return [torch.from_numpy(x) for x in out]
 
 
-def check_images(images: np.ndarray | Sequence[np.ndarray], made: int) -> None:
-    """Refuse images that are no uint8, or that cannot become views of `made` channels."""
+def check_images(images: np.ndarray | Sequence[np.ndarray], channels: int) -> None:
+    """Refuse images that are not uint8, or that cannot become views of `channels` channels."""
     each = [images] if isinstance(images, np.ndarray) else images
     for image in each:
         if image.dtype != np.uint8:
-            raise ValueError(f"images: uint8 wanted, {image.dtype} came")
-        if image.shape[-1] not in (made, 1 if made == 3 else made):
+            raise ValueError(f"images: expected uint8, got {image.dtype}")
+        if image.shape[-1] not in (channels, 1 if channels == 3 else channels):
             raise ValueError(
-                f"images of {image.shape[-1]} channels cannot become views of {made} channels; "
-                f"mean and std have {made} numbers"
+                f"images: expected {channels} channels, as mean and std have numbers, "
+                f"got {image.shape[-1]}"
             )
 
 
@@ -94,40 +95,40 @@ def check_boxes(
         if not inside.all():
             row = int(np.argmin(inside))
             raise ValueError(
-                f"params: the box of image {row} ({shapes[row, 0]:.0f}x{shapes[row, 1]:.0f} "
-                f"pixels) leaves the image or its view of {view.size} pixels"
+                f"params: expected boxes within the image and its view of {view.size} pixels, got "
+                f"one outside for image {row} ({shapes[row, 0]:.0f}x{shapes[row, 1]:.0f} pixels)"
             )
 
 
 class CpuRenderer:
-    """A recipe made ready for the kernels: draws parameters and paints views, from many threads.
+    """Draws parameters and renders views of one recipe with the kernels, from many threads.
 
     Args:
         views: the recipe.
-        octets: uint8 views that are not normalised, instead of float32 ones that are.
-        crops_only: uint8 crops; all that follows the flips is left to `jessl.views.gpu.apply`.
+        as_uint8: make uint8 views without normalisation instead of normalised float32 ones.
+        crops_only: make uint8 crops; `jessl.views.gpu.apply` does all that follows the flips.
     """
 
     def __init__(
-        self, views: ViewRecipes, *, octets: bool = False, crops_only: bool = False
+        self, views: ViewRecipes, *, as_uint8: bool = False, crops_only: bool = False
     ) -> None:
         from jessl.views.kernels import compiled
         from jessl.views.kernels.render import BYTES, CROPS, NORMALISED
 
         channels = len(views.mean)
         if channels > 4:
-            raise ValueError(f"views have 1 to 4 channels, mean and std have {channels} numbers")
+            raise ValueError(f"mean and std: expected 1 to 4 channels, got {channels}")
         self.views = views
         self.shapes = tuple((channels, v.size, v.size) for v in views.recipes)
         self._sizes = tuple(v.size for v in views.recipes)
-        self.dtype = np.uint8 if octets or crops_only else np.float32
+        self.dtype = np.uint8 if as_uint8 or crops_only else np.float32
         self._floats = self.dtype == np.float32
-        self._mode = CROPS if crops_only else (BYTES if octets else NORMALISED)
+        self._mode = CROPS if crops_only else (BYTES if as_uint8 else NORMALISED)
         self._kernels = compiled()
         self._recipes = recipe_rows(views)
         self._mean = np.array(views.mean, np.float32)
         self._std = np.array(views.std, np.float32)
-        self._normals = normal_table().copy()  # the kernels take what may be written into
+        self._normals = normal_table().copy()  # the kernels accept writable arrays only
 
     def draw(
         self,
@@ -147,7 +148,7 @@ class CpuRenderer:
         states_ = states(seed, epoch, len(self.shapes))
         self._kernels.draw(table, self._recipes, states_, ids, sizes[0], sizes[1], start, stop)
 
-    def paint(
+    def render(
         self, images: np.ndarray, first: int, table: np.ndarray, out: Sequence[np.ndarray]
     ) -> None:
         """Write the views of images into rows first, first + 1, ... of `out`.
@@ -158,15 +159,15 @@ class CpuRenderer:
             table: float64 [k, n, columns]; boxes must lie inside the images (`check_boxes`).
             out: an array [n, *shape] of `dtype` for each view.
         """
-        made = self.shapes[0][0]
-        if images.shape[3] not in (made, 1 if made == 3 else made) or 0 in images.shape:
+        channels = self.shapes[0][0]
+        if images.shape[3] not in (channels, 1 if channels == 3 else channels) or 0 in images.shape:
             raise ValueError(
-                f"images of {images.shape[1]}x{images.shape[2]} pixels and {images.shape[3]} "
-                f"channels cannot become views of {made} channels; mean and std have {made} numbers"
+                f"images: expected {channels} channels, as mean and std have numbers, got "
+                f"{images.shape[3]} ({images.shape[1]}x{images.shape[2]} pixels)"
             )
         if not images.flags.c_contiguous or not images.flags.writeable:
             images = images.copy()
-        if images.shape[3] == 1 and made > 1:
+        if images.shape[3] == 1 and channels > 1:
             table[:, first : first + len(images), _SHARED] = 1
         floats, places = _scratch(images.shape, self._sizes)
         for k, view in enumerate(self.views.recipes):
@@ -183,26 +184,28 @@ class CpuRenderer:
                 places,
                 self._normals,
                 out[k] if self._floats else _NO_FLOATS,
-                _NO_OCTETS if self._floats else out[k],
+                _NO_BYTES if self._floats else out[k],
             )
 
 
 def _scratch(shape: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Scratch of this thread that is large enough for views of these sizes: float32 and int32."""
-    needed, many = _needed(shape[1], shape[2], shape[3], sizes)
-    if needed > _KEPT_FLOATS:
-        return _aligned(needed), np.empty(many, np.int32)
+    """Scratch memory of this thread, float32 and int32, large enough for views of these sizes."""
+    float_count, place_count = _scratch_sizes(shape[1], shape[2], shape[3], sizes)
+    if float_count > _MOST_KEPT_FLOATS:
+        return _aligned(float_count), np.empty(place_count, np.int32)
     floats: np.ndarray | None = getattr(_local, "floats", None)
-    if floats is None or len(floats) < needed:
-        floats = _local.floats = _aligned(needed)
+    if floats is None or len(floats) < float_count:
+        floats = _local.floats = _aligned(float_count)
     places: np.ndarray | None = getattr(_local, "places", None)
-    if places is None or len(places) < many:
-        places = _local.places = np.empty(many, np.int32)
+    if places is None or len(places) < place_count:
+        places = _local.places = np.empty(place_count, np.int32)
     return floats, places
 
 
 @lru_cache(maxsize=4096)
-def _needed(height: int, width: int, channels: int, sizes: tuple[int, ...]) -> tuple[int, int]:
+def _scratch_sizes(
+    height: int, width: int, channels: int, sizes: tuple[int, ...]
+) -> tuple[int, int]:
     from jessl.views.kernels.render import scratch_floats
 
     most = max(scratch_floats(height, width, channels, size) for size in sizes)
@@ -210,7 +213,7 @@ def _needed(height: int, width: int, channels: int, sizes: tuple[int, ...]) -> t
 
 
 def _aligned(count: int) -> np.ndarray:
-    """Float32 [count] that begins with a cache line, as the vectors of the kernels like it."""
-    room = np.empty(count + 16, np.float32)
-    first = -room.ctypes.data // 4 % 16
-    return room[first : first + count]
+    """Float32 [count], aligned to a cache line for the vectors of the kernels."""
+    buffer = np.empty(count + 16, np.float32)
+    first = -buffer.ctypes.data // 4 % 16
+    return buffer[first : first + count]

@@ -1,4 +1,4 @@
-"""Parameters of a view in a few words, for pictures."""
+"""Short captions of the parameters of a view, for pictures."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from jessl.views.params import Params
 
 
 def caption(params: Params, k: int, height: int, width: int) -> list[str]:
-    """What happened to image k, in order, without what left it as it was.
+    """The operations that changed image k, in their order.
 
     Args:
         params: of one view (`jessl.views.params`).
-        k: which of the images.
+        k: number of the image.
         height, width: of the image, pixels.
 
     Returns:
-        Short pieces: "crop 210x180" and "erase 8x12" (width x height, pixels), "pad", "flip",
+        Short phrases: "crop 210x180" and "erase 8x12" (width x height, pixels), "pad", "flip",
         "vflip", "turn +12°" (counter-clockwise), "shift +3 -2" (right, down, pixels),
         "bright 1.20", "contrast 0.80", "colour 1.10" (factors), "hue +.07" (turns), "gray",
         "blur 1.2" (sigma, pixels), "solarize", "noise .10" (sigma).
     """
     p = {name: values[k] for name, values in params.items() if values.ndim == 1}
     box = (int(p["crop_height_px"]), int(p["crop_width_px"]))
-    said = []
+    phrases = []
     if box != (height, width):
-        said.append(f"crop {box[1]}x{box[0]}")
+        phrases.append(f"crop {box[1]}x{box[0]}")
     if p["place_height_px"]:
-        said.append("pad")
-    said += [word for word, name in (("flip", "flipped"), ("vflip", "vflipped")) if p[name]]
+        phrases.append("pad")
+    phrases += [word for word, name in (("flip", "flipped"), ("vflip", "vflipped")) if p[name]]
     if p["rotation_degrees"]:
-        said.append(f"turn {p['rotation_degrees']:+.0f}°")
+        phrases.append(f"turn {p['rotation_degrees']:+.0f}°")
     if p["shift_right_px"] or p["shift_down_px"]:
-        said.append(f"shift {p['shift_right_px']:+d} {p['shift_down_px']:+d}")
+        phrases.append(f"shift {p['shift_right_px']:+d} {p['shift_down_px']:+d}")
     factors = {0: "brightness", 1: "contrast", 2: "saturation"}
     words = {0: "bright", 1: "contrast", 2: "colour"}
     for kind in params["jitter_order"][k]:
         if kind == 3 and abs(p["hue_shift"]) >= 0.005:
-            said.append(f"hue {_short(p['hue_shift'], '+.2f')}")
+            phrases.append(f"hue {_short(p['hue_shift'], '+.2f')}")
         elif kind < 3 and p[f"{factors[kind]}_factor"] != 1:
-            said.append(f"{words[kind]} {p[f'{factors[kind]}_factor']:.2f}")
-    said += ["gray"] * bool(p["grayed"])
+            phrases.append(f"{words[kind]} {p[f'{factors[kind]}_factor']:.2f}")
+    phrases += ["gray"] * bool(p["grayed"])
     if p["blur_sigma_px"]:
-        said.append(f"blur {p['blur_sigma_px']:.1f}")
-    said += ["solarize"] * bool(p["solarized"])
+        phrases.append(f"blur {p['blur_sigma_px']:.1f}")
+    phrases += ["solarize"] * bool(p["solarized"])
     if p["noise_sigma"]:
-        said.append(f"noise {_short(p['noise_sigma'], '.2f')}")
+        phrases.append(f"noise {_short(p['noise_sigma'], '.2f')}")
     if p["erase_height_px"]:
-        said.append(f"erase {p['erase_width_px']}x{p['erase_height_px']}")
-    return said or ["as it is"]
+        phrases.append(f"erase {p['erase_width_px']}x{p['erase_height_px']}")
+    return phrases or ["as it is"]
 
 
 def _short(value: np.floating, form: str) -> str:

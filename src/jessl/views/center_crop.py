@@ -1,4 +1,4 @@
-"""The view that an encoder judges: the centre of the image, nothing random."""
+"""The view for evaluating an encoder: the centre of the image, nothing random."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ def central_view(
 ) -> Views:
     """One view: the central square, `crop_share` of the short side, resized to `size` pixels.
 
-    Resizing is antialiased bilinear whatever the weights were trained with; timm's bicubic
-    differs in the second decimal of a pixel.
+    Resizing is antialiased bilinear, whatever the weights were trained with; timm's bicubic
+    resizing differs in the second decimal of a pixel.
+
+    Example:
+        views = central_view(encoder.preprocess.size)
     """
     return Views((View(size=size, crop="center", crop_share=crop_share, flip=0.0),), mean, std)

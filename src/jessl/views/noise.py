@@ -1,8 +1,8 @@
-"""Gaussian noise that a seed and a place determine: the same on every path and machine.
+"""Gaussian noise determined by a seed and a position: equal on CPU and GPU and on all machines.
 
 Element e of a view [c, s, s] (flattened) gets normal[(h >> 16 (e mod 4)) mod 2^16], with
-h = mix64(seed + (e div 4 + 1) GOLDEN) and `normal` the table below. Of an image that was grey all
-channels get the noise of the first (`noise_shared`).
+h = mix64(seed + (e div 4 + 1) GOLDEN) and `normal` the table below. For an image that was grey
+all channels get the noise of the first (`noise_shared`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 
 @cache
 def normal_table() -> np.ndarray:
-    """Float32 [65536], not to be written into: the quantiles (i + 1/2) / 65536 of N(0, 1).
+    """Float32 [65536], read-only: the quantiles (i + 1/2) / 65536 of N(0, 1).
 
-    A number drawn from it differs from a normal one by less than 1e-5 in distribution
-    (Kolmogorov's distance); its largest is 4.17.
+    The distribution of a number drawn from it differs from the normal one by less than 1e-5
+    (Kolmogorov's distance); the largest number is 4.17.
     """
     from scipy.special import ndtri
 

@@ -1,7 +1,7 @@
-"""Parameters of views: their names, their units, and the table that the kernels read.
+"""Parameters of views: names, units, and the table that the kernels read.
 
-Inside, the parameters of k views of n images are one table float64 [k, n, len(COLUMNS)]; outside,
-a dictionary of arrays for each view. Both say the same.
+Internally the parameters of k views of n images are one table float64 [k, n, len(COLUMNS)]; users
+get a dictionary of arrays for each view. Both hold the same numbers.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from jessl.core.validation import unknown_name
 
 Params = dict[str, np.ndarray]
 
-# name in the dictionary -> (type, neutral value); the order is that of the columns.
-#   crop_*_px        the box of the image that is cropped; place_*_px: where in the view it lies,
-#                    after resizing (a height of 0 stands for the whole view)
-#   apart            whether the crop kept clear of the view it was to be apart from
+# name in the dictionary -> (type, neutral value), in the order of the columns.
+#   crop_*_px        the box of the image that is cropped; place_*_px: its place in the view,
+#                    after resizing (a height of 0 means the whole view)
+#   apart            whether the crop does not overlap that of the view in `apart_from`
 #   flipped, vflipped  horizontally and vertically
 #   rotation_degrees counter-clockwise, about the centre
 #   shift_*_px       translation
@@ -74,14 +74,14 @@ _BOX = ("crop_top_px", "crop_left_px", "crop_height_px", "crop_width_px")
 
 
 def neutral_table(k: int, n: int) -> np.ndarray:
-    """Float64 [k, n, columns]: nothing done, and no box yet."""
+    """Float64 [k, n, columns]: no operation is done, and the box is not set."""
     table = np.empty((k, n, len(COLUMNS)))
     table[:] = _NEUTRAL
     return table
 
 
 def as_params(table: np.ndarray) -> list[Params]:
-    """A dictionary for each view of a table [k, n, columns]; units stand in the names."""
+    """A dictionary for each view of a table [k, n, columns]; names end in units."""
     out: list[Params] = []
     for rows in table:
         params: Params = {}
@@ -97,35 +97,35 @@ def as_params(table: np.ndarray) -> list[Params]:
 
 
 def as_table(params: Sequence[Params]) -> np.ndarray:
-    """The table [k, n, columns] of dictionaries; a parameter that is not named is neutral.
+    """The table [k, n, columns] of dictionaries; a parameter that is missing is neutral.
 
     Raises:
         ValueError: for an unknown name, a missing box, arrays of unlike length, numbers that are
-            not finite, or an order of the jitter that is none.
+            not finite, or an invalid order of the jitter.
     """
     if not params:
-        raise ValueError("params: a dictionary for each view wanted, none came")
+        raise ValueError("params: expected a dictionary for each view, got none")
     n = len(next(iter(params[0].values()), ()))
     table = neutral_table(len(params), n)
     for rows, named in zip(table, params, strict=True):
         for name in _BOX:
             if name not in named:
-                raise ValueError(f"params: {name} is missing")
+                raise ValueError(f"params: expected {name}, which is missing")
         for name, values in named.items():
             if name not in NAMES:
                 raise ValueError(unknown_name("parameter of a view", name, list(NAMES)))
             if len(values) != n:
-                raise ValueError(f"params: {name} has {len(values)} values for {n} images")
+                raise ValueError(f"params: expected {n} values of {name}, got {len(values)}")
             if name == _ORDER:
                 order = np.asarray(values)
                 if order.shape != (n, 4) or (np.sort(order, axis=1) != np.arange(4)).any():
                     raise ValueError(
-                        f"params: {name} must hold 0, 1, 2 and 3 in some order for each image"
+                        f"params: expected {name} with 0, 1, 2 and 3 in some order for each image"
                     )
                 at = COLUMN[f"{_ORDER}_0"]
                 rows[:, at : at + 4] = order
             else:
                 rows[:, COLUMN[name]] = values
                 if not np.isfinite(rows[:, COLUMN[name]]).all():
-                    raise ValueError(f"params: {name} must be finite")
+                    raise ValueError(f"params: expected finite values of {name}")
     return table

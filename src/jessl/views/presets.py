@@ -1,7 +1,6 @@
-"""Recipes of views by name: a public function here is a preset that `--views` accepts.
+"""Recipes of views by name: the functions in `__all__` are the presets that `--views` accepts.
 
-`preset` also takes the path of a .toml or .json file that holds a recipe of the user's own, and
-`save` writes one.
+`preset` also accepts the path of a .toml or .json file with another recipe; `save` writes one.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from jessl.views.views import Views
 __all__ = ["byol", "coarse", "dino", "gaussian_noise", "multicrop", "simclr", "swav", "vicreg"]
 
 FILES = (".toml", ".json")
-# up to this side the published recipes for small images hold: half the colours, no blur
+# largest side, pixels, of the published recipes for small images: half the jitter, no blur
 _SMALL_PX = 64
-# local crops are 96 pixels beside global ones of 224 (SwAV, DINO): other sizes keep that share
+# local crops of 96 pixels beside global ones of 224 (SwAV, DINO); other sizes keep that ratio
 _LOCAL_SHARE = 96 / 224
 
 
@@ -36,7 +35,7 @@ def simclr(
     gray: float = 0.2,
     blur: float | None = None,
 ) -> Views:
-    """Two like views by the recipe of SimCLR (Chen et al. 2020, appendix A and B.9).
+    """Two views of one recipe, by SimCLR (Chen et al. 2020, appendix A and B.9).
 
     Args:
         size: side of the views, pixels.
@@ -44,13 +43,13 @@ def simclr(
             0.2 x strength. None: 1, and 0.5 up to 64 pixels (their CIFAR-10 setting).
         min_scale: smallest share of the image's area in a crop.
         flip: probability of a horizontal flip; 0 where left and right differ in meaning (text).
-        gray: probability of losing the colour.
+        gray: probability of conversion to grayscale.
         blur: probability of a blur. None: 0.5, and 0 up to 64 pixels (their CIFAR-10 setting).
     """
     small = size <= _SMALL_PX
     s = strength if strength is not None else (0.5 if small else 1.0)
     if s < 0:
-        raise ValueError(f"strength must not be negative, got {s}")
+        raise ValueError(f"strength: expected at least 0, got {s}")
     view = View(
         size=size,
         min_scale=min_scale,
@@ -67,7 +66,7 @@ def simclr(
 
 
 def byol(size: int, *, min_scale: float = 0.08, flip: float = 0.5) -> Views:
-    """Two unlike views by the recipe of BYOL (Grill et al. 2020, table 6).
+    """Two views of different recipes, by BYOL (Grill et al. 2020, table 6).
 
     The first is always blurred (p = 1), the second rarely (.1) and sometimes solarized (.2).
     """
@@ -80,18 +79,18 @@ def vicreg(
 ) -> Views:
     """Two views by VICReg (Bardes et al. 2022), whose code and paper differ.
 
-    The authors' code (facebookresearch/vicreg, augmentations.py) draws BYOL's two unlike views,
+    The authors' code (facebookresearch/vicreg, augmentations.py) uses BYOL's two different recipes,
     blur 1 and .1, solarize 0 and .2. The paper's appendix C.1 describes BYOL's views
     "symmetrised": both blur .5 and solarize .1, the same on average.
 
     Args:
         size: side of the views, pixels.
-        symmetric: the paper's like views instead of the code's unlike ones (1 or 0).
+        symmetric: the paper's two equal recipes instead of the code's different ones (1 or 0).
         min_scale: smallest share of the image's area in a crop.
         flip: probability of a horizontal flip.
     """
     if symmetric not in (False, True):
-        raise ValueError(f"symmetric is 0 or 1, got {symmetric}")
+        raise ValueError(f"symmetric: expected 0 or 1, got {symmetric}")
     if not symmetric:
         return byol(size, min_scale=min_scale, flip=flip)
     view = _byol_view(size, min_scale=min_scale, flip=flip, blur=0.5, solarize=0.1)
@@ -111,14 +110,14 @@ def multicrop(
 ) -> Views:
     """Large crops and many small ones of an image, with SimCLR's colours (SwAV, Caron et al. 2020).
 
-    A local crop costs (local / global size)^2 of a global one: six of 96 beside two of 224 pixels
-    add half of the computation.
+    A local crop costs (local / global size)^2 of a global one: six of 96 pixels beside two of
+    224 add half of the computation.
 
     Args:
         global_size: side of the global views, pixels.
         local_size: side of the local views. None: 96/224 of the global side, to the nearest
             multiple of 8 and at least 8: 96 of 224, 40 of 96, 16 of 32 pixels.
-        num_local, num_global: how many of each.
+        num_local, num_global: number of each.
         global_min_scale: smallest share of the area in a global crop; the largest is 1.
         local_min_scale, local_max_scale: share of the area in a local crop.
         flip: probability of a horizontal flip.
@@ -138,9 +137,9 @@ def swav(
 ) -> Views:
     """Two global views of (.14, 1) and six local ones of (.05, .14) by SwAV (Caron et al. 2020).
 
-    Their section 4.1 and the code's defaults (facebookresearch/swav, main_swav.py): 224 and 96
-    pixels, SimCLR's colours at full strength, blur .5. Up to 64 pixels the colours are those of
-    `simclr`, half as strong and without blur; sizes of local views as in `multicrop`.
+    Section 4.1 of the paper and the code's defaults (facebookresearch/swav, main_swav.py): 224 and
+    96 pixels, SimCLR's jitter at full strength, blur .5. Up to 64 pixels the jitter is half as
+    strong and there is no blur, as in `simclr`; sizes of local views as in `multicrop`.
     """
     return multicrop(size, local_size, num_local, flip=flip)
 
@@ -161,9 +160,9 @@ def dino(
     Args:
         size: side of the global views, pixels.
         local_size: side of the local views; None: as in `multicrop`.
-        num_local: how many local views.
-        split_scale: share of the area up to which local crops reach and from which global ones
-            begin: .4 for transformers; the authors took .14 for ResNet-50.
+        num_local: number of local views.
+        split_scale: share of the area that is the largest of local crops and the smallest of
+            global ones: .4 for transformers; the authors used .14 for ResNet-50.
         flip: probability of a horizontal flip.
     """
     first = _byol_view(size, min_scale=split_scale, flip=flip, blur=1.0)
@@ -179,17 +178,17 @@ def dino(
 
 
 def gaussian_noise(size: int, *, sigma: float = 0.1) -> Views:
-    """Two noisy copies of the whole image: nothing else differs between them.
+    """Two copies of the image that differ in Gaussian noise only.
 
-    That noise alone can teach a representation is a finding of Bordes et al. (2023,
-    arXiv 2303.01986); its strength there is not known here, so `sigma` is ours to choose.
+    Bordes et al. (2023, arXiv 2303.01986) report that noise alone can train a representation. The
+    strength of their noise is not known here; the default `sigma` is a choice of jessl.
 
     Args:
-        size: side of the views, pixels: the central square is resized to it.
+        size: side of the views, pixels; the central square is resized to it.
         sigma: standard deviation of the noise in units of the pixel range [0, 1].
     """
     if sigma <= 0:
-        raise ValueError(f"sigma must be positive, got {sigma}")
+        raise ValueError(f"sigma: expected a number above 0, got {sigma}")
     view = View(size=size, crop="center", flip=0.0, noise=1.0, noise_sigma=(sigma, sigma))
     return Views((view, view))
 
@@ -197,11 +196,11 @@ def gaussian_noise(size: int, *, sigma: float = 0.1) -> Views:
 def coarse(
     size: int, *, strength: float = 2.0, blur: float | None = None, flip: float = 0.5
 ) -> Views:
-    """Two like views whose strength is one number (Dubois et al. 2022, arXiv 2209.06235).
+    """Two views of one recipe whose strength is one number (Dubois et al. 2022, arXiv 2209.06235).
 
-    Stronger views that keep what matters merge more images into one class of equivalence, and
-    fewer classes need fewer labels; the authors count about 24,000 classes at strength .25,
-    20,000 at .5, 16,384 at 1 on Tiny ImageNet. Colours, crops and gray of strength 1 follow their
+    Stronger views that preserve the relevant content merge more images into one equivalence class,
+    and fewer classes need fewer labels; the authors count about 24,000 classes at strength .25,
+    20,000 at .5, 16,384 at 1 on Tiny ImageNet. Jitter, crops and gray at strength 1 follow their
     code (YannDubs/Invariant-Self-Supervised-Learning, simclr.py): jitter .2, .2, .2, .05 and crop
     .2 up to 32 pixels (CIFAR); .4, .4, .4, .1 and .2 up to 96 (Tiny ImageNet, STL-10); .8, .8, .8,
     .2 and .08 above (ImageNet).
@@ -214,7 +213,7 @@ def coarse(
         flip: probability of a horizontal flip.
     """
     if strength <= 0:
-        raise ValueError(f"strength must be positive, got {strength}")
+        raise ValueError(f"strength: expected a number above 0, got {strength}")
     colour, crop, gray = (
         (0.2, 0.2, 0.1) if size <= 32 else (0.4, 0.2, 0.1) if size <= 96 else (0.8, 0.08, 0.2)
     )
@@ -251,10 +250,10 @@ def _byol_view(
     )
 
 
-def _local_size(size: int, asked: int | None) -> int:
-    """What was asked, or a multiple of 8 near 96 / 224 of the size, at least 8."""
-    if asked is not None:
-        return _count("local_size", asked, 1)
+def _local_size(size: int, local_size: int | None) -> int:
+    """The given size, or the multiple of 8 nearest to 96 / 224 of the global one, at least 8."""
+    if local_size is not None:
+        return _count("local_size", local_size, 1)
     return max(8, 8 * round(size * _LOCAL_SHARE / 8))
 
 
@@ -265,52 +264,55 @@ def _global_and_local(large: list[View], small: View, num_local: int) -> Views:
 
 def _count(name: str, value: float, least: int) -> int:
     if value != int(value) or value < least:
-        raise ValueError(f"{name} must be a whole number from {least} on, got {value}")
+        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value}")
     return int(value)
 
 
 def is_file(name: str) -> bool:
-    """Whether the name of views means a file: it ends in .toml or .json."""
+    """Whether a name of views is that of a file: it ends in .toml or .json."""
     return Path(name).suffix.lower() in FILES
 
 
 def preset(name: str, size: int | None, options: dict[str, Any] | None = None) -> Views:
-    """The preset `name` for views of `size` pixels with `options` of its function.
+    """The recipe of a preset or file.
+
+    Example:
+        preset("simclr", 96, {"blur": 0.0})
 
     Args:
-        name: of a preset, or a .toml or .json file as `Views.as_dict` describes it:
+        name: of a preset, or a .toml or .json file in the form of `Views.as_dict`:
             `[[views]]` tables with the fields of `View`, and mean, std, n_global.
-        size: of the largest views, pixels; None: that of the file.
-        options: of the preset; a file has none.
+        size: side of the largest views, pixels; None: that of the file.
+        options: arguments of the preset's function; a file has none.
 
     Raises:
         ValueError: for an unknown preset or option, with the nearest names; for a file that is
-            missing, cannot be read or holds no recipe, with its name and the reason.
+            missing, cannot be read or is not a recipe, with its name and the reason.
     """
     options = options or {}
     if is_file(name):
         if options:
-            raise ValueError(f"views {name} is a file: it takes no options, got {list(options)}")
+            raise ValueError(f"views {name}: expected no options for a file, got {list(options)}")
         views = load(name)
         return views if size is None else views.resized(size)
     if size is None:
-        raise ValueError(f"views {name} need a size in pixels, got None")
+        raise ValueError(f"size: expected pixels for views {name}, got None")
     try:
-        make: Callable[..., Views] = globals()[check_choice("views", name, __all__)]
+        build: Callable[..., Views] = globals()[check_choice("views", name, __all__)]
     except ValueError as error:
         raise ValueError(f"{error}; or the path of a .toml or .json file") from None
-    first, *allowed = inspect.signature(make).parameters
+    first, *allowed = inspect.signature(build).parameters
     for option in options:
         if option not in allowed:
             raise ValueError(unknown_name(f"option of views {name}", option, allowed))
-    return make(**{first: size}, **options)
+    return build(**{first: size}, **options)
 
 
 def load(path: str | Path) -> Views:
-    """The recipe in a .toml or .json file.
+    """Read the recipe in a .toml or .json file.
 
     Raises:
-        ValueError: naming the file and what is wrong with it.
+        ValueError: naming the file and the reason.
     """
     path = Path(path)
     try:
@@ -325,7 +327,7 @@ def load(path: str | Path) -> Views:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
     if not isinstance(data, dict):
-        raise ValueError(f"{path}: a table with views wanted, got {type(data).__name__}")
+        raise ValueError(f"{path}: expected a table with views, got {type(data).__name__}")
     try:
         return Views.from_dict(data)
     except ValueError as error:
@@ -333,11 +335,11 @@ def load(path: str | Path) -> Views:
 
 
 def save(views: Views, path: str | Path) -> None:
-    """Write a recipe as JSON, whole or not at all; `load` and `--views` read it.
+    """Write a recipe as JSON, atomically; `load` and `--views` read it.
 
     Raises:
-        ValueError: where the name does not end in .json.
+        ValueError: when the name does not end in .json.
     """
     if Path(path).suffix.lower() != ".json":
-        raise ValueError(f"views are saved as .json, got {path}")
+        raise ValueError(f"path: expected a name ending in .json, got {path}")
     write_json(path, views.as_dict())

@@ -1,4 +1,4 @@
-"""What a view is: frozen recipes, as data."""
+"""Recipes of views as frozen data, with their checks, and to and from JSON or TOML."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
+from jessl.config.field_types import convert_to_annotation
 from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from jessl.core.validation import check_choice, unknown_name
+from jessl.core.validation import check_choice, check_float, check_int, unknown_name
 
-# what a mistyped number would ask of the memory
+# limits that keep a mistyped number from exhausting memory
 _MOST_PX = 4096
 _MOST_VIEWS = 256
 
@@ -31,14 +32,17 @@ _PROBABILITIES = (
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The recipe of one view. What it does, in this order, in torchvision's float semantics:
+    """The recipe of one view: operations in torchvision's float semantics, in this order:
 
     crop and resize (antialiased bilinear), flips, rotation, translation, colour jitter, grayscale,
     Gaussian blur, solarize, Gaussian noise, normalisation, random erasing.
 
-    Probabilities are in [0, 1]; an operation with probability 0 is not in the recipe. Pixels are
-    in [0, 1] before normalisation. Saturation, hue and grayscale need three channels and leave
-    images of 1, 2 or 4 alone.
+    Probabilities are in [0, 1]; an operation with probability 0 is left out. Pixels are
+    in [0, 1] before normalisation. Saturation, hue and grayscale need three channels and do not
+    change images of 1, 2 or 4.
+
+    Example:
+        View(size=224, jitter=0.8, brightness=0.4, blur=0.5)
 
     Attributes:
         size: side of the square view, pixels.
@@ -49,18 +53,18 @@ class View:
         min_ratio, max_ratio: width / height of a random crop.
         crop_share: side of a centre or corner crop in shares of the image's short side.
         apart_from: number of an earlier view (0, 1, ...) whose crop this random crop does not
-            overlap, as long as there is room beside it; None: free.
+            overlap, as long as there is room beside it; None: no such constraint.
         flip, vflip: probability of a horizontal and of a vertical flip.
         rotate: probability of a rotation about the centre, bilinear, by an angle drawn from
             [-rotate_degrees, rotate_degrees].
         translate: probability of a shift by whole pixels, down and right each drawn from
             [-translate_share, translate_share] of the size.
-        fill: value in [0, 1] of what lies outside the image.
+        fill: value in [0, 1] of pixels outside the image.
         jitter: probability that the colours are jittered, in a random order of the four.
-        brightness, contrast, saturation: reach of the factor, drawn from [1 - x, 1 + x], at
+        brightness, contrast, saturation: range of the factor, drawn from [1 - x, 1 + x], at
             least 0.
-        hue: reach of the shift in turns of the hue circle, at most 0.5.
-        gray: probability of losing the colour.
+        hue: range of the shift, drawn from [-x, x], in turns of the hue circle, at most 0.5.
+        gray: probability of conversion to grayscale.
         blur: probability of a Gaussian blur with a sigma drawn from `blur_sigma_px`.
         blur_kernel_px: side of the blur kernel, odd; None: a tenth of the view, at least 3.
         solarize: probability that pixels at or above one half are inverted.
@@ -103,26 +107,28 @@ class View:
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= _MOST_PX:
-            raise ValueError(f"size must be in 1..{_MOST_PX} pixels, got {self.size}")
+            raise ValueError(f"size: expected 1 to {_MOST_PX} pixels, got {self.size}")
         check_choice("crop", self.crop, CROPS)
         for name in _PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability in [0, 1], got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name}: expected a probability in [0, 1], got {getattr(self, name)}"
+                )
         if not 0 < self.min_scale <= self.max_scale <= 1:
             raise ValueError(
-                "crop scales must satisfy 0 < min_scale <= max_scale <= 1, "
+                "min_scale and max_scale: expected 0 < min_scale <= max_scale <= 1, "
                 f"got {self.min_scale} and {self.max_scale}"
             )
         if not 1e-3 <= self.min_ratio <= self.max_ratio <= 1e3:
             raise ValueError(
-                f"crop ratios must satisfy .001 <= min_ratio <= max_ratio <= 1000, "
+                "min_ratio and max_ratio: expected .001 <= min_ratio <= max_ratio <= 1000, "
                 f"got {self.min_ratio} and {self.max_ratio}"
             )
         if not 0 < self.crop_share <= 1:
-            raise ValueError(f"crop_share must be in (0, 1], got {self.crop_share}")
+            raise ValueError(f"crop_share: expected a number in (0, 1], got {self.crop_share}")
         if self.apart_from is not None and (self.apart_from < 0 or self.crop != "random"):
             raise ValueError(
-                "apart_from names an earlier view (0, 1, ...) of a random crop, "
+                "apart_from: expected an earlier view (0, 1, ...) and a random crop, "
                 f"got {self.apart_from} with crop {self.crop!r}"
             )
         for name, most in (
@@ -135,10 +141,8 @@ class View:
             ("saturation", 100),
         ):
             value = getattr(self, name)
-            if value < 0:
-                raise ValueError(f"{name} must not be negative, got {value}")
-            if not value <= most:
-                raise ValueError(f"{name} must be in [0, {most}], got {value}")
+            if not 0 <= value <= most:
+                raise ValueError(f"{name}: expected a number in [0, {most}], got {value}")
         self._check_ranges()
 
     def _check_ranges(self) -> None:
@@ -150,17 +154,17 @@ class View:
             low, high = getattr(self, name)
             if not 0 < low <= high <= most:
                 raise ValueError(
-                    f"{name} must be two rising positive numbers up to {most}, "
+                    f"{name}: expected two rising positive numbers up to {most}, "
                     f"got {getattr(self, name)}"
                 )
         low, high = self.noise_sigma
         if not 0 <= low <= high < math.inf:
             raise ValueError(
-                f"noise_sigma must be two rising numbers from 0 on, got {self.noise_sigma}"
+                f"noise_sigma: expected two rising numbers of at least 0, got {self.noise_sigma}"
             )
         kernel = self.blur_kernel_px
         if kernel is not None and (kernel < 1 or kernel % 2 == 0):
-            raise ValueError(f"blur_kernel_px must be odd and positive, got {kernel}")
+            raise ValueError(f"blur_kernel_px: expected an odd positive number, got {kernel}")
 
     @property
     def kernel_px(self) -> int:
@@ -177,9 +181,9 @@ class ViewRecipes:
     Data only; `jessl.views.Views` adds `sample` and `apply`.
 
     Attributes:
-        recipes: k recipes.
+        recipes: the recipe of each of the k views.
         mean, std: of the normalisation, per channel, in units of the pixel range [0, 1].
-        n_global: the first n_global views are global, what follows are local crops; None: all.
+        n_global: the first n_global views are global, the others local crops; None: all global.
     """
 
     recipes: tuple[View, ...]
@@ -189,21 +193,21 @@ class ViewRecipes:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.recipes) <= _MOST_VIEWS:
-            raise ValueError(f"1..{_MOST_VIEWS} views of an image are allowed, got {len(self)}")
+            raise ValueError(f"views: expected 1 to {_MOST_VIEWS} of an image, got {len(self)}")
         if not all(0 < value < math.inf for value in self.std):
-            raise ValueError(f"std must be positive, got {self.std}")
+            raise ValueError(f"std: expected positive numbers, got {self.std}")
         if not all(-math.inf < value < math.inf for value in self.mean):
-            raise ValueError(f"mean must be finite, got {self.mean}")
+            raise ValueError(f"mean: expected finite numbers, got {self.mean}")
         if len(self.mean) != len(self.std):
             raise ValueError(
-                f"mean and std need a number for each channel, got {self.mean} and {self.std}"
+                f"mean and std: expected a number for each channel, got {self.mean} and {self.std}"
             )
         if self.n_global is not None and not 1 <= self.n_global <= len(self.recipes):
-            raise ValueError(f"n_global must be in 1..{len(self.recipes)}, got {self.n_global}")
+            raise ValueError(f"n_global: expected 1 to {len(self.recipes)}, got {self.n_global}")
         for k, view in enumerate(self.recipes):
             if view.apart_from is not None and view.apart_from >= k:
                 raise ValueError(
-                    f"view {k}: apart_from must name an earlier view, got {view.apart_from}"
+                    f"apart_from of view {k}: expected an earlier view, got {view.apart_from}"
                 )
 
     def __len__(self) -> int:
@@ -224,9 +228,9 @@ class ViewRecipes:
             ),
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """The recipe as data, for TOML or JSON: only what differs from the defaults."""
-        out: dict[str, Any] = {"views": [_differing(view) for view in self.recipes]}
+    def as_dict(self) -> dict[str, object]:
+        """The recipe as data for TOML or JSON: the values that differ from the defaults."""
+        out: dict[str, object] = {"views": [_non_default_fields(view) for view in self.recipes]}
         if (self.mean, self.std) != (IMAGENET_MEAN, IMAGENET_STD):
             out |= {"mean": list(self.mean), "std": list(self.std)}
         if self.n_global is not None:
@@ -238,7 +242,7 @@ class ViewRecipes:
         """A recipe from `as_dict`, TOML or JSON.
 
         Raises:
-            ValueError: for an unknown or missing name, or a value that a view cannot have.
+            ValueError: for an unknown or missing name, or a value of another type or out of range.
         """
         known = ("views", "mean", "std", "n_global")
         for name in data:
@@ -247,23 +251,24 @@ class ViewRecipes:
         views = data.get("views")
         if not isinstance(views, list) or not all(isinstance(v, dict) for v in views):
             raise ValueError(
-                "views: a list of tables wanted, one for each view ([[views]] in TOML)"
+                f"views: expected a list of tables, one for each view ([[views]] in TOML), "
+                f"got {views!r}"
             )
         rest = {k: _numbers(k, data[k]) for k in ("mean", "std") if k in data}
         n_global = data.get("n_global")
         if n_global is not None:
-            n_global = _checked("n_global", n_global, "int")
+            n_global = check_int("n_global", n_global, 1)
         return cls(tuple(_view(v) for v in views), **rest, n_global=n_global)
 
 
-def _numbers(name: str, value: Any) -> tuple[float, ...]:
+def _numbers(name: str, value: object) -> tuple[float, ...]:
     if not isinstance(value, list | tuple) or not value:
-        raise ValueError(f"{name}: a number for each channel wanted, {value!r} came")
-    return tuple(float(_checked(name, v, "float")) for v in value)
+        raise ValueError(f"{name}: expected a number for each channel, got {value!r}")
+    return tuple(check_float(name, v) for v in value)
 
 
-def _differing(view: View) -> dict[str, Any]:
-    out: dict[str, Any] = {}
+def _non_default_fields(view: View) -> dict[str, object]:
+    out: dict[str, object] = {}
     for field in dataclasses.fields(View):
         value = getattr(view, field.name)
         if field.default is dataclasses.MISSING or value != field.default:
@@ -271,32 +276,16 @@ def _differing(view: View) -> dict[str, Any]:
     return out
 
 
-def _view(data: dict[str, Any]) -> View:
+def _view(data: dict[str, object]) -> View:
     types = {field.name: str(field.type) for field in dataclasses.fields(View)}
     values: dict[str, Any] = {}
     for name, value in data.items():
         if name not in types:
             raise ValueError(unknown_name("entry of a view", name, list(types)))
-        values[name] = _checked(name, value, types[name])
+        values[name] = convert_to_annotation(name, value, types[name])
     if "size" not in values:
-        raise ValueError("a view needs its size in pixels")
+        raise ValueError("size: expected the view's side in pixels, got none")
     return View(**values)
-
-
-def _checked(name: str, value: Any, wanted: str) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted.startswith("tuple"):
-        if isinstance(value, list | tuple) and len(value) == 2:
-            return tuple(float(_checked(name, v, "float")) for v in value)
-    elif wanted == "str":
-        if isinstance(value, str):
-            return value
-    elif wanted == "float":
-        if number:
-            return float(value)
-    elif isinstance(value, int) and number:
-        return value
-    raise ValueError(f"{name}: {wanted.replace(' | None', '')} wanted, {value!r} came")
 
 
 def __getattr__(name: str) -> object:

@@ -1,7 +1,7 @@
-"""Parameters of views, drawn without looking at any pixel.
+"""Sampling the parameters of views, without reading any pixel.
 
-Every number is a hash of (seed, epoch, view, image id, place of the draw), so a view is the same
-whatever the order of the images, the batch, the thread, the rank or a restart.
+Every number is a hash of (seed, epoch, view, image id, number of the draw), so a view does not
+depend on the order of the images, the batch, the thread, the rank or a restart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jessl.views.recipe import CROPS, View, ViewRecipes
 
 
 def _state(*key: int) -> np.ndarray:
-    """What a key (seed, epoch, number of the view) makes of the hash: uint64 [1]."""
+    """The hash's state for a key (seed, epoch, number of the view): uint64 [1]."""
     state = np.zeros(1, np.uint64)
     with np.errstate(over="ignore"):
         for part in key:
@@ -28,12 +28,12 @@ def _state(*key: int) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def states(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The hash's states of `count` views in an epoch: uint64 [count]."""
+    """The hash's state for each of `count` views in an epoch: uint64 [count]."""
     return np.concatenate([_state(seed, epoch, position) for position in range(count)])
 
 
 def recipe_row(view: View) -> list[float]:
-    """The recipe as numbers, in the order that `jessl.views.kernels.draw` gives them."""
+    """The recipe as numbers, in the order of `jessl.views.kernels.draw`."""
     return [
         CROPS.index(view.crop),
         view.min_scale,
@@ -79,26 +79,26 @@ def sample_table(
     heights: npt.ArrayLike,
     widths: npt.ArrayLike,
 ) -> np.ndarray:
-    """Parameters of k views of n images: float64 [k, n, columns], see `jessl.views.params`.
+    """Sample k views of n images: float64 [k, n, columns], see `jessl.views.params`.
 
     Args:
         ids: int64 [n], stable ids of the images.
-        epoch, seed: what the draw depends on besides the ids.
+        epoch, seed: the draw depends on these and on the ids.
         heights, widths: int [n], or one for all: sizes of the images, pixels, at least 1.
 
     Raises:
-        ValueError: for sizes below 1, or of another number than the ids.
+        ValueError: for sizes below 1, or a number of sizes that differs from that of the ids.
     """
     from jessl.views.kernels import compiled
 
-    ids = np.array(ids, np.int64)  # the kernels take what may be written into
+    ids = np.array(ids, np.int64)  # the kernels accept writable arrays only
     sizes = {}
-    for name, given in (("heights", heights), ("widths", widths)):
-        values = np.asarray(given, np.int64)
+    for name, pixels in (("heights", heights), ("widths", widths)):
+        values = np.asarray(pixels, np.int64)
         if values.shape not in ((), ids.shape) or (values.size and values.min() < 1):
             raise ValueError(
-                f"{name}: {len(ids)} numbers of pixels wanted, at least 1 each, "
-                f"{values.tolist() if values.size < 5 else list(values.shape)} came"
+                f"{name}: expected {len(ids)} numbers of pixels, at least 1 each, "
+                f"got {values.tolist() if values.size < 5 else list(values.shape)}"
             )
         sizes[name] = np.broadcast_to(values, ids.shape).copy()
     table = neutral_table(len(views), len(ids))

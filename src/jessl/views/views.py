@@ -69,20 +69,28 @@ class Views(ViewRecipes):
         """
         return apply_views(self, images, as_table(params))
 
-    def painter(self, *, octets: bool = False, crops_only: bool = False) -> CpuRenderer:
-        """This recipe made ready for the kernels, for loops that fill buffers of their own."""
-        return CpuRenderer(self, octets=octets, crops_only=crops_only)
+    def renderer(self, *, as_uint8: bool = False, crops_only: bool = False) -> CpuRenderer:
+        """A renderer of this recipe, for loops that fill their own buffers; see `CpuRenderer`."""
+        return CpuRenderer(self, as_uint8=as_uint8, crops_only=crops_only)
 
-    def blank(self, n: int) -> np.ndarray:
-        """A table for n images in which nothing is drawn yet: float64 [k, n, columns]."""
+    def neutral_table(self, n: int) -> np.ndarray:
+        """A parameter table for n images before sampling: float64 [k, n, columns]."""
         return neutral_table(len(self), n)
 
-    def named(self, table: np.ndarray) -> list[Params]:
-        """A table as a dictionary for each view."""
+    def as_params(self, table: np.ndarray) -> list[Params]:
+        """A parameter table as a dictionary for each view."""
         return as_params(table)
 
     def finish(self, crops: Sequence[torch.Tensor], table: np.ndarray) -> list[torch.Tensor]:
-        """Views on a device from the crops of `painter(crops_only=True)`; see `views.gpu`."""
+        """Finish the crops of `renderer(crops_only=True)` on their device.
+
+        Args:
+            crops: k tensors uint8 [n, c, size, size].
+            table: float64 [k, n, columns], with which the crops were made.
+
+        Returns:
+            k tensors float32 [n, c, size, size], normalised; see `jessl.views.gpu`.
+        """
         from jessl.views.gpu.apply import finish_view
 
         return [
@@ -91,7 +99,15 @@ class Views(ViewRecipes):
         ]
 
     def apply_on_device(self, images: torch.Tensor, table: np.ndarray) -> list[torch.Tensor]:
-        """Views of images uint8 [n, h, w, c] that lie on a device; see `views.gpu`."""
+        """Make the views of images on their device.
+
+        Args:
+            images: uint8 [n, h, w, c].
+            table: float64 [k, n, columns], from `CpuRenderer.draw`.
+
+        Returns:
+            k tensors float32 [n, c, size, size], normalised; see `jessl.views.gpu`.
+        """
         from jessl.views.gpu.apply import apply_view
 
         return [

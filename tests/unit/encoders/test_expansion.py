@@ -153,7 +153,7 @@ def test_weights_of_the_body_alone_load(tmp_path: Path, prefix: str) -> None:
     before = {k: v.clone() for k, v in target.expansion.state_dict().items()}
     told: list[str] = []
     assert load_weights(target, file, log=Log(told.append)).unused == ()
-    assert told == [f"{file} has no block to 50 features: its weights stay random"]
+    assert told == [f"{file} has no expansion to 50 features: its weights stay random"]
     assert all(torch.equal(v, target.body.state_dict()[k]) for k, v in
                source.body.state_dict().items())  # fmt: skip
     assert all(torch.equal(v, before[k]) for k, v in target.expansion.state_dict().items())

@@ -332,8 +332,8 @@ def test_a_deeper_net_of_the_same_names_is_another_net(small: State) -> None:
     [
         ({}, "holds no tensors"),
         ({"a": {"b": [1, 2]}}, "holds no tensors"),
-        ([torch.zeros(3)], "holds list, expected a dict"),
-        (torch.zeros(3), "holds Tensor, expected a dict"),
+        ([torch.zeros(3)], "expected a dict of tensors, got list"),
+        (torch.zeros(3), "expected a dict of tensors, got Tensor"),
         ({"x": torch.zeros(3)}, "the file has 1, first 'x'"),
         (_lightning({"a": torch.zeros(2)}) | {"hyper_parameters": argparse.Namespace(lr=1)},
          r"more than tensors \(argparse.Namespace\) and would run code on loading; where you trust "

@@ -31,7 +31,9 @@ def test_a_block_that_stays_random_is_told_by_the_report(tmp_path: Path) -> None
     own = [k for k in target.state_dict() if not k.endswith("num_batches_tracked")]
     block = [k for k in own if k.startswith("expansion.")]
     assert (report.matched, report.wanted) == (20, len(own)) == (20, 20 + len(block))
-    said = f"{len(block)} tensors of the block to 50 features are not in the file and stay random"
+    said = (
+        f"{len(block)} tensors of the expansion to 50 features are not in the file and stay random"
+    )
     assert report.notes == (said,)
     assert f"20 of {len(own)} tensors" in str(report)
     whole = load_tensors(target, _built(2, 50).state_dict(), "run.pt")

@@ -325,11 +325,16 @@ def test_no_images_are_no_views() -> None:
 @pytest.mark.parametrize(
     ("changes", "channels", "mean", "said"),
     [
-        ({"crop_height_px": 9}, 3, (0.0,), "crop of image 1 must lie within 8 x 8 pixels, got"),
+        (
+            {"crop_height_px": 9},
+            3,
+            (0.0,),
+            "crop of image 1: expected a box within 8 x 8 pixels",
+        ),
         ({"crop_height_px": 0}, 3, (0.0,), "(top, left, height, width) (0, 0, 0, 8)"),
-        ({"crop_left_px": -1}, 3, (0.0,), "crop of image 1 must lie within"),
-        ({"place_height_px": 25}, 3, (0.0,), "place of image 1 must lie within 24 x 24"),
-        ({}, 4, IMAGENET_MEAN, "mean must have 4 numbers for 4 channels"),
+        ({"crop_left_px": -1}, 3, (0.0,), "crop of image 1: expected a box within"),
+        ({"place_height_px": 25}, 3, (0.0,), "place of image 1: expected a box within 24 x 24"),
+        ({}, 4, IMAGENET_MEAN, "mean: expected 4 numbers for 4 channels"),
     ],
 )
 def test_mistakes_are_named(changes: dict, channels: int, mean: tuple, said: str) -> None:
@@ -344,11 +349,11 @@ def test_mistakes_are_named(changes: dict, channels: int, mean: tuple, said: str
 def test_what_does_not_fit_together_is_refused() -> None:
     table = drawn([(8, 8)] * 2, VIEW, [])
     one, two = torch.zeros((8, 8, 1), dtype=torch.uint8), torch.zeros((8, 8, 2), dtype=torch.uint8)
-    with pytest.raises(ValueError, match=re.escape("images of one batch have [1, 2] channels")):
+    with pytest.raises(ValueError, match=re.escape("got [1, 2] in one batch")):
         gpu.apply_view(VIEW, [one, two], table, *PIXELS)
-    with pytest.raises(ValueError, match=re.escape("table must be [1, ")):
+    with pytest.raises(ValueError, match=re.escape("table: expected [1, ")):
         gpu.apply_view(VIEW, [one], table, *PIXELS)
-    with pytest.raises(ValueError, match=re.escape("crops must be [n, c, 24, 24], got [2, 3, 8")):
+    with pytest.raises(ValueError, match=re.escape("crops: expected [n, c, 24, 24], got [2, 3, 8")):
         gpu.finish_view(VIEW, torch.zeros(2, 3, 8, 8), table, *PIXELS)
     small = dataclasses.replace(VIEW, size=8)
     assert gpu.finish_view(small, torch.zeros(2, 1, 8, 8), table, *PIXELS).shape == (2, 3, 8, 8)

@@ -215,7 +215,7 @@ def test_every_draw_has_its_place_in_the_stream() -> None:
     ("heights", "widths"), [([5, 5], 6), (5, [6, 6, 6, 6]), (0, 6), ([5, 5, 0], 6), ([[5]], 6)]
 )
 def test_sizes_that_do_not_belong_to_the_images_are_refused(heights: list, widths: list) -> None:
-    with pytest.raises(ValueError, match="3 numbers of pixels wanted, at least 1 each"):
+    with pytest.raises(ValueError, match="expected 3 numbers of pixels, at least 1 each"):
         Views((ALL,)).sample(np.arange(3), 0, 0, heights, widths)
 
 

@@ -233,7 +233,7 @@ def test_bytes_are_the_rounded_views(images: np.ndarray) -> None:
     views = Views((EVERYTHING,), (0.0,) * 3, (1.0,) * 3)
     table = sample_table(views, np.arange(48), 0, 0, np.full(48, 20), np.full(48, 16))
     out = np.zeros((48, 3, 48, 48), np.uint8)
-    views.painter(octets=True).paint(images, 0, table, [out])
+    views.renderer(as_uint8=True).render(images, 0, table, [out])
     want = views.apply(images, as_params(table))[0].numpy()
     erased = want == 0
     assert (np.abs(out - np.rint(want * 255))[~erased] <= 1).all()
@@ -255,7 +255,7 @@ def test_a_narrow_place_in_a_wide_image() -> None:
 def test_floats_are_no_images() -> None:
     views = Views((View(size=8),))
     params = views.sample(np.arange(1), 0, 0, 8, 8)
-    with pytest.raises(ValueError, match="images: uint8 wanted, float32 came"):
+    with pytest.raises(ValueError, match="images: expected uint8, got float32"):
         views.apply([np.zeros((8, 8, 3), np.float32)], params)
 
 
@@ -296,19 +296,22 @@ def test_left_out_parameters_are_neutral(images: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"crop_top_px": np.array([5])}, "the box of image 0 (8x8 pixels) leaves the image"),
-        ({"crop_left_px": np.array([-1])}, "leaves the image"),
-        ({"crop_height_px": np.array([0])}, "leaves the image"),
+        ({"crop_top_px": np.array([5])}, "got one outside for image 0 (8x8 pixels)"),
+        ({"crop_left_px": np.array([-1])}, "expected boxes within the image"),
+        ({"crop_height_px": np.array([0])}, "expected boxes within the image"),
         ({"erase_top_px": np.array([9]), "erase_height_px": np.array([9])}, "its view of 16"),
         ({"place_height_px": np.array([8])}, "its view of 16"),
         ({"place_height_px": np.array([0.5]), "place_width_px": np.array([8])}, "its view of 16"),
-        ({"jitter_order": np.array([[1, 1, 1, 1]])}, "must hold 0, 1, 2 and 3 in some order"),
-        ({"jitter_order": np.array([[10**12, 0, 0, 0]])}, "must hold 0, 1, 2 and 3"),
-        ({"jitter_order": np.array([3])}, "must hold 0, 1, 2 and 3"),
-        ({"rotation_degrees": np.array([np.nan])}, "rotation_degrees must be finite"),
-        ({"blur_sigma_px": np.array([np.inf])}, "blur_sigma_px must be finite"),
+        (
+            {"jitter_order": np.array([[1, 1, 1, 1]])},
+            "with 0, 1, 2 and 3 in some order",
+        ),
+        ({"jitter_order": np.array([[10**12, 0, 0, 0]])}, "expected jitter_order with 0"),
+        ({"jitter_order": np.array([3])}, "expected jitter_order with 0"),
+        ({"rotation_degrees": np.array([np.nan])}, "expected finite values of rotation_degrees"),
+        ({"blur_sigma_px": np.array([np.inf])}, "expected finite values of blur_sigma_px"),
         ({"hue": np.array([0.1])}, "unknown parameter of a view 'hue'"),
-        ({"hue_shift": np.array([0.1, 0.2])}, "hue_shift has 2 values for 1 images"),
+        ({"hue_shift": np.array([0.1, 0.2])}, "expected 1 values of hue_shift, got 2"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(changed: dict, said: str) -> None:
@@ -328,11 +331,11 @@ def test_channels_that_no_batch_holds_are_refused(kinds: tuple[int, ...]) -> Non
     params = views.sample(np.arange(n), 0, 0, np.full(n, 8), np.full(n, 8))
     with pytest.raises(ValueError, match="channels"):
         views.apply(images, params)
-    painter = CpuRenderer(views)
-    with pytest.raises(ValueError, match="1 to 4 channels, mean and std have 6"):
+    renderer = CpuRenderer(views)
+    with pytest.raises(ValueError, match="mean and std: expected 1 to 4 channels, got 6"):
         CpuRenderer(Views((View(size=8),), (0.5,) * 6, (0.5,) * 6))
-    with pytest.raises(ValueError, match="cannot become views of 3 channels"):
-        painter.paint(np.zeros((1, 8, 8, 4), np.uint8), 0, neutral_table(1, 1), [])
+    with pytest.raises(ValueError, match="expected 3 channels, as mean and std have"):
+        renderer.render(np.zeros((1, 8, 8, 4), np.uint8), 0, neutral_table(1, 1), [])
 
 
 def test_read_only_and_strided_images_are_taken_as_they_are(images: np.ndarray) -> None:

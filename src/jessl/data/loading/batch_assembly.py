@@ -34,7 +34,7 @@ class ViewRenderer(Protocol):
         stop: int,
     ) -> None: ...
 
-    def paint(
+    def render(
         self, images: np.ndarray, first: int, table: np.ndarray, out: Sequence[np.ndarray]
     ) -> None: ...
 
@@ -70,7 +70,7 @@ class BatchFiller:
 
     Args:
         source: the images.
-        painter: makes their views.
+        renderer: makes their views.
         order: int64, indices of the epoch as this rank sees it.
         seed, epoch: of the parameters.
         unreadable: what becomes of an image that cannot be read: "replace", "drop" or "raise".
@@ -81,7 +81,7 @@ class BatchFiller:
     def __init__(
         self,
         source: Source,
-        painter: ViewRenderer,
+        renderer: ViewRenderer,
         order: np.ndarray,
         *,
         seed: int,
@@ -91,7 +91,7 @@ class BatchFiller:
         painted: bool = True,
     ) -> None:
         self.source = source
-        self.painter = painter
+        self.renderer = renderer
         self.order = order
         self.seed = seed
         self.epoch = epoch
@@ -110,7 +110,7 @@ class BatchFiller:
             batch.sizes[0, start:stop], batch.sizes[1, start:stop] = together.shape[1:3]
             self._draw(batch, start, stop)
             if self.painted:
-                self.painter.paint(together, start, batch.table, batch.arrays)
+                self.renderer.render(together, start, batch.table, batch.arrays)
             return
         for row in range(start, stop):
             found = self._first_readable(batch.place + row, len(batch))
@@ -121,10 +121,10 @@ class BatchFiller:
             batch.ids[row] = self.source.ids[index]
             batch.sizes[:, row] = image.shape[:2]
             self._draw(batch, row, row + 1)
-            self.painter.paint(image[None], row, batch.table, batch.arrays)
+            self.renderer.render(image[None], row, batch.table, batch.arrays)
 
     def _draw(self, batch: BatchBuffer, start: int, stop: int) -> None:
-        self.painter.draw(batch.table, batch.ids, self.epoch, self.seed, batch.sizes, start, stop)
+        self.renderer.draw(batch.table, batch.ids, self.epoch, self.seed, batch.sizes, start, stop)
 
     def _first_readable(self, place: int, batch: int) -> tuple[int, np.ndarray] | None:
         """The image at a place of the order or, when replacing, the first readable behind it.

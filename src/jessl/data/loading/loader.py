@@ -31,11 +31,11 @@ class _Views(Protocol):
 
     def __len__(self) -> int: ...
 
-    def painter(self, *, octets: bool = False, crops_only: bool = False) -> ViewRenderer: ...
+    def renderer(self, *, as_uint8: bool = False, crops_only: bool = False) -> ViewRenderer: ...
 
-    def blank(self, n: int) -> np.ndarray: ...
+    def neutral_table(self, n: int) -> np.ndarray: ...
 
-    def named(self, table: np.ndarray) -> list[dict[str, np.ndarray]]: ...
+    def as_params(self, table: np.ndarray) -> list[dict[str, np.ndarray]]: ...
 
     def finish(self, crops: Sequence[torch.Tensor], table: np.ndarray) -> list[torch.Tensor]: ...
 
@@ -141,7 +141,7 @@ class Loader:
         window = None if window is None else check_int("window", window, 1)
         prefetch, world = check_int("prefetch", prefetch, 0), check_int("world", world, 1)
         rank, seed = check_int("rank", rank, 0), check_int("seed", seed, None)
-        if not (callable(views) or hasattr(views, "painter")):
+        if not (callable(views) or hasattr(views, "renderer")):
             raise ValueError(
                 f"views: a recipe (jessl.views.presets) or a function of the epoch wanted, "
                 f"{views!r} came"
@@ -298,15 +298,15 @@ class Loader:
         on_device = self.augment == "device"
         if on_device and rows is not None and self._resident is None:
             self._resident = self._moved_whole(rows.nbytes * len(self.source))
-        painter = views.painter(octets=self.dtype == "uint8", crops_only=on_device)
+        renderer = views.renderer(as_uint8=self.dtype == "uint8", crops_only=on_device)
         self._rings = {
             shape: ring
             for shape, ring in self._rings.items()
-            if shape[1:] in painter.shapes and ring.dtype == painter.dtype
+            if shape[1:] in renderer.shapes and ring.dtype == renderer.dtype
         }
         filler = BatchFiller(
             self.source,
-            painter,
+            renderer,
             self.order(epoch),
             seed=self.seed,
             epoch=epoch,
@@ -321,17 +321,17 @@ class Loader:
         place = k * self.batch_size
         n = min(self.batch_size, len(filler.order) - place)
         out = []
-        for shape in filler.painter.shapes if filler.painted else ():
+        for shape in filler.renderer.shapes if filler.painted else ():
             whole = (self.batch_size, *shape)
             if whole not in self._rings:
-                self._rings[whole] = BufferPool(whole, filler.painter.dtype, pinned=self._pinned)
+                self._rings[whole] = BufferPool(whole, filler.renderer.dtype, pinned=self._pinned)
             out.append(self._rings[whole].lend()[:n])
         return BatchBuffer(
             place=place,
             indices=np.full(n, -1, np.int64),
             ids=np.zeros(n, np.int64),
             sizes=np.zeros((2, n), np.int64),
-            table=views.blank(n),
+            table=views.neutral_table(n),
             out=out,
         )
 
@@ -364,7 +364,7 @@ class Loader:
             views=out,
             ids=torch.from_numpy(batch.ids[read]),
             labels=None if labels is None else torch.from_numpy(labels[indices]),
-            params=views.named(table) if self.return_params else None,
+            params=views.as_params(table) if self.return_params else None,
         )
 
     def _on_device(

@@ -169,24 +169,24 @@ class _Canvas:
 
     def __init__(self, views: Any, crops_only: bool) -> None:
         self._views = views
-        self._painter: ViewRenderer = views.painter(crops_only=crops_only)
-        shapes, dtype = self._painter.shapes, self._painter.dtype
+        self._renderer: ViewRenderer = views.renderer(crops_only=crops_only)
+        shapes, dtype = self._renderer.shapes, self._renderer.dtype
         self._out = [np.ones((_TOGETHER, *shape), dtype) for shape in shapes]
 
     def seconds(self, ids: Sequence[int], images: Sequence[np.ndarray]) -> float:
         """Time to draw and paint all views of images [h, w, c]; of an array, all at once."""
-        painter, out = self._painter, self._out
+        renderer, out = self._renderer, self._out
         n = len(images)
         sizes = np.array([image.shape[:2] for image in images], dtype=np.int64).T.copy()
         numbers = np.array(ids, dtype=np.int64)
         since = time.perf_counter()
-        table = self._views.blank(n)
-        painter.draw(table, numbers, 0, 0, sizes, 0, n)
+        table = self._views.neutral_table(n)
+        renderer.draw(table, numbers, 0, 0, sizes, 0, n)
         if isinstance(images, np.ndarray):
-            painter.paint(images, 0, table, out)
+            renderer.render(images, 0, table, out)
         else:
             for row, image in enumerate(images):
-                painter.paint(image[None], row, table, out)
+                renderer.render(image[None], row, table, out)
         return time.perf_counter() - since
 
 

@@ -1,8 +1,8 @@
 """Pixels of views on a device: batched torch operations in torchvision's float semantics.
 
-Each image has its own parameters, and no image has a Python iteration of its own. What a batch
-does not need (nobody blurred, nobody's hue shifted) is read from the table on the host and left
-out. All is float32; neither autocast nor TF32 changes a pixel (see `gpu_geometry`).
+Each image has its own parameters, without a Python loop over images. An operation that no image
+of a batch needs (no blur, no hue shift) is detected in the table on the host and skipped.
+Everything is float32; neither autocast nor TF32 changes a pixel (see `jessl.views.gpu.geometry`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from jessl.views.recipe import View
 
 Table = np.ndarray | torch.Tensor
 
-# bytes that the temporaries of the images in work may take; more images take turns
+# most bytes of temporaries; larger batches are made in parts
 _BYTES = 2**29
-# the most that is held at a time, in float32 copies of a view (measured: 7.4)
+# float32 copies of a view that are held at the same time (measured: 7.4)
 _COPIES = 8
 
 
@@ -38,22 +38,22 @@ def apply_view(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> torch.Tensor:
-    """One view of n images: float32 [n, c, size, size], normalised, on the images' device.
+    """Make one view of n images: float32 [n, c, size, size], normalised, on the images' device.
 
-    Memory on the device at its peak, besides images and result: 512 MiB, or what one image alone
-    takes, 32 c size^2 or (8 c + 8) size x crop height bytes.
+    Peak memory on the device, besides images and result: 512 MiB, or that of a single image where
+    it is more, 32 c size^2 or (8 c + 8) size x crop height bytes.
 
     Args:
-        view: the recipe; its sizes and fill are read, all that is random comes from `table`.
+        view: the recipe, for its sizes and fill; all random numbers come from `table`.
         images: uint8 [n, h, w, c], or n tensors uint8 [h, w, c] of any sizes; c 1..4. One channel
             becomes three equal ones; grey and colour may be mixed.
-        table: rows of one view [n, columns] (`jessl.views.params`); best on the host, where it
-            is read.
+        table: rows of one view [n, columns] (`jessl.views.params`); it is read on the host, so
+            best there.
         mean, std: per channel of the result, or one number for all; in units of the pixel
             range [0, 1].
 
     Raises:
-        ValueError: for a table, box or channels that do not fit.
+        ValueError: for a table, box or channels that do not match the images.
     """
     rows = _checked_table(table, len(images))
     if isinstance(images, torch.Tensor):
@@ -62,7 +62,9 @@ def apply_view(
     if len(kinds) <= 1:
         return _apply(view, list(images), rows, mean, std)
     if kinds != {1, 3}:
-        raise ValueError(f"images of one batch have {sorted(kinds)} channels: no tensor holds them")
+        raise ValueError(
+            f"images: expected one number of channels, or 1 and 3, got {sorted(kinds)} in one batch"
+        )
     out = torch.empty((len(images), 3, view.size, view.size), device=images[0].device)
     for c in kinds:
         group = [k for k, image in enumerate(images) if image.shape[-1] == c]
@@ -74,7 +76,7 @@ def apply_view(
 def finish_view(
     view: View, crops: torch.Tensor, table: Table, mean: Sequence[float], std: Sequence[float]
 ) -> torch.Tensor:
-    """What follows the flips: float32 [n, c, size, size], normalised, on the crops' device.
+    """Do all that follows the flips: float32 [n, c, size, size], normalised, on the crops' device.
 
     Args:
         view: the recipe.
@@ -82,11 +84,13 @@ def finish_view(
         table, mean, std: as in `apply_view`.
 
     Raises:
-        ValueError: for a table, size or channels that do not fit.
+        ValueError: for a table, size or channels that do not match the crops.
     """
     rows = _checked_table(table, len(crops))
     if crops.dim() != 4 or crops.shape[2:] != (view.size, view.size):
-        raise ValueError(f"crops must be [n, c, {view.size}, {view.size}], got {list(crops.shape)}")
+        raise ValueError(
+            f"crops: expected [n, c, {view.size}, {view.size}], got {list(crops.shape)}"
+        )
     channels = crops.shape[1]
     mean_std = _normalisation(channels, mean, std, crops.device)
 
@@ -100,7 +104,7 @@ def finish_view(
 def _checked_table(table: Table, n: int) -> np.ndarray:
     rows = table.cpu().numpy() if isinstance(table, torch.Tensor) else np.asarray(table)
     if rows.shape != (n, len(COLUMNS)):
-        raise ValueError(f"table must be [{n}, {len(COLUMNS)}], got {list(rows.shape)}")
+        raise ValueError(f"table: expected [{n}, {len(COLUMNS)}], got {list(rows.shape)}")
     return rows
 
 
@@ -111,7 +115,7 @@ def _apply(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> torch.Tensor:
-    """`apply_view` of images that agree in their channels."""
+    """`apply_view` for images of one number of channels."""
     if not len(images):
         return torch.empty((0, 3, view.size, view.size))
     if isinstance(images, torch.Tensor):
@@ -142,7 +146,7 @@ def _in_parts(
     device: torch.device,
     make: Callable[[slice], torch.Tensor],
 ) -> torch.Tensor:
-    """The views of n images, made of as many at a time as `_BYTES` hold, at `least` an image."""
+    """Make the views of n images in parts of `_BYTES`, at `least` bytes for each image."""
     out = torch.empty((n, 3 if channels == 1 else channels, size, size), device=device)
     step = max(1, _BYTES // max(least, 4 * _COPIES * channels * size**2))
     for k in range(0, n, step):
@@ -158,7 +162,7 @@ def _crop(
     place: np.ndarray,
     table: np.ndarray,
 ) -> torch.Tensor:
-    """float32 [n, c, size, size] in [0, 1]; images of any sizes are put one behind the other."""
+    """float32 [n, c, size, size] in [0, 1]; images of different sizes are concatenated flat."""
     if isinstance(images, torch.Tensor):
         pixels = images.reshape(-1, images.shape[3])
     else:
@@ -179,7 +183,7 @@ def _crop(
 def _finish(
     view: View, x: torch.Tensor, table: np.ndarray, mean: torch.Tensor, std: torch.Tensor
 ) -> torch.Tensor:
-    """All that follows the flips; x is overwritten."""
+    """Do all that follows the flips; x is overwritten."""
     device = x.device
     with torch.autocast(device.type, enabled=False):
         degrees, sigma, spread = (
@@ -211,7 +215,7 @@ def _some(
     mask: np.ndarray,
     change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> None:
-    """Change in place the images of x that the mask names."""
+    """Change in place the images of x that the mask selects."""
     if mask.any():
         (rows,) = _moved(x.device, np.flatnonzero(mask))
         x.index_copy_(0, rows, change(x[rows], rows))
@@ -220,7 +224,7 @@ def _some(
 def _jitter(
     table: np.ndarray, channels: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, int]:
-    """The arguments of `colour`: each image's blends, those before its hue first."""
+    """Arguments of `colour`: each image's blends, those before its hue shift first."""
     names = ("brightness_factor", "contrast_factor", "saturation_factor", "hue_shift")
     order = _integers(table, [f"jitter_order_{k}" for k in range(4)])
     values = np.take_along_axis(_column(table, *names), order, axis=1)
@@ -245,7 +249,7 @@ def _jitter(
 
 
 def _flag(table: np.ndarray, name: str, x: torch.Tensor) -> torch.Tensor | None:
-    """bool [n] of a column; None when nobody has it, or nobody can: grey needs colour."""
+    """bool [n] of a column; None when no image has it, or none can: grayscale needs colour."""
     mask = table[:, COLUMN[name]] > 0
     if not mask.any() or (name == "grayed" and x.shape[1] != 3):
         return None
@@ -265,18 +269,18 @@ def _integers(table: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def _moved(device: torch.device, *arrays: np.ndarray) -> list[torch.Tensor]:
-    """Arrays on the device; numbers with a fraction as float32."""
+    """Arrays on the device; floating-point ones as float32."""
     real = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays]
     return [torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in real]
 
 
 def _inside(name: str, box: np.ndarray, sizes: np.ndarray) -> None:
-    """Refuse boxes [n, 4] that are empty or reach out of their frames [n, 2]: height, width."""
+    """Refuse boxes [n, 4] that are empty or not within their frames [n, 2] (height, width)."""
     bad = (box[:, :2] < 0) | (box[:, 2:] < 1) | (box[:, :2] + box[:, 2:] > sizes)
     if bad.any():
         k = int(np.flatnonzero(bad.any(axis=1))[0])
         raise ValueError(
-            f"{name} of image {k} must lie within {sizes[k][0]} x {sizes[k][1]} pixels, got "
+            f"{name} of image {k}: expected a box within {sizes[k][0]} x {sizes[k][1]} pixels, got "
             f"(top, left, height, width) {tuple(int(v) for v in box[k])}"
         )
 
@@ -289,7 +293,7 @@ def _normalisation(
     for name, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, wanted):
             raise ValueError(
-                f"{name} must have {wanted} numbers for {wanted} channels, got {tuple(values)}"
+                f"{name}: expected {wanted} numbers for {wanted} channels, got {tuple(values)}"
             )
     return [
         torch.tensor(values, dtype=torch.float32, device=device).expand(wanted)

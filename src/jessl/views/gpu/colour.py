@@ -1,7 +1,7 @@
-"""What happens to each pixel of a view: pure torch operations that `torch.compile` can fuse.
+"""Operations on the pixels of a view, in torch, that `torch.compile` can fuse.
 
-Every image has its own parameters; nothing here branches on a tensor's values. What may be left
-out for a whole batch is told by Python numbers and flags, which the caller reads from the table.
+Every image has its own parameters; nothing here branches on a tensor's values. Python numbers and
+None, which the caller reads from the table, show what can be skipped for a whole batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
 
 
 def luma(x: torch.Tensor) -> torch.Tensor:
-    """Grey [n, 1, h, w] of colour [n, 3, h, w]; of other channels the mean."""
+    """Grey [n, 1, h, w] of colour [n, 3, h, w]; the mean of other numbers of channels."""
     if x.shape[1] != 3:
         return x.mean(dim=1, keepdim=True)
     r, g, b = _GRAY
@@ -35,17 +35,17 @@ def colour(
 ) -> torch.Tensor:
     """Colour jitter, each image in its own order, clamped after each operation; then grayscale.
 
-    Brightness, contrast and saturation all blend with something: nothing, the mean grey, the
-    grey. So one blend stands for the three, and hue, which costs more, is computed once for all:
-    `before` blends come before it, the others after it.
+    Brightness, contrast and saturation are blends of the image with black, its mean grey and its
+    grey version. One blend therefore covers all three, and hue, which costs more, is computed once
+    for the batch: `before` blends come before it, the others after it.
 
     Args:
         x: float32 [n, c, h, w] in [0, 1].
         kinds: int64 [n, blends], BRIGHTNESS, CONTRAST or SATURATION.
-        factors: float32 [n, blends]; 1 leaves an image as it is.
-        hue: float32 [n], turns; images with 0 stay as they are; None: nobody's hue is shifted.
-        before: how many blends come before the hue.
-        grayed: bool [n]; None: nobody is. Only for 3 channels.
+        factors: float32 [n, blends]; 1 leaves an image unchanged.
+        hue: float32 [n], turns; 0 leaves an image unchanged; None: no image's hue is shifted.
+        before: number of blends before the hue shift.
+        grayed: bool [n]; None: no image is. Only for 3 channels.
     """
     for k in range(kinds.shape[1]):
         if k == before and hue is not None:
@@ -72,9 +72,10 @@ def _blend(x: torch.Tensor, kind: torch.Tensor, factor: torch.Tensor) -> torch.T
 
 
 def shift_hue(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """Turn the hue of float colour images [n, 3, h, w] in [0, 1] by `shift` [n, 1, 1] turns.
+    """Shift the hue of float colour images [n, 3, h, w] in [0, 1] by `shift` [n, 1, 1] turns.
 
-    The exact HSV turn: value and chroma stay, the hue circle is linear in its six sextants.
+    An exact rotation in HSV: value and chroma are preserved, and the hue circle is linear in its
+    six sextants.
     """
     r, g, b = x.unbind(1)
     top = torch.maximum(torch.maximum(r, g), b)
@@ -100,7 +101,7 @@ def noise(seeds: torch.Tensor, elements: int, normal: torch.Tensor) -> torch.Ten
 
     Args:
         seeds: int64 [n].
-        elements: how many numbers an image needs.
+        elements: numbers for each image.
         normal: float32 [65536], `normal_table()` on the device.
     """
     block = torch.arange(1, -(-elements // 4) + 1, device=seeds.device)
@@ -113,7 +114,7 @@ def noise(seeds: torch.Tensor, elements: int, normal: torch.Tensor) -> torch.Ten
 
 
 def _shifted(x: torch.Tensor, bits: int) -> torch.Tensor:
-    """The logical shift to the right: torch's keeps the sign."""
+    """Logical shift to the right; torch's is arithmetic."""
     return (x >> bits) & ((1 << (64 - bits)) - 1) if bits else x
 
 
@@ -133,10 +134,10 @@ def tone(
     Args:
         x: float32 [n, c, s, s] in [0, 1].
         mean, std: float32 [channels], broadcast over one channel.
-        solarized: bool [n]; None: nobody is.
-        sigma: float32 [n], of the noise; 0 leaves an image as it is; None: nobody has noise.
+        solarized: bool [n]; None: no image is.
+        sigma: float32 [n], of the noise; 0 leaves an image unchanged; None: no noise.
         seeds, normal: as in `noise`.
-        shared: bool [n], whether all channels get the noise of the first; None: nobody's do.
+        shared: bool [n], whether all channels get the noise of the first; None: for no image.
         erase: int64 [n, 4], top, left, height, width, pixels; None: nothing is erased.
     """
     if solarized is not None:

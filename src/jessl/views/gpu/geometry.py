@@ -1,4 +1,4 @@
-"""Where the pixels of a view come from: batched crop, rotation, shift and blur in torch.
+"""Batched crop, rotation, shift and blur in torch.
 
 No product here depends on the precision of matrix products (TF32, autocast): crop and rotation
 are gathers and elementwise sums, and the blur's matrices are multiplied in halves (`_product`).
@@ -19,27 +19,27 @@ def resize_weights(
     size: int,
     taps: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Along one axis: what each pixel of a view is the weighted mean of.
+    """Along one axis: the input pixels, and their weights, of each pixel of a view.
 
     Antialiased bilinear: a triangle as wide as the larger of an input and an output pixel, cut
     at the crop and normalised (Pillow, and torchvision with antialias=True).
 
     Args:
         length: [n] of the crops, pixels of the image.
-        place, place_length: [n] where in the view they lie, pixels of the view.
-        flipped: bool [n]; the view is reversed after the crop was placed.
+        place, place_length: [n], their place in the view, pixels of the view.
+        flipped: bool [n], whether the view is reversed after placing the crop.
         size: of the view, pixels.
         taps: at least twice the largest length / place_length, and at least 2.
 
     Returns:
-        int64 [n, size, taps], positions in the crop; float32 [n, size, taps], their weights, of
-        sum 1; bool [n, size], whether a pixel of the view lies in the crop's place.
+        int64 [n, size, taps], positions in the crop; float32 [n, size, taps], their weights, which
+        sum to 1; bool [n, size], whether a pixel of the view lies in the crop's place.
     """
     out = torch.arange(size, device=length.device)[None, :]
     out = torch.where(flipped[:, None], size - 1 - out, out) - place[:, None]
     inside = (out >= 0) & (out < place_length[:, None])
     out = torch.minimum(out.clamp(min=0), place_length[:, None] - 1)
-    # float32 as in torchvision: its rounding is then ours
+    # float32 as in torchvision, for the same rounding
     scale = (length.float() / place_length.float())[:, None]
     reach = scale.clamp(min=1.0)[..., None]
     centre = (scale * (out + 0.5))[..., None]
@@ -69,8 +69,8 @@ def crop(
     Memory: besides the result (8 c + 8) x rows x size bytes an image.
 
     Args:
-        pixels: uint8 [all pixels, c] of all images, one image behind the other.
-        offset, width: int64 [n], where an image begins in `pixels`, and its width.
+        pixels: uint8 [all pixels, c] of all images, concatenated.
+        offset, width: int64 [n], first pixel of an image in `pixels`, and its width.
         box: int64 [n, 4], top, left, height, width of the crop, inside its image.
         place: int64 [n, 4], the same in the view.
         flips: bool [n, 2], horizontal and vertical.
@@ -87,7 +87,7 @@ def crop(
     )
     row = torch.arange(rows, device=pixels.device)[None, :]
     row = box[:, :1] + torch.minimum(row, box[:, 2:3] - 1)
-    # below the crop the last row is read again: it gets no weight
+    # rows below the crop repeat the last one, with weight 0
     start = offset[:, None] + row * width[:, None] + box[:, 1:2]
     lines = _weighted(pixels, start[:, :, None, None] + across[:, None], w_across[:, None])
     base = rows * torch.arange(len(box), device=pixels.device)[:, None, None]
@@ -97,7 +97,7 @@ def crop(
 
 
 def _weighted(values: torch.Tensor, at: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Sum over the last dimension of `at` of weight x values[at]: a tap at a time, in float32."""
+    """Sum of weight x values[at] over the last dimension of `at`: one tap at a time, float32."""
     shape = at.shape[:-1]
     out = torch.zeros((*shape, *values.shape[1:]), device=values.device)
     spread = weight[(..., *(None,) * (values.dim() - 1))]
@@ -108,10 +108,10 @@ def _weighted(values: torch.Tensor, at: torch.Tensor, weight: torch.Tensor) -> t
 
 
 def rotate(x: torch.Tensor, degrees: torch.Tensor, fill: float) -> torch.Tensor:
-    """Images [n, c, s, s] turned counter-clockwise about their centres, bilinear.
+    """Rotate images [n, c, s, s] counter-clockwise about their centres, bilinear.
 
-    As torchvision's `rotate` with `fill` given: where a pixel takes a share m from inside the
-    image, it becomes m x (what lies inside, zero outside) + (1 - m) fill.
+    As torchvision's `rotate` with `fill`: a pixel with a share m of its weight inside the image
+    becomes m x (the sum inside, zero outside) + (1 - m) fill.
 
     Args:
         x: float32 [n, c, s, s].
@@ -138,7 +138,7 @@ def rotate(x: torch.Tensor, degrees: torch.Tensor, fill: float) -> torch.Tensor:
 
 
 def shift(x: torch.Tensor, by: torch.Tensor, fill: float) -> torch.Tensor:
-    """Images [n, c, s, s] moved by int64 [n, 2] whole pixels down and right; `fill` comes in."""
+    """Move images [n, c, s, s] by int64 [n, 2] whole pixels down and right, filled with `fill`."""
     n, _, size, _ = x.shape
     place = torch.arange(size, device=x.device)[None, :]
     i, j = place - by[:, :1], place - by[:, 1:]
@@ -150,7 +150,7 @@ def shift(x: torch.Tensor, by: torch.Tensor, fill: float) -> torch.Tensor:
 
 
 def blur(x: torch.Tensor, sigma_px: torch.Tensor, kernel_px: int) -> torch.Tensor:
-    """Gaussian blur of images [n, c, s, s] with reflected borders, a sigma [n] > 0 an image."""
+    """Gaussian blur of images [n, c, s, s] with reflected borders and one sigma [n] > 0 each."""
     m = blur_matrices(sigma_px, x.shape[-1], kernel_px)[:, None]
     return _product(_product(m, x), m.transpose(2, 3))
 
@@ -168,8 +168,8 @@ def blur_matrices(sigma_px: torch.Tensor, size: int, kernel_px: int) -> torch.Te
     here = i[None, :] - i[:, None]
     above = torch.where(i[None, :] > 0, i[None, :] + i[:, None], size)
     below = torch.where(i[None, :] < size - 1, 2 * (size - 1) - i[None, :] - i[:, None], size)
-    # each pixel, its mirror image above the border and that below; not scatter_add, whose order
-    # of summation on a GPU is left to chance
+    # each pixel and its reflections at both borders; not scatter_add, whose order of summation
+    # on a GPU is not deterministic
     out = torch.zeros((), device=sigma_px.device)
     for distance in (here, above, below):
         weight = torch.exp(-0.5 * (distance / sigma) ** 2)
@@ -178,10 +178,10 @@ def blur_matrices(sigma_px: torch.Tensor, size: int, kernel_px: int) -> torch.Te
 
 
 def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Matrix product a @ b to 2^-20 also where the device rounds factors to TF32's 11 bits.
+    """Matrix product a @ b to 2^-20, also where the device rounds factors to TF32's 11 bits.
 
-    A global switch would also change the products of a training in another thread; so each
-    factor is cut in two halves that TF32 holds, and only low x low is left out.
+    A global switch would also change the products of a training in another thread. Instead each
+    factor is split into two halves that TF32 holds exactly, and only low x low is left out.
     """
     a_high, b_high = _high(a), _high(b)
     a_low, b_low = a - a_high, b - b_high
@@ -189,5 +189,5 @@ def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def _high(x: torch.Tensor) -> torch.Tensor:
-    """The first 11 bits of the mantissa: what TF32 holds, without its rounding."""
+    """The first 11 bits of the mantissa, which TF32 holds: truncated, not rounded."""
     return (x.contiguous().view(torch.int32) & ~0x1FFF).view(torch.float32)

@@ -1,6 +1,6 @@
-"""The compiled code of views: numba, no compiler on the machine, one compilation for each machine.
+"""The compiled code of views: numba, without a C compiler, compiled once on each machine.
 
-`draw` makes parameters, `render` makes pixels of them; both release Python's lock.
+`draw` samples parameters and `render` makes pixels from them; both release the GIL.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jessl.core.log import log
 
-# a load from the cache takes a fifth of this; a compilation about a quarter of a minute
+# loading from the cache takes a fifth of this, a compilation about a quarter of a minute
 _PATIENCE_SECONDS = 2.0
 _lock = threading.Lock()
 _ready: list[Kernels] = []
@@ -31,7 +30,7 @@ class Kernels:
 def compiled() -> Kernels:
     """The kernels, compiled on first use and kept on disk by numba's cache.
 
-    A compilation is announced on standard error, since it takes a while and happens once.
+    A compilation that takes longer than two seconds is announced on standard error.
     """
     if not _ready:
         with _lock:
@@ -61,12 +60,9 @@ def _announce() -> None:
 
 
 def _fingerprint() -> int:
-    """A hash of the kernels' sources and of the columns they read."""
+    """A hash of the kernels' sources and of the columns that they read."""
     here = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=7)
     for path in (*sorted(here.glob("*.py")), here.parent / "params.py"):
         digest.update(path.read_bytes())
     return int.from_bytes(digest.digest(), "little") | 1
-
-
-__all__: list[Any] = ["Kernels", "compiled"]

@@ -9,16 +9,16 @@ from numba import njit
 
 from jessl.views.kernels.simd import strided_sum, symmetric_sum
 
-# what lies further out than this many sigmas weighs 6e-5 of a pixel's neighbourhood
+# taps beyond this many sigmas have 6e-5 of the kernel's weight
 _REACH_SIGMAS = 4.0
 
 
 @njit(nogil=True)
 def blur_weights(sigma: float, kernel_px: int, size: int, weights: np.ndarray) -> int:
-    """Fill weights[0], [1], ... of the middle tap and its neighbours; the number of neighbours.
+    """Fill weights[0], [1], ... of the middle tap and its neighbours; return their number.
 
-    The kernel is cut to the widest that reflection allows, 2 size - 1 taps, and where its taps
-    weigh nothing, and normalised.
+    The kernel is cut to the widest that reflection allows, 2 size - 1 taps, and to taps with a
+    weight, and normalised.
     """
     half = min(kernel_px // 2, size - 1)
     reach = min(half, math.ceil(_REACH_SIGMAS * sigma))
@@ -48,7 +48,7 @@ def blur_row(
     offsets: np.ndarray,
     line: np.ndarray,
 ) -> None:
-    """Row y of a blurred channel into line[:size].
+    """Write row y of a blurred channel into line[:size].
 
     Args:
         planes: float32, flat; pixel (y, x) of the channel is planes[first + y stride + x].

@@ -1,7 +1,7 @@
 """Colours of a line of pixels, in torchvision's float semantics, compiled.
 
-A line is one float32 [n] array for each channel, values in [0, 1], changed in place. Everything is
-written without branches on pixels, so that the compiler makes vector code of it.
+A line is one float32 [n] array for each channel, values in [0, 1], changed in place. There are no
+branches on pixels, so that the compiler generates vector code.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _saturate(r: np.ndarray, g: np.ndarray, b: np.ndarray, factor: np.float32) -
 
 @njit(nogil=True, fastmath=_FAST)
 def _turn_hue(r: np.ndarray, g: np.ndarray, b: np.ndarray, shift: np.float32) -> None:
-    """The exact HSV turn: value and chroma stay, the hue circle is linear in its six sextants."""
+    """Exact rotation in HSV: value and chroma stay, the hue circle is linear in six sextants."""
     turn = shift * _SIX
     for i in range(len(r)):
         red, green, blue = r[i], g[i], b[i]
@@ -82,7 +82,7 @@ def _sum(v: np.ndarray) -> np.float32:
 
 @njit(nogil=True)
 def grey_sum(lines: np.ndarray, y: int, n: int, channels: int) -> float:
-    """Sum of the grey of line y of a view [c, lines, ...]; not of 3 channels: of their mean."""
+    """Sum of the grey of line y of a view [c, lines, ...]; of the mean if not 3 channels."""
     if channels == 3:
         return float(
             0.2989 * _sum(lines[0, y, :n])
@@ -105,7 +105,7 @@ def jitter_line(
     factors: np.ndarray,
     mean: np.float32,
 ) -> None:
-    """Apply `kinds` of jitter, in their order, to line y; `mean`: the grey that contrast needs."""
+    """Apply `kinds` of jitter, in order, to line y; `mean`: the mean grey, for contrast."""
     for kind in kinds:
         factor = np.float32(factors[kind])
         if kind == BRIGHTNESS:
@@ -122,7 +122,7 @@ def jitter_line(
 
 @njit(nogil=True, fastmath=_FAST)
 def solarize_line(v: np.ndarray) -> None:
-    """Invert what is at or above one half."""
+    """Invert pixels at or above one half."""
     for i in range(len(v)):
         v[i] = _ONE - v[i] if v[i] >= _HALF else v[i]
 

@@ -1,25 +1,26 @@
-"""How the two entry points are compiled."""
+"""Compilation of the two entry points."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from numba import njit
 
 
-def entry(signature: str) -> Callable[[Callable[..., None]], Any]:
-    """Compile for a signature now, or take it from numba's cache on disk.
+def entry(signature: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Compile for a signature at once, or load from numba's cache on disk.
 
-    Where nothing can be written, not even in the user's cache, it is compiled anew each time.
+    Where no cache can be written, not even in the user's folder, each process compiles anew.
     """
 
-    def compiled(function: Callable[..., None]) -> Any:
+    def compiled(function: Callable[..., None]) -> Callable[..., None]:
+        dispatcher: Callable[..., None]
         try:
-            return njit(signature, nogil=True, cache=True)(function)
+            dispatcher = njit(signature, nogil=True, cache=True)(function)
         except RuntimeError as error:
             if "cannot cache function" not in str(error):
                 raise
-            return njit(signature, nogil=True)(function)
+            dispatcher = njit(signature, nogil=True)(function)
+        return dispatcher
 
     return compiled

@@ -14,7 +14,7 @@ _FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 @njit(nogil=True, inline="never")
 def taps_of(length: int, size: int) -> int:
-    """Taps that every output pixel gets when `length` pixels become `size`."""
+    """Taps of each output pixel when `length` pixels become `size`."""
     return min(length, math.ceil(2.0 * max(length / size, 1.0)))
 
 
@@ -28,11 +28,11 @@ def weigh(
     starts: np.ndarray,
     weights: np.ndarray,
 ) -> None:
-    """Where each output pixel begins to read, and its weights: starts [size], [size, taps].
+    """Fill the first input pixel and the weights of each output pixel: [size], [size, taps].
 
     A triangle as wide as the larger of an input and an output pixel, cut at the crop and
-    normalised to `total_weight`, as Pillow and torchvision with antialias=True have it. All pixels
-    get equally many taps; those too many weigh nothing. `mirrored` turns the output around.
+    normalised to `total_weight`, as in Pillow and torchvision with antialias=True. All pixels have
+    the same number of taps; surplus ones have weight 0. `mirrored` reverses the output.
     """
     scale = length / size
     reach = max(scale, 1.0)
@@ -104,7 +104,7 @@ def _add1(w: np.ndarray, a: np.ndarray, out: np.ndarray) -> None:
 
 @njit(nogil=True)
 def sum_rows(rows: np.ndarray, top: int, at: int, end: int, w: np.ndarray, out: np.ndarray) -> None:
-    """out = sum of w[k] rows[top + k, at:end] over the taps that weigh anything."""
+    """out = sum of w[k] rows[top + k, at:end] over the taps with a weight."""
     first, last = 0, len(w)
     while last > 1 and w[last - 1] == 0:
         last -= 1
@@ -200,7 +200,7 @@ def crop_resize(
 
 
 def crop_floats(height: int, width: int, channels: int, size: int) -> int:
-    """Floats of scratch that a crop of at most height x width to at most size x size needs."""
+    """Floats of scratch for a crop of at most height x width to at most size x size."""
     block = width * (channels + 16) + 4
     # taps of all rows, and of all columns rounded up to four: of one column four times the width
     return block + 2 * (height + size) + 8 * width + 2 * (size + 4) + 16

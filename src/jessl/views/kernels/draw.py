@@ -1,9 +1,9 @@
-"""The parameters of views, drawn by a hash, compiled: see jessl.views.sampling."""
+"""Sampling the parameters of views by a hash, compiled; see jessl.views.sampling."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numba import njit, uint64
@@ -50,7 +50,7 @@ RANDOM, CENTER, CORNER, PAD = range(4)
 
 # torchvision's RandomResizedCrop and RandomErasing try ten boxes
 _TRIES = 10
-# places of the draws in the stream of a view; a place once given is never given to another draw
+# numbers of the draws in the stream of a view; a number is never reused for another draw
 _AREA, _RATIO, _TOP, _LEFT, _FLIP, _JITTER, _FACTORS, _HUE, _ORDER = (
     0,
     10,
@@ -123,7 +123,7 @@ def _tried_box(r: np.ndarray, row: np.uint64, k: int, h: float, w: float) -> tup
 
 @njit(nogil=True)
 def _random_box(p: np.ndarray, r: np.ndarray, row: np.uint64, h: float, w: float) -> None:
-    """A box with torchvision's distribution and its fall-back, the largest central one."""
+    """A box with torchvision's distribution and its fallback, the largest central one."""
     for k in range(_TRIES):
         height, width = _tried_box(r, row, k, h, w)
         if 0 < height <= h and 0 < width <= w:
@@ -150,7 +150,7 @@ def _fitted_box(p: np.ndarray, r: np.ndarray, top: float, left: float, h: float,
 def _box_apart(
     p: np.ndarray, r: np.ndarray, row: np.uint64, h: float, w: float, other: np.ndarray
 ) -> None:
-    """A random box that does not overlap the box of another view, where there is room."""
+    """A random box that does not overlap that of another view, where there is room."""
     top_0, left_0, height_0, width_0 = other[C_TOP], other[C_LEFT], other[C_HEIGHT], other[C_WIDTH]
     bottom_0, right_0 = top_0 + height_0, left_0 + width_0
     p[C_APART] = 1.0
@@ -275,8 +275,8 @@ def _draw_view(
         _draw_erasing(p, r, row)
 
 
-def build(fingerprint: int) -> Any:
-    """Compile `draw_views`, or take it from the cache; see `jessl.views.kernels.render.build`."""
+def build(fingerprint: int) -> Callable[..., None]:
+    """Compile `draw_views`, or load it from the cache; see `jessl.views.kernels.render.build`."""
 
     @entry("void(f8[:,:,::1], f8[:,::1], u8[::1], i8[::1], i8[::1], i8[::1], i8, i8)")
     def draw_views(

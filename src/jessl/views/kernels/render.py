@@ -1,8 +1,8 @@
-"""One view of images, all operations of `View` in their order, compiled; see jessl.views.apply."""
+"""Rendering one view of images: all operations of `View` in order, compiled."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numba import njit, uint64
@@ -22,26 +22,26 @@ from jessl.views.kernels.colour import (
 )
 from jessl.views.kernels.compiling import entry
 from jessl.views.kernels.crop import crop_floats, crop_resize
-from jessl.views.kernels.warp import lay_into, rotate, translate
+from jessl.views.kernels.warp import place_into, rotate, translate
 
-# what is written: finished float32 views; finished uint8 ones, not normalised; uint8 crops, where
-# all that follows the flips is left to a GPU
+# outputs: normalised float32 views; uint8 views without normalisation; uint8 crops, for which a
+# GPU does all that follows the flips
 NORMALISED, BYTES, CROPS = range(3)
 
 _LANE_MASK, _LANE_BITS = np.uint64(0xFFFF), np.uint64(16)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-# pixels of a line: three channels of this many stay in the nearest cache
+# pixels of a line: three channels of this many fit the first-level cache
 _LINE = 1024
 
 
 def planes_of(size: int) -> tuple[int, int]:
-    """Rows and stride of a scratch plane of a view: room for vectors behind the edges."""
+    """Rows and stride of a scratch plane of a view, with room for vectors beyond the edges."""
     return -(-size // 4) * 4, -(-size // 16) * 16
 
 
 @njit(nogil=True)
 def line_floats(size: int) -> int:
-    """Scratch of a blur: whole cache lines."""
+    """Floats of scratch for a blur, in whole cache lines."""
     return (5 * size + 160) // 16 * 16
 
 
@@ -89,7 +89,7 @@ def _crop(
             top = size - top - height
         if mirrored[1]:
             left = size - left - width
-        lay_into(spare, channels, size, (top, left, height, width), fill, planes)
+        place_into(spare, channels, size, (top, left, height, width), fill, planes)
 
 
 @njit(nogil=True)
@@ -128,7 +128,7 @@ def _jitter(
 def _add_noise(
     v: np.ndarray, first: int, sigma: float, seed: np.uint64, normals: np.ndarray
 ) -> None:
-    """Noise of elements first, first + 1, ...: see jessl.views.noise."""
+    """Add the noise of elements first, first + 1, ...; see jessl.views.noise."""
     bits = uint64(0)
     for i in range(len(v)):
         e = first + i
@@ -154,15 +154,15 @@ def _finish(
     offsets: np.ndarray,
     normals: np.ndarray,
     floats: np.ndarray,
-    octets: np.ndarray,
+    bytes_: np.ndarray,
 ) -> None:
-    """Blur, solarize, noise and normalise lines into floats or octets [c, size * size]."""
+    """Blur, solarize, noise and normalise lines into floats or bytes_ [c, size * size]."""
     weights = line[4 * size + 96 :]
     reach = 0
     if p[d.C_SIGMA] > 0:
         reach = blur_weights(p[d.C_SIGMA], kernel_px, size, weights)
     seed = uint64(p[d.C_SEED])
-    made = len(floats) if mode == NORMALISED else len(octets)
+    outputs = len(floats) if mode == NORMALISED else len(bytes_)
     flat = lines.ravel()
     stride = lines.shape[2]
     plane = lines.shape[1] * stride
@@ -179,32 +179,32 @@ def _finish(
                 drawn_at = at if p[d.C_SHARED] != 0 else c * size * size + at
                 _add_noise(v, drawn_at, p[d.C_NOISE], seed, normals)
             # a grey image becomes three equal channels
-            for o in range(c, made if channels == 1 else c + 1):
+            for o in range(c, outputs if channels == 1 else c + 1):
                 if mode == NORMALISED:
                     scale = np.float32(1.0) / std[o]
                     normalise_line(v, scale, -mean[o] * scale, floats[o, at : at + n])
                 else:
-                    round_line(v, octets[o, at : at + n])
+                    round_line(v, bytes_[o, at : at + n])
 
 
 @njit(nogil=True)
-def _erase(p: np.ndarray, mean: np.ndarray, floats: np.ndarray, octets: np.ndarray) -> None:
-    """The mean colour in a rectangle of a view [c, size, size], normalised or not."""
+def _erase(p: np.ndarray, mean: np.ndarray, floats: np.ndarray, bytes_: np.ndarray) -> None:
+    """Fill a rectangle of a view [c, size, size], normalised or not, with the mean colour."""
     top, left = int(p[d.C_ERASE]), int(p[d.C_ERASE + 1])
     bottom, right = top + int(p[d.C_ERASE + 2]), left + int(p[d.C_ERASE + 3])
     for y in range(top, bottom):
         for o in range(len(floats)):
             floats[o, y, left:right] = np.float32(0.0)
-        for o in range(len(octets)):
-            octets[o, y, left:right] = np.uint8(mean[o] * 255.0 + 0.5)
+        for o in range(len(bytes_)):
+            bytes_[o, y, left:right] = np.uint8(mean[o] * 255.0 + 0.5)
 
 
-def build(fingerprint: int) -> Any:
-    """Compile `render_views`, or take it from the cache.
+def build(fingerprint: int) -> Callable[..., None]:
+    """Compile `render_views`, or load it from the cache.
 
     Args:
-        fingerprint: hash of the kernels' sources. numba's cache looks at this file only; what the
-            function closes over counts as well, so that a change elsewhere compiles anew.
+        fingerprint: hash of the kernels' sources. numba's cache checks this file and the values
+            that the function closes over; with the hash, changes elsewhere compile anew.
     """
 
     @entry(
@@ -224,12 +224,12 @@ def build(fingerprint: int) -> Any:
         places: np.ndarray,
         normals: np.ndarray,
         floats: np.ndarray,
-        octets: np.ndarray,
+        bytes_: np.ndarray,
     ) -> None:
         if fingerprint == 0:
             return
         channels = images.shape[3]
-        size = floats.shape[3] if mode == NORMALISED else octets.shape[3]
+        size = floats.shape[3] if mode == NORMALISED else bytes_.shape[3]
         rows, stride = -(-size // 4) * 4, -(-size // 16) * 16
         area = 4 * rows * stride
         planes = scratch[:area].reshape((4, rows, stride))
@@ -237,8 +237,7 @@ def build(fingerprint: int) -> Any:
         line_end = 2 * area + line_floats(size)
         line, rest = scratch[2 * area : line_end], scratch[line_end:]
         kinds = np.empty(4, np.int64)
-        # colours do not look at neighbours, so several rows can be one line where nothing lies
-        # between them
+        # colours do not depend on neighbours, so several rows without gaps can be one line
         together = 1
         if stride == size:
             while together * size < _LINE and size % (2 * together) == 0:
@@ -257,25 +256,25 @@ def build(fingerprint: int) -> Any:
                     translate(now, channels, size, down, right, fill, other)
                     now, other = other, now
             view_floats = floats[first + j : first + j + 1].reshape((-1, size * size))
-            view_octets = octets[first + j : first + j + 1].reshape((-1, size * size))
+            view_bytes = bytes_[first + j : first + j + 1].reshape((-1, size * size))
             lines = now.reshape((4, rows // together, stride * together))
             if mode != CROPS:
                 _jitter(lines, count, n, channels, p, kinds)
-                if p[d.C_SIGMA] > 0:  # a blur looks at neighbours
+                if p[d.C_SIGMA] > 0:  # a blur depends on neighbours
                     lines = now
                 _finish(
                     lines, size if p[d.C_SIGMA] > 0 else count, size if p[d.C_SIGMA] > 0 else n,
                     size, channels, p, kernel_px, mean, std, mode, line, places, normals,
-                    view_floats, view_octets,
+                    view_floats, view_bytes,
                 )  # fmt: skip
                 if p[d.C_ERASE + 2] > 0 and mode == NORMALISED:
-                    _erase(p, mean, floats[first + j], octets[0])
+                    _erase(p, mean, floats[first + j], bytes_[0])
                 elif p[d.C_ERASE + 2] > 0:
-                    _erase(p, mean, floats[0], octets[first + j])
+                    _erase(p, mean, floats[0], bytes_[first + j])
             else:
                 for c in range(channels):
                     for y in range(count):
-                        for o in range(c, len(view_octets) if channels == 1 else c + 1):
-                            round_line(lines[c, y, :n], view_octets[o, y * n : (y + 1) * n])
+                        for o in range(c, len(view_bytes) if channels == 1 else c + 1):
+                            round_line(lines[c, y, :n], view_bytes[o, y * n : (y + 1) * n])
 
     return render_views

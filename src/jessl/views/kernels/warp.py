@@ -1,4 +1,4 @@
-"""What moves a finished crop: rotation, translation, and laying it into a larger view; compiled."""
+"""Rotation and translation of a crop, and its placement in a larger view; compiled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numba import njit
 
 
 @njit(nogil=True)
-def lay_into(
+def place_into(
     source: np.ndarray,
     channels: int,
     size: int,
@@ -30,7 +30,7 @@ def lay_into(
 def rotate(
     source: np.ndarray, channels: int, size: int, degrees: float, fill: float, out: np.ndarray
 ) -> None:
-    """Turn counter-clockwise about the centre, bilinear; what lies outside is `fill`."""
+    """Rotate counter-clockwise about the centre, bilinear; outside is `fill`."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     middle = (size - 1) / 2.0
     fill32, one = np.float32(fill), np.float32(1.0)
@@ -41,7 +41,7 @@ def rotate(
             x0, y0 = math.floor(from_x), math.floor(from_y)
             ax, ay = np.float32(from_x - x0), np.float32(from_y - y0)
             x0, y0 = int(x0), int(y0)
-            # how much of the four pixels lies inside; torchvision weighs their sum by it once more
+            # weight of the four pixels inside; torchvision multiplies their sum by it once more
             inside = np.float32(0.0)
             for v in range(2):
                 for u in range(2):
@@ -67,7 +67,7 @@ def translate(
     fill: float,
     out: np.ndarray,
 ) -> None:
-    """Shift by whole pixels; what comes in from outside is `fill`."""
+    """Shift by whole pixels; pixels from outside are `fill`."""
     for c in range(channels):
         for y in range(size):
             from_y = y - down
