@@ -196,13 +196,13 @@ def test_the_projector_may_be_a_single_layer(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_layers_to_probe_are_run_by_project(method: str) -> None:
     objective = build_objective(method, 12, {"projector": "20-6"})
-    seen: dict[str, torch.Tensor] = {}
+    actual: dict[str, torch.Tensor] = {}
     for name, module in objective.layers().items():
-        module.register_forward_hook(lambda _m, _i, out, name=name: seen.update({name: out}))
+        module.register_forward_hook(lambda _m, _i, out, name=name: actual.update({name: out}))
     z = objective.project(torch.randn(5, 12))
-    assert list(seen) == ["projector.1", "projector"]
-    assert seen["projector.1"].shape == (5, 20)
-    assert torch.equal(seen["projector"], z)
+    assert list(actual) == ["projector.1", "projector"]
+    assert actual["projector.1"].shape == (5, 20)
+    assert torch.equal(actual["projector"], z)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -246,7 +246,7 @@ def test_functions_stay_functions_in_any_order_of_imports() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda: build_objective("vicregg", 8), "did you mean 'vicreg'"),
         (lambda: build_objective("vicreg", 8, {"covv": 1}), "did you mean 'cov'"),
@@ -274,8 +274,8 @@ def test_functions_stay_functions_in_any_order_of_imports() -> None:
         ),
     ],
 )
-def test_mistakes_are_named(call: Callable, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_mistakes_are_named(call: Callable, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         call()
 
 

@@ -128,7 +128,7 @@ def test_code_in_weights_is_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("timm:resnet1", "did you mean"),
         ("torchvision:reznet18", "did you mean 'resnet18'"),
@@ -141,8 +141,8 @@ def test_code_in_weights_is_not_run(tmp_path: Path) -> None:
         ("hf:", "expected hf:NAME with a model"),
     ],
 )
-def test_unknown_names_come_with_near_ones(name: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_unknown_names_come_with_near_ones(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         build_encoder(name)
 
 
@@ -240,13 +240,13 @@ def test_a_file_is_an_encoder_with_the_stem_that_it_has(
         source = build_encoder("timm:resnet18", size=size).eval()
     tensors = {f"backbone.{k}": v for k, v in source.body.state_dict().items()}
     torch.save({"state_dict": tensors}, tmp_path / "w.ckpt")
-    net, objective, told = open_encoder(tmp_path / "w.ckpt", arch=arch)
+    net, objective, provenance = open_encoder(tmp_path / "w.ckpt", arch=arch)
     assert objective is None
     assert (net.stem, net.preprocess.size) == (stem, size or 224)
-    assert told["weights_report"]["prefix"] == "state_dict.backbone."
+    assert provenance["weights_report"]["prefix"] == "state_dict.backbone."
     x = torch.randn(2, 3, 32, 32)
     assert torch.equal(net.eval()(x), source(x))
-    notes = " ".join(told["weights_report"]["notes"])
+    notes = " ".join(provenance["weights_report"]["notes"])
     assert ("architecture inferred: torchvision:resnet18" in notes) == (arch is None)
     assert ("solo-learn pads by 2" in notes) == (stem == "small")
 
@@ -263,9 +263,9 @@ def test_embed_takes_a_file_and_tells(
         out = tmp_path / f"out-{k}"
         args = ["embed", str(file), "--data", str(stripes), "--out", str(out), "--json"]
         assert main([*args, *options]) == 0
-        said = capsys.readouterr()
-        assert f"note: {file} (plain names): 95 of 95 tensors under '{'ab'[k]}.'" in said.err
-        assert json.loads(said.out)["layers"] == {"backbone": [96, 64]}
+        message = capsys.readouterr()
+        assert f"note: {file} (plain names): 95 of 95 tensors under '{'ab'[k]}.'" in message.err
+        assert json.loads(message.out)["layers"] == {"backbone": [96, 64]}
         report = jessl.Embeddings.load(out).meta["weights_report"]
         assert report["others"] == ["ba"[k] + "."]
     args = ["embed", "timm:resnet18", "--data", str(stripes), "--out", str(tmp_path / "no")]
@@ -284,10 +284,10 @@ def test_a_checkpoint_of_a_run_is_an_encoder(finished: Run, tmp_path: Path) -> N
     first = next(k for k in tensors if k.startswith("encoder.body.") and tensors[k].ndim)
     save_file({**tensors, first: tensors[first] + 1}, earlier / checkpoint.MODEL)
     newest, _, _ = open_encoder(run)
-    at_end, objective, told = open_encoder(path)
+    at_end, objective, provenance = open_encoder(path)
     other, _, _ = open_encoder(str(earlier) + "/")
     assert objective is not None
-    assert told["weights"] == f"run run, step {step}"
+    assert provenance["weights"] == f"run run, step {step}"
     ends = (newest.state_dict(), at_end.state_dict(), other.state_dict())
     assert all(torch.equal(ends[0][k], v) for k, v in ends[1].items())
     name = first.removeprefix("encoder.")

@@ -151,9 +151,9 @@ def test_weights_of_the_body_alone_load(tmp_path: Path, prefix: str) -> None:
     save_file({prefix + k: v for k, v in source.body.state_dict().items()}, file)
     assert target.expansion is not None
     before = {k: v.clone() for k, v in target.expansion.state_dict().items()}
-    told: list[str] = []
-    assert load_weights(target, file, log=Log(told.append)).unused == ()
-    assert told == [f"{file} has no expansion to 50 features: its weights stay random"]
+    lines: list[str] = []
+    assert load_weights(target, file, log=Log(lines.append)).unused == ()
+    assert lines == [f"{file} has no expansion to 50 features: its weights stay random"]
     assert all(torch.equal(v, target.body.state_dict()[k]) for k, v in
                source.body.state_dict().items())  # fmt: skip
     assert all(torch.equal(v, before[k]) for k, v in target.expansion.state_dict().items())
@@ -165,9 +165,9 @@ def test_weights_with_a_block_load_it(tmp_path: Path, prefix: str) -> None:
     plain = _built("smallconv:4", 8, None, None, 3)
     file = tmp_path / "run.safetensors"
     save_file({prefix + k: v for k, v in source.state_dict().items()}, file)
-    told: list[str] = []
-    assert load_weights(target, file, log=Log(told.append)).unused == ()
-    assert told == []
+    lines: list[str] = []
+    assert load_weights(target, file, log=Log(lines.append)).unused == ()
+    assert lines == []
     wanted = source.state_dict()
     assert all(torch.equal(v, wanted[k]) for k, v in target.state_dict().items())
     # an encoder without a block takes the body and says what it leaves
@@ -192,7 +192,7 @@ def test_a_block_that_does_not_fit_is_refused_and_nothing_is_loaded(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("dim", "said"),
+    ("dim", "message"),
     [
         (0, "dim: expected a whole number of at least 1, got 0"),
         (-5, "dim: expected a whole number of at least 1, got -5"),
@@ -201,7 +201,7 @@ def test_a_block_that_does_not_fit_is_refused_and_nothing_is_loaded(tmp_path: Pa
         (True, "dim: expected a whole number of at least 1, got True"),
     ],
 )
-def test_what_is_no_number_of_features_is_refused(dim: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said) as error:
+def test_what_is_no_number_of_features_is_refused(dim: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
         build_encoder("smallconv", dim=dim)
     assert "\n" not in str(error.value)

@@ -272,8 +272,8 @@ def test_any_prefix_is_found_and_stripped(prefix: str, wrap: bool, small: State)
     tensors = {prefix + k: v for k, v in small.items()}
     tensors["zz.other"] = torch.zeros(2)
     encoder = build_encoder(SMALL)
-    found = flatten_tensors({"ckpt": {"net": tensors}} if wrap else tensors)
-    report = load_tensors(encoder, found, "w.pt")
+    result = flatten_tensors({"ckpt": {"net": tensors}} if wrap else tensors)
+    report = load_tensors(encoder, result, "w.pt")
     assert report.prefix == ("ckpt.net." if wrap else "") + prefix
     assert report.matched == report.wanted
     assert all(torch.equal(v, small[k]) for k, v in encoder.body.state_dict().items())
@@ -299,9 +299,9 @@ def test_counts_of_batches_may_be_absent_and_halves_are_told(small: State) -> No
     encoder = build_encoder(SMALL)
     report = load_tensors(encoder, counted, "w.pt")
     assert report.notes == ("bfloat16 and float16 converted to float32",)
-    found = encoder.body.state_dict()
-    assert all(torch.equal(found[k], v.float()) for k, v in counted.items())
-    assert {v.dtype for k, v in found.items() if k in counted} == {torch.float32}
+    result = encoder.body.state_dict()
+    assert all(torch.equal(result[k], v.float()) for k, v in counted.items())
+    assert {v.dtype for k, v in result.items() if k in counted} == {torch.float32}
 
 
 def test_shapes_that_differ_are_named(small: State) -> None:
@@ -328,7 +328,7 @@ def test_a_deeper_net_of_the_same_names_is_another_net(small: State) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({}, "holds no tensors"),
         ({"a": {"b": [1, 2]}}, "holds no tensors"),
@@ -343,11 +343,11 @@ def test_a_deeper_net_of_the_same_names_is_another_net(small: State) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("zipped", [True, False])
 def test_files_that_hold_no_weights_are_refused(
-    content: Any, said: str, zipped: bool, tmp_path: Path
+    content: Any, message: str, zipped: bool, tmp_path: Path
 ) -> None:
     path = tmp_path / "w.ckpt"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(ValueError, match=message) as error:
         load_weights(build_encoder(SMALL), path)
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
@@ -392,10 +392,10 @@ def test_dicts_may_hold_themselves_and_others_than_dicts_are_left(small: State) 
     inner: dict[str, Any] = {"net": small, "list": [torch.zeros(2)], 3: {"x": torch.ones(1)}}
     inner["self"] = inner
     inner["sparse"] = torch.zeros(3).to_sparse()
-    found = flatten_tensors({"a": inner})
-    assert len(found) == len(small) + 1
-    assert torch.equal(found["a.3.x"], torch.ones(1))
-    assert torch.equal(found["a.net.conv1.weight"], small["conv1.weight"])
+    result = flatten_tensors({"a": inner})
+    assert len(result) == len(small) + 1
+    assert torch.equal(result["a.3.x"], torch.ones(1))
+    assert torch.equal(result["a.net.conv1.weight"], small["conv1.weight"])
 
 
 def test_weights_are_read_unwrapped(small: State, tmp_path: Path) -> None:

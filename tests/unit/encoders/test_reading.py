@@ -31,10 +31,10 @@ def test_a_block_that_stays_random_is_told_by_the_report(tmp_path: Path) -> None
     own = [k for k in target.state_dict() if not k.endswith("num_batches_tracked")]
     block = [k for k in own if k.startswith("expansion.")]
     assert (report.matched, report.wanted) == (20, len(own)) == (20, 20 + len(block))
-    said = (
+    message = (
         f"{len(block)} tensors of the expansion to 50 features are not in the file and stay random"
     )
-    assert report.notes == (said,)
+    assert report.notes == (message,)
     assert f"20 of {len(own)} tensors" in str(report)
     whole = load_tensors(target, _built(2, 50).state_dict(), "run.pt")
     assert whole.matched == whole.wanted == len(own)
@@ -64,19 +64,19 @@ def test_thousands_of_prefixes_take_no_time() -> None:
     for name in ("m{}.bn1.weight", "{}.bn1.weight"):
         foreign = {name.format(f"{i:05d}"): torch.zeros(64) for i in range(20_000)}
         start = time.perf_counter()
-        (found,) = find_matches({**foreign, **own}, wanted)
+        (result,) = find_matches({**foreign, **own}, wanted)
         # every prefix against every name takes a minute
         assert time.perf_counter() - start < 10
-        assert (found.prefix, found.complete, found.surplus) == ("net.", True, ())
-        (found,) = find_matches(foreign, wanted)
-        assert (found.fitting, found.complete) == (1, False)
+        assert (result.prefix, result.complete, result.surplus) == ("net.", True, ())
+        (result,) = find_matches(foreign, wanted)
+        assert (result.fitting, result.complete) == (1, False)
 
 
 def test_digits_without_end_are_no_number() -> None:
     wanted = {"a.weight": torch.zeros(2)}
-    (found,) = find_matches({f"{'9' * 5000}.weight": torch.zeros(2)}, wanted)
-    assert not found.complete
-    assert found.fitting == 0
+    (result,) = find_matches({f"{'9' * 5000}.weight": torch.zeros(2)}, wanted)
+    assert not result.complete
+    assert result.fitting == 0
 
 
 def test_children_by_number_are_ordered_as_numbers() -> None:
@@ -84,9 +84,9 @@ def test_children_by_number_are_ordered_as_numbers() -> None:
     for k in range(12):
         net.add_module(f"part{k}", nn.Linear(2, 2))
     numbered = nn.Sequential(*net.children()).state_dict()
-    (found,) = find_matches({f"backbone.{k}": v for k, v in numbered.items()}, net.state_dict())
-    assert (found.prefix, found.complete) == ("backbone.", True)
-    assert found.names == {
+    (result,) = find_matches({f"backbone.{k}": v for k, v in numbered.items()}, net.state_dict())
+    assert (result.prefix, result.complete) == ("backbone.", True)
+    assert result.names == {
         f"part{k}.{what}": f"backbone.{k}.{what}" for k in range(12) for what in ("weight", "bias")
     }
 

@@ -39,15 +39,15 @@ def test_sizes_are_those_of_the_paper(layers: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"stem": "standard"}, "leave stem out"),
         ({"pretrained": True}, "give a file or random to --init"),
         ({"size": 4}, "at least 8 pixels a side, got 4"),
     ],
 )
-def test_what_it_cannot_be_is_refused(options: dict, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_what_it_cannot_be_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         build_encoder("resnet_cifar:20", **options)
 
 
@@ -82,21 +82,21 @@ def test_published_weights_give_the_features_of_the_published_net(
     file = Path(shared_data.__file__).parent / "encoders" / FILES[layers]
     held = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
     state = {k.removeprefix("module."): v for k, v in held.items()}
-    net, _, told = open_encoder(f"ckpt:{file}")
+    net, _, provenance = open_encoder(f"ckpt:{file}")
     assert net.name == f"resnet_cifar:{layers}"
-    assert told["weights_report"]["prefix"] == "state_dict.module."
-    assert told["weights_report"]["aside"] == 2  # the head
+    assert provenance["weights_report"]["prefix"] == "state_dict.module."
+    assert provenance["weights_report"]["aside"] == 2  # the head
     x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found, wanted = net.eval()(x), _direct(state, x, (layers - 2) // 6)
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+        result, wanted = net.eval()(x), _direct(state, x, (layers - 2) // 6)
+    torch.testing.assert_close(result, wanted, rtol=1e-5, atol=1e-6)
     named, _, _ = open_encoder(str(file), arch=f"resnet_cifar:{layers}")
     with seeded(0):
         loaded = build_encoder(f"resnet_cifar:{layers}")
     load_weights(loaded, file)
     with torch.no_grad():
-        assert torch.equal(named.eval()(x), found)
-        assert torch.equal(loaded.eval()(x), found)
+        assert torch.equal(named.eval()(x), result)
+        assert torch.equal(loaded.eval()(x), result)
 
 
 def _vit() -> transformers.ViTConfig:
@@ -120,15 +120,15 @@ def _saved(model: transformers.PreTrainedModel, folder: Path) -> Path:
 def test_a_vit_of_transformers_by_its_class_token_or_its_pooler(tmp_path: Path) -> None:
     x = torch.randn(2, 3, 32, 32)
     whole = transformers.ViTModel(_vit()).eval()
-    net, _, told = open_encoder(f"hf:{_saved(whole, tmp_path / 'whole')}")
+    net, _, provenance = open_encoder(f"hf:{_saved(whole, tmp_path / 'whole')}")
     assert net.dim == 16
-    assert "the model's pooled output" in told["weights_report"]["summary"]
+    assert "the model's pooled output" in provenance["weights_report"]["summary"]
     with torch.no_grad():
         assert torch.equal(net.eval()(x), whole(x, interpolate_pos_encoding=True).pooler_output)
     # of a classifier there is no pooler: transformers would make one of random weights
     classifier = transformers.ViTForImageClassification(_vit()).eval()
-    net, _, told = open_encoder(f"hf:{_saved(classifier, tmp_path / 'classifier')}")
-    assert "the class token (2 weights of a pooler" in told["weights_report"]["summary"]
+    net, _, provenance = open_encoder(f"hf:{_saved(classifier, tmp_path / 'classifier')}")
+    assert "the class token (2 weights of a pooler" in provenance["weights_report"]["summary"]
     with torch.no_grad():
         wanted = classifier.vit(x, interpolate_pos_encoding=True).last_hidden_state[:, 0]
         assert torch.equal(net.eval()(x), wanted)
@@ -159,16 +159,16 @@ def test_a_resnet_of_transformers_with_its_image_processor(tmp_path: Path) -> No
     embedded = jessl.embed(f"hf:{folder}", images)
     assert isinstance(embedded, jessl.Embeddings)
     assert (embedded.n, embedded.d) == (6, 16)
-    random, _, told = open_encoder(f"hf:{folder}", init="random", size=64)
-    assert told["weights"] == "random, seed 0"
+    random, _, provenance = open_encoder(f"hf:{folder}", init="random", size=64)
+    assert provenance["weights"] == "random, seed 0"
     assert random.preprocess.size == 64
 
 
 def test_a_masked_autoencoder_sees_all_of_an_image(tmp_path: Path) -> None:
     config = transformers.ViTMAEConfig(**{**_vit().to_dict(), "mask_ratio": 0.75})
     folder = _saved(transformers.ViTMAEModel(config), tmp_path / "mae")
-    net, _, told = open_encoder(f"hf:{folder}")
-    assert "the class token" in told["weights_report"]["summary"]
+    net, _, provenance = open_encoder(f"hf:{folder}")
+    assert "the class token" in provenance["weights_report"]["summary"]
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(net.eval()(x), net(x), rtol=1e-4, atol=1e-5)
@@ -181,11 +181,11 @@ def test_what_transformers_cannot_load_safely_is_one_line(tmp_path: Path) -> Non
     (folder / "model.safetensors").unlink()
     refused = []
 
-    def refuse(said: str) -> None:
-        with pytest.raises(ValueError, match=said) as error:
+    def refuse(message: str) -> None:
+        with pytest.raises(ValueError, match=message) as error:
             open_encoder(f"hf:{folder}")
         assert "\n" not in str(error.value)
-        refused.append(said)
+        refused.append(message)
 
     refuse("cannot be loaded: .*model.safetensors")
     (folder / "model.safetensors").write_bytes(weights[:2000])

@@ -60,8 +60,8 @@ def test_orthonormal_images_and_a_simplex(
         dcl(images, images, temperature).item(): math.log(others),
         _cissl(images, temperature): math.log(2 + others),
     }
-    for found, known in expected.items():
-        assert found == pytest.approx(known, abs=1e-12)
+    for result, known in expected.items():
+        assert result == pytest.approx(known, abs=1e-12)
 
 
 def test_cissls_known_values() -> None:
@@ -142,9 +142,9 @@ def test_cissl_learns_through_both_heads() -> None:
     (both,) = torch.autograd.grad(objective.loss(h).total, h)
     parts = []
     for one in ("student", "teacher"):
-        seen = {k: h if k == one else h.detach() for k in ("student", "teacher")}
-        s = objective.student_head(seen["student"].flatten(0, 1)).view(2, N, -1)
-        t = objective.projector(seen["teacher"].flatten(0, 1)).view(2, N, -1)
+        actual = {k: h if k == one else h.detach() for k in ("student", "teacher")}
+        s = objective.student_head(actual["student"].flatten(0, 1)).view(2, N, -1)
+        t = objective.projector(actual["teacher"].flatten(0, 1)).view(2, N, -1)
         (part,) = torch.autograd.grad(cissl(s, t, 0.07), h)
         assert part.norm() > 0.01
         parts.append(part)
@@ -211,8 +211,8 @@ def test_two_heads_compare_anchors_with_the_others_keys(method: str) -> None:
     for i in range(6):
         logits = [(q[i] @ k[j] / temperature).item() for j in range(6)]
         own = (i + 3) % 6
-        seen = [j for j in range(6) if j != i and (method == "simclr" or j != own)]
-        total += (math.log(sum(math.exp(logits[j]) for j in seen)) - logits[own]) / 6
+        actual = [j for j in range(6) if j != i and (method == "simclr" or j != own)]
+        total += (math.log(sum(math.exp(logits[j]) for j in actual)) - logits[own]) / 6
     assert objective.loss(h).total.item() == pytest.approx(total, abs=1e-12)
 
 
@@ -229,9 +229,9 @@ def test_all_negatives_drawn_are_all() -> None:
 
 def test_one_negative_by_hand() -> None:
     z = torch.tensor([[1, 0], [0, 1], [0.6, 0.8], [-1, 0]], dtype=torch.float64)
-    found = drawn_logits(z, z, 0.5, torch.tensor([[1], [2], [3], [0]]))
+    result = drawn_logits(z, z, 0.5, torch.tensor([[1], [2], [3], [0]]))
     expected = [[1.2, 0], [0, 1.6], [1.2, -1.2], [0, -2]]
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(result, torch.tensor(expected, dtype=torch.float64))
     # two orthonormal images: any negative has cosine 0
     loss = _simclr(2, 0.5, negatives=1).loss(_twice(BASIS[:2, :2])).total
     assert loss.item() == pytest.approx(math.log1p(math.exp(-2)), abs=1e-12)
@@ -250,8 +250,8 @@ def test_drawn_negatives_are_what_loops_give(m: int) -> None:
             own = (z[i] @ z[(i + 7) % 14] / temperature).item()
             others = [(z[i] @ z[j] / temperature).item() for j in drawn]
             losses.append(math.log(sum(math.exp(x) for x in (own, *others))) - own)
-    found = objective.loss(h).total.item()
-    assert found == pytest.approx(sum(losses) / len(losses), abs=1e-12)
+    result = objective.loss(h).total.item()
+    assert result == pytest.approx(sum(losses) / len(losses), abs=1e-12)
 
 
 @given(n=st.integers(2, 30), share=st.floats(0, 1), seed=st.integers(0, 99))
@@ -267,12 +267,12 @@ def test_negatives_are_others_and_unlike(n: int, share: float, seed: int) -> Non
 @pytest.mark.parametrize("m", [1, 2, 3])  # by Floyd's algorithm, and by random keys
 def test_all_sets_of_negatives_are_equally_likely(m: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    seen: list[Counter] = [Counter() for _ in range(6)]
+    actual: list[Counter] = [Counter() for _ in range(6)]
     for _ in range(1500):
         for row, drawn in enumerate(draw_negatives(6, m, generator).tolist()):
-            seen[row][frozenset(drawn)] += 1
+            actual[row][frozenset(drawn)] += 1
     expected = 1500 / math.comb(4, m)
-    for counts in seen:
+    for counts in actual:
         assert len(counts) == math.comb(4, m)
         assert all(abs(c - expected) < 4.5 * math.sqrt(expected) for c in counts.values())
 
@@ -324,8 +324,8 @@ def test_the_pool_is_the_only_negative_and_no_anchor(pool: int) -> None:
             for anchor, own in ((x[i], y[i]), (y[i], x[i])):
                 logits = [(anchor @ k / t).item() for k in (own, *negatives)]
                 losses.append(math.log(sum(math.exp(x) for x in logits)) - logits[0])
-    found = _simclr(5, t, pool=pool).loss(h).total.item()
-    assert found == pytest.approx(sum(losses) / len(losses), abs=1e-12)
+    result = _simclr(5, t, pool=pool).loss(h).total.item()
+    assert result == pytest.approx(sum(losses) / len(losses), abs=1e-12)
 
 
 def test_one_negative_is_enough_against_collapse() -> None:
@@ -345,7 +345,7 @@ def test_one_negative_is_enough_against_collapse() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda: _simclr(4, negatives=0), "negatives: expected at least 1, got 0"),
         (lambda: _simclr(4, pool=-1), "pool: expected at least 0, got -1"),
@@ -392,10 +392,10 @@ def test_one_negative_is_enough_against_collapse() -> None:
         ),
     ],
 )
-def test_mistakes_are_named(call: Callable, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)) as told:
+def test_mistakes_are_named(call: Callable, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
         call()
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_cissls_heads_by_options() -> None:

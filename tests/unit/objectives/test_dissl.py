@@ -292,20 +292,20 @@ def test_training_finds_classes_and_does_not_collapse() -> None:
     encoder = torch.nn.Linear(8, 8)
     optimizer = torch.optim.Adam([*objective.parameters(), *encoder.parameters()], lr=5e-3)
     images = torch.randn(1, 64, 8)
-    gaps, found = [], []
+    gaps, result = [], []
     for _ in range(60):
         terms = objective.loss(encoder(images + 0.1 * torch.randn(2, 64, 8)))
         optimizer.zero_grad()
         terms.total.backward()
         optimizer.step()
         gaps.append(terms.parts["gap"].item())
-        found.append(terms.parts["information"].item())
+        result.append(terms.parts["information"].item())
     assert 0 <= gaps[-1] < gaps[0] - 1
-    assert found[-1] > found[0] + 0.5
+    assert result[-1] > result[0] + 0.5
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"lambd": -1}, "lambd: expected at least 0, got -1"),
         ({"beta": -0.1}, "beta: expected at least 0, got -0.1"),
@@ -315,8 +315,8 @@ def test_training_finds_classes_and_does_not_collapse() -> None:
         ({"student_head": "a-b"}, "head: expected 8192"),
     ],
 )
-def test_wrong_options_are_named(options: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_wrong_options_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         build_objective("dissl", 8, options)
 
 

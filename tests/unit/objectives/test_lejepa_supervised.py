@@ -61,11 +61,11 @@ def test_a_normal_batch_has_the_expected_value_whatever_its_size() -> None:
     expected, _ = quad(lambda t: math.exp(-(t**2) / 2) * (1 - math.exp(-(t**2))), -3, 3)
     assert expected == pytest.approx(1.05, abs=0.01)
     for n in (16, 128):
-        found = [
+        result = [
             sigreg(_rows(n, 256, seed=seed), directions=random_directions(256, 256, seed=seed))
             for seed in range(20)
         ]
-        mean, error = torch.stack(found).mean().item(), torch.stack(found).std().item() / 20**0.5
+        mean, error = torch.stack(result).mean().item(), torch.stack(result).std().item() / 20**0.5
         assert error < 0.02
         assert mean == pytest.approx(expected, abs=max(4 * error, 0.02))
 
@@ -132,13 +132,13 @@ def test_each_step_draws_its_directions_and_leaves_the_global_generator() -> Non
     objective = build_objective("lejepa", 12, {"directions": 8})
     assert torch.isfinite(objective.loss(torch.randn(2, 16, 12)).total)  # before any step
     before = torch.random.get_rng_state()
-    seen = []
+    actual = []
     for step in (3, 4, 3):
         objective.begin_step(TrainingPosition(step=step, total_steps=9, steps_per_epoch=3, seed=2))
-        seen.append(objective.directions.clone())
-    assert torch.equal(seen[0], seen[2])
-    assert not torch.equal(seen[0], seen[1])
-    torch.testing.assert_close(seen[0], random_directions(16, 8, seed=2, step=3).float())
+        actual.append(objective.directions.clone())
+    assert torch.equal(actual[0], actual[2])
+    assert not torch.equal(actual[0], actual[1])
+    torch.testing.assert_close(actual[0], random_directions(16, 8, seed=2, step=3).float())
     assert torch.equal(before, torch.random.get_rng_state())
     assert "directions" not in objective.state_dict()
 
@@ -164,15 +164,15 @@ def test_lejepa_has_the_authors_projector_at_their_width() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"lambd": 1.5}, "lambd: expected a number from 0 to 1, got 1.5"),
         ({"directions": 0}, "directions: expected at least 1, got 0"),
         ({"knots": 1}, "knots: expected at least 2, got 1"),
     ],
 )
-def test_wrong_options_of_lejepa_are_named(options: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_wrong_options_of_lejepa_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         build_objective("lejepa", 8, options)
 
 
@@ -258,21 +258,21 @@ def test_training_separates_labels() -> None:
     assert terms.total < 0.3
 
 
-@pytest.mark.parametrize(("label", "told"), [(5, "got 5"), (-2, "got -2")])
-def test_a_label_that_is_no_class_is_named(label: int, told: str) -> None:
-    with pytest.raises(ValueError, match=f"expected 0 to 4, or -1 where missing, {told}"):
+@pytest.mark.parametrize(("label", "message"), [(5, "got 5"), (-2, "got -2")])
+def test_a_label_that_is_no_class_is_named(label: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"expected 0 to 4, or -1 where missing, {message}"):
         supervised(_logits(), torch.tensor([0, 1, 2, 3, -1, label]))
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"classes": 1}, "classes: expected at least 2, got 1"),
         ({"label_smoothing": 1.0}, "label_smoothing: expected a number in .0, 1., got 1"),
     ],
 )
-def test_wrong_options_of_supervised_are_named(options: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_wrong_options_of_supervised_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         build_objective("supervised", 8, options)
 
 

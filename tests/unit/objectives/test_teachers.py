@@ -65,13 +65,13 @@ def test_moco_sends_no_gradient_to_keys() -> None:
 
 def test_dino_takes_the_mean_over_unlike_views() -> None:
     student, teacher, center = _normal(4, 6, 5), _normal(2, 6, 5, seed=1), _normal(5, seed=2)
-    found = []
+    result = []
     for j in range(2):
         target = torch.softmax((teacher[j] - center) / 0.05, dim=1)
         for i in range(4):
             if i != j:
-                found.append(F.cross_entropy(student[i] / 0.2, target))
-    known = torch.stack(found).mean()
+                result.append(F.cross_entropy(student[i] / 0.2, target))
+    known = torch.stack(result).mean()
     torch.testing.assert_close(objectives.dino(student, teacher, center, 0.2, 0.05), known)
 
 
@@ -265,21 +265,21 @@ def test_local_views_have_no_part_in_targets(
     module = importlib.import_module(f"jessl.objectives.{method}")
     original = getattr(module, function)
     h = _normal(4, 8, 12)
-    found = []
+    result = []
     for views in (h, torch.cat([h[:2], _normal(2, 8, 12, seed=1)])):
-        seen: list[torch.Tensor] = []
+        actual: list[torch.Tensor] = []
 
-        def record(*given: Any, seen: list[torch.Tensor] = seen) -> torch.Tensor:
-            seen.append(given[place].detach().clone())
+        def record(*given: Any, actual: list[torch.Tensor] = actual) -> torch.Tensor:
+            actual.append(given[place].detach().clone())
             return original(*given)
 
         monkeypatch.setattr(module, function, record)
         objective = _built(method)
         _loss(objective, views, n_global=2)
-        found.append([*seen, *objective.state_dict().get("center", h.new_empty(0))])
-    torch.testing.assert_close(*found)
+        result.append([*actual, *objective.state_dict().get("center", h.new_empty(0))])
+    torch.testing.assert_close(*result)
     # one stack of targets, or one target for each of (4 - 1) views and two global ones
-    assert len(seen) == (6 if method == "simsiam" else 1)
+    assert len(actual) == (6 if method == "simsiam" else 1)
 
 
 # short trainings
@@ -365,7 +365,7 @@ def test_losses_that_prevent_collapse_do(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (
             lambda: build_objective("simsiam", 8, {"predictor": "4"}),
@@ -416,6 +416,6 @@ def test_losses_that_prevent_collapse_do(method: str) -> None:
         (lambda: objectives.negative_cosine(_normal(3, 2), _normal(3, 4)), "p [3, 2], z [3, 4]"),
     ],
 )
-def test_mistakes_are_named(call: Callable[[], object], said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_mistakes_are_named(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         call()

@@ -20,7 +20,7 @@ from jessl.views.params import as_params, as_table
 BOX = {"crop_top_px": 0, "crop_left_px": 0, "crop_height_px": 30, "crop_width_px": 40}
 
 
-def _said(**changes: object) -> list[str]:
+def _caption(**changes: object) -> list[str]:
     named = {k: np.array([v]) for k, v in {**BOX, **changes}.items()}
     return caption(as_params(as_table([named]))[0], 0, 30, 40)
 
@@ -31,12 +31,12 @@ def _drawn(path: Path) -> np.ndarray:
 
 
 def test_what_changes_nothing_is_not_told() -> None:
-    assert _said() == ["as it is"]
-    assert _said(hue_shift=0.004) == ["as it is"]
+    assert _caption() == ["as it is"]
+    assert _caption(hue_shift=0.004) == ["as it is"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"crop_left_px": 3, "crop_width_px": 21}, ["crop 21x30"]),
         ({"place_height_px": 8, "place_width_px": 9}, ["pad"]),
@@ -55,8 +55,8 @@ def test_what_changes_nothing_is_not_told() -> None:
         ({"erase_height_px": 4, "erase_width_px": 5}, ["erase 5x4"]),
     ],
 )  # fmt: skip
-def test_what_was_done_is_told_in_order(changes: dict, said: list[str]) -> None:
-    assert _said(**changes) == said
+def test_what_was_done_is_told_in_order(changes: dict, message: list[str]) -> None:
+    assert _caption(**changes) == message
 
 
 def test_a_grid_has_an_image_and_its_views_in_a_row(stripes: Path) -> None:
@@ -84,8 +84,8 @@ def test_captions_make_room_for_themselves(tmp_path: Path) -> None:
 def test_enlarged_pixels_are_alike(tmp_path: Path) -> None:
     board = (np.indices((32, 32)).sum(axis=0) % 2 * 255).astype(np.uint8)
     write_grid(tmp_path / "grid.png", [[board[:, :, None]]], cell_px=144)
-    seen = _drawn(tmp_path / "grid.png")[4:148, 4:148]
-    light = seen.reshape(32 // 2, 9, 144).mean(axis=(1, 2))  # pairs of rows of 4.5 pixels
+    actual = _drawn(tmp_path / "grid.png")[4:148, 4:148]
+    light = actual.reshape(32 // 2, 9, 144).mean(axis=(1, 2))  # pairs of rows of 4.5 pixels
     assert np.ptp(light) < 2
 
 
@@ -103,6 +103,6 @@ def test_the_command_draws_any_recipe(
     assert main([*command, "--preset", str(mine), "--size", "32"]) == 0
     assert json.loads(capsys.readouterr().out)["size"] == 32
     assert main([*command, "--preset", str(tmp_path / "no.toml")]) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1
-    assert "no file" in said[0]
+    message = capsys.readouterr().err.strip().splitlines()
+    assert len(message) == 1
+    assert "no file" in message[0]

@@ -142,11 +142,11 @@ def contrast(x: torch.Tensor, factor: float) -> torch.Tensor:
     return (factor * x + (1 - factor) * x.mean()).clamp(0, 1)
 
 
-def same(seen: torch.Tensor, images: Sequence[np.ndarray], view: View, table: np.ndarray) -> None:
+def same(actual: torch.Tensor, images: Sequence[np.ndarray], view: View, table: np.ndarray) -> None:
     want = torch.stack([by_torchvision(i, view, r) for i, r in zip(images, table, strict=True)])
-    assert seen.dtype == torch.float32
-    assert seen.shape == want.shape
-    error = (seen - want).abs()
+    assert actual.dtype == torch.float32
+    assert actual.shape == want.shape
+    error = (actual - want).abs()
     assert error.mean() < 1e-6
     assert error.max() < 1e-4  # a fortieth of 1/255
 
@@ -166,10 +166,10 @@ def test_every_operation_equals_torchvision(operations: list[str], channels: int
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (24, 20, 31, channels), dtype=np.uint8)
     table = drawn([(20, 31)] * 24, VIEW, operations)
-    seen = gpu.apply_view(VIEW, torch.from_numpy(images), table, *PIXELS)
-    same(seen, images, VIEW, table)
+    actual = gpu.apply_view(VIEW, torch.from_numpy(images), table, *PIXELS)
+    same(actual, images, VIEW, table)
     apart = gpu.apply_view(VIEW, tensors(images), torch.from_numpy(table), *PIXELS)
-    torch.testing.assert_close(apart, seen, atol=1e-6, rtol=0)
+    torch.testing.assert_close(apart, actual, atol=1e-6, rtol=0)
 
 
 @settings(max_examples=60)
@@ -209,9 +209,9 @@ def test_finishing_crops_is_the_rest_of_applying(kind: torch.dtype) -> None:
     crops = gpu.apply_view(VIEW, torch.from_numpy(images), first, *PIXELS)
     crops = (crops * 255).round().to(kind) if kind == torch.uint8 else crops.to(kind)
     kept = crops.clone()
-    seen = gpu.finish_view(VIEW, crops, table, IMAGENET_MEAN, IMAGENET_STD)
+    actual = gpu.finish_view(VIEW, crops, table, IMAGENET_MEAN, IMAGENET_STD)
     assert torch.equal(crops, kept)
-    torch.testing.assert_close(seen, whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(actual, whole, atol=1e-5, rtol=0)
 
 
 def test_grey_among_colour_is_what_it_is_alone() -> None:
@@ -292,8 +292,8 @@ def test_no_pixel_hangs_on_the_precision_of_matrix_products() -> None:
         torch.autocast("cpu", dtype=torch.bfloat16),
     ):
         assert (m @ x - plain(m, x)).abs().max() > 1e-4  # the emulation does round
-        seen = gpu.apply_view(VIEW, torch.from_numpy(images), table, *PIXELS)
-    same(seen, images, VIEW, table)
+        actual = gpu.apply_view(VIEW, torch.from_numpy(images), table, *PIXELS)
+    same(actual, images, VIEW, table)
 
 
 def test_a_small_budget_of_memory_changes_nothing() -> None:
@@ -323,7 +323,7 @@ def test_no_images_are_no_views() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "channels", "mean", "said"),
+    ("changes", "channels", "mean", "message"),
     [
         (
             {"crop_height_px": 9},
@@ -337,12 +337,12 @@ def test_no_images_are_no_views() -> None:
         ({}, 4, IMAGENET_MEAN, "mean: expected 4 numbers for 4 channels"),
     ],
 )
-def test_mistakes_are_named(changes: dict, channels: int, mean: tuple, said: str) -> None:
+def test_mistakes_are_named(changes: dict, channels: int, mean: tuple, message: str) -> None:
     table = drawn([(8, 8)] * 2, VIEW, [])
     for name, value in changes.items():
         table[1, COLUMN[name]] = value
     images = torch.zeros((2, 8, 8, channels), dtype=torch.uint8)
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         gpu.apply_view(VIEW, images, table, mean, (1.0,))
 
 

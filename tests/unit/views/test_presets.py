@@ -39,8 +39,8 @@ def test_every_preset_paints_at_every_size(name: str, size: int) -> None:
     assert max(view.size for view in views.recipes) == size
     images = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3), dtype=np.uint8)
     params = views.sample(np.arange(2), 0, 0, np.full(2, 20), np.full(2, 30))
-    seen = views.apply(images, params)
-    assert [tuple(x.shape) for x in seen] == [(2, 3, v.size, v.size) for v in views.recipes]
+    actual = views.apply(images, params)
+    assert [tuple(x.shape) for x in actual] == [(2, 3, v.size, v.size) for v in views.recipes]
     assert Views.from_dict(json.loads(json.dumps(views.as_dict()))) == views
 
 
@@ -106,12 +106,12 @@ def test_noise_alone_leaves_the_whole_image_but_for_noise() -> None:
 )
 def test_one_number_makes_views_coarse(size: int, strength: float, wanted: tuple) -> None:
     view = presets.coarse(size, strength=strength).recipes[0]
-    found = (view.min_scale, view.brightness, view.hue, view.gray, view.blur)
-    assert found == pytest.approx(wanted)
+    result = (view.min_scale, view.brightness, view.hue, view.gray, view.blur)
+    assert result == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("simclrr", {}, "did you mean 'simclr'"),
         ("simclrr", {}, "or the path of a .toml or .json file"),
@@ -139,8 +139,8 @@ def test_one_number_makes_views_coarse(size: int, strength: float, wanted: tuple
         ("no.toml", {"flip": 0}, "views no.toml: expected no options for a file, got ['flip']"),
     ],
 )
-def test_mistakes_are_named(name: str, options: dict, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_mistakes_are_named(name: str, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         presets.preset(name, 32, options)
 
 
@@ -165,7 +165,7 @@ def test_a_file_holds_a_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.toml", "views = [", "is not TOML"),
         ("a.toml", "\xff\xfe", "is not TOML"),
@@ -189,11 +189,11 @@ def test_a_file_holds_a_recipe(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_file_is_one_line_with_its_name(
-    tmp_path: Path, name: str, content: str, said: str
+    tmp_path: Path, name: str, content: str, message: str
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(ValueError, match=re.escape(said)) as error:
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
         presets.preset(str(path), None)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
@@ -250,16 +250,16 @@ def test_a_preset_that_changed_does_not_resume(stripes: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("views", "options", "said"),
+    ("views", "options", "message"),
     [
         ("multicrop", {"num_local": 0, "num_global": 1}, "are 1 an image; vicreg needs at least 2"),
     ],
 )
 def test_views_that_no_objective_takes_are_refused(
-    stripes: Path, tmp_path: Path, views: str, options: dict, said: str
+    stripes: Path, tmp_path: Path, views: str, options: dict, message: str
 ) -> None:
     out = tmp_path / "run"
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         pretrain(small_config(stripes, out, views=views, view_options=options), quiet=True)
     assert not out.exists()
     sizes = tmp_path / "two.json"
@@ -317,7 +317,7 @@ def test_the_page_names_all_presets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"views": [{"size": 100000}]}', "size: expected 1 to 4096 pixels, got 100000"),
         (
@@ -332,9 +332,9 @@ def test_the_page_names_all_presets() -> None:
         ('{"views": [{"size": 8, "max_ratio": 1e300}]}', "max_ratio <= 1000"),
     ],
 )
-def test_numbers_out_of_all_measure_are_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_numbers_out_of_all_measure_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         presets.preset(str(tmp_path / "a.json"), None)
 
 

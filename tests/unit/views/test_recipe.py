@@ -70,8 +70,8 @@ def test_pixels_equal_torchvision(images: np.ndarray, equal_sizes: bool) -> None
     heights = np.array([im.shape[0] for im in batch])
     widths = np.array([im.shape[1] for im in batch])
     params = views.sample(np.arange(48) * 7919, 3, 5, heights, widths)
-    seen = views.apply(batch, params)
-    for view, p, x in zip(views.recipes, params, seen, strict=True):
+    actual = views.apply(batch, params)
+    for view, p, x in zip(views.recipes, params, actual, strict=True):
         assert x.shape == (48, 3, view.size, view.size)
         assert x.dtype == torch.float32
         for k in range(48):
@@ -242,14 +242,14 @@ def test_recipes_do_not_import_torch() -> None:
 
 
 def test_kernels_compile_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    requests = []
 
     def refusing(signature: str, **options: object) -> Callable:
-        asked.append(options)
+        requests.append(options)
         if options.get("cache"):
             raise RuntimeError("cannot cache function 'f': no locator available for file")
         return lambda function: function
 
     monkeypatch.setattr(compiling, "njit", refusing)
     assert compiling.entry("void(i8)")(abs) is abs
-    assert [bool(options.get("cache")) for options in asked] == [True, False]
+    assert [bool(options.get("cache")) for options in requests] == [True, False]

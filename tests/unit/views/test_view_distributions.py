@@ -115,8 +115,8 @@ def test_probabilities_are_honoured() -> None:
         )
         drawn = _drawn(view)[0]
         for option, name in p.items():
-            found = (drawn[name] != 0).mean()
-            assert abs(found - share) <= 4 * np.sqrt(share * (1 - share) / N), option
+            result = (drawn[name] != 0).mean()
+            assert abs(result - share) <= 4 * np.sqrt(share * (1 - share) / N), option
 
 
 @pytest.mark.parametrize(("h", "w"), [(60, 80), (1, 200), (3, 3), (1, 1)])

@@ -294,7 +294,7 @@ def test_left_out_parameters_are_neutral(images: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"crop_top_px": np.array([5])}, "got one outside for image 0 (8x8 pixels)"),
         ({"crop_left_px": np.array([-1])}, "expected boxes within the image"),
@@ -314,11 +314,11 @@ def test_left_out_parameters_are_neutral(images: np.ndarray) -> None:
         ({"hue_shift": np.array([0.1, 0.2])}, "expected 1 values of hue_shift, got 2"),
     ],
 )
-def test_parameters_that_cannot_be_are_refused(changed: dict, said: str) -> None:
+def test_parameters_that_cannot_be_are_refused(changed: dict, message: str) -> None:
     views = Views((View(size=16),))
     image = np.zeros((8, 8, 3), np.uint8)
     params = views.sample(np.arange(1), 0, 0, np.array([8]), np.array([8]))
-    with pytest.raises(ValueError, match=said.replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")):
         views.apply([image], [{**params[0], "crop_height_px": np.array([8]),
                                "crop_width_px": np.array([8]), **changed}])  # fmt: skip
 
