@@ -1,19 +1,27 @@
 """jessl: joint-embedding self-supervised learning of images.
 
-The door of the library: public names, each imported when it is first used. Importing jessl
-costs nothing and has no side effect.
+All public names, each imported when it is first used: importing jessl takes no time and has no side
+effect.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jessl import objectives as objectives
     from jessl import views as views
     from jessl.comparison.compare import compare_encoders as compare_encoders
+    from jessl.config import Compare as Compare
+    from jessl.config import Decompose as Decompose
+    from jessl.config import Embed as Embed
+    from jessl.config import Pack as Pack
     from jessl.config import Pretrain as Pretrain
+    from jessl.config import Probe as Probe
+    from jessl.config import Score as Score
+    from jessl.config import Select as Select
+    from jessl.config import SelectCheckpoints as SelectCheckpoints
     from jessl.config import Sweep as Sweep
     from jessl.data import Batch as Batch
     from jessl.data import Loader as Loader
@@ -40,17 +48,25 @@ if TYPE_CHECKING:
     from jessl.selection.select import select as select
     from jessl.sweeps.sweep import sweep as sweep
 
-# public name -> room that holds it; a room that bears the name is itself the public name
+# public name -> package or module that has it; a package of the same name is itself public
 _HOMES = {
     "Batch": "data",
+    "Compare": "config",
+    "Decompose": "config",
+    "Embed": "config",
     "Embeddings": "embeddings",
     "Encoder": "encoders",
     "Loader": "data",
+    "Pack": "config",
     "Pretrain": "config",
+    "Probe": "config",
     "ProbeResult": "probes",
     "RiskDecomposition": "risk",
     "Run": "runs",
+    "Score": "config",
     "ScoreResult": "scores",
+    "Select": "config",
+    "SelectCheckpoints": "config",
     "Selection": "selection",
     "Source": "data",
     "Spectrum": "scores",
@@ -76,16 +92,16 @@ _HOMES = {
 __all__ = [*_HOMES]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("jessl")
-    room = _HOMES.get(name)
-    if room is None:
+    home = _HOMES.get(name)
+    if home is None:
         raise AttributeError(f"module 'jessl' has no attribute {name!r}")
-    module = import_module(f"jessl.{room}")
-    return module if room == name else getattr(module, name)
+    module = import_module(f"jessl.{home}")
+    return module if home == name else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -38,7 +38,11 @@ def _eight_bits(path: Path) -> None:
     ("name", "make", "said"),
     [
         ("neg.npy", _lying, "neg.npy"),
-        ("fp8.safetensors", _eight_bits, "z is F8_E4M3; allowed are"),
+        (
+            "fp8.safetensors",
+            _eight_bits,
+            "z: expected F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL, got F8_E4M3",
+        ),
         ("tiny.npy", lambda p: np.save(p, np.full((9, 2), 1e-200)), "beyond what float32 holds"),
         ("huge.npy", lambda p: np.save(p, np.full((9, 2), 1e200)), "beyond what float32 holds"),
         ("object.npy", lambda p: np.save(p, np.array([{}], object)), "object.npy"),

@@ -102,10 +102,13 @@ def test_views_of_a_file_keep_their_sizes(
 def test_bench_says_in_one_line_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     for args, said in (
         (["saddle", "--data", "digits"], "loader"),
-        (["loader", "--data", "digits", "--seconds", "0"], "seconds must be above 0, got 0"),
+        (
+            ["loader", "--data", "digits", "--seconds", "0"],
+            "seconds: expected a number above 0, got 0",
+        ),
         (
             ["loader", "--data", "digits", "--needs", "1", "--encoder", "smallconv"],
-            "one of the two",
+            "expected one",
         ),
     ):
         assert main(["bench", *args]) == 2

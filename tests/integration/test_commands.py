@@ -223,7 +223,7 @@ def test_ctrl_c_is_one_line(
     def interrupted(*_args: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jessl.study, "select", interrupted)
+    monkeypatch.setattr(jessl.selection, "select", interrupted)
     code, _, err = _said(capsys, "select", "x")
     assert code == 130
     assert err == "jessl select: interrupted\n"
@@ -245,6 +245,6 @@ def test_our_own_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
     def broken(*_args: object, **_options: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(jessl.study, "select", broken)
+    monkeypatch.setattr(jessl.selection, "select", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["select", "x"])

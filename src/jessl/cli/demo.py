@@ -1,29 +1,31 @@
-"""The command demo."""
+"""The command `jessl demo`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from jessl.cli._base import Interrupted, stoppable, table
+from jessl.cli._command import Command
+from jessl.cli._output import print_table
+from jessl.cli._signals import stop_on_signals
 
 
-@dataclass(kw_only=True)
-class DemoCommand:
-    """The whole story on real images: train, judge without labels, choose, reveal, explain.
+@dataclass(frozen=True, kw_only=True)
+class DemoCommand(Command):
+    """Try jessl on real images: train several encoders, score them without labels, choose one, then
+    check the choice with labels and explain the remaining error.
 
     Attributes:
-        data: SRC; digits is embedded in the installation. Labels, where there are some, are
-            hidden from everything but the closing check.
+        data: SRC; digits is part of the installation. Labels, if there are any, are used for the
+            final check only.
         labels: CSV file with columns path,label.
-        out: study folder to write; a study that was interrupted goes on.
+        out: study folder to write; the same command continues an interrupted study.
         quick: a smaller study in under 90 seconds.
         epochs: of each run; None: as many as a few minutes allow on two cores.
-        images: how many images at most; None: 6000, and 2000 with --quick.
+        images: largest number of images; None: 6000, and 2000 with --quick.
         workers: runs at a time, one core each; None: the cores of the machine, at most 8.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
         y_key: name of the labels in an .npz file; None: y, labels or targets.
-        json: print the answer as JSON on standard output.
     """
 
     data: str = "digits"
@@ -35,39 +37,34 @@ class DemoCommand:
     workers: int | None = None
     x_key: str | None = None
     y_key: str | None = None
-    json: bool = False
 
     def run(self) -> dict[str, Any]:
-        """Tell the story."""
-        from jessl.core.interruption import Stopped
+        """Run the study and write its report."""
         from jessl.demo import demo
         from jessl.report import write_report
 
-        with stoppable() as stop:
-            try:
-                study = demo(
-                    self.data,
-                    out=self.out,
-                    labels=self.labels,
-                    quick=self.quick,
-                    epochs=self.epochs,
-                    images=self.images,
-                    workers=self.workers,
-                    x_key=self.x_key,
-                    y_key=self.y_key,
-                    stop=stop,
-                )
-            except Stopped as stopped:
-                raise Interrupted(f"{stopped}; the same command goes on") from None
+        with stop_on_signals("the same command continues") as stop:
+            study = demo(
+                self.data,
+                out=self.out,
+                labels=self.labels,
+                quick=self.quick,
+                epochs=self.epochs,
+                images=self.images,
+                workers=self.workers,
+                x_key=self.x_key,
+                y_key=self.y_key,
+                stop=stop,
+            )
         return {**study, "report": str(write_report(self.out))}
 
-    def show(self, answer: dict[str, Any]) -> None:
-        """The closing table and what was found."""
+    def show(self, result: dict[str, Any]) -> None:
+        """The final table and the findings."""
         from jessl.demo import closing_table
 
-        headers, rows = closing_table(answer)
-        table(headers, rows)
+        headers, rows = closing_table(result)
+        print_table(headers, rows)
         print()
-        for finding in answer["findings"]:
+        for finding in result["findings"]:
             print(f"- {finding}")
-        print(f"\nreport: {answer['report']}")
+        print(f"\nreport: {result['report']}")

@@ -1,35 +1,37 @@
-"""The command line: its commands, their options, and how errors are reported.
+"""The command line: choose the command, parse its options, run it, report the outcome.
 
 Nothing is imported before it is needed: `jessl --help` must answer at once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jessl.core.validation import unknown_name
 
+if TYPE_CHECKING:
+    from jessl.cli._command import Command
+
 # command -> (what it does, class in the file of that name)
 COMMANDS = {
-    "demo": ("the whole story on real images, in minutes", "DemoCommand"),
+    "demo": ("try the library on real images, in a few minutes", "DemoCommand"),
     "pretrain": ("train an encoder on images without labels", "PretrainCommand"),
-    "views": ("a picture of what the encoder will see", "ViewsCommand"),
-    "pack": ("any images to resized tar shards with an index", "PackCommand"),
-    "embed": ("images to representations, by a run or any encoder", "EmbedCommand"),
-    "score": ("judge representations without labels, with error bars", "ScoreCommand"),
-    "probe": ("judge representations with labels", "ProbeCommand"),
-    "decompose": ("say where the error of representations comes from", "DecomposeCommand"),
+    "views": ("draw the augmented views that an encoder is trained on", "ViewsCommand"),
+    "pack": ("write images as resized tar shards, for fast reading", "PackCommand"),
+    "embed": ("compute representations of images by any encoder", "EmbedCommand"),
+    "score": ("score representations without labels, with error bars", "ScoreCommand"),
+    "probe": ("measure how well representations predict labels", "ProbeCommand"),
+    "decompose": ("explain the error of representations by four components", "DecomposeCommand"),
     "select": ("choose among runs, checkpoints or encoders without labels", "SelectCommand"),
-    "sweep": ("train many settings, on many machines, and choose without labels", "SweepCommand"),
-    "zoo": ("say what goes with the errors of a table of models", "ZooCommand"),
-    "report": ("a page to look at, of a run or a study", "ReportCommand"),
-    "bench": ("measure the loader on your images and machine", "BenchCommand"),
+    "sweep": ("train many settings and choose one without labels", "SweepCommand"),
+    "zoo": ("analyse which design choices go with the errors of many models", "ZooCommand"),
+    "report": ("write a page about a run or a study", "ReportCommand"),
+    "bench": ("measure how fast images load on this machine", "BenchCommand"),
 }
 
 EXIT_OK, EXIT_MISTAKE, EXIT_SAVED, EXIT_INTERRUPTED = 0, 2, 75, 130
@@ -38,32 +40,30 @@ EXIT_OK, EXIT_MISTAKE, EXIT_SAVED, EXIT_INTERRUPTED = 0, 2, 75, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
+    Args:
+        argv: the command and its options; None: those of the process.
+
     Returns:
-        0; 2 for a user's mistake, told in one line; 75 when SIGTERM, SIGHUP or Ctrl-C stopped a
-        training whose state is saved; 130 for Ctrl-C elsewhere. A bug of ours leaves its traceback
-        (and exit code 1).
+        0; 2 for a user's mistake, reported in one line; 75 when SIGTERM, SIGHUP or Ctrl-C stopped
+        work whose state is saved; 130 for Ctrl-C elsewhere. A bug of ours leaves its traceback (and
+        exit code 1).
+
+    Example:
+        main(["score", "my-run/embeddings/projector"])
     """
-    for stream in (sys.stdout, sys.stderr):
-        # a terminal that cannot show a letter must not end a training
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _never_fail_to_print()
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
         print(_help())
         return EXIT_OK
     if args[0] in ("-V", "--version"):
-        from jessl.records import versions
-
-        print(versions().split(",")[0])
+        print(_version())
         return EXIT_OK
     name = args[0]
     try:
-        if name not in COMMANDS:
-            raise ValueError(unknown_name("command", name, COMMANDS))
-        command = _parsed(name, args[1:])
-        return _run(command)
-    except BrokenPipeError:  # whoever read the help has read enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # else Python complains at exit
+        return _run(_command(name, args[1:]))
+    except BrokenPipeError:  # the reader of the help closed the pipe
+        _discard_output()
         return EXIT_OK
     except KeyboardInterrupt:
         print(f"jessl {name}: interrupted", file=sys.stderr)
@@ -72,9 +72,69 @@ def main(argv: Sequence[str] | None = None) -> int:
         line = _one_line(error)
         if line is None or os.environ.get("JESSL_DEBUG"):
             raise
-        if not getattr(error, "reported", False):  # another process tells it
+        if not getattr(error, "reported", False):  # else another process has printed it
             print(f"jessl {name}: error: {line}", file=sys.stderr)
         return EXIT_MISTAKE
+
+
+def _command(name: str, args: list[str]) -> Command:
+    """The command of this name with its options."""
+    if name not in COMMANDS:
+        raise ValueError(unknown_name("command", name, COMMANDS))
+    from jessl.cli._parsing import parse
+
+    command_class = getattr(import_module(f"jessl.cli.{name}"), COMMANDS[name][1])
+    return parse(name, command_class, args)
+
+
+def _run(command: Command) -> int:
+    from jessl.cli._signals import Interrupted
+    from jessl.core.log import is_first_process
+
+    try:
+        result = command.run()
+    except Interrupted as stop:
+        if is_first_process():
+            print(f"jessl: {stop}", file=sys.stderr)
+        return EXIT_SAVED
+    if not is_first_process():
+        return EXIT_OK
+    try:
+        if command.json:
+            _print_json(result)
+        else:
+            command.show(result)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the result closed the pipe
+        _discard_output()
+    return EXIT_OK
+
+
+def _print_json(result: dict[str, object]) -> None:
+    import json
+
+    # characters that the stream cannot write must become JSON's escapes, not the stream's
+    is_ascii = (getattr(sys.stdout, "encoding", None) or "").lower() not in ("utf-8", "utf8")
+    print(json.dumps(result, indent=2, ensure_ascii=is_ascii))
+
+
+def _never_fail_to_print() -> None:
+    """A terminal that cannot show a character must not end a training."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Send what is left to nowhere, or Python complains at exit that the pipe is closed."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _version() -> str:
+    from jessl.records import versions
+
+    return versions().split(",")[0]
 
 
 def _help() -> str:
@@ -84,94 +144,26 @@ def _help() -> str:
         [
             "usage: jessl COMMAND [options]",
             "",
-            "Joint-embedding self-supervised learning of images: pretrain, judge without labels,",
-            "explain, choose.",
+            "Joint-embedding self-supervised learning of images: pretrain encoders, score them",
+            "without labels, explain their errors, and choose among them.",
             "",
             "commands:",
             *lines,
             "",
-            "jessl COMMAND --help tells a command's options; every command takes --json.",
+            "jessl COMMAND --help lists a command's options; every command takes --json.",
             "SRC is a folder of images, a .npz or .npy file, tar shards, digits,",
             "torchvision:NAME[:split] or hf:NAME[:split].",
         ]
     )
 
 
-def _parsed(name: str, args: list[str]) -> Any:
-    """The command object with its options; a mistake in them becomes a ValueError of one line."""
-
-    import tyro
-
-    options = [a.partition("=")[0] for a in args if a.startswith("--")]
-    for option in options:
-        if options.count(option) > 1:
-            raise ValueError(f"option {option} is given twice; which one is meant?")
-    text = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(text):
-            command: Any = tyro.cli(
-                getattr(import_module(f"jessl.cli.{name}"), COMMANDS[name][1]),
-                prog=f"jessl {name}",
-                args=args,
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-            )
-        if hasattr(command, "given"):
-            names = {o.lstrip("-").replace("-", "_") for o in options}
-            command.given = frozenset(names | {n.removeprefix("no_") for n in names})
-        return command
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise ValueError(_unboxed(text.getvalue())) from None
-
-
-def _unboxed(text: str) -> str:
-    """The first paragraph of tyro's framed error, and its hint, on one line."""
-    lines = [line.strip("│| ") for line in text.splitlines() if line.startswith(("│", "|"))]
-    parts = "\n".join(lines).replace("─", "-").split("-" * 10)
-    said = " ".join(parts[0].split())
-    for part in parts[1:]:
-        hint = " ".join(part.strip("-").split())
-        if hint.startswith("Perhaps you meant"):
-            said += f". {hint}"
-    return said or " ".join(text.split())
-
-
-def _run(command: Any) -> int:
-    from jessl.cli._base import Interrupted
-    from jessl.core.log import is_first_process
-
-    try:
-        answer = command.run()
-    except Interrupted as stop:
-        if is_first_process():
-            print(f"jessl: {stop}", file=sys.stderr)
-        return EXIT_SAVED
-    if not is_first_process():
-        return EXIT_OK
-    try:
-        if command.json:
-            import json
-
-            # what the stream cannot write must be JSON's escapes, not the stream's
-            plain = (getattr(sys.stdout, "encoding", None) or "").lower() not in ("utf-8", "utf8")
-            print(json.dumps(answer, indent=2, ensure_ascii=plain))
-        else:
-            command.show(answer)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the answer has read enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # else Python complains at exit
-    return EXIT_OK
-
-
 def _one_line(error: BaseException) -> str | None:
-    """What a user is told of an error; None for what only our bugs raise."""
+    """An error as one line for the user; None for an error that only a bug of ours raises."""
     text = " ".join(str(error).split())
     if isinstance(error, RuntimeError):
         # torch has no class of its own for the CPU's memory
         if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
-            return "out of memory; take a smaller --batch-size, --size or encoder"
+            return "out of memory; use a smaller --batch-size, --size or encoder"
         return None
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

@@ -1,4 +1,4 @@
-"""The command report."""
+"""The command `jessl report`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import Any
 
 import tyro
 
+from jessl.cli._command import Command
 
-@dataclass(kw_only=True)
-class ReportCommand:
-    """Write report.html of a run or a study: one file to look at, without a network.
+
+@dataclass(frozen=True, kw_only=True)
+class ReportCommand(Command):
+    """Write report.html for a run or a study: one page that needs no network.
 
     Attributes:
         folder: a run or a study.
-        table: a .csv or .parquet file to write as well, a row a run, which jessl zoo reads.
-        json: print the answer as JSON on standard output.
+        table: a .csv or .parquet file to write as well, one row per run, for jessl zoo and jessl
+            select.
     """
 
     folder: tyro.conf.Positional[str]
     table: Path | None = None
-    json: bool = False
 
     def run(self) -> dict[str, Any]:
-        """Write."""
+        """Write the page, and the table if there should be one."""
         from jessl.report import write_report, write_table
 
         if self.table is None:
@@ -32,6 +33,6 @@ class ReportCommand:
         table = write_table(self.folder, self.table)
         return {"report": str(write_report(self.folder)), "table": str(table)}
 
-    def show(self, answer: dict[str, Any]) -> None:
-        """Where to look."""
-        print("\n".join(answer.values()))
+    def show(self, result: dict[str, Any]) -> None:
+        """The paths of the files."""
+        print("\n".join(result.values()))

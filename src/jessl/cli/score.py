@@ -1,137 +1,132 @@
-"""The command that judges without labels: score (see making.py for its form)."""
+"""The command `jessl score`."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import Any
 
 import tyro
 
-from jessl.cli._base import table
+from jessl.cli._command import Command
+from jessl.cli._inputs import comma_separated
+from jessl.cli._output import print_table
+from jessl.config import Score
+from jessl.core.log import log
+
+_BETTER = {True: "higher", False: "lower", None: "-"}
 
 
-@dataclass(kw_only=True)
-class ScoreCommand:
-    """Judge representations without labels: RankMe and other scores, with error bars.
+@dataclass(frozen=True, kw_only=True)
+class ScoreCommand(Command, Score):
+    """Compute label-free quality scores of embeddings, such as RankMe, with error bars.
 
     Attributes:
-        embeddings: folders of embeddings, .npy, .npz or .safetensors files [n, d]. Those that can
-            be compared are put in order, best first.
-        scores: which ones, by commas: rankme, effective_rank, normalized_rank, alpha_req, nesum,
-            stable_rank, participation_ratio, numerical_rank, condition_number, matrix_entropy,
-            self_cluster, coherence, uniformity, twonn, idest, sigreg; of embeddings of views also
-            lidar and alignment. With options: alpha_req:first=5:last=50. spectral: all that need
-            only the spectrum; all: all of them.
-        jackknife: blocks of the error bar; None: 20, fewer where d is above 2048; 0: none.
-        converge: also the scores of a quarter and of half of the rows.
-        force: put in order what cannot be compared, too.
-        seed: of the blocks.
-        json: print the answer as JSON on standard output.
+        embeddings: folders of embeddings, .npy, .npz or .safetensors files [n, d]. Comparable ones
+            are ranked, best first.
+        scores: names separated by commas: rankme, effective_rank, normalized_rank, alpha_req,
+            nesum, stable_rank, participation_ratio, numerical_rank, condition_number,
+            matrix_entropy, self_cluster, coherence, uniformity, twonn, idest, sigreg; for
+            embeddings of views also lidar and alignment. With options: alpha_req:first=5:last=50.
+            spectral: all that need only the spectrum; all: all of them.
+        force: rank embeddings even if they are not comparable.
     """
 
-    embeddings: tyro.conf.Positional[list[str]]
+    embeddings: tyro.conf.Positional[list[str]] = field()  # type: ignore[assignment]
     scores: str = "rankme"
-    jackknife: int | None = None
-    converge: bool = False
     force: bool = False
-    seed: int = 0
-    json: bool = False
 
     def run(self) -> dict[str, Any]:
-        """Score each, and compare."""
+        """Score each file or folder, and compare them."""
         from jessl.core.progress import ProgressBar
         from jessl.embeddings import Embeddings
         from jessl.scores import score
         from jessl.scores.compare import compare
 
         if not self.embeddings:
-            raise ValueError("score needs at least one folder or file of embeddings, got none")
+            raise ValueError("embeddings: expected at least one folder or file, got none")
         paths = list(dict.fromkeys(self.embeddings))
         names = self._names(paths)
-        found, metas = {}, {}
+        results, metas = {}, {}
         for path in paths:
             z = Embeddings.load(path)
             try:
-                with ProgressBar(f"scoring {path}") as count:
-                    found[path] = score(
-                        z,
-                        names,
-                        jackknife=self.jackknife,
-                        seed=self.seed,
-                        converge=self.converge,
-                        progress=count.update,
-                    )
+                with ProgressBar(f"scoring {path}") as bar:
+                    results[path] = score(self, z=z, names=names, progress=bar.update)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from None
             metas[path] = z.meta
-        compared = compare(found, metas, force=self.force)
+        comparison = compare(results, metas, force=self.force)
         return {
             "embeddings": {
-                path: {name: result.as_json() for name, result in results.items()}
-                for path, results in found.items()
+                path: {name: result.as_json() for name, result in by_name.items()}
+                for path, by_name in results.items()
             },
-            "order": {name: list(paths) for name, paths in compared.order.items()},
-            "not_compared": list(compared.reasons),
-            "warnings": list(compared.warnings),
+            "order": {name: list(paths) for name, paths in comparison.order.items()},
+            "not_compared": list(comparison.reasons),
+            "warnings": list(comparison.warnings),
         }
 
     def _names(self, paths: list[str]) -> list[str]:
-        """Names as asked for, groups of them spelt out."""
-        from jessl.core.log import log
+        """The requested names, with groups of scores expanded."""
         from jessl.embeddings import Embeddings
         from jessl.scores import SCORES, SPECTRAL
         from jessl.scores.multiview import equal_views
         from jessl.scores.registry import OF_VIEWS, parse_score
 
-        words = [word.strip() for word in self.scores.split(",") if word.strip()]
-        if not words:
-            raise ValueError("scores must name at least one score, got none")
+        requested = comma_separated(self.scores)
+        if not requested:
+            raise ValueError("scores: expected at least one name, got none")
         groups: dict[str, list[str]] = {"spectral": list(SPECTRAL)}
-        if "all" in words:
-            views = [equal_views(Embeddings.load(path, mmap=True)) for path in paths]
-            groups["all"] = [name for name in SCORES if all(views) or name not in OF_VIEWS]
-            if not all(views):
-                why = "they need equally many views of every image (embed --views)"
-                log.note(f"{' and '.join(OF_VIEWS)} are left out: {why}")
-        names = list(dict.fromkeys(n for word in words for n in groups.get(word, [word])))
+        if "all" in requested:
+            has_views = all(equal_views(Embeddings.load(path, mmap=True)) for path in paths)
+            groups["all"] = [name for name in SCORES if has_views or name not in OF_VIEWS]
+            if not has_views:
+                log.note(
+                    f"{' and '.join(OF_VIEWS)} are left out: they need equally many views of every "
+                    "image (embed --views)"
+                )
+        names = list(dict.fromkeys(n for name in requested for n in groups.get(name, [name])))
         for name in names:
-            parse_score(name)  # a mistake is told before any file is read
+            parse_score(name)  # report a mistake before any file is read
         return names
 
-    def show(self, answer: dict[str, Any]) -> None:
-        """A row a matrix and score, in order where there is one; then what is to be doubted."""
-        held, order = answer["embeddings"], answer["order"]
-        better = {True: "higher", False: "lower", None: "-"}
+    def show(self, result: dict[str, Any]) -> None:
+        """A row for each file and score, ranked where they are comparable; then the warnings."""
+        embeddings, order = result["embeddings"], result["order"]
         keys = ("value", "debiased", "sd", "low", "high", "n", "d")
-        rows: list[list[Any]] = []
-        curves: list[list[Any]] = []
-        doubts: dict[tuple[str, str], list[str]] = {}
-        for name in next(iter(held.values())):
-            for place, path in enumerate(order.get(name, held), 1):
-                r = held[path][name]
-                number = [place if name in order else None] if order else []
-                told = better[r["higher_is_better"]]
-                rows.append([name, *number, path, *(r[k] for k in keys), told])
-                curves.append([name, path, *(f"{m:,}: {_short(v)}" for m, v in r["curve"])])
-                for warning in r["warnings"]:
-                    doubts.setdefault((path, warning), []).append(name)
+        rows: list[list[object]] = []
+        curves: list[list[str]] = []
+        warnings: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for name in next(iter(embeddings.values())):
+            for place, path in enumerate(order.get(name, embeddings), 1):
+                one = embeddings[path][name]
+                rank = [place if name in order else None] if order else []
+                better = _BETTER[one["higher_is_better"]]
+                rows.append([name, *rank, path, *(one[key] for key in keys), better])
+                curves.append([name, path, *(f"{m:,}: {_short(v)}" for m, v in one["curve"])])
+                for warning in one["warnings"]:
+                    warnings[path, warning].append(name)
         headers = ["value", "debiased", "sd", "95 % from", "to", "n", "d", "better"]
-        table(["score", *(["#"] if order else []), "embeddings", *headers], rows)
+        print_table(["score", *(["#"] if order else []), "embeddings", *headers], rows)
         if any(row[-6] is not None for row in rows):
             print("95 %: of the debiased value where there is one; over images, not over trainings")
         if self.converge:
-            print("\nof fewer rows:")
-            widest = max(map(len, curves))
-            padded = [c + [""] * (widest - len(c)) for c in curves]
-            table(["score", "embeddings", *["rows: value"] * (widest - 2)], padded)
-        for (path, warning), names in doubts.items():
-            print(f"warning: {path}: {', '.join(names)}: {warning}", file=sys.stderr)
-        for reason in answer["not_compared"]:
-            told = "in order all the same" if self.force else "not put in order (--force does)"
-            print(f"note: {told}: {reason}", file=sys.stderr)
-        for warning in answer["warnings"]:
-            print(f"warning: {warning}", file=sys.stderr)
+            _print_curves(curves)
+        for (path, warning), names in warnings.items():
+            log.warning(f"{path}: {', '.join(names)}: {warning}")
+        for reason in result["not_compared"]:
+            effect = "ranked anyway" if self.force else "not ranked (--force ranks them)"
+            log.note(f"{effect}: {reason}")
+        for warning in result["warnings"]:
+            log.warning(warning)
+
+
+def _print_curves(curves: list[list[str]]) -> None:
+    print("\nwith fewer rows:")
+    widest = max(map(len, curves))
+    padded = [row + [""] * (widest - len(row)) for row in curves]
+    print_table(["score", "embeddings", *["rows: value"] * (widest - 2)], padded)
 
 
 def _short(value: float | None) -> str:

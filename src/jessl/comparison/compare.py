@@ -12,6 +12,8 @@ from jessl.comparison.encoder_specs import EncoderSpec, encoder_specs
 from jessl.comparison.interpretation import notes_of
 from jessl.comparison.rows import ComparisonConfig, ComparisonState, row_of
 from jessl.comparison.table import EncoderTable, agreement_of, orders_of
+from jessl.config import Compare
+from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import pick_device
 from jessl.core.files import locked
@@ -26,6 +28,7 @@ from jessl.extraction.extract import check_channels
 from jessl.pretraining.images import MOST_IMAGES, limit_images
 
 
+@takes_options(Compare)
 @renamed_arguments(tell="log")
 def compare_encoders(
     encoders: Sequence[str],
@@ -55,20 +58,6 @@ def compare_encoders(
     it was. An encoder that fails stays in the table with the reason.
 
     Args:
-        encoders: specs as `embed` takes them: names, run folders, checkpoints.
-        data: a Source or anything `open_source` accepts.
-        out: folder of the table and of everything that is kept.
-        labels, groups: CSV file and its column of groups, as in `open_source`. Labels enter the
-            errors only.
-        shots: images per class of few-shot probes; (): 3, 5 and 30. Those that a class has not
-            are left out.
-        test: images to test on, with labels; None: a quarter of the labelled images of `data`.
-        views, n_views, view_images: random views (a preset or a file, 2 to 256 of each) of so
-            many images, for LiDAR and alignment; 0 images: without these.
-        most_images: of `data` and of `test`, chosen by their ids and the seed.
-        batch_size, device, workers: as in `embed`.
-        seed: of the choice of images, views, jackknife blocks and splits.
-        size: side of the input, px; None: each its own. Run folders keep theirs.
         log: told what a person should know meanwhile.
         stop: asked after every batch.
 

@@ -22,14 +22,17 @@ class Decompose:
             three times noisier.
         order: published or union, the order in which training gets harder.
         tuning: shared (hyperparameters are chosen once, on train, for all risks) or per-term (each
-            risk has its own, as published; no risk on test is tuned on test). The train error
+            risk has its own, as published; risks of a probe on its own rows, also on train and
+            test together in the union order, use those with the least training error; no risk on
+            test is tuned on test). The train error
             depends strongly on them, and so does the boundary between usability and probe
             generalization.
         risk: error (0-1) or log_loss (nats; logistic and mlp).
         shots: labelled images per class of a few-shot decomposition.
         fraction: share of the labels of a few-shot decomposition, 0 to 1.
         draws: how often the few images are drawn, at least 1.
-        folds: of crossfit; None: 10 up to 5,000 rows, else 5 (ridge: leave-one-out).
+        folds: of crossfit; None: 10 up to 5,000 rows, else 5 (ridge: leave-one-out). A few-shot
+            decomposition uses them for everything that depends on all labels.
         n_sub: images of the subset of the published estimator; None: the smaller of the test rows
             and a fifth of the training rows (whole groups where there are groups).
         duplicates: count test rows that are (nearly) identical to training rows.

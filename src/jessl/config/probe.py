@@ -16,7 +16,8 @@ class Probe:
             10), ridge (least squares on one-hot labels), mlp (a perceptron) or knn (a cosine vote
             with weights exp(cosine / temperature)).
         options: of the probe: C 0.1 (logistic), penalty 0.1 (ridge), hidden 512-512 weight_decay
-            0.01 lr 0.001 epochs 100 (mlp), k 20 temperature 0.07 (knn).
+            0.01 lr 0.001 epochs 100 (mlp; hidden is 2048-2048 if left out), k 20 temperature 0.07
+            (knn; the defaults).
         tuning: how hyperparameters are chosen: folds (cross-validation), leave-one-out (ridge, in
             closed form) or part (a stratified held-out fifth of train); None: folds for logistic,
             leave-one-out for ridge, part for mlp.

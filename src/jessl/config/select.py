@@ -17,8 +17,8 @@ class Select:
         scores: other scores to show beside it; they do not affect the choice.
         oracle: record of test images, accuracy/... or risk/..., that shows how much the choice
             loses against the best setting according to labels; it does not affect the choice.
-        along: the hyperparameter along which a plateau of ranks is searched, such as lr; None: the
-            only one that varies.
+        along: the hyperparameter along which a plateau of ranks is searched, such as lr, cov or
+            objective_options.cov; None: the only one that varies.
         plateau: for scores that count directions, choose the first value that reaches the plateau
             around the best, as published; False (--no-plateau): always the best.
         force: put runs of several methods, widths or data sets in one order.
@@ -38,8 +38,8 @@ class SelectCheckpoints:
     """By which label-free score a checkpoint of a run is chosen.
 
     Attributes:
-        run: the run folder.
-        by: NAME or NAME/LAYER, as for `Select`.
+        run: the run folder; the run need not be finished.
+        by: NAME or NAME/LAYER, as for `Select`, without loss and scores of views.
         data: SRC, where the images of the run are now; None: where they were.
     """
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from jessl import runs
+from jessl.config import Embed
+from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import pick_device
 from jessl.core.progress import ProgressCallback
@@ -25,6 +27,7 @@ _MOST_VIEWS = 256
 _DEFAULT_VIEWS = 10
 
 
+@takes_options(Embed, data="source")
 @renamed_arguments(on_batch="progress")
 def embed(
     encoder: str | Path | runs.Run | Encoder,
@@ -49,30 +52,14 @@ def embed(
 ) -> Embeddings | dict[str, Embeddings]:
     """Representations of images: evaluation mode, one central view (or random ones), float32.
 
+    The encoder may also be an `Encoder` or a `Run` that is open already, the source a `Source`, and
+    `views` a `Views`.
+
+    Example:
+        jessl.embed("timm:resnet50", "photos", out="photos-resnet50")
+
     Args:
-        encoder: an Encoder, a run (its folder, or that of one of its checkpoints), a file of
-            weights (`ckpt:PATH`, `ckpt:PATH@ARCH`, or the path), or a name that `build_encoder`
-            knows, whose weights are the published ones unless `init` names others.
         source: a Source or anything `open_source` accepts, n images.
-        out: where to save: a folder of embeddings, or with several layers a folder of such.
-        batch_size: images at a time.
-        layers: "backbone" [n, dim], and for runs "projector" [n, out], where RankMe is defined,
-            and its hidden layers "projector.1", "projector.2", ...
-        init: weights for a named encoder: a file, or "random" (from `seed`).
-        stem, size: as in `build_encoder`, for named encoders.
-        labels: CSV file with columns path,label.
-        groups: another column of that file: images with the same cell (a patient, a camera) are a
-            group, which no split divides.
-        device: "auto" (for an Encoder: where it is), "cpu", "cuda" or "cuda:N".
-        workers: threads that decode.
-        seed: of random weights, and of random views.
-        views: a preset ("simclr"), a file or Views: n_views random views of each image instead of
-            the central one, each a row of its own with the image's id; LiDAR and
-            alignment are computed from them. The size is the encoder's; of a preset with local
-            crops the global ones.
-        n_views: how many, 2 to 256; None: 10. Where the preset has unlike views they take turns.
-        arch: the net that a file of weights is of, a name; None: by its tensors.
-        key: prefix of the tensors to take of a file that holds several encoders.
         progress: called with (images done, images in all).
 
     Returns:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.config import Probe
+from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice, check_int, unknown_name
-from jessl.embeddings import Embeddings
+from jessl.embeddings import Embeddings, as_embeddings
 from jessl.probes import split
 from jessl.probes.base import Evaluation, FitRequest, ProbeKind, check_device, evaluate
 from jessl.probes.bootstrap import Resampled, percentile_interval, resample_balanced_accuracy
@@ -30,10 +33,11 @@ from jessl.probes.tuning import choose_options, row_risks
 PROTOCOLS = ("few", "published")
 
 
+@takes_options(Probe)
 @renamed_arguments(told="progress")
 def probe(
-    train: Embeddings,
-    test: Embeddings,
+    train: Embeddings | str | Path,
+    test: Embeddings | str | Path,
     *,
     kind: str = "logistic",
     shots: int | None = None,
@@ -58,26 +62,8 @@ def probe(
         print(result.error, (result.low, result.high))
 
     Args:
-        train, test: Embeddings with labels and the same d.
-        kind: "logistic": multinomial logistic regression on features standardised with the
-            training rows; `C` by cross-validation over 1e-6 .. 10.
-            "ridge": least squares on one-hot labels; `penalty` by leave-one-out in closed form.
-            "mlp": a perceptron, `hidden` "2048-2048"; its `weight_decay` on a held-out fifth.
-            "knn": the `k` (20) nearest training rows by cosine vote with exp(cosine /
-            `temperature`) (.07).
-        shots: use this many training images of each class, drawn with the seed.
-        fraction: use this share of each class (0..1), at least one image of each.
-        seed: of the drawn images, of the folds and of random steps of a fit.
-        tuning: "folds", "leave-one-out" (ridge) or "part" (a stratified fifth of train, held
-            out); None: the default of the kind, see above.
-        folds: number of folds of the cross-validation; None: 10 up to 5,000 rows, else 5.
-        protocol: rows that tune a few-shot probe: "few": its few images only; "published": the
-            other training labels (at most 50,000), as for the tables of Dubois et al. 2023.
-        duplicates: count test rows that are (nearly) training rows.
-        device: "cpu", "cuda" or "cuda:N", for logistic, mlp and knn.
+        train, test: Embeddings with labels and the same d, or paths of them.
         progress: called with (hyperparameters tried, of how many).
-        options: C for logistic; penalty for ridge; hidden, weight_decay, lr, epochs for mlp; k,
-            temperature for knn.
 
     Returns:
         ProbeResult.
@@ -86,6 +72,7 @@ def probe(
         ValueError: for missing labels, fewer than two classes, NaN or infinite rows (counted),
             another d, a class with fewer images than `shots`, unknown kinds and options.
     """
+    train, test = as_embeddings(train), as_embeddings(test)
     chosen = parse_kind(kind, options)
     check_choice("protocol", protocol, PROTOCOLS)
     seed, device = check_int("seed", seed, 0), check_device(device)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.config import Decompose
+from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice, check_int
-from jessl.embeddings import Embeddings
+from jessl.embeddings import Embeddings, as_embeddings
 from jessl.probes import split
 from jessl.probes.base import check_device
 from jessl.probes.bootstrap import RESAMPLES, Estimate
@@ -43,12 +46,17 @@ _TUNING = {
 }
 
 
+# train and test, or their paths
+_Pair = tuple[Embeddings | str | Path, Embeddings | str | Path]
+
+
+@takes_options(Decompose)
 @renamed_arguments(told="progress")
 def decompose(
-    train: Embeddings,
-    test: Embeddings,
+    train: Embeddings | str | Path,
+    test: Embeddings | str | Path,
     *,
-    supervised: tuple[Embeddings, Embeddings] | None = None,
+    supervised: _Pair | None = None,
     probe: str = "logistic",
     estimator: str = "crossfit",
     order: str = "published",
@@ -99,31 +107,7 @@ def decompose(
     Args:
         train: Embeddings with labels of images that the encoder was trained on.
         test: Embeddings with labels of images that neither encoder nor probe has seen.
-        supervised: (train, test) embeddings of the same architecture trained with labels.
-        probe: "logistic", "ridge" or "mlp" (for kNN a training row is its own neighbour, so
-            it has no train error).
-        estimator: of R(rest -> part): "crossfit" pools the held-out errors of all rows
-            (leave-one-out for ridge, else `folds`: 10 up to 5,000 rows, 5 above), which the
-            tuning measures in any case; "published" uses one stratified part of `n_sub` rows
-            (min(test rows, train rows / 5); whole groups where there are groups), tunes on the
-            others, and is two to three times noisier.
-        order: "published" or "union".
-        n_sub, folds: see `estimator`; each only with its own. A few-shot decomposition uses the
-            folds for the risks with all labels.
-        seed: of folds, parts and resamples.
-        tuning: "shared": hyperparameters are chosen once, on train, for every risk; "per-term":
-            each risk has its own, as published: the risks of a probe on its own rows (also train
-            and test together, in the union order) use those with the least training error; no
-            risk on test is tuned on test. The train error depends strongly on them, and so does
-            the division between usability and probe generalization.
-        risk: "error" (0-1) or "log_loss" (nats; logistic and mlp).
-        shots: labelled training images per class of a few-shot decomposition.
-        fraction: share of the training images instead, 0..1.
-        draws: of the few images, at least 1.
-        duplicates: count test rows that are (nearly) training rows.
-        device: "cpu", "cuda" or "cuda:N".
         progress: called with (steps done, of how many).
-        options: of the probe: C; penalty; hidden, weight_decay, lr, epochs.
 
     Returns:
         RiskDecomposition; its components sum to `risk` exactly.
@@ -132,6 +116,7 @@ def decompose(
         ValueError: for missing labels, fewer than two classes with two rows in train, another
             d, NaN or infinite rows (counted), and values out of range.
     """
+    train, test = as_embeddings(train), as_embeddings(test)
     kind = parse_kind(probe, options, "probe")
     if kind.memorises_training_rows:
         raise ValueError(
@@ -272,7 +257,7 @@ def _sampler(
 
 
 def _twin(
-    terms: RiskTerms, supervised: tuple[Embeddings, Embeddings] | None, train: Embeddings, by: str
+    terms: RiskTerms, supervised: _Pair | None, train: Embeddings, by: str
 ) -> SupervisedTwin | None:
     if supervised is None:
         return None
@@ -281,4 +266,5 @@ def _twin(
             "supervised: expected a pair (train, test) of Embeddings, got "
             f"{type(supervised).__name__}"
         )
-    return SupervisedTwin(terms, (supervised[0], supervised[1]), train, by)
+    pair = (as_embeddings(supervised[0]), as_embeddings(supervised[1]))
+    return SupervisedTwin(terms, pair, train, by)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jessl.config import Score
+from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.hashing import splitmix64
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_int
-from jessl.embeddings import Embeddings
+from jessl.embeddings import Embeddings, as_embeddings
 from jessl.scores.base import RowScore
 from jessl.scores.jackknife import row_result, spectral_results_of_rows
 from jessl.scores.multiview import MultiView, as_multiview, has_views
@@ -26,6 +29,7 @@ BLOCKS_BEYOND = 6
 MOST_BLOCKS = 10_000
 
 
+@takes_options(Score, embeddings="z", scores="names")
 @renamed_arguments(on_block="progress")
 def score(
     z: Any,
@@ -51,14 +55,9 @@ def score(
         views: the input of scores of views (lidar, alignment): [views, n, d], a list of [n, d], or
             Embeddings in which rows of one id are views of one image. None: z, where it is such
             Embeddings.
-        jackknife: blocks, 2 to 10,000, or 0 for no spread. None: 20 for d up to 2,048, 10 up to
-            4,096, 6 beyond; fewer blocks give a wider interval. Leaving out a block costs one
-            more spectrum (d = 2048: about half a second of a core; they run on all cores).
         ids: [n] whole numbers that name the rows of z (without z the images of the views); None:
             those of the Embeddings, else the row numbers. Together with the seed they determine
             which rows form a block, so the order of rows with ids of their own does not matter.
-        seed: of the blocks, and of the rows that expensive scores sample.
-        converge: fill `.curve` with the values of a quarter, half and all of the rows.
         progress: called with (spectra done, spectra in all).
 
     Returns:
@@ -71,6 +70,8 @@ def score(
         ValueError: for unknown names (with the nearest), NaN or infinite rows (counted), and
             arguments out of range.
     """
+    if isinstance(z, str | Path):
+        z = as_embeddings(z)
     listed = [names] if isinstance(names, str) else names
     listed = list(listed) if isinstance(listed, Iterable) else []
     if not listed or not all(isinstance(name, str) for name in listed):

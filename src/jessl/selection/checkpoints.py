@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jessl.config import SelectCheckpoints
+from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.progress import ProgressCallback
 from jessl.data import Source
@@ -93,6 +95,7 @@ class CheckpointSelection:
         return answer
 
 
+@takes_options(SelectCheckpoints)
 @renamed_arguments(on_batch="progress")
 def select_checkpoints(
     run: Run | str | Path,
@@ -115,9 +118,6 @@ def select_checkpoints(
     itself keeps are used.
 
     Args:
-        run: a run; it need not be finished.
-        by: NAME or NAME/LAYER, as in `select`; not the loss, and no score of views.
-        data: the images of the run as SRC or Source, if they have moved; None: as configured.
         workers: threads that decode. device: "auto", "cpu", "cuda" or "cuda:N".
         progress: called with (images done, images in all) for every checkpoint.
 

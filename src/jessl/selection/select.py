@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from jessl.config import Select
+from jessl.config.verb import takes_options
 from jessl.core.rank_correlation import kendall, mean, pooled
 from jessl.core.validation import unknown_name
 from jessl.runs import Run
@@ -18,6 +20,7 @@ from jessl.selection.selection_warnings import run_warnings, setting_warnings
 from jessl.selection.ties_and_plateaus import SettingComparison, compare_settings, plateau_parameter
 
 
+@takes_options(Select, runs="runs_or_table")
 def select(
     runs_or_table: Iterable[Run | str | Path] | Run | str | Path,
     *,
@@ -58,14 +61,6 @@ def select(
         runs_or_table: run folders, folders that hold runs, Runs; or one .csv or .parquet file with
             one row per run (columns as written by `jessl report --table`, hyperparameters under
             their names).
-        by: NAME, NAME/LAYER, with options NAME:OPTION=VALUE, such as "rankme" (the projector, as
-            published), "rankme/backbone"; or "loss", the last training loss.
-        scores: further scores to report; they do not affect the choice.
-        oracle: record of the split "test" (accuracy/..., risk/...) that measures how much the
-            choices lose against the best setting. It is reported and does not affect the choice.
-        along: the hyperparameter of the plateau, "lr" or "objective_options.cov" or "cov".
-        plateau: False: always the best value.
-        force: put all runs into one group.
 
     Raises:
         ValueError: for an unknown score, field or oracle, a folder that holds no run, or when no

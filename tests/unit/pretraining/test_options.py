@@ -12,9 +12,9 @@ import torch
 
 from helpers.run_samples import losses, same_weights, small_config
 from jessl import Run, embed, pretrain
-from jessl.cli._base import stoppable
-from jessl.cli.main import _parsed
-from jessl.cli.pretrain import PretrainCommand, over_recipe
+from jessl.cli._parsing import parse
+from jessl.cli._signals import stop_on_signals
+from jessl.cli.pretrain import PretrainCommand, override_recipe
 from jessl.config import Pretrain
 from jessl.objectives import CONFIGS
 
@@ -170,7 +170,7 @@ def test_what_cannot_be_trained_is_one_line(
 def test_a_recipe_is_what_other_options_go_over() -> None:
     asked = Pretrain(data="x", batch_size=512, objective_options={"temperature": 0.3})
     names = frozenset({"data", "batch_size", "objective_options"})
-    config = over_recipe("simclr_resnet50_256", asked, names)
+    config = override_recipe("simclr_resnet50_256", asked, names)
     assert config.optimizer == "lars"
     assert config.lr == pytest.approx(2.0)  # base 1.0 x 512 / 256
     assert config.objective_options["temperature"] == 0.3
@@ -178,28 +178,30 @@ def test_a_recipe_is_what_other_options_go_over() -> None:
     assert config.data == "x"
     # options belong to their objective; a default that is asked for goes over the recipe too
     asked = Pretrain(data="x", objective="vicreg", lr=0.1)
-    other = over_recipe("simclr_resnet50_256", asked, frozenset({"objective", "lr"}))
+    other = override_recipe("simclr_resnet50_256", asked, frozenset({"objective", "lr"}))
     assert other.objective == "vicreg"
     assert other.objective_options == {}
     assert other.lr == 0.1
     with pytest.raises(ValueError, match="did you mean 'simclr_resnet50_256'"):
-        over_recipe("simclr_resnet50_25", asked, frozenset())
+        override_recipe("simclr_resnet50_25", asked, frozenset())
 
 
 def test_the_command_line_knows_what_it_was_given() -> None:
     args = ["--data", "x", "--recipe", "small", "--objective", "vicreg", "--batch-size=64"]
-    command = _parsed("pretrain", [*args, "--no-online-probes"])
+    command = parse("pretrain", PretrainCommand, [*args, "--no-online-probes"])
     assert command.given >= {"data", "recipe", "objective", "batch_size", "online_probes"}
-    config = over_recipe(command.recipe, command.config, command.given)
+    config = command.config()
     assert (config.objective, config.batch_size, config.lr) == ("vicreg", 64, pytest.approx(5e-4))
     assert config.encoder == "smallconv:32"
-    short = over_recipe("vicreg_resnet50_256", Pretrain(data="x", epochs=10), frozenset({"epochs"}))
+    short = override_recipe(
+        "vicreg_resnet50_256", Pretrain(data="x", epochs=10), frozenset({"epochs"})
+    )
     assert short.warmup_epochs == 1.0
     assert config.online_probes is False
 
 
 def test_slurm_options_need_slurm() -> None:
-    command = PretrainCommand(config=Pretrain(data="x"), slurm_options={"nodes": 2})
+    command = PretrainCommand(data="x", slurm_options={"nodes": 2})
     with pytest.raises(ValueError, match="with --slurm only"):
         command.run()
 
@@ -227,7 +229,7 @@ def test_an_environment_of_no_group_is_one_line(
 def test_signals_that_nohup_ignores_stay_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stoppable() as stop:
+        with stop_on_signals("again") as stop:
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
             signal.raise_signal(signal.SIGTERM)
             assert stop()

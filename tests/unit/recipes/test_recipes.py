@@ -13,7 +13,8 @@ import torch
 
 from helpers.paths import ROOT
 from jessl import Pretrain, recipes
-from jessl.cli.main import main
+from jessl.cli._parsing import parse
+from jessl.cli.pretrain import PretrainCommand
 from jessl.encoders import build_encoder
 from jessl.objectives import build_objective
 from jessl.pretraining import defaults
@@ -111,7 +112,7 @@ def test_the_command_parses(name: str) -> None:
     at = options.index("--recipe")
     assert options[at + 1] == name
     del options[at : at + 2]
-    assert main._parsed("pretrain", options).config.data == options[options.index("--data") + 1]
+    assert parse("pretrain", PretrainCommand, options).data == options[options.index("--data") + 1]
 
 
 def test_variants_differ_in_what_their_names_say() -> None:

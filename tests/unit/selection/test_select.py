@@ -377,14 +377,14 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["RUNS", "--encoders", "timm:x"], "runs and --encoders: one of them"),
+        (["RUNS", "--encoders", "timm:x"], "runs, --encoders: expected one of them"),
         (["RUNS", "--data", "digits"], "--data has no meaning when choosing among runs"),
         (["RUNS", "--checkpoints", "--force"], "--force has no meaning .* --checkpoints"),
-        (["RUNS", "RUNS2", "--checkpoints"], "are of one run, 2 came"),
-        (["RUNS", "--train", "digits"], "--train and --test come together"),
+        (["RUNS", "RUNS2", "--checkpoints"], "--checkpoints: expected one run, got 2"),
+        (["RUNS", "--train", "digits"], "--train, --test: expected both"),
         (["--encoders", "x", "--data", "digits"], "--encoders needs --out"),
         (["--encoders", "x", "--by", "rankme"], "--by has no meaning when choosing among --enc"),
-        ([], "needs at least one run, or --encoders"),
+        ([], "expected at least one run, or --encoders"),
     ],
 )
 def test_options_of_another_choice_are_refused(

@@ -289,5 +289,5 @@ def test_mistakes_of_the_command(tmp_path):
         ZooCommand(table=path, sections=" ,").run()
     with pytest.raises(ValueError, match="top must be 1 or more"):
         ZooCommand(table=path, top=0).run()
-    with pytest.raises(ValueError, match="out must be a folder"):
+    with pytest.raises(ValueError, match="out: expected a folder, got the file"):
         ZooCommand(table=path, out=Path(path)).run()

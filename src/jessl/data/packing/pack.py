@@ -17,6 +17,8 @@ import numpy as np
 import PIL
 from PIL import features
 
+from jessl.config import Pack
+from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.files import LOCK, atomic_write, locked, read_json, write_json
 from jessl.core.hashing import splitmix64
@@ -73,6 +75,7 @@ class Packing:
     resumed: int
 
 
+@takes_options(Pack, data="source")
 @renamed_arguments(on_progress="progress")
 def pack(
     source: Source | Any,
@@ -116,15 +119,6 @@ def pack(
 
     Args:
         source: a Source, or whatever `open_source` opens.
-        out: folder to write, new or from an earlier call with the same source and options.
-        short_side: pixels that the shorter side is reduced to; or
-        long_side: the same of the longer side.
-        quality: 1..100 of JPEG; None: as above.
-        subsampling: of the colours of JPEG that is encoded here: 4:4:4, 4:2:2 or 4:2:0.
-        shard_mb: megabytes (10^6 bytes) at which a shard is full.
-        shuffle: seed by which the images are shuffled over the shards; None: the order of the
-            source. Advised where the source is sorted by class and will be read shard by shard.
-        workers: threads; None: the cores that this process may use, at most 16.
         progress: called with the number of images that are done, and of all.
         stop: asked before each image whether to stop.
 

@@ -61,7 +61,7 @@ def test_rows_are_chosen():
     assert len(Embeddings(X).labelled()) == 0
     with pytest.raises(ValueError, match=r"indices.*-7 \.\. 6.*7"):
         e.subset([7])
-    with pytest.raises(ValueError, match="mask needs 7"):
+    with pytest.raises(ValueError, match="a mask of 7 entries"):
         e.subset([True])
 
 

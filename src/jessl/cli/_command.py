@@ -1,0 +1,36 @@
+"""What every command is: options that are parsed, a run that returns JSON, and text for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Base of the commands; a command also extends the option class of its verb, if it has one.
+
+    Attributes:
+        json: print the result as JSON on standard output.
+        given: names of the options on the command line, also where they have their default.
+    """
+
+    json: bool = False
+    given: Annotated[frozenset[str], tyro.conf.Fixed, tyro.conf.Suppress] = frozenset()
+
+    def run(self) -> dict[str, Any]:
+        """Do the work; the result consists of values that JSON holds."""
+        raise NotImplementedError
+
+    def show(self, result: dict[str, Any]) -> None:
+        """Print the result for people."""
+        raise NotImplementedError
+
+
+def options_of(option_class: type[Options], command: Any) -> Options:
+    """The options of a command as an object of the option class alone."""
+    return option_class(**{f.name: getattr(command, f.name) for f in fields(option_class)})  # type: ignore[arg-type]

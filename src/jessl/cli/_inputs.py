@@ -1,0 +1,46 @@
+"""How commands read what their arguments name: images, embeddings, lists by commas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jessl.data import Source
+    from jessl.embeddings import Embeddings
+
+# features above this size stay on disk
+_LARGE_BYTES = 2**31
+
+
+def open_images(
+    data: str,
+    *,
+    labels: str | None = None,
+    groups: str | None = None,
+    x_key: str | None = None,
+    y_key: str | None = None,
+) -> Source:
+    """The images of SRC; its notes are printed on standard error."""
+    from jessl.core.log import log
+    from jessl.data import open_source
+
+    source = open_source(data, labels=labels, groups=groups, x_key=x_key, y_key=y_key)
+    for note in source.notes:
+        log.note(note)
+    return source
+
+
+def load_embeddings(path: str) -> Embeddings:
+    """Embeddings, memory-mapped where their features are large."""
+    from jessl.embeddings import Embeddings
+
+    file = Path(path)
+    features = file / "features.npy" if file.is_dir() else file
+    large = features.is_file() and features.stat().st_size > _LARGE_BYTES
+    return Embeddings.load(file, mmap=large)
+
+
+def comma_separated(text: str) -> list[str]:
+    """The names in "rankme, alpha_req"."""
+    return [name.strip() for name in text.split(",") if name.strip()]

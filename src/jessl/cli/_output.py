@@ -1,0 +1,68 @@
+"""How commands print for people: tables on standard output, warnings on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jessl.core.log import log
+
+_MOST_LEFT_OUT = 5
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Aligned columns on standard output; numbers to four significant places, None as a dash."""
+    text = [list(headers), *[[_cell(value) for value in row] for row in rows]]
+    widths = [max(len(row[k]) for row in text) for k in range(len(headers))]
+    for i, row in enumerate(text):
+        cells = []
+        for k, cell in enumerate(row):
+            is_number = i > 0 and isinstance(rows[i - 1][k], (int, float))
+            cells.append(cell.rjust(widths[k]) if is_number else cell.ljust(widths[k]))
+        print("  ".join(cells).rstrip())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+    return str(value)
+
+
+def print_left_out(reasons: Mapping[str, str], rest: str = "") -> None:
+    """The first images that could not be read, and how many more there are."""
+    for name, reason in list(reasons.items())[:_MOST_LEFT_OUT]:
+        log.info(f"left out, cannot be read: {name}: {reason}")
+    if len(reasons) > _MOST_LEFT_OUT:
+        log.info(f"... and {len(reasons) - _MOST_LEFT_OUT} more{rest}")
+
+
+def print_warnings(params: Mapping[str, Any]) -> None:
+    """What makes the numbers of a probe or a decomposition doubtful.
+
+    Args:
+        params: of the result, as in its JSON document.
+    """
+    if n := params.get("unseen_test_rows"):
+        log.warning(
+            f"{n} test images are of classes that train does not have; they count as errors"
+        )
+    if (duplicates := params.get("near_duplicates")) and (text := _duplicates(duplicates)):
+        log.warning(text)
+    for text in params.get("warnings", []):
+        log.warning(text)
+    if n := params.get("test_rows_of_train_groups"):
+        log.warning(f"{n} test images belong to groups that train has too")
+    if not params["converged"]:
+        log.warning("a fit stopped before it converged")
+
+
+def _duplicates(duplicates: Mapping[str, Any]) -> str:
+    identical, near = duplicates["identical"], duplicates["near"] or 0
+    counts = [(identical, "identical to"), (near, "nearly identical to")]
+    parts = [f"{n} {relation} a training row" for n, relation in counts if n]
+    if not parts:
+        return ""
+    at_least = "" if duplicates["complete"] else "at least "
+    return f"of the test rows {at_least}{' and '.join(parts)}: the test is not independent of train"

@@ -1,0 +1,255 @@
+"""The class `Embeddings`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jessl.core.files import atomic_directory, read_json, write_json
+from jessl.embeddings._checks import (
+    checked_features,
+    checked_index,
+    checked_integers,
+    checked_labels,
+    checked_meta,
+    read_only,
+)
+from jessl.embeddings._files import (
+    SUFFIXES,
+    errors_naming,
+    low_precision,
+    read_arrays,
+    read_npy,
+)
+
+FORMAT = "jessl.embeddings"
+
+
+class Embeddings:
+    """Features of n images: immutable, float32, with optional labels, ids, groups and provenance.
+
+    Example:
+        z = jessl.Embeddings(np.random.randn(100, 16), labels=np.arange(100) % 5)
+        z.save("my-embeddings")
+        jessl.Embeddings.load("my-embeddings").subset(z.labels == 3)
+
+    Args:
+        features: [n, d] numbers, array or torch tensor of any real dtype on any device; stored as
+            float32, C-contiguous, read-only. An array that has this form already is not copied: do
+            not change it afterwards. NaN and infinities stay (scores and probes refuse them).
+        labels: [n] whole numbers from 0, -1 where the label is missing; None: no labels at all.
+        ids: [n] whole numbers that identify the images across files; None: 0 .. n-1. Two rows may
+            share an id (two views of one image).
+        meta: JSON values that say where the features came from: encoder, layer, data, classes.
+        groups: [n] whole numbers: rows of one group (a patient, a camera) belong on one side of
+            every split; -1 for a row that is a group by itself. None: no groups.
+
+    Raises:
+        ValueError: for anything else, naming the argument.
+    """
+
+    __slots__ = ("_features", "_groups", "_ids", "_labels", "_meta")
+
+    def __init__(
+        self,
+        features: object,
+        labels: object = None,
+        ids: object = None,
+        meta: dict[str, Any] | None = None,
+        groups: object = None,
+    ) -> None:
+        self._features = read_only(checked_features(features))
+        n = len(self._features)
+        self._labels = None if labels is None else read_only(checked_labels(labels, n))
+        self._ids = read_only(np.arange(n) if ids is None else checked_integers("ids", ids, n))
+        self._meta = checked_meta(meta)
+        self._groups = None
+        if groups is not None:
+            self._groups = read_only(checked_integers("groups", groups, n))
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """float32 [n, d], read-only."""
+        return self._features
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """int64 [n], read-only, -1 where missing; None without labels."""
+        return self._labels
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """int64 [n], read-only."""
+        return self._ids
+
+    @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """int64 [n], read-only, -1 for a row that is a group by itself; None without groups."""
+        return self._groups
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """A copy of the provenance."""
+        copy: dict[str, Any] = json.loads(json.dumps(self._meta))
+        return copy
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return self._features.shape[0]
+
+    @property
+    def d(self) -> int:
+        """Number of features of a row."""
+        return self._features.shape[1]
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __repr__(self) -> str:
+        labels = "no labels"
+        if self._labels is not None:
+            labels = f"{int((self._labels >= 0).sum())} labelled"
+        return f"Embeddings(n={self.n}, d={self.d}, {labels})"
+
+    def subset(self, indices: Sequence[int] | NDArray[Any]) -> Embeddings:
+        """The rows `indices` (whole numbers or a boolean mask of length n), in that order.
+
+        Raises:
+            ValueError: for indices outside -n .. n-1 or a mask of another length.
+        """
+        index = checked_index(indices, self.n)
+        labels = None if self._labels is None else self._labels[index]
+        groups = None if self._groups is None else self._groups[index]
+        return Embeddings(self._features[index], labels, self._ids[index], self._meta, groups)
+
+    def labelled(self) -> Embeddings:
+        """The rows that have a label (none of them where there are no labels)."""
+        if self._labels is None:
+            return self.subset(np.zeros(self.n, bool))
+        return self if self._labels.min(initial=0) >= 0 else self.subset(self._labels >= 0)
+
+    def checksum(self) -> str:
+        """SHA-256 of the features as little-endian float32, row after row (hexadecimal)."""
+        digest = hashlib.sha256()
+        step = max(1, 2**22 // self.d)
+        for start in range(0, self.n, step):
+            digest.update(np.ascontiguousarray(self._features[start : start + step], "<f4").data)
+        return digest.hexdigest()
+
+    def save(self, path: str | Path) -> Path:
+        """Write a folder (features.npy, ids.npy, meta.json) atomically.
+
+        With labels.npy and groups.npy where there are labels and groups. Existing embeddings at
+        `path` are replaced.
+
+        Raises:
+            ValueError: when `path` is a file, or a folder that holds something else.
+        """
+        path = Path(path)
+        if path.exists() and not _replaceable(path):
+            raise ValueError(
+                f"path: expected a new folder or one of embeddings, got {path}; not replaced"
+            )
+        with atomic_directory(path) as part:
+            np.save(part / "features.npy", self._features.astype("<f4", copy=False))
+            np.save(part / "ids.npy", self._ids)
+            if self._labels is not None:
+                np.save(part / "labels.npy", self._labels)
+            if self._groups is not None:
+                np.save(part / "groups.npy", self._groups)
+            header = {
+                "format": FORMAT,
+                "version": 1,
+                "n": self.n,
+                "d": self.d,
+                "labels": self._labels is not None,
+                "groups": self._groups is not None,
+                "sha256": self.checksum(),
+                "meta": self._meta,
+            }
+            write_json(part / "meta.json", header)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path, mmap: bool = False) -> Embeddings:
+        """Read a folder that `save` wrote, or a bare .npy [n, d], .npz or .safetensors file.
+
+        Args:
+            path: the folder or the file. Names inside .npz and .safetensors: features, z, x or
+                embeddings; labels or y, ids and groups (optional). Nothing is ever unpickled.
+            mmap: leave the features of a folder or a float32 .npy file on disk and read them as
+                they are used; the checksum is not verified then.
+
+        Raises:
+            ValueError: naming the file and the reason: missing, truncated, changed since it was
+                written, wrong dimensions or types.
+        """
+        path = Path(path)
+        if path.is_dir():
+            return _load_folder(path, mmap)
+        if not path.exists():
+            raise ValueError(f"no file or folder {path}")
+        if path.suffix not in SUFFIXES:
+            raise ValueError(f"{path}: expected a folder of embeddings, .npy, .npz or .safetensors")
+        arrays = read_arrays(path, mmap=mmap)
+        meta = {"file": path.name, **low_precision(arrays["features"])}
+        with errors_naming(path):
+            return cls(**arrays, meta=meta)
+
+
+def as_embeddings(value: Embeddings | str | Path) -> Embeddings:
+    """Embeddings as they are, or loaded from their path."""
+    return Embeddings.load(value) if isinstance(value, str | Path) else value
+
+
+def _load_folder(path: Path, mmap: bool) -> Embeddings:
+    header = _read_header(path)
+    arrays = {}
+    # folders that older versions wrote have no entry "groups"
+    for name in ("features", "ids", *(key for key in ("labels", "groups") if header.get(key))):
+        file = path / f"{name}.npy"
+        if not file.exists():
+            raise ValueError(f"no file {file}")
+        with errors_naming(file):
+            arrays[name] = read_npy(file, mmap=mmap and name == "features")
+    with errors_naming(path):
+        embeddings = Embeddings(**arrays, meta=header.get("meta"))
+    if (embeddings.n, embeddings.d) != (header.get("n"), header.get("d")):
+        raise ValueError(
+            f"{path / 'features.npy'}: expected {header.get('n')} x {header.get('d')}, as in "
+            f"meta.json, got {embeddings.n} x {embeddings.d}"
+        )
+    if not mmap and embeddings.checksum() != header.get("sha256"):
+        raise ValueError(f"{path / 'features.npy'}: changed since it was written (SHA-256 differs)")
+    return embeddings
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    inside = path / "embeddings"
+    if inside.is_dir() and not (path / "meta.json").exists():
+        folders = " or ".join(str(p) for p in sorted(inside.iterdir()) if p.is_dir())
+        raise ValueError(f"{path} is a run; its embeddings are {folders or 'not there yet'}")
+    header = read_json(path / "meta.json")
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ValueError(f"{path / 'meta.json'}: not the header of a folder of embeddings")
+    return header
+
+
+def _replaceable(path: Path) -> bool:
+    """Whether a path is an empty folder or one that `save` wrote."""
+    if not path.is_dir():
+        return False
+    if not any(path.iterdir()):
+        return True
+    try:
+        header = read_json(path / "meta.json")
+    except ValueError:
+        return False
+    return isinstance(header, dict) and header.get("format") == FORMAT
