@@ -130,7 +130,7 @@ class BenchCommand(Command):
         self, encoder: str, views: Views, batch_size: int, device: torch.device
     ) -> float:
         """Images per second that a training with this encoder consumes."""
-        from jessl.core.devices import pick_precision
+        from jessl.core.precision import pick_precision
         from jessl.encoders import build_encoder
         from jessl.objectives import build_objective
         from jessl.training.throughput import images_per_second
