@@ -7,11 +7,10 @@ its frozen config with `build(dim)`, which become names of this package. May imp
 from __future__ import annotations
 
 import dataclasses
-import pkgutil
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from jessl.config.field_types import convert_to_annotation
+from jessl.core.discovery import public_modules
 from jessl.core.validation import check_choice, unknown_name
 from jessl.objectives._base import Objective as Objective
 from jessl.objectives._base import Representations as Representations
@@ -35,10 +34,7 @@ CONFIGS: dict[str, type[ObjectiveConfig]] = {}
 
 # files are imported at once: imported later, a file that is named like its function (vicreg.py)
 # would replace the function as an attribute of this package
-for _file in pkgutil.iter_modules(__path__):
-    if _file.name.startswith("_"):
-        continue
-    _module = import_module(f"{__name__}.{_file.name}")
+for _module in public_modules(__name__, __path__).values():
     for _name in _module.__all__:
         _member = getattr(_module, _name)
         globals()[_name] = _member

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pkgutil
-from importlib import import_module
-
+from jessl.core.discovery import public_modules
 from jessl.probes import kinds
 from jessl.probes.base import ProbeKind
 
@@ -14,9 +12,9 @@ _ORDER = ("logistic", "ridge", "mlp", "knn")
 
 def _discover() -> dict[str, ProbeKind]:
     """The KIND of every public file of the folder."""
-    names = [f.name for f in pkgutil.iter_modules(kinds.__path__) if not f.name.startswith("_")]
-    names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
-    return {name: import_module(f"{kinds.__name__}.{name}").KIND for name in names}
+    modules = public_modules(kinds.__name__, kinds.__path__)
+    names = sorted(modules, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n))
+    return {name: modules[name].KIND for name in names}
 
 
 KINDS = _discover()

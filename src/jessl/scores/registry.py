@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import pkgutil
 from dataclasses import dataclass
-from importlib import import_module
 
+from jessl.core.discovery import public_modules
 from jessl.core.validation import check_choice, unknown_name
 from jessl.scores import metrics
 from jessl.scores.base import Options, RowScore, Score, SpectralScore
@@ -14,12 +13,8 @@ from jessl.scores.base import Options, RowScore, Score, SpectralScore
 
 def _discover() -> dict[str, Score]:
     """The SCORE of every public file of the folder, the paper's first."""
-    names = [file.name for file in pkgutil.iter_modules(metrics.__path__)]
-    scores: dict[str, Score] = {
-        name: import_module(f"{metrics.__name__}.{name}").SCORE
-        for name in names
-        if not name.startswith("_")
-    }
+    modules = public_modules(metrics.__name__, metrics.__path__)
+    scores: dict[str, Score] = {name: module.SCORE for name, module in modules.items()}
     return {"rankme": scores.pop("rankme"), **scores}
 
 
