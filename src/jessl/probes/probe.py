@@ -28,7 +28,7 @@ from jessl.probes.labelled import (
 )
 from jessl.probes.registry import KINDS
 from jessl.probes.result import ProbeResult, wilson_interval
-from jessl.probes.tuning import choose_options, row_risks
+from jessl.probes.tuning import row_risks, tune
 
 PROTOCOLS = ("few", "published")
 
@@ -90,7 +90,7 @@ def probe(
             f"train: expected at least two classes, got class {train_rows.y[0]} for all "
             f"{len(train_rows.y)} labelled rows"
         )
-    tuned = choose_options(
+    tuned = tune(
         chosen,
         train_rows.x,
         train_rows.y,
@@ -102,6 +102,7 @@ def probe(
         seed=seed,
         device=device,
         progress=progress,
+        skip_single=True,
     )
     request = FitRequest.of_all_rows(train_rows.x, train_rows.y, [tuned.options], seed, device)
     [fitted] = next(chosen.fit_path(request))

@@ -62,40 +62,6 @@ def default_folds(n: int, units: NDArray[np.int64] | None = None) -> int:
     return min(most, MANY_FOLDS if n <= FEW_ROWS else FOLDS)
 
 
-def choose_options(
-    kind: ProbeKind,
-    x: Features,
-    y: Labels,
-    options: Options,
-    *,
-    tuning: str | None = None,
-    folds: int | None = None,
-    units: NDArray[np.int64] | None = None,
-    others: tuple[Features, Labels] | None = None,
-    by: str = "error",
-    seed: int = 0,
-    device: str = "cpu",
-    progress: ProgressCallback | None = None,
-) -> TuningResult:
-    """`tune` where there are several candidates; else the only candidate, without a fit.
-
-    Raises:
-        ValueError: as `tune`, and for `tuning` or `folds` where there is nothing to choose.
-    """
-    path = kind.candidates(options)
-    if len(path) > 1:
-        return tune(
-            kind, x, y, options, tuning=tuning, folds=folds, units=units, others=others, by=by,
-            seed=seed, device=device, progress=progress,
-        )  # fmt: skip
-    for name, value in (("tuning", tuning), ("folds", folds)):
-        if value is not None:
-            raise ValueError(
-                f"{name}: expected no value, as there is nothing to choose, got {value}"
-            )
-    return TuningResult(path[0], None, None)
-
-
 def tune(
     kind: ProbeKind,
     x: Features,
@@ -111,6 +77,7 @@ def tune(
     device: str = "cpu",
     progress: ProgressCallback | None = None,
     on_fit: FitCallback | None = None,
+    skip_single: bool = False,
 ) -> TuningResult:
     """Choose the candidate with the smallest error on held-out rows.
 
@@ -132,11 +99,19 @@ def tune(
         progress: called with (candidates done, of how many).
         on_fit: called with the fit of all rows for each candidate tried, in order; only with
             cross-validation and leave-one-out.
+        skip_single: return a single candidate without fits; `tuning` and `folds` must then be None.
 
     Raises:
         ValueError: for an unknown tuning, one that the kind lacks, values out of range.
     """
     path = kind.candidates(options)
+    if skip_single and len(path) == 1:
+        for argument, value in (("tuning", tuning), ("folds", folds)):
+            if value is not None:
+                raise ValueError(
+                    f"{argument}: expected no value, as there is nothing to choose, got {value}"
+                )
+        return TuningResult(path[0], None, None)
     name = next((k for k, v in path[0].items() if any(one[k] != v for one in path)), "")
     method = check_choice("tuning", kind.default_tuning if tuning is None else tuning, TUNINGS)
     if method == "leave-one-out" and kind.leave_one_out is None:

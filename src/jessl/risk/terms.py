@@ -16,7 +16,6 @@ from jessl.probes.labelled import LabelledRows
 from jessl.probes.tuning import (
     FitCallback,
     TuningResult,
-    choose_options,
     default_folds,
     mean_risk,
     row_risks,
@@ -202,9 +201,9 @@ def measure_few(
         seed = plan.seed + 1000 * draw
         picked = sample(seed)
         few = train.rows(picked)
-        tuned = choose_options(
+        tuned = tune(
             plan.kind, few.x, few.y, plan.options, units=few.units, by=plan.by, seed=seed,
-            device=plan.device,
+            device=plan.device, skip_single=True,
         )  # fmt: skip
         probe = plan.fit(few, tuned.options)
         rest = np.setdiff1d(np.arange(len(train.y)), picked)
