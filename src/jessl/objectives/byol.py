@@ -29,6 +29,9 @@ def byol(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     Convention: one direction; the target is detached here. FFCV-SSL returns the sum of both
     directions; SimSiam's negative cosine is this, less 2, halved.
 
+    Example:
+        byol(torch.randn(256, 128), torch.randn(256, 128))
+
     Args:
         p: predictions [batch, dim] of one view.
         z: targets [batch, dim] of another view of the same images.

@@ -32,6 +32,9 @@ def cissl(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> t
     returned. Gradients flow through both; nothing is symmetrised over the two. Equal heads give
     at least log(global views).
 
+    Example:
+        cissl(torch.randn(2, 256, 128), torch.randn(2, 256, 128), temperature=0.07)
+
     Args:
         student: [views, batch, dim]; the first len(teacher) views are global.
         teacher: [global views, batch, dim] of the same images.

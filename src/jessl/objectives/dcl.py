@@ -28,9 +28,15 @@ __all__ = ["DCL", "DCLConfig", "dcl"]
 def dcl(z1: torch.Tensor, z2: torch.Tensor, temperature: float) -> torch.Tensor:
     """Decoupled contrastive loss of two views; it may be negative.
 
+    With s_ij the cosine of rows i and j over temperature, and p(i) the positive of i:
+    mean over i of - s_ip(i) + log of the sum over j != i, p(i) of exp(s_ij).
+
     Convention: embeddings are L2-normalised here; for each of the 2 n anchors the log-sum-exp of
     the 2 n - 2 similarities with other images, less the similarity with its positive; the mean
     over the 2 n anchors is returned. lightly agrees (default temperature .1).
+
+    Example:
+        dcl(torch.randn(64, 128), torch.randn(64, 128), temperature=0.1)
 
     Args:
         z1, z2: [batch, dim], batch >= 2; row i of both is the same image.

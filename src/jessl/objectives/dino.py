@@ -44,6 +44,9 @@ def dino(
     unlike views is returned. The authors, lightly and solo-learn agree, and stable-pretraining
     where it centres; its teacher by Sinkhorn gives another value.
 
+    Example:
+        dino(torch.randn(8, 64, 1024), torch.randn(2, 64, 1024), center=0.0)
+
     Args:
         student: logits [views, batch, prototypes] before temperature.
         teacher: logits [global views, batch, prototypes] before temperature, of the first views.

@@ -44,6 +44,9 @@ def dissl(
     mean over the batch is over all processes before the entropy is taken, while the first two
     terms are of this process's images.
 
+    Example:
+        dissl(torch.randn(2, 256, 1000), torch.randn(2, 256, 1000))
+
     Args:
         student: logits [views, batch, classes] before the temperature.
         teacher: likewise [global views, batch, classes], of the first so many views; at least 2.

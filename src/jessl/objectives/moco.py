@@ -33,6 +33,9 @@ def moco(q: torch.Tensor, k: torch.Tensor, temperature: float) -> torch.Tensor:
     so that the size of the gradient hardly depends on the temperature. There the two directions
     are summed, in the class below they are averaged.
 
+    Example:
+        moco(torch.randn(256, 128), torch.randn(256, 128), temperature=0.2)
+
     Args:
         q: queries [batch, dim] of one view.
         k: keys [batch, dim] of another view, row i of the same image as row i of q.

@@ -34,10 +34,16 @@ __all__ = ["SimCLR", "SimCLRConfig", "nt_xent"]
 def nt_xent(z1: torch.Tensor, z2: torch.Tensor, temperature: float) -> torch.Tensor:
     """Normalised-temperature cross-entropy of two views.
 
+    With s_ij the cosine of rows i and j over temperature, and p(i) the positive of i:
+    mean over i of - s_ip(i) + log of the sum over j != i of exp(s_ij).
+
     Convention: embeddings are L2-normalised here; each of the 2 n anchors is classified among
     the 2 n - 1 others (itself left out), and the mean over the 2 n anchors is returned. lightly,
     solo-learn, stable-pretraining and FFCV-SSL agree at equal temperature; their default
     temperatures are .5, .1, .5 and .15.
+
+    Example:
+        nt_xent(torch.randn(256, 128), torch.randn(256, 128), temperature=0.1)
 
     Args:
         z1, z2: [batch, dim]; row i of both is the same image.

@@ -28,6 +28,9 @@ def negative_cosine(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     stable-pretraining leave that to the caller). BYOL's loss is 2 + 2 times this: its gradient
     is twice as long.
 
+    Example:
+        negative_cosine(torch.randn(256, 128), torch.randn(256, 128))
+
     Args:
         p: predictions [batch, dim] of one view.
         z: targets [batch, dim] of another view of the same images.

@@ -35,6 +35,9 @@ def supervised(
     process returns its sum times the number of processes over the common count, so that the mean
     of the processes is the loss of the whole batch, and 0 where nothing is labelled.
 
+    Example:
+        supervised(torch.randn(2, 64, 10), torch.randint(10, (64,)))
+
     Args:
         logits: [views, batch, classes].
         labels: int64 [batch]; -1 where missing.

@@ -38,9 +38,15 @@ def swav(
 ) -> torch.Tensor:
     """Cross-entropy of each view's softmax against the other view's code.
 
+    With q the codes and s the scores: - mean of (q2 log softmax(s1 / temperature) + q1 log
+    softmax(s2 / temperature)) / 2, summed over prototypes.
+
     Convention: codes come from `sinkhorn`, of each view by itself, without gradient; mean over
     the batch and of the two directions. lightly and solo-learn agree; stable-pretraining runs
     one Sinkhorn over both views together and gives another value.
+
+    Example:
+        swav(2 * torch.rand(256, 512) - 1, 2 * torch.rand(256, 512) - 1)
 
     Args:
         scores1, scores2: cosines with the prototypes [batch, prototypes] before temperature; row

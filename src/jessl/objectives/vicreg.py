@@ -30,11 +30,18 @@ def vicreg(
 ) -> torch.Tensor:
     """Weighted sum of the three terms of `vicreg_terms`.
 
+    inv MSE(z1, z2) + var (h(z1) + h(z2)) / 2 + cov (c(z1) + c(z2)), where h(z) is the mean over
+    dimensions of max(0, 1 - sqrt(Var z + 1e-4)), and c(z) the sum of the squared off-diagonal
+    covariances over dim.
+
     Convention (the authors' code): the invariance is a mean over batch and dimensions; the
     variance term is the mean of the two views' hinges (halved); the covariance term is the sum
     of the two views' sums of squared off-diagonal covariances, each over dim. lightly,
     stable-pretraining and FFCV-SSL agree; solo-learn does not halve the variance term: its 25
     is 50 here.
+
+    Example:
+        vicreg(torch.randn(256, 512), torch.randn(256, 512), cov=4.0)
 
     Args:
         z1, z2: [batch, dim], batch >= 2; row i of both is the same image.
