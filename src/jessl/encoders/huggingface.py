@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -208,6 +208,6 @@ def _square_side(size: Any) -> int | None:
     return int(sides.pop()) if sides else None
 
 
-def _three_floats(values: Any) -> tuple[float, float, float]:
+def _three_floats(values: Iterable[float]) -> tuple[float, float, float]:
     red, green, blue = (float(v) for v in values)
     return red, green, blue

@@ -7,6 +7,7 @@ its frozen config with `build(dim)`, which become names of this package. May imp
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from jessl.config.field_types import convert_to_annotation
@@ -42,7 +43,7 @@ for _module in public_modules(__name__, __path__).values():
             CONFIGS[_member.name] = _member  # type: ignore[attr-defined]
 
 
-def build_objective(name: str, dim: int, options: dict[str, Any] | None = None) -> Objective:
+def build_objective(name: str, dim: int, options: Mapping[str, object] | None = None) -> Objective:
     """Build the objective `name` for representations of width `dim`.
 
     Example:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from jessl.core.files import read_json, write_json
 from jessl.core.validation import check_choice, unknown_name
@@ -273,7 +272,7 @@ def is_file(name: str) -> bool:
     return Path(name).suffix.lower() in FILES
 
 
-def preset(name: str, size: int | None, options: dict[str, Any] | None = None) -> Views:
+def preset(name: str, size: int | None, options: Mapping[str, object] | None = None) -> Views:
     """The recipe of a preset or file.
 
     Example:
