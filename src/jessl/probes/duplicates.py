@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,20 @@ _TOGETHER = 2**22  # numbers of pairs of rows held at a time
 EXAMPLES = 10
 
 
+class DuplicateReport(TypedDict):
+    """Counts of test rows that are equal or near to training rows; see `near_duplicates`."""
+
+    identical: int
+    near: int | None
+    share: float
+    test_rows: int
+    pairs: list[list[float]]
+    complete: bool
+
+
 def near_duplicates(
     train: Features, test: Features, *, share: float = SHARE, seed: int = 0
-) -> dict[str, Any]:
+) -> DuplicateReport:
     """Count the test rows that have an equal or a very near training row.
 
     Distances are between features divided by their standard deviation over the training rows.

@@ -14,7 +14,7 @@ from jessl.core.statistics import student_t_half_width
 from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings
 from jessl.probes.bootstrap import Estimate, Resampled
-from jessl.probes.duplicates import near_duplicates
+from jessl.probes.duplicates import DuplicateReport, near_duplicates
 from jessl.probes.labelled import check_comparable, labelled_rows
 from jessl.probes.probe import probe
 from jessl.probes.result import FewShot, ProbeResult
@@ -88,7 +88,7 @@ def few_shot(
     return summaries
 
 
-def _summarise(results: list[ProbeResult], twins: dict[str, Any] | None) -> FewShot:
+def _summarise(results: list[ProbeResult], twins: DuplicateReport | None) -> FewShot:
     first, draws = results[0], len(results)
     errors = [r.error for r in results]
     mean = math.fsum(errors) / draws

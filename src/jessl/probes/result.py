@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 from jessl.probes.bootstrap import Estimate, Resampled, percentile_interval
 
 _ARRAYS = ("correct", "losses", "ids", "units")
+
+
+class ClassResult(TypedDict):
+    """The error of one class: its name where known, the error (0..1) and the number of rows."""
+
+    name: str | None
+    error: float
+    n: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +54,7 @@ class ProbeResult:
     balanced_accuracy: float
     log_loss: float | None
     intervals: dict[str, tuple[float, float]]
-    per_class: dict[str, dict[str, Any]]
+    per_class: dict[str, ClassResult]
     params: dict[str, Any]
     curve: dict[str, list[float]] | None
     correct: NDArray[np.bool_] = field(repr=False)
