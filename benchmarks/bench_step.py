@@ -84,7 +84,7 @@ class _Training:
             (inner, "compare", "loss"),
             (trainer, "_backward", "backward"),
             (trainer, "_update", "optimizer"),
-            (trainer, "_follow", "optimizer"),
+            (trainer, "_update_teacher", "optimizer"),
         ):
             object.__setattr__(owner, name, self._timed(getattr(owner, name), part))
 

@@ -74,7 +74,7 @@ def embed(
     if not layers:
         raise ValueError(f"layers: expected at least one of {', '.join(LAYERS)}")
     if views is None and n_views is not None:
-        raise ValueError("n_views counts random views; say which by views, such as simclr")
+        raise ValueError("n_views counts random views: give views as well, such as simclr")
     opened = check_channels(open_source(source, labels=labels, groups=groups))
     net, objective, provenance = open_encoder(
         encoder, init=init, stem=stem, size=size, seed=seed, arch=arch, key=key

@@ -256,9 +256,9 @@ def _check_same_on_all_ranks(source: Source) -> None:
     Raises:
         ValueError: on all ranks, reported by rank zero.
     """
-    seen = all_gather_object((len(source), source.fingerprint()))
-    if len(set(seen)) > 1:
-        counts = ", ".join(f"{n:,}" for n, _ in seen)
+    counts_and_hashes = all_gather_object((len(source), source.fingerprint()))
+    if len(set(counts_and_hashes)) > 1:
+        counts = ", ".join(f"{n:,}" for n, _ in counts_and_hashes)
         raise mark_reported(
             ValueError(
                 f"data: the processes do not see the same images or labels in {source.name} "

@@ -39,13 +39,13 @@ def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> Gri
         grid.columns.extend(f"{name}{', again' * epoch}" for name in names)
         for batch in loader:
             assert batch.params is not None
-            seen = [unnormalised(v.cpu().numpy(), views.mean, views.std) for v in batch.views]
+            pictures = [unnormalised(v.cpu().numpy(), views.mean, views.std) for v in batch.views]
             if not grid.rows:
                 originals = [some.read(at[int(i)]) for i in batch.ids]
                 grid.rows.extend([image] for image in originals)
                 grid.captions.extend([[f"{i.shape[1]}x{i.shape[0]}"]] for i in originals)
             for k, (row, captions) in enumerate(zip(grid.rows, grid.captions, strict=True)):
-                row.extend(v[k] for v in seen)
+                row.extend(v[k] for v in pictures)
                 captions.extend(caption(p, k, *row[0].shape[:2]) for p in batch.params)
     if not grid.rows:
         where, reason = next(iter(loader.skipped.items()))

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder a step, there whole or not at all; tensors as data, never code."""
+"""Checkpoints: one folder a step, complete or absent; tensors as data, never code."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def steps(folder: Path) -> list[tuple[int, Path]]:
     """(step, path) of the complete checkpoints of a run, in rising order."""
     if not folder.is_dir():
         return []
-    found = [(m, p) for p in folder.iterdir() if (m := _NAME.fullmatch(p.name)) and p.is_dir()]
-    return sorted((int(m[1]), p) for m, p in found)
+    matches = [(m, p) for p in folder.iterdir() if (m := _NAME.fullmatch(p.name)) and p.is_dir()]
+    return sorted((int(m[1]), p) for m, p in matches)
 
 
 def load(path: Path) -> Checkpoint:

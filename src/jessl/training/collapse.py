@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-# below these a representation counts as collapsed: all images nearly one point, or on one line
+# below these a representation is collapsed: all images are nearly one point, or on one line
 LEAST_SPREAD = 0.02
 LEAST_RANKME = 1.5
 

@@ -1,4 +1,4 @@
-"""torch.compile where it works; where it does not, one line says so and the training goes on."""
+"""torch.compile where it works; elsewhere a note, and the training goes on without it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def compiled(
     views: list[torch.Tensor],
     precision: Callable[[], AbstractContextManager[object]],
 ) -> tuple[Callable[[torch.Tensor], torch.Tensor], str | None]:
-    """The module compiled, and None; or itself, and a line that says why not.
+    """(the compiled module, None), or (the module itself, a line with the reason).
 
     It is tried on `views`, forward and backward where it has gradients; the module's buffers and
     gradients and the random generators are left as they were. Of several processes each tries by
@@ -28,7 +28,7 @@ def compiled(
         views: of the sizes and on the device of the training.
         precision: context of the forward passes.
     """
-    kept = [b.clone() for b in module.buffers()]
+    saved = [b.clone() for b in module.buffers()]
     learns = any(p.requires_grad for p in module.parameters())
     gpus = [views[0].device] if views[0].device.type == "cuda" else []
     run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module)
@@ -49,7 +49,7 @@ def compiled(
     finally:
         module.train(was_training)
         with torch.no_grad():
-            for buffer, before in zip(module.buffers(), kept, strict=True):
+            for buffer, before in zip(module.buffers(), saved, strict=True):
                 buffer.copy_(before)
         for p in module.parameters():
             p.grad = None

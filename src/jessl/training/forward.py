@@ -20,11 +20,12 @@ def represent(
     alone (VICReg, BYOL) differ in the batch statistics.
     """
     batch = len(views[0])
-    found = []
+    representations = []
     for _, group in itertools.groupby(views, key=lambda view: view.shape):
-        alike = list(group)
-        found.append(encoder(torch.cat(alike)).reshape(len(alike), batch, -1))
-    return found[0] if len(found) == 1 else torch.cat(found)
+        same_size = list(group)
+        encoded = encoder(torch.cat(same_size))
+        representations.append(encoded.reshape(len(same_size), batch, -1))
+    return representations[0] if len(representations) == 1 else torch.cat(representations)
 
 
 class Forward(nn.Module):
@@ -35,13 +36,13 @@ class Forward(nn.Module):
         self.encoder = encoder
         self.teacher = teacher
         self.objective = objective
-        # what runs them; a compiled module stands here, where it is no module of this one
+        # what is called: the module, or its compiled form, which must not be a submodule of this
         self._runs: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"encoder": encoder}
         if teacher is not None:
             self._runs["teacher"] = teacher
 
     def run_by(self, make: Callable[[nn.Module], Callable[[torch.Tensor], torch.Tensor]]) -> None:
-        """Run encoder and teacher by what `make` makes of them (torch.compile)."""
+        """Call make(encoder) and make(teacher) instead of the modules (torch.compile)."""
         self._runs = {"encoder": make(self.encoder)}
         if self.teacher is not None:
             self._runs["teacher"] = make(self.teacher)
@@ -76,5 +77,5 @@ class Forward(nn.Module):
         labels: torch.Tensor | None,
     ) -> Terms:
         """The objective's loss of representations."""
-        wanted = labels if self.objective.uses_labels else None
-        return self.objective.loss(student, teacher, n_global=n_global, labels=wanted)
+        used = labels if self.objective.uses_labels else None
+        return self.objective.loss(student, teacher, n_global=n_global, labels=used)

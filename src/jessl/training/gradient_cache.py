@@ -24,7 +24,7 @@ from jessl.objectives import Terms
 from jessl.training.forward import Forward
 
 
-def in_two_passes(
+def accumulate_gradients(
     forward: Forward,
     views: list[torch.Tensor],
     n_global: int | None,
@@ -42,7 +42,7 @@ def in_two_passes(
         n_global, labels: as an objective's loss takes them.
         micro_batch: most images that go through the encoder with gradient at a time.
         precision: context of the forward passes.
-        backward: of the loss (a scaler may scale it).
+        backward: called with the loss (a scaler may scale it).
 
     Returns:
         The terms of the whole batch, and its representations [k, batch, dim], detached.
@@ -52,16 +52,18 @@ def in_two_passes(
     ends = [len(views[0]) * k // count for k in range(count + 1)]
     # even parts: batch norm in a last part of one image would see nothing but its views
     parts = [slice(a, b) for a, b in itertools.pairwise(ends)]
-    drawn, student, teacher = [], [], []
-    with torch.no_grad(), _buffers_kept(forward.encoder), precision():
+    states: list[list[torch.Tensor]] = []
+    student: list[torch.Tensor] = []
+    teacher: list[torch.Tensor] = []
+    with torch.no_grad(), _preserved_buffers(forward.encoder), precision():
         for part in parts:
-            drawn.append(_random_state(device))
+            states.append(_random_state(device))
             student.append(forward.represent_student([v[part] for v in views]))
     with precision():
         for part in parts:
-            seen = forward.represent_teacher([v[part] for v in views], n_global)
-            if seen is not None:
-                teacher.append(seen)
+            target = forward.represent_teacher([v[part] for v in views], n_global)
+            if target is not None:
+                teacher.append(target)
         cached = torch.cat(student, dim=1).requires_grad_()
         terms = forward.compare(
             cached, torch.cat(teacher, dim=1) if teacher else None, n_global, labels
@@ -69,21 +71,21 @@ def in_two_passes(
     backward(terms.total)
     assert cached.grad is not None
     after = _random_state(device)
-    for part, state in zip(parts, drawn, strict=True):
-        _draw_again(device, state)
+    for part, state in zip(parts, states, strict=True):
+        _set_random_state(device, state)
         with precision():
             again = forward.represent_student([v[part] for v in views])
         again.backward(cached.grad[:, part])
-    _draw_again(device, after)
+    _set_random_state(device, after)
     return Terms(terms.total.detach(), terms.parts), cached.detach()
 
 
 @contextmanager
-def _buffers_kept(module: nn.Module) -> Iterator[None]:
-    """Put the buffers (running statistics) back to what they were."""
-    kept = [b.clone() for b in module.buffers()]
+def _preserved_buffers(module: nn.Module) -> Iterator[None]:
+    """Restore the buffers (running statistics) after the block."""
+    saved = [b.clone() for b in module.buffers()]
     yield
-    for buffer, before in zip(module.buffers(), kept, strict=True):
+    for buffer, before in zip(module.buffers(), saved, strict=True):
         buffer.copy_(before)
 
 
@@ -92,7 +94,7 @@ def _random_state(device: torch.device) -> list[torch.Tensor]:
     return [torch.get_rng_state(), *cuda]
 
 
-def _draw_again(device: torch.device, state: list[torch.Tensor]) -> None:
+def _set_random_state(device: torch.device, state: list[torch.Tensor]) -> None:
     torch.set_rng_state(state[0])
     if device.type == "cuda":
         torch.cuda.set_rng_state(state[1], device)

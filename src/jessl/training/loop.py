@@ -1,11 +1,11 @@
-"""The loop: steps, and between them what is logged, judged and saved."""
+"""The loop: steps, and calls between them to log, evaluate and save."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -15,8 +15,8 @@ from jessl.objectives import Terms
 from jessl.training.collapse import explain_divergence, spread
 from jessl.training.step import Trainer
 
-# layers whose spread is told
-_WATCHED = ("backbone", "projector")
+# layers whose spread is reported
+_SPREAD_LAYERS = ("backbone", "projector")
 
 
 class _Batch(Protocol):
@@ -30,18 +30,18 @@ class _Loader(Protocol):
     epoch: int
 
     def __len__(self) -> int: ...
-    def __iter__(self) -> Any: ...
+    def __iter__(self) -> Iterator[_Batch]: ...
     def state_dict(self) -> dict[str, int]: ...
     def load_state_dict(self, state: dict[str, int]) -> None: ...
 
 
 class Diverged(ValueError):
-    """The loss is no longer a number."""
+    """The loss is not finite."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is: what a logger or a progress bar is told.
+    """The state of a training that loggers and progress bars get.
 
     Attributes:
         step: steps taken; epoch: the same in epochs.
@@ -49,7 +49,7 @@ class Progress:
         learning_rate: of the last step.
         images_per_second: since the last report.
         seconds: of training so far, over all processes that took part in it.
-        spread: of the directions at backbone and projector at the last step (`watch.spread`).
+        spread: of the directions at backbone and projector at the last step (`collapse.spread`).
     """
 
     step: int
@@ -80,11 +80,12 @@ def train(
         trainer: what is trained; left in training mode.
         loader: batches with `.views`; its position says where the training goes on.
         epochs: passes over the data in all.
-        log_steps: steps between two calls of `on_log`; the device is asked for numbers only then.
-        on_log: told the mean loss of the steps since the last call.
-        on_epoch: told the number of epochs done, after each.
-        checkpoint_due, on_checkpoint: asked, and called when due, between two steps of an epoch.
-        stop: asked between two steps; True writes a checkpoint and ends the training.
+        log_steps: steps between two calls of `on_log`; only then are numbers read from the device.
+        on_log: called with the mean loss of the steps since the last call.
+        on_epoch: called with the number of epochs done, after each.
+        checkpoint_due: called between two steps of an epoch; True calls `on_checkpoint`.
+        on_checkpoint: writes a checkpoint.
+        stop: called between two steps; True writes a checkpoint and ends the training.
 
     Raises:
         Diverged: when the loss is not finite.
@@ -101,11 +102,11 @@ def train(
             if trainer.step % log_steps == 0:
                 log.flush()
             if trainer.step % len(loader) == 0:
-                continue  # the epoch is over: what follows it comes below
+                continue  # the end of an epoch is handled below
             stopping, due = any_rank(stop(), checkpoint_due())
             if stopping or due:
                 log.count_seconds()
-                log.refuse_nonsense()
+                log.refuse_divergence()
                 on_checkpoint()
             if stopping:
                 return False
@@ -119,7 +120,7 @@ def train(
 
 
 class _Log:
-    """Losses kept on the device until somebody wants to read them."""
+    """Losses that stay on the device until they are logged."""
 
     def __init__(
         self, trainer: Trainer, steps_per_epoch: int, on_log: Callable[[Progress], None]
@@ -146,8 +147,8 @@ class _Log:
         self._trainer.pending.append(terms)
         self._images += images * collectives.world()
 
-    def refuse_nonsense(self) -> None:
-        """Keep a checkpoint from being written over good ones when the loss is no number."""
+    def refuse_divergence(self) -> None:
+        """Raise before a checkpoint replaces good ones when the loss is not finite."""
         if self._trainer.pending:
             self._check(*self._means())
 
@@ -176,7 +177,7 @@ class _Log:
                 learning_rate=trainer.optimizer.param_groups[0]["lr"],
                 images_per_second=self._images / max(self._elapsed, 1e-9),
                 seconds=trainer.seconds,
-                spread={k: spread(z) for k, z in trainer.seen.items() if k in _WATCHED},
+                spread={k: spread(z) for k, z in trainer.features.items() if k in _SPREAD_LAYERS},
             )
         )
         trainer.pending.clear()

@@ -1,10 +1,11 @@
-"""One step: one forward pass, one loss, one update. Nothing else happens per step."""
+"""One step of a training: forward pass, loss, update."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +16,11 @@ from jessl.objectives import Objective, Terms, TrainingPosition
 from jessl.training import data_parallel, ema, schedules
 from jessl.training.compiling import compiled
 from jessl.training.forward import Forward
-from jessl.training.gradient_cache import in_two_passes
+from jessl.training.gradient_cache import accumulate_gradients
 
 
 class Observer(Protocol):
-    """Who looks at the features of each step, detached, and changes nothing of the training."""
+    """A module that gets the detached features of each step; it does not affect the training."""
 
     def observe(self, features: dict[str, torch.Tensor], labels: torch.Tensor) -> None: ...
     def optimizer_state(self) -> dict[str, Any]: ...
@@ -28,7 +29,11 @@ class Observer(Protocol):
 
 @dataclass(kw_only=True)
 class Trainer:
-    """All that a training changes, and how one batch changes it.
+    """The state of a training, and how one batch changes it.
+
+    Example:
+        terms = trainer.take_step(batch.views, batch.labels)
+
 
     Attributes:
         encoder: [batch, 3, s, s] to [batch, dim].
@@ -37,19 +42,19 @@ class Trainer:
         lr: peak learning rate.
         total_steps, warmup_steps: of the learning rate's schedule; steps_per_epoch > 0.
         ema_start: first momentum of the teacher.
-        precision: dtype of autocast; None: none, all in float32.
+        precision: dtype of autocast; None: float32 throughout.
         device: where the modules are.
-        seed: of what the objective draws.
+        seed: of the random numbers of the objective.
         n_global: the first so many views are global crops; None: all.
         micro_batch: images of this process that go through the encoder at a time; None: all.
-        clip_norm: most that the norm of all gradients may be; None: anything.
+        clip_norm: largest norm of all gradients together; None: no limit.
         pool: [p, 3, s, s] that takes the place of the last p images of the global batch, for
-            objectives that take their negatives from there; None: nothing does.
-        observer: a module that is shown the features of the first view, with labels.
+            objectives that take their negatives from there.
+        observer: gets the features of the first view, with labels.
         step: updates done; seconds: of training so far.
-        pending: terms of the steps that no log has told yet; part of the state, so that a
+        pending: terms of the steps since the last log; part of the state, so that a
             resumed run logs the same means.
-        seen: features of the first view at the last step, by layer, detached.
+        features: features of the first view at the last step, by layer, detached.
         teacher: the encoder's slow copy, None where the method has none.
     """
 
@@ -68,11 +73,11 @@ class Trainer:
     micro_batch: int | None = None
     clip_norm: float | None = None
     pool: torch.Tensor | None = None
-    observer: Any = None
+    observer: Observer | None = None
     step: int = 0
     seconds: float = 0.0
     pending: list[Terms] = field(default_factory=list)
-    seen: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
+    features: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
     teacher: nn.Module | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -87,22 +92,22 @@ class Trainer:
             p for m in (self.encoder, self.objective) for p in m.parameters() if p.requires_grad
         ]
         for name, module in self.objective.layers().items():
-            module.register_forward_hook(self._keeping(name))
+            module.register_forward_hook(self._capture(name))
 
-    def _keeping(self, name: str) -> Any:
-        def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-            # a head that takes global and local views apart takes the global ones first
-            self.seen.setdefault(name, output.detach())
+    def _capture(self, layer: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
+        def hook(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+            # a head that is called for global and local views is called for the global ones first
+            self.features.setdefault(layer, output.detach())
 
-        return keep
+        return hook
 
     def modules(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds the tensors of."""
+        """The modules whose tensors a checkpoint holds."""
         own = {"encoder": self.encoder, "objective": self.objective}
         if self.teacher is not None:
             own["teacher"] = self.teacher
         if self.observer is not None:
-            own["probes"] = self.observer
+            own["probes"] = cast(nn.Module, self.observer)
         return own
 
     def set_training(self) -> None:
@@ -111,26 +116,30 @@ class Trainer:
             module.train()
 
     def take_step(self, views: list[torch.Tensor], labels: torch.Tensor | None = None) -> Terms:
-        """Forward, backward and update on k views [batch, 3, s, s]; the terms are detached.
+        """Forward, backward and update; the terms are detached.
 
         Args:
-            labels: int64 [batch], -1 where missing; only probes and supervised losses see them.
+            views: k tensors [batch, 3, s, s].
+            labels: int64 [batch], -1 where missing; only probes and supervised losses use them.
         """
         self._prepare()
         if self.pool is not None:
             views, labels = with_pool(views, labels, self.pool)
-        # the observer gets those on the CPU: to look at them makes nobody wait
-        wanted = labels if self.objective.uses_labels else None
-        if wanted is not None:
-            wanted = wanted.to(self.device, non_blocking=True)
-        short = self.micro_batch is not None and len(views[0]) > self.micro_batch
-        terms = self._in_parts(views, wanted) if short else self._at_once(views, wanted)
+        # the observer gets the labels on the CPU, where reading them does not wait for a GPU
+        loss_labels = labels if self.objective.uses_labels else None
+        if loss_labels is not None:
+            loss_labels = loss_labels.to(self.device, non_blocking=True)
+        if self.micro_batch is not None and len(views[0]) > self.micro_batch:
+            terms = self._in_micro_batches(views, loss_labels, self.micro_batch)
+        else:
+            terms = self._at_once(views, loss_labels)
         self.objective.after_backward()
         self._update()
         if self.teacher is not None:
-            self._follow()
+            self._update_teacher(self.teacher)
         if self.observer is not None and labels is not None:
-            self._observe(len(views[0]), labels)
+            batch = len(views[0])
+            self.observer.observe({k: v[:batch] for k, v in self.features.items()}, labels)
         self.step += 1
         return terms
 
@@ -144,7 +153,7 @@ class Trainer:
             TrainingPosition(self.step, self.total_steps, self.steps_per_epoch, self.seed)
         )
         self.optimizer.zero_grad(set_to_none=True)
-        self.seen.clear()
+        self.features.clear()
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of the forward pass."""
@@ -157,7 +166,7 @@ class Trainer:
             self._parallel = data_parallel.parallel(self._forward, self.device)
         with self.autocast():
             total, student, parts = self._parallel(views, self.n_global, labels)
-        self.seen["backbone"] = student.detach().flatten(0, 1)
+        self.features["backbone"] = student.detach().flatten(0, 1)
         self._backward(total)
         return Terms(total.detach(), parts)
 
@@ -172,18 +181,19 @@ class Trainer:
             self._forward.run_by(lambda module: runs[id(module)])
         return notes[:1]
 
-    def _in_parts(self, views: list[torch.Tensor], labels: torch.Tensor | None) -> Terms:
-        assert self.micro_batch is not None
-        terms, student = in_two_passes(
+    def _in_micro_batches(
+        self, views: list[torch.Tensor], labels: torch.Tensor | None, micro_batch: int
+    ) -> Terms:
+        terms, student = accumulate_gradients(
             self._forward,
             views,
             self.n_global,
             labels,
-            micro_batch=self.micro_batch,
+            micro_batch=micro_batch,
             precision=self.autocast,
             backward=self._backward,
         )
-        self.seen["backbone"] = student.flatten(0, 1)
+        self.features["backbone"] = student.flatten(0, 1)
         data_parallel.average_gradients(self._parameters)
         return terms
 
@@ -197,34 +207,29 @@ class Trainer:
         self._scaler.step(self.optimizer)
         self._scaler.update()
 
-    def _follow(self) -> None:
-        assert self.teacher is not None
+    def _update_teacher(self, teacher: nn.Module) -> None:
         momentum = schedules.momentum_to_one(
             self.step, total_steps=self.total_steps, start=self.ema_start
         )
-        for student, teacher in [
-            (self.encoder, self.teacher),
-            *self.objective.momentum_pairs(),
-        ]:
-            ema.ema_update(student, teacher, momentum)
-
-    def _observe(self, batch: int, labels: torch.Tensor) -> None:
-        self.observer.observe({k: v[:batch] for k, v in self.seen.items()}, labels)
+        for fast, slow in [(self.encoder, teacher), *self.objective.momentum_pairs()]:
+            ema.ema_update(fast, slow, momentum)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the modules' tensors; all processes call it together."""
+        """The part of a checkpoint beside the modules' tensors; all ranks call it together."""
         cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
             "seconds": self.seconds,
-            "pending": [{"total": t.total, "parts": dict(t.parts)} for t in _shared(self.pending)],
+            "pending": [
+                {"total": t.total, "parts": dict(t.parts)} for t in _mean_over_ranks(self.pending)
+            ],
             "rng": process_group.all_gather_object({"cpu": torch.get_rng_state(), "cuda": cuda}),
             "probes": None if self.observer is None else self.observer.optimizer_state(),
         }
 
     def load_state(self, step: int, state: dict[str, Any]) -> None:
-        """Go on from `state`; the modules' tensors are loaded apart.
+        """Continue from `state`; the modules' tensors are loaded separately.
 
         With another number of processes the generators (dropout and its like) begin anew from
         seed, step and process; all else goes on as it was.
@@ -239,14 +244,13 @@ class Trainer:
         if len(state["rng"]) != collectives.world():
             torch.manual_seed(hash((self.seed, step, collectives.rank())) % 2**63)
             return
-        mine = state["rng"][collectives.rank()]
-        torch.set_rng_state(mine["cpu"])
-        if mine["cuda"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(mine["cuda"], self.device)
+        own = state["rng"][collectives.rank()]
+        torch.set_rng_state(own["cpu"])
+        if own["cuda"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(own["cuda"], self.device)
 
 
-def _shared(pending: list[Terms]) -> list[Terms]:
-    """Means over the processes."""
+def _mean_over_ranks(pending: list[Terms]) -> list[Terms]:
     return [
         Terms(
             collectives.all_reduce_mean(t.total),
@@ -268,19 +272,19 @@ def with_pool(
     whole = len(views[0]) * world
     if len(pool) > whole - 2:
         raise ValueError(f"a batch of {whole} images leaves no two beside a pool of {len(pool)}")
-    mine = [k for k in range(len(pool)) if (whole - len(pool) + k) % world == rank]
-    rows = [(whole - len(pool) + k) // world for k in mine]
-    if not mine:
+    own = [k for k in range(len(pool)) if (whole - len(pool) + k) % world == rank]
+    rows = [(whole - len(pool) + k) // world for k in own]
+    if not own:
         return views, labels
-    found = []
+    replaced = []
     for view in views:
-        here = pool[mine]
-        if here.shape[-2:] != view.shape[-2:]:
-            here = F.interpolate(here, view.shape[-2:], mode="bilinear", antialias=True)
+        patches = pool[own]
+        if patches.shape[-2:] != view.shape[-2:]:
+            patches = F.interpolate(patches, view.shape[-2:], mode="bilinear", antialias=True)
         changed = view.clone()
-        changed[rows] = here.to(view)
-        found.append(changed)
+        changed[rows] = patches.to(view)
+        replaced.append(changed)
     if labels is not None:
         labels = labels.clone()
         labels[rows] = -1
-    return found, labels
+    return replaced, labels

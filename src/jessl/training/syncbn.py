@@ -24,8 +24,8 @@ class _Synchronised(_BatchNorm):
         if not self.training or collectives.world() == 1:
             return _BatchNorm.forward(self, x)
         self._check_input_dim(x)
-        kept = x.dtype
-        x = x.float() if kept in (torch.float16, torch.bfloat16) else x
+        dtype = x.dtype
+        x = x.float() if dtype in (torch.float16, torch.bfloat16) else x
         axes = [k for k in range(x.ndim) if k != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
         mean = collectives.all_reduce_mean(x.mean(axes))
@@ -36,7 +36,7 @@ class _Synchronised(_BatchNorm):
         out = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.weight is not None:
             out = out * self.weight.view(shape) + self.bias.view(shape)
-        return out.to(kept)
+        return out.to(dtype)
 
     @torch.no_grad()
     def _follow(self, mean: torch.Tensor, variance: torch.Tensor, rows: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ def test_dropout_is_replayed_in_the_second_pass() -> None:
     """With one part both ways draw the same; a mask drawn anew would change the gradient."""
     one, two = (_trainer("vicreg", nn.Dropout(0.5), micro=BATCH) for _ in range(2))
     terms = []
-    for trainer, way in ((one, one._at_once), (two, two._in_parts)):
+    in_parts = functools.partial(two._in_micro_batches, micro_batch=BATCH)
+    for trainer, way in ((one, one._at_once), (two, in_parts)):
         torch.manual_seed(1)
         trainer.set_training()
         trainer._prepare()
