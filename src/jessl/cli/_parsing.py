@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 from contextlib import redirect_stderr
 from typing import TypeVar
 
@@ -45,12 +46,12 @@ def parse(name: str, command_class: type[C], args: list[str]) -> C:
 
 
 def _unframed(text: str) -> str:
-    """The first paragraph of tyro's framed error, and its hint, on one line."""
+    """The first paragraph of tyro's framed error, and the options that it suggests, on one line."""
     lines = [line.strip("│| ") for line in text.splitlines() if line.startswith(("│", "|"))]
-    parts = "\n".join(lines).replace("─", "-").split("-" * 10)
-    message = " ".join(parts[0].split())
-    for part in parts[1:]:
-        hint = " ".join(part.strip("-").split())
-        if hint.startswith("Perhaps you meant"):
-            message += f". {hint}"
-    return message or " ".join(text.split())
+    message, *hints = "\n".join(lines).replace("─", "-").split("-" * 10)
+    one_line = " ".join(message.split()) or " ".join(text.split())
+    for hint in hints:
+        if "Perhaps you meant" in hint:
+            names = re.findall(r"^(--[a-z][\w-]*)", hint, flags=re.M)
+            one_line += f"; did you mean {' or '.join(names)}?" if names else ""
+    return one_line

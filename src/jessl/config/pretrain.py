@@ -11,10 +11,14 @@ from jessl.core.validation import unknown_name
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain:
-    """A pretraining run. Only `data` is needed; None means: chosen from the data and printed.
+    """A pretraining run. Only `data` is needed; None: chosen from the data and printed.
+
+    Example:
+        jessl.pretrain(jessl.Pretrain(data="photos", objective="simclr", epochs=100, out="my-run"))
 
     Attributes:
-        data: SRC: a folder of images, .npz/.npy, tar shards, `digits`, `torchvision:NAME[:split]`.
+        data: SRC: a folder of images, .npz/.npy, tar shards, `digits`,
+            `torchvision:NAME[:split]` or `hf:NAME[:split]`.
         labels: CSV file with columns path,label that adds or replaces labels.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
         y_key: name of the labels in an .npz file; None: y, labels or targets.
@@ -26,46 +30,48 @@ class Pretrain:
         encoder: `smallconv[:WIDTH]`, `timm:NAME` or `torchvision:NAME`.
         stem: "small" (3x3 stride 1, no max-pool), "standard", or None: by image size (ResNets).
         dim: length of the representation, by an expansion of the encoder's channels before they are
-            averaged; None: what the encoder has.
+            averaged; None: that of the encoder.
         init: weights to start from: a run folder, a .safetensors or a weights-only .pt/.th file,
             or "pretrained" for the weights published with a timm or torchvision encoder.
         views: recipe of the views: byol, coarse, dino, gaussian_noise, multicrop, simclr, swav or
             vicreg, or a .toml or .json file.
         view_options: arguments of the preset; on the command line: flip 0 min_scale 0.3.
-        size: side of the views, pixels; None: by the file of the views, or the images.
-        start_size: side of the views at first; after .70 of the epochs it grows to `size`, which it
-            has from .85 on; None: `size` all along.
+        size: side of the views in pixels; None: by the file of the views, or by the images.
+        start_size: side of the views at the start; from .70 to .85 of the epochs it grows to
+            `size`; None: `size` all the time.
         epochs: passes over the training images.
         batch_size: images per optimizer step, over all processes.
-        micro_batch_size: images of a process that go through the encoder at a time, for batches
-            larger than memory; loss and gradient stay those of the whole batch, at the price of a
+        micro_batch_size: images of a process that the encoder processes at a time, for batches
+            larger than memory; loss and gradient stay those of the whole batch, at the cost of a
             second forward pass. None: all.
         optimizer: "adamw", "sgd" or "lars".
         lr: peak learning rate; None: the optimizer's base rate times batch_size / 256.
         weight_decay: None: the optimizer's default; never applied to biases and norm layers.
         warmup_epochs: linear warm-up; None: a tenth of the epochs, at most 10.
-        clip_norm: most that the norm of all gradients may be; None: anything.
-        ema_start: first momentum of the teacher where the method has one; grows to 1 by cosine.
-        precision: "auto" (bfloat16 where the device computes in it, else float32), "float32",
+        clip_norm: maximum of the norm of all gradients; None: no limit.
+        ema_start: momentum of the teacher at the start, for methods that have one; grows to 1 by a
+            cosine.
+        precision: "auto" (bfloat16 where the device supports it, else float32), "float32",
             "bfloat16", "float16".
-        channels_last: memory layout of the encoder; None: on GPUs.
-        compile: let torch.compile make the encoder faster (it needs a C++ compiler, and minutes).
-        grad_checkpointing: compute the encoder's blocks again in the backward pass instead of
-            keeping what is in them: less memory, a third more time.
-        deterministic: only algorithms that give the same bits again; slower on GPUs.
+        channels_last: memory layout of the encoder; None: on GPUs only.
+        compile: compile the encoder with torch.compile (needs a C++ compiler, and takes minutes).
+        grad_checkpointing: recompute the encoder's blocks in the backward pass instead of storing
+            their activations: less memory, a third more time.
+        deterministic: use only algorithms that reproduce every bit; slower on GPUs.
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: of weights, order and views.
-        holdout: images kept out of training for the online judgement; None: a tenth, at most
-            2048, and none below 640 images (then the sample is seen in training, and said so).
-        evaluate_epochs: epochs between two online judgements; None: ten over the run; 0: never.
-        online_probes: with labels, linear probes of every layer are trained beside the encoder,
-            which they do not change; --no-online-probes leaves them out.
+        holdout: images held out of training for the online evaluation; None: a tenth, at most
+            2048, and none below 640 images (the evaluation then uses training images, and is
+            labelled accordingly).
+        evaluate_epochs: epochs between two online evaluations; None: ten over the run; 0: never.
+        online_probes: if there are labels, train linear probes of every layer beside the encoder,
+            which they do not affect.
         checkpoint_epochs: epochs between two checkpoints; None: ten over the run.
-        checkpoint_seconds: wall time after which a checkpoint is written inside an epoch as well.
+        checkpoint_seconds: wall time after which a checkpoint is also written within an epoch.
         keep_checkpoints: how many of the latest checkpoints stay on disk; 0: all.
         log_steps: steps over which a loss record is averaged; None: about 500 records a run.
-        window: of tar shards on slow disks: permute the shards, and the images inside of windows of
-            so many, so that they are read one after the other; None: permute all images.
+        window: for tar shards on slow disks: permute the shards, and the images within windows of
+            this many, so that shards are read one after the other; None: permute all images.
         workers: threads that read and decode images; None: the cores that this process may use, at
             most 16.
     """
@@ -121,21 +127,25 @@ class Pretrain:
         """The inverse of `as_json`.
 
         Args:
-            values: by field; where: what errors call their place.
+            values: by field.
+            where: name of their origin, for errors.
 
         Raises:
-            ValueError: for a field that does not exist, with the nearest names.
+            ValueError: for a field that does not exist (with the nearest names), is missing, or
+                has a value of another type.
         """
         if not isinstance(values, dict):
-            raise ValueError(f"a configuration is a JSON object, got {type(values).__name__}")
+            raise ValueError(f"{where}: expected a JSON object, got {type(values).__name__}")
         allowed = {f.name: str(f.type) for f in fields(cls)}
         for name, value in values.items():
             if name not in allowed:
                 raise ValueError(unknown_name(f"field of {where}", name, allowed))
             if not matches_annotation(value, allowed[name]):
-                raise ValueError(f"field {name} of {where} must be {allowed[name]}, got {value!r}")
+                raise ValueError(
+                    f"field {name} of {where}: expected {allowed[name]}, got {value!r}"
+                )
         for f in fields(cls):
-            needed = f.default is MISSING and f.default_factory is MISSING
-            if needed and f.name not in values:
+            is_required = f.default is MISSING and f.default_factory is MISSING
+            if is_required and f.name not in values:
                 raise ValueError(f"{where} lacks the field {f.name}")
         return cls(**values)

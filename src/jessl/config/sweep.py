@@ -14,27 +14,32 @@ class Sweep:
 
     The unit of work is one setting (a value of every field in `space`) with one seed.
 
+    Example:
+        base = jessl.Pretrain(data="photos", epochs=100)
+        study = jessl.Sweep(base=base, space={"lr": [0.1, 0.3, 1.0]}, seeds=(0, 1, 2))
+        jessl.sweep(study, "studies/lr")
+
     Attributes:
-        base: everything that the runs share; its `out`, `resume` and `seed` are the study's.
-        space: field -> what it may be: a list of values, in order, or a range
-            {"low": 1e-4, "high": 1e-1, "log": True} (of a whole-number field also "step"). A field
+        base: everything that the runs share; the study sets its `out`, `resume` and `seed`.
+        space: field -> its candidates: a list of values, in order, or a range
+            {"low": 1e-4, "high": 1e-1, "log": True} (for a whole-number field also "step"). A field
             is one of `Pretrain`, or "objective_options.NAME", "view_options.NAME".
         sampler: "grid" (all combinations of lists), "each" (one field at a time, the others as in
             `base`: the sweeps of the RankMe paper), "random" or "tpe" (Bergstra et al. 2011, by
-            Optuna); None: grid where the space is made of lists, else random.
-        trials: how many settings; None: all of grid and each, 20 of random and tpe.
-        seeds: of the weights, order and views, a run each.
+            Optuna); None: grid where the space consists of lists, else random.
+        trials: number of settings; None: all of grid and each, 20 of random and tpe.
+        seeds: of the weights, order and views; each setting has one run per seed.
         by: the score that chooses, NAME or NAME/LAYER, such as rankme, rankme/backbone,
-            lidar/projector; the projector is the layer of scores without one.
-        scores: more scores to take of every run, for comparison.
-        test: SRC of labelled images. Every run is probed on them at its end, fitted on the
-            labelled images of `base.data`; this chooses nothing.
-        decompose: with `test`, also the components of the error of every run, so that `jessl zoo`
-            can say which fields go with which.
+            lidar/projector; the projector is the default layer.
+        scores: more scores to compute for every run, for comparison.
+        test: SRC of labelled images. A probe of every finished run, fitted on the labelled images
+            of `base.data`, is tested on them; this does not affect the choice.
+        decompose: with `test`, also compute the components of the error of every run, for
+            `jessl zoo`.
         prune: stop runs that fall behind, by the score alone (successive halving).
-        grace_epochs: epochs before any run is stopped: ranks say little in the first ones; None: a
+        grace_epochs: epochs before any run is stopped, since early ranks say little; None: a
             quarter of the epochs.
-        keep_share: of the runs of one method that reached a rung, how many go on, in (0, 1).
+        keep_share: share of the runs of one method that continue at each comparison, in (0, 1).
         sampler_seed: of random and tpe, and of the order of the runs where runs are stopped.
     """
 

@@ -199,7 +199,7 @@ def test_data_that_moved_resumes(stripes: Path, tmp_path: Path, finished: Run) -
     ("content", "said"),
     [
         ("[]", "holds no JSON object"),
-        ('{"data": "x", "epochs": "many"}', "field epochs of config.json must be"),
+        ('{"data": "x", "epochs": "many"}', "field epochs of config.json: expected int"),
         ('{"data": "x", "epohcs": 1}', "did you mean 'epochs'"),
         ("{}", "lacks"),
         ('{"data": "x"', "is not JSON"),
