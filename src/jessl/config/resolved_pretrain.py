@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jessl.config.pretrain import Pretrain
 
@@ -18,15 +18,16 @@ class ResolvedPretrain(Pretrain):
         run.resolved_config().batch_size
     """
 
-    encoder: str
-    size: int
-    epochs: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    warmup_epochs: float
+    # field() takes the default None of Pretrain away
+    encoder: str = field()
+    size: int = field()
+    epochs: int = field()
+    batch_size: int = field()
+    lr: float = field()
+    weight_decay: float = field()
+    warmup_epochs: float = field()
     channels_last: bool = False
-    holdout: int
-    evaluate_epochs: int
-    checkpoint_epochs: int
-    log_steps: int
+    holdout: int = field()
+    evaluate_epochs: int = field()
+    checkpoint_epochs: int = field()
+    log_steps: int = field()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import shutil
@@ -16,6 +17,7 @@ from filelock import FileLock
 
 from helpers.run_samples import losses, same_weights, small_config
 from jessl import Pretrain, Run, pretrain
+from jessl.config import ResolvedPretrain
 from jessl.core.interruption import Stopped
 from jessl.training import checkpoint
 
@@ -209,6 +211,23 @@ def test_a_damaged_config_is_one_line(tmp_path: Path, content: str, said: str) -
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ValueError, match=said):
         pretrain(Pretrain(data="digits", out=str(tmp_path), resume=True), quiet=True)
+
+
+def test_a_resolved_config_has_every_value(finished: Run, stripes: Path, tmp_path: Path) -> None:
+    optional = {f.name for f in dataclasses.fields(Pretrain) if f.default is None}
+    decided = {f.name for f in dataclasses.fields(ResolvedPretrain) if "None" not in str(f.type)}
+    assert {"encoder", "size", "batch_size", "epochs", "lr", "log_steps"} <= optional & decided
+    config = finished.resolved_config()
+    assert all(getattr(config, name) is not None for name in decided)
+    with pytest.raises(TypeError, match="missing 11 required"):
+        ResolvedPretrain(data="x")  # type: ignore[call-arg]
+    stored = json.loads((finished.path / "config.json").read_text())
+    for broken, message in (({}, "lacks the field size"), ({"size": None}, "field size of")):
+        chosen = {k: v for k, v in stored["chosen"]["config"].items() if k != "size"} | broken
+        text = json.dumps(stored | {"chosen": stored["chosen"] | {"config": chosen}})
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            pretrain(Pretrain(data=str(stripes), out=str(tmp_path), resume=True), quiet=True)
 
 
 def test_two_writers_of_one_run_are_kept_apart(finished: Run, stripes: Path) -> None:
