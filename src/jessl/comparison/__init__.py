@@ -1,4 +1,4 @@
-"""Which published encoder suits these images: its row, intervals, orders, and a page.
+"""Comparing published encoders on a set of images: rows, intervals, orders, and a page.
 
 May import report, pretraining and what lies below; not selection, not zoo.
 """

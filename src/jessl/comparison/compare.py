@@ -1,4 +1,4 @@
-"""Which of these pretrained encoders suits my images: `compare_encoders`."""
+"""Comparing pretrained encoders on your images: `compare_encoders`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jessl.comparison import labels as encoder_labels
-from jessl.comparison.encoder_specs import EncoderSpec, encoder_specs
-from jessl.comparison.interpretation import notes_of
-from jessl.comparison.rows import ComparisonConfig, ComparisonState, row_of
-from jessl.comparison.table import EncoderTable, agreement_of, orders_of
+from jessl.comparison.encoder_specs import EncoderSpec, parse_encoder_specs
+from jessl.comparison.interpretation import interpretation_notes
+from jessl.comparison.rows import ComparisonConfig, ComparisonState, compare_encoder
+from jessl.comparison.table import EncoderTable, column_agreement, rank_by_columns
 from jessl.config import Compare
 from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
@@ -51,38 +51,38 @@ def compare_encoders(
     log: Log = log,
     stop: Callable[[], bool] = lambda: False,
 ) -> EncoderTable:
-    """Judge encoders on your images, without labels, and with them where there are some.
+    """Compare encoders on your images without labels, and with labels where there are some.
 
-    Each encoder sees the same images once, by its own preprocessing, at the backbone. What is made
-    is kept in `out`, part after part: the same command, killed or with labels added, goes on where
-    it was. An encoder that fails stays in the table with the reason.
+    Each encoder embeds the same images once, with its own preprocessing, at the backbone. Every
+    part is kept in `out` as soon as it is complete: the same command continues there after a kill,
+    or when labels are added. An encoder that fails stays in the table with the reason.
 
     Args:
-        log: told what a person should know meanwhile.
-        stop: asked after every batch.
+        log: receives lines for people.
+        stop: called after every batch; True stops the comparison.
 
     Returns:
-        EncoderTable; `out` then holds encoders.json, table.csv, table.parquet, and a folder an
+        EncoderTable; `out` then holds encoders.json, table.csv, table.parquet, and one folder per
         encoder with its embeddings and a picture of nearest neighbours.
 
     Raises:
-        ValueError: for a mistake in the arguments, images of which none can be read, an `out` that
-            another process writes, and when every encoder fails.
-        Stopped: when asked to; what is whole is kept.
+        ValueError: for an invalid argument, images of which none can be read, an `out` that another
+            process is writing, and when every encoder fails.
+        Stopped: when `stop` returns True; complete parts are kept.
     """
-    found, doubled = encoder_specs(encoders)
-    for note in doubled:
+    specs, notes = parse_encoder_specs(encoders)
+    for note in notes:
         log.note(note)
     out = Path(out)
     if out.exists() and not out.is_dir():
-        raise ValueError(f"out: {out} is a file; a folder is wanted")
+        raise ValueError(f"out: expected a folder, got the file {out}")
     seed, batch_size = check_int("seed", seed, 0), check_int("batch_size", batch_size, 1)
     most, view_images = (
         check_int("most_images", most_images, 1),
         check_int("view_images", view_images, 0),
     )
     if not 2 <= check_int("n_views", n_views, None) <= 256:
-        raise ValueError(f"n_views must be in 2..256, got {n_views}")
+        raise ValueError(f"n_views: expected 2 to 256, got {n_views}")
     source = limit_images(
         check_channels(open_source(data, labels=labels, groups=groups)), most, seed
     )
@@ -91,7 +91,7 @@ def compare_encoders(
         tested = limit_images(check_channels(open_source(test)), most, seed)
         check_same_classes(source, tested)
     viewed = limit_images(without_labels(source), view_images, seed) if view_images else None
-    asked = ComparisonConfig(
+    config = ComparisonConfig(
         out=out,
         source=source,
         viewed=viewed,
@@ -110,38 +110,42 @@ def compare_encoders(
     if viewed is not None:
         _checked_views(views, n_views)
     with locked(out):
-        return _table(found, asked, list(doubled))
+        return _compare(specs, config, list(notes))
 
 
 def _checked_views(views: str, n_views: int) -> None:
-    """Refuse views that are none before an encoder is opened."""
+    """Refuse unknown views before an encoder is opened."""
     repeat_views(views, n_views, Preprocess(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
-def _table(found: list[EncoderSpec], asked: ComparisonConfig, notes: list[str]) -> EncoderTable:
-    seen = ComparisonState({}, {}, None, notes)
+def _compare(specs: list[EncoderSpec], config: ComparisonConfig, notes: list[str]) -> EncoderTable:
+    state = ComparisonState({}, {}, None, notes)
     rows = []
-    for place, contender in enumerate(found, 1):
-        asked.log.info(f"{place}/{len(found)} {contender.name}")
-        row = row_of(contender, asked, seen)
+    for place, spec in enumerate(specs, 1):
+        config.log.info(f"{place}/{len(specs)} {spec.name}")
+        row = compare_encoder(spec, config, state)
         if row is not None:
             rows.append(row)
             if row.failed is not None:
-                asked.log.info(f"  failed: {row.failed}")
+                config.log.info(f"  failed: {row.failed}")
     if all(row.failed is not None for row in rows):
         first = rows[0]
         raise ValueError(
             f"encoders: all {len(rows)} failed; the first, {first.name}: {first.failed}"
         )
-    if seen.labelled:
-        _, apart = encoder_labels.to_best(seen.labelled, asked.seed)
-        rows = [dataclasses.replace(row, to_best=apart.get(row.name)) for row in rows]
-    orders, agreement = orders_of(rows), agreement_of(rows)
-    settings = _settings(asked, seen)
+    if state.labelled:
+        _, differences = encoder_labels.differences_to_best(state.labelled, config.seed)
+        rows = [dataclasses.replace(row, to_best=differences.get(row.name)) for row in rows]
+    orders, agreement = rank_by_columns(rows), column_agreement(rows)
+    settings = _settings(config, state)
     table = EncoderTable(
-        path=asked.out,
+        path=config.out,
         rows=tuple(rows),
-        notes=(*notes_of(rows, orders, agreement, settings), *seen.notes, *asked.source.notes),
+        notes=(
+            *interpretation_notes(rows, orders, agreement, settings),
+            *state.notes,
+            *config.source.notes,
+        ),
         orders=orders,
         agreement=agreement,
         settings=settings,
@@ -150,8 +154,8 @@ def _table(found: list[EncoderSpec], asked: ComparisonConfig, notes: list[str]) 
     return table
 
 
-def _settings(asked: ComparisonConfig, seen: ComparisonState) -> dict[str, Any]:
-    source, plan = asked.source, seen.plan
+def _settings(config: ComparisonConfig, state: ComparisonState) -> dict[str, Any]:
+    source, plan = config.source, state.plan
     labelled = 0 if source.labels is None else int((source.labels >= 0).sum())
     whole_source = source.source if isinstance(source, Subset) else source
     return {
@@ -164,11 +168,11 @@ def _settings(asked: ComparisonConfig, seen: ComparisonState) -> dict[str, Any]:
         if source.classes is None
         else [escape_control(str(c)) for c in source.classes],
         "groups": source.groups_column,
-        "test": None if asked.test is None else escape_control(asked.test.name),
-        "views": escape_control(str(asked.views)) if asked.viewed is not None else None,
-        "n_views": asked.n_views if asked.viewed is not None else None,
-        "view_images": 0 if asked.viewed is None else len(asked.viewed),
-        "probe": None if plan is None or not seen.labelled else plan.kind,
+        "test": None if config.test is None else escape_control(config.test.name),
+        "views": escape_control(str(config.views)) if config.viewed is not None else None,
+        "n_views": config.n_views if config.viewed is not None else None,
+        "view_images": 0 if config.viewed is None else len(config.viewed),
+        "probe": None if plan is None or not state.labelled else plan.kind,
         "shots": [] if plan is None else list(plan.shots),
-        "seed": asked.seed,
+        "seed": config.seed,
     }

@@ -1,4 +1,4 @@
-"""Encoders that are to be compared: opened from their specs, named, weighed and kept apart."""
+"""The encoders of a comparison: parsing, short unique names, folders and opening."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
 
 _LONGEST_SLUG = 48
 _LONGEST_REASON = 240
-# what opening or running an encoder of others may raise: our own mistakes are other errors
+# what opening or running an external encoder may raise; bugs of jessl raise other errors
 FAILURES = (ValueError, OSError, RuntimeError, ImportError)
 
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """An encoder as asked for.
+    """An encoder as requested.
 
     Attributes:
-        spec: what `open_encoder` takes.
-        name: short and printable, unlike those of all others.
-        slug: name of its folder: letters, digits, ".", "_" and "-" only, unlike all others.
+        spec: the argument of `open_encoder`.
+        name: short, printable and unique in the comparison.
+        slug: unique name of its folder: letters, digits, ".", "_" and "-" only.
     """
 
     spec: str
@@ -36,37 +36,36 @@ class EncoderSpec:
     slug: str
 
 
-def encoder_specs(encoders: Sequence[str]) -> tuple[list[EncoderSpec], list[str]]:
-    """Who competes, in the order asked for, and notes on specs that came twice.
+def parse_encoder_specs(encoders: Sequence[str]) -> tuple[list[EncoderSpec], list[str]]:
+    """The encoders in the requested order, and notes on repeated specs.
 
     Raises:
-        ValueError: for no encoder, or something that is not a row of texts.
+        ValueError: for no encoder, or anything but a sequence of texts.
     """
     if isinstance(encoders, str) or not isinstance(encoders, Sequence):
-        raise ValueError(f"encoders: a row of names wanted, {encoders!r} came")
+        raise ValueError(f"encoders: expected a list of names, got {encoders!r}")
     specs = [str(spec).strip() for spec in encoders]
     if not specs or not all(specs):
-        raise ValueError("encoders: needs at least one name such as timm:resnet18, got none")
+        raise ValueError("encoders: expected at least one name such as timm:resnet18, got none")
     counted = Counter(specs)
     notes = [
-        f"{escape_control(spec)} was named {count} times and stands in the table once"
+        f"{escape_control(spec)} was named {count} times and is in the table once"
         for spec, count in counted.items()
         if count > 1
     ]
     names = {spec: _short(spec) for spec in counted}
     taken = Counter(names.values())
     names = {spec: n if taken[n] == 1 else escape_control(spec) for spec, n in names.items()}
-    if len({*names.values()}) < len(names):  # a short name is the whole of another
+    if len({*names.values()}) < len(names):  # a short name equals the full one of another
         names = {spec: escape_control(spec) for spec in counted}
-    found = [EncoderSpec(spec, names[spec], slug_of(spec)) for spec in counted]
-    return found, notes
+    return [EncoderSpec(spec, names[spec], folder_name(spec)) for spec in counted], notes
 
 
-def slug_of(spec: str) -> str:
-    """A name of a folder for a spec: what can be read of it, and eight digits of its SHA-256.
+def folder_name(spec: str) -> str:
+    """The folder name of a spec: its readable part, and eight digits of its SHA-256.
 
-    It never leads out of the folder it lies in, and two specs never share one, not even where
-    upper and lower case are one.
+    It never leads out of the parent folder, and two specs never share one, not even on file systems
+    that ignore case.
     """
     digest = hashlib.sha256(spec.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", _short(spec)).strip(".-_")[:_LONGEST_SLUG]
@@ -87,23 +86,23 @@ def _short(spec: str) -> str:
 
 
 def open_encoder_spec(
-    contender: EncoderSpec, *, size: int | None, seed: int, device: torch.device
+    spec: EncoderSpec, *, size: int | None, seed: int, device: torch.device
 ) -> OpenedEncoder:
-    """Open the encoder where it is to compute.
+    """Open an encoder on the device where it computes.
 
     Args:
-        contender: as asked for.
-        size: side of the input in px; None, and for folders (runs have a size): its own.
-        seed: of weights that are random.
+        spec: the encoder.
+        size: side of the input in px; None, and for run folders: the size of the encoder.
+        seed: of random weights.
         device: where it computes.
 
     Raises:
-        ValueError, OSError, RuntimeError, ImportError: whatever is wrong with the encoder.
+        ValueError, OSError, RuntimeError, ImportError: when the encoder cannot be opened.
     """
-    own = size is None or Path(contender.spec).is_dir()
-    net, _, provenance = open_encoder(contender.spec, size=None if own else size, seed=seed)
+    own = size is None or Path(spec.spec).is_dir()
+    net, _, provenance = open_encoder(spec.spec, size=None if own else size, seed=seed)
     return OpenedEncoder(
-        spec=contender.spec,
+        spec=spec.spec,
         encoder=net.to(device).eval(),
         provenance=provenance,
         sha256=weights_sha256(net),
@@ -112,9 +111,9 @@ def open_encoder_spec(
     )
 
 
-def reason_of(error: BaseException) -> str:
-    """An error of others in one line of bounded length that steers no terminal."""
-    said = escape_control(" ".join(str(error).split())) or type(error).__name__
-    if len(said) > _LONGEST_REASON:
-        said = said.partition(" Allowed:")[0]  # hundreds of names
-    return said if len(said) <= _LONGEST_REASON else said[: _LONGEST_REASON - 1] + "…"
+def short_reason(error: BaseException) -> str:
+    """An external error in one line of bounded length, without control characters."""
+    reason = escape_control(" ".join(str(error).split())) or type(error).__name__
+    if len(reason) > _LONGEST_REASON:
+        reason = reason.partition(" Allowed:")[0]  # hundreds of names
+    return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 1] + "…"

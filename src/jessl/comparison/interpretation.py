@@ -1,4 +1,4 @@
-"""What the numbers of a comparison may be read as, and what not: sentences for people."""
+"""How the numbers of a comparison may be read: sentences for people."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from jessl.comparison.table import EncoderRow, Order, often_first
+from jessl.comparison.table import ColumnAgreement, EncoderRow, Order, top_third_counts
 from jessl.schema import few_rows, score_title
 
 _FEW = 6
 
 
-def notes_of(
+def interpretation_notes(
     rows: Sequence[EncoderRow],
     orders: Sequence[Order],
-    agreement: Sequence[dict[str, Any]],
+    agreement: Sequence[ColumnAgreement],
     settings: dict[str, Any],
 ) -> tuple[str, ...]:
-    """The sentences, what can be concluded first; each number in them is of the table."""
+    """The sentences, conclusions first; every number in them is in the table."""
     good = [row for row in rows if row.failed is None]
-    told = [
+    return (
         *_winners(good, orders, settings),
         *_failed(rows),
         *_often(good, orders),
@@ -30,8 +30,7 @@ def notes_of(
         *_views(good, settings),
         *_agreement(agreement),
         *_labels(good, settings),
-    ]
-    return tuple(told)
+    )
 
 
 def _winners(
@@ -50,17 +49,17 @@ def _winners(
     error = next(row.labelled for row in good if row.name == first)
     assert error is not None
     worse = [n for n in by_error.names if n not in by_error.leaders]
-    said = f"With labels {first} has the least error ({_percent(error['error']['value'])}"
-    said += f", 95 %: {_span(error['error'])}, {error['test_rows']} test images)"
+    text = f"With labels {first} has the lowest error ({_percent(error['error']['value'])}"
+    text += f", 95 %: {_span(error['error'])}, {error['test_rows']} test images)"
     if others:
-        said += f"; not told apart from it: {_list(others)}"
-    said += f". Worse by a paired interval that excludes 0: {_list(worse)}." if worse else "."
+        text += f"; not distinguishable from it: {_list(others)}"
+    text += f". Worse by a paired interval that excludes 0: {_list(worse)}." if worse else "."
     if len(good) < 3:
-        return [said]
+        return [text]
     return [
-        said,
-        "Each interval of an error is for itself: the least of several errors is a little too "
-        "small, and of many encoders one may fall out by chance.",
+        text,
+        "Each interval of an error stands for itself: the lowest of several errors is a little too "
+        "low, and one of many encoders may differ by chance.",
     ]
 
 
@@ -73,14 +72,14 @@ def _failed(rows: Sequence[EncoderRow]) -> list[str]:
 
 
 def _often(good: Sequence[EncoderRow], orders: Sequence[Order]) -> list[str]:
-    top, columns, ranked = often_first(good, orders)
+    top, columns, ranked = top_third_counts(good, orders)
     if not columns or not ranked:
         return []
     place = "first" if top == 1 else f"among the first {top}"
     each = ", ".join(f"{name} {n}" for name, n in ranked[:4])
     return [
-        f"Most often {place} in the {columns} columns without labels: {each}. The columns see the "
-        "same features, so this is agreement among them and no evidence of its own."
+        f"Most often {place} in the {columns} columns without labels: {each}. All columns use "
+        "the same features: this is agreement among them, not independent evidence."
     ]
 
 
@@ -88,18 +87,18 @@ def _ranks(good: Sequence[EncoderRow]) -> list[str]:
     if len(good) < 2:
         return []
     widths = sorted({row.d for row in good if row.d is not None})
-    said = (
+    text = (
         "RankMe is made to compare runs of one method (Garrido et al. 2023, section 3.2): between "
         "families and widths a higher rank is not a better encoder. In the tables of Mordacq et "
         "al. (ICML 2026) it picks the best of all VICReg runs and the worst of the I-JEPA runs "
         "that differ in their learning rate."
     )
     if len(widths) > 1:
-        said += (
-            f" Here d is {widths[0]} to {widths[-1]}, and the rank follows d; RankMe / d takes "
-            "that out, not the rest."
+        text += (
+            f" Here d is {widths[0]} to {widths[-1]}, and the rank increases with d; RankMe / d "
+            "removes this dependence, but no other difference."
         )
-    return [said]
+    return [text]
 
 
 def _evidence(good: Sequence[EncoderRow]) -> list[str]:
@@ -108,8 +107,8 @@ def _evidence(good: Sequence[EncoderRow]) -> list[str]:
     return [
         "Across families the intrinsic dimension has the most evidence: the most reliable of seven "
         "such numbers over 260 vision models and six data sets (Arputharaj et al., TMLR 2026), "
-        "though architecture and objective moderate it. Lower is put first here (IdEst; Ansuini "
-        "et al. 2019), others take higher (CLID). It is no proof for these images."
+        "though architecture and objective moderate it. Lower ranks first here (IdEst; Ansuini "
+        "et al. 2019), others prefer higher (CLID). It is no proof for these images."
     ]
 
 
@@ -124,17 +123,17 @@ def _rows(good: Sequence[EncoderRow]) -> list[str]:
     n = few[0].scores["rankme"]["n"]
     return [
         f"Too few images for the spectrum of {each}{more}: {n:,} are fewer than 4 d, so RankMe and "
-        "alpha-ReQ depend strongly on the number of images, the more the wider an encoder is."
+        "alpha-ReQ depend strongly on the number of images, more so for wider encoders."
     ]
 
 
 def _views(good: Sequence[EncoderRow], settings: dict[str, Any]) -> list[str]:
     if not any("lidar" in row.scores for row in good):
         return []
-    said = (
-        f"LiDAR and alignment are about {settings['n_views']} random views of "
-        f"{settings['view_images']:,} images ({settings['views']}): they ask whether an encoder "
-        "ignores what these views change, and other views give other orders."
+    text = (
+        f"LiDAR and alignment use {settings['n_views']} random views of "
+        f"{settings['view_images']:,} images ({settings['views']}): they measure whether an "
+        "encoder ignores what these views change, and other views give other orders."
     )
     narrow = [
         row.name
@@ -142,56 +141,56 @@ def _views(good: Sequence[EncoderRow], settings: dict[str, Any]) -> list[str]:
         if row.d and (row.scores.get("lidar", {}).get("n") or row.d + 1) <= row.d
     ]
     if narrow:
-        said += f" LiDAR cannot exceed the number of images less one; that binds {_list(narrow)}."
-    return [said]
+        text += f" LiDAR cannot exceed the number of images less one; this limits {_list(narrow)}."
+    return [text]
 
 
-def _agreement(agreement: Sequence[dict[str, Any]]) -> list[str]:
-    free = [pair for pair in agreement if "error" not in (pair["a"], pair["b"])]
-    said = []
+def _agreement(agreement: Sequence[ColumnAgreement]) -> list[str]:
+    free = [pair for pair in agreement if "error" not in (pair.a, pair.b)]
+    sentences = []
     # RankMe and its share of d are one measure where d is the same
-    apart = [p for p in free if {p["a"], p["b"]} != {"rankme", "normalized_rank"}]
-    if apart:
-        least = min(apart, key=lambda pair: pair["tau"])
-        most = max(apart, key=lambda pair: pair["tau"])
-        said.append(
+    distinct = [p for p in free if {p.a, p.b} != {"rankme", "normalized_rank"}]
+    if distinct:
+        least = min(distinct, key=lambda pair: pair.tau)
+        most = max(distinct, key=lambda pair: pair.tau)
+        sentences.append(
             f"The columns agree from tau {_tau(least)} ({_pair(least)}) to {_tau(most)} "
-            f"({_pair(most)}), over {most['n']} encoders."
+            f"({_pair(most)}), over {most.n} encoders."
             + (
-                f" Of so few a tau says little: two orders of {most['n']} at random are the same "
-                f"once in {_factorial(most['n'])}."
-                if most["n"] < _FEW
+                f" With so few a tau means little: two random orders of {most.n} are equal "
+                f"once in {math.factorial(most.n)}."
+                if most.n < _FEW
                 else ""
             )
         )
-    errors = [pair for pair in agreement if "error" in (pair["a"], pair["b"])]
+    errors = [pair for pair in agreement if "error" in (pair.a, pair.b)]
     if errors:
-        ranked = sorted(errors, key=lambda pair: -pair["tau"])
-        each = ", ".join(f"{score_title(p['a'])} {_tau(p)}" for p in ranked)
-        said.append(
-            f"Against the error (Kendall's tau, {ranked[0]['n']} encoders): {each}. This is of "
-            "these encoders on these images, and no rule for others."
+        ranked = sorted(errors, key=lambda pair: -pair.tau)
+        each = ", ".join(f"{score_title(p.a)} {_tau(p)}" for p in ranked)
+        sentences.append(
+            f"Against the error (Kendall's tau, {ranked[0].n} encoders): {each}. This holds "
+            "for these encoders on these images, and is no rule for others."
         )
-    return said
+    return sentences
 
 
 def _labels(good: Sequence[EncoderRow], settings: dict[str, Any]) -> list[str]:
     if not any(row.labelled for row in good):
         return []
-    said = [
-        "Labels entered the errors only, no other column. What an encoder of others was trained "
-        "on is not known here: one that has seen the test images has too small an error."
+    sentences = [
+        "Labels affected only the errors, no other column. The training data of published encoders "
+        "is not known here: an encoder that has seen the test images has too low an error."
     ]
     runs = [row.name for row in good if row.method is not None]
     if runs and settings.get("test") is None:
-        said.append(
+        sentences.append(
             f"{_list(runs)} may have been pretrained on the images that are tested here (without "
-            "their labels), which flatters; give test images of their own."
+            "their labels), which lowers the error; pass separate test images."
         )
     split = [(row.name, row.labelled["risk"]) for row in good if row.labelled]
     split = [(name, risk) for name, risk in split if risk]
     if split:
-        said.append(
+        sentences.append(
             "Usability holds approximation (there is no supervised twin). Encoder generalization "
             "is about 0 for encoders that never saw these images."
         )
@@ -200,23 +199,19 @@ def _labels(good: Sequence[EncoderRow], settings: dict[str, Any]) -> list[str]:
         f"{name} ({_percent(risk[part]['value'])})" for name, risk in split if risk[part]["low"] > 0
     ]
     if knows:
-        said.append(
-            f"Its interval lies above 0 for {_list(knows)}: trained on the images that the probes "
-            "were fitted on, or these are easier than the test images."
+        sentences.append(
+            f"Its interval lies above 0 for {_list(knows)}: the encoders were trained on the "
+            "images that the probes were fitted on, or these are easier than the test images."
         )
-    return said
+    return sentences
 
 
-def _factorial(n: int) -> int:
-    return math.factorial(n)
+def _pair(pair: ColumnAgreement) -> str:
+    return f"{score_title(pair.a)} and {score_title(pair.b)}"
 
 
-def _pair(pair: dict[str, Any]) -> str:
-    return f"{score_title(pair['a'])} and {score_title(pair['b'])}"
-
-
-def _tau(pair: dict[str, Any]) -> str:
-    return f"{pair['tau']:+.2f}".replace("-", "−")
+def _tau(pair: ColumnAgreement) -> str:
+    return f"{pair.tau:+.2f}".replace("-", "−")
 
 
 def _percent(value: float) -> str:

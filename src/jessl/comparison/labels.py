@@ -1,4 +1,4 @@
-"""What labels say of encoders: the same split and the same probes for each, with intervals."""
+"""Evaluation of encoders with labels: one split and the same probes for all, with intervals."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from jessl.risk.result import RiskDecomposition
 from jessl.schema import COMPONENT_NAMES
 
 SHOTS = (3, 5, 30)
-# one row of so many is for the test where no test images are given
+# one row out of so many is for the test where there are no test images
 _PARTS = 4
 # up to so many training rows the probe is logistic, above it ridge, which is ten times faster
 _LOGISTIC_ROWS = 5_000
-# below these numbers a decomposition would tell of the split, not of the encoder
+# below these numbers a decomposition reflects the split, not the encoder
 _CLASS_ROWS, _TEST_ROWS = 5, 20
 
 
 @dataclass(frozen=True)
 class LabelledResults:
-    """What the labels say of one encoder.
+    """The results of one encoder with labels.
 
     Attributes:
         probe: fitted on all labelled training rows.
@@ -47,7 +47,7 @@ class LabelledResults:
     test_rows: int
 
     def as_json(self) -> dict[str, Any]:
-        """What the table keeps: numbers with their intervals and the protocol."""
+        """The values for the table: numbers with their intervals, and the protocol."""
         risk = self.risk
         return {
             "error": _estimate(self.probe.error, self.probe.low, self.probe.high),
@@ -86,7 +86,7 @@ class EvaluationPlan:
         kind: of the probe.
         shots: images per class of few-shot probes.
         decomposed: whether the error is decomposed.
-        notes: what is left out, and why.
+        notes: what is left out, and the reason.
     """
 
     kind: str
@@ -107,34 +107,34 @@ def train_test_split(
         ValueError: for fewer than two classes or fewer than eight labelled rows, or fewer than
             four groups.
     """
-    given = z.labelled()
+    labelled = z.labelled()
     least = 2 * _PARTS if test is None else 2
-    if given.labels is None or given.n < least or len(np.unique(given.labels)) < 2:
-        raise ValueError(f"needs {least} labelled images of two classes, got {given.n}")
+    if labelled.labels is None or labelled.n < least or len(np.unique(labelled.labels)) < 2:
+        raise ValueError(f"needs {least} labelled images of two classes, got {labelled.n}")
     if test is not None:
-        asked = test.labelled()
-        if not asked.n:
+        labelled_test = test.labelled()
+        if not labelled_test.n:
             raise ValueError("test: none of its images has a label")
-        return given, asked
-    units = split.inseparable_units(given.ids, given.groups)
-    part = split.assign_folds(given.labels, _PARTS, seed, units)
-    train, held = given.subset(part != 0), given.subset(part == 0)
+        return labelled, labelled_test
+    units = split.inseparable_units(labelled.ids, labelled.groups)
+    part = split.assign_folds(labelled.labels, _PARTS, seed, units)
+    train, held_out = labelled.subset(part != 0), labelled.subset(part == 0)
     assert train.labels is not None
-    if not held.n or len(np.unique(train.labels)) < 2:
-        raise ValueError("the groups leave no test images, or one class alone to fit on")
-    return train, held
+    if not held_out.n or len(np.unique(train.labels)) < 2:
+        raise ValueError("the groups leave no test images, or only one class to fit on")
+    return train, held_out
 
 
-def planned(train: Embeddings, test: Embeddings, shots: Sequence[int]) -> EvaluationPlan:
-    """What can be measured on so many labels."""
+def plan_evaluation(train: Embeddings, test: Embeddings, shots: Sequence[int]) -> EvaluationPlan:
+    """Decide what can be measured with the labels at hand."""
     assert train.labels is not None
     _, counts = np.unique(train.labels, return_counts=True)
     least = int(counts.min())
-    asked = tuple(sorted({check_int("shots", k, 1) for k in shots})) or SHOTS
-    kept = tuple(k for k in asked if k <= least)
+    requested = tuple(sorted({check_int("shots", k, 1) for k in shots})) or SHOTS
+    used = tuple(k for k in requested if k <= least)
     notes = []
-    if kept != asked:
-        dropped = " and ".join(str(k) for k in asked if k not in kept)
+    if used != requested:
+        dropped = " and ".join(str(k) for k in requested if k not in used)
         notes.append(
             f"{dropped} shots are left out: the smallest class has {least} labelled images to fit "
             "on"
@@ -146,10 +146,10 @@ def planned(train: Embeddings, test: Embeddings, shots: Sequence[int]) -> Evalua
             f"and {_TEST_ROWS} to test on, there are {least} and {test.n}"
         )
     kind = "logistic" if train.n <= _LOGISTIC_ROWS else "ridge"
-    return EvaluationPlan(kind, kept, decomposed, tuple(notes))
+    return EvaluationPlan(kind, used, decomposed, tuple(notes))
 
 
-def judged(
+def evaluate_encoder(
     train: Embeddings,
     test: Embeddings,
     plan: EvaluationPlan,
@@ -157,7 +157,7 @@ def judged(
     seed: int,
     progress: ProgressCallback,
 ) -> LabelledResults:
-    """The probes of one encoder.
+    """Fit and test the probes of one encoder.
 
     Raises:
         ValueError: where a probe cannot be fitted.
@@ -184,20 +184,20 @@ def judged(
     return LabelledResults(full, tuple(few), risk, train.n, test.n)
 
 
-def to_best(
-    found: dict[str, LabelledResults], seed: int
+def differences_to_best(
+    results: dict[str, LabelledResults], seed: int
 ) -> tuple[str, dict[str, dict[str, float]]]:
-    """The encoder with the least error, and how much more each other one has (paired).
+    """The encoder with the lowest error, and the paired difference of every encoder to it.
 
-    The first of equal ones is the best. Encoders that were not tested on its rows are left out.
+    Of equal errors the first is the best. Encoders that were tested on other rows are left out.
     """
-    best = min(found, key=lambda name: found[name].probe.error)
-    apart = {}
-    for name, one in found.items():
-        if np.array_equal(one.probe.ids, found[best].probe.ids):
-            d = one.probe.minus(found[best].probe, seed=seed)
-            apart[name] = _estimate(d.value, d.low, d.high)
-    return best, apart
+    best = min(results, key=lambda name: results[name].probe.error)
+    differences = {}
+    for name, result in results.items():
+        if np.array_equal(result.probe.ids, results[best].probe.ids):
+            d = result.probe.minus(results[best].probe, seed=seed)
+            differences[name] = _estimate(d.value, d.low, d.high)
+    return best, differences
 
 
 def _estimate(value: float, low: float, high: float) -> dict[str, float]:
@@ -205,5 +205,5 @@ def _estimate(value: float, low: float, high: float) -> dict[str, float]:
 
 
 def _plain(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters that JSON holds; None for what is not finite."""
+    """Parameters as JSON values; None for what is not finite."""
     return json.loads(json.dumps(params, default=str), parse_constant=lambda _: None)

@@ -1,4 +1,4 @@
-"""The row of one encoder: embedded once, scored, drawn, and with labels judged by them."""
+"""The row of one encoder: embedding, scores, picture of neighbours, and errors with labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from jessl.comparison import labels as encoder_labels
-from jessl.comparison.encoder_specs import FAILURES, EncoderSpec, open_encoder_spec, reason_of
+from jessl.comparison.encoder_specs import FAILURES, EncoderSpec, open_encoder_spec, short_reason
 from jessl.comparison.table import SCORES, EncoderRow
 from jessl.core.files import read_json, write_json
 from jessl.core.image_grid import write_grid
@@ -29,7 +29,7 @@ from jessl.extraction.neighbours import nearest_neighbours
 from jessl.extraction.opened_encoder import OpenedEncoder
 from jessl.scores import score
 
-Held = dict[str, Any]
+ScoreJson = dict[str, Any]
 _OF_VIEWS = ("lidar", "alignment")
 _OF_ROWS = tuple(name for name in SCORES if name not in _OF_VIEWS)
 QUERIES, NEAREST = 8, 7
@@ -37,7 +37,7 @@ QUERIES, NEAREST = 8, 7
 
 @dataclass(frozen=True)
 class ComparisonConfig:
-    """What is the same for every encoder."""
+    """The images and options that all encoders of a comparison share."""
 
     out: Path
     source: Source
@@ -57,7 +57,14 @@ class ComparisonConfig:
 
 @dataclass
 class ComparisonState:
-    """What comes up while encoder after encoder is judged."""
+    """What a comparison accumulates from encoder to encoder.
+
+    Attributes:
+        weights: checksum of weights and preprocessing -> name of the encoder.
+        labelled: name -> results with labels.
+        plan: how labels are used; None until the first labelled encoder.
+        notes: sentences for the table.
+    """
 
     weights: dict[str, str]
     labelled: dict[str, encoder_labels.LabelledResults]
@@ -65,60 +72,58 @@ class ComparisonState:
     notes: list[str]
 
 
-def row_of(
-    contender: EncoderSpec, asked: ComparisonConfig, seen: ComparisonState
+def compare_encoder(
+    spec: EncoderSpec, config: ComparisonConfig, state: ComparisonState
 ) -> EncoderRow | None:
-    """The row of an encoder; None where it is one that stands in the table already."""
-    row = EncoderRow(
-        name=contender.name, encoder=escape_control(contender.spec), slug=contender.slug
-    )
+    """The row of an encoder; None where the same weights are in the table already."""
+    row = EncoderRow(name=spec.name, encoder=escape_control(spec.spec), slug=spec.slug)
     try:
-        opened = open_encoder_spec(contender, size=asked.size, seed=asked.seed, device=asked.device)
+        opened = open_encoder_spec(spec, size=config.size, seed=config.seed, device=config.device)
     except FAILURES as error:
-        return dataclasses.replace(row, failed=reason_of(error))
+        return dataclasses.replace(row, failed=short_reason(error))
     preprocess = json.dumps(asdict(opened.encoder.preprocess))
-    other = seen.weights.setdefault(opened.sha256 + preprocess, contender.name)
-    if other != contender.name:
-        seen.notes.append(f"{contender.name} is {other} with another name: one row stands for both")
-        asked.log.note(seen.notes[-1])
+    other = state.weights.setdefault(opened.sha256 + preprocess, spec.name)
+    if other != spec.name:
+        state.notes.append(f"{spec.name} is {other} with another name: both share one row")
+        config.log.note(state.notes[-1])
         return None
     cache = EmbeddingCache(
         opened,
-        asked.out / contender.slug,
-        batch_size=asked.batch_size,
-        workers=asked.workers,
-        log=asked.log,
-        stop=asked.stop,
+        config.out / spec.slug,
+        batch_size=config.batch_size,
+        workers=config.workers,
+        log=config.log,
+        stop=config.stop,
     )
     try:
-        return _judged(row, opened, cache, asked, seen)
+        return _evaluate(row, opened, cache, config, state)
     except NothingReadable:
-        raise  # the images' fault: no other encoder would fare better
+        raise  # the images cannot be read: every other encoder would fail as well
     except (ValueError, RuntimeError) as error:
-        return dataclasses.replace(row, failed=reason_of(error))
+        return dataclasses.replace(row, failed=short_reason(error))
     finally:
         cache.close()
 
 
-def _judged(
+def _evaluate(
     row: EncoderRow,
     opened: OpenedEncoder,
     cache: EmbeddingCache,
-    asked: ComparisonConfig,
-    seen: ComparisonState,
+    config: ComparisonConfig,
+    state: ComparisonState,
 ) -> EncoderRow:
     net, name = opened.encoder, row.name
     with ProgressBar(f"embedding {name}") as count:
-        z = cache.embeddings("embeddings", asked.source, progress=count.update)
+        z = cache.embeddings("embeddings", config.source, progress=count.update)
     v = None
-    if asked.viewed is not None:
-        random = repeat_views(asked.views, asked.n_views, net.preprocess)
+    if config.viewed is not None:
+        random = repeat_views(config.views, config.n_views, net.preprocess)
         with ProgressBar(f"views of {name}") as count:
             v = cache.embeddings(
-                "views", asked.viewed, views=random, seed=asked.seed, progress=count.update
+                "views", config.viewed, views=random, seed=config.seed, progress=count.update
             )
-    folder = asked.out / row.slug
-    scores, doubts = _scores(z, v, folder, asked, name)
+    folder = config.out / row.slug
+    scores, warnings = _scores(z, v, folder, config, name)
     row = dataclasses.replace(
         row,
         method=opened.provenance.get("objective"),
@@ -131,77 +136,77 @@ def _judged(
         feature_mb_per_1000=z.d * 4e-3,
         cost=inference_cost(z),
         scores=scores,
-        neighbours=_draw(z, folder, asked),
-        warnings=(*doubts, *_unread(z)),
+        neighbours=_draw(z, folder, config),
+        warnings=(*warnings, *_unreadable_warnings(z)),
     )
-    if asked.source.labels is None:
+    if config.source.labels is None:
         return row
-    return _with_labels(row, z, cache, asked, seen)
+    return _with_labels(row, z, cache, config, state)
 
 
 def _scores(
-    z: Embeddings, v: Embeddings | None, folder: Path, asked: ComparisonConfig, name: str
-) -> tuple[dict[str, Held], list[str]]:
-    """The scores without labels, from the folder where they were taken of the same features."""
+    z: Embeddings, v: Embeddings | None, folder: Path, config: ComparisonConfig, encoder: str
+) -> tuple[dict[str, ScoreJson], list[str]]:
+    """Scores without labels and warnings; read from the folder where the features are unchanged."""
     kept = folder / "scores.json"
-    key = [z.meta["key"], None if v is None else v.meta["key"], asked.seed, *SCORES]
+    key = [z.meta["key"], None if v is None else v.meta["key"], config.seed, *SCORES]
     if kept.exists():
         held = read_json(kept)
         if isinstance(held, dict) and held.get("key") == key:
             return held["scores"], held["warnings"]
     free = Embeddings(z.features, None, z.ids)
-    found: dict[str, Held] = {}
-    doubts: list[str] = []
-    with ProgressBar(f"scoring {name}") as count:
+    scores: dict[str, ScoreJson] = {}
+    warnings: list[str] = []
+    with ProgressBar(f"scoring {encoder}") as count:
         for rows, names in ((free, _OF_ROWS), (v, _OF_VIEWS)):
             if rows is None:
                 continue
             try:
-                results = score(rows, names, seed=asked.seed, progress=count.update)
+                results = score(rows, names, seed=config.seed, progress=count.update)
             except ValueError as error:
-                doubts.append(reason_of(error))
+                warnings.append(short_reason(error))
                 continue
-            for one, result in results.items():
-                found[one] = result.as_json()
-                doubts += [f"{one}: {w}" for w in result.warnings]
-    write_json(kept, {"key": key, "scores": found, "warnings": doubts})
-    return found, doubts
+            for name, result in results.items():
+                scores[name] = result.as_json()
+                warnings += [f"{name}: {w}" for w in result.warnings]
+    write_json(kept, {"key": key, "scores": scores, "warnings": warnings})
+    return scores, warnings
 
 
 def _with_labels(
     row: EncoderRow,
     z: Embeddings,
     cache: EmbeddingCache,
-    asked: ComparisonConfig,
-    seen: ComparisonState,
+    config: ComparisonConfig,
+    state: ComparisonState,
 ) -> EncoderRow:
-    held = None
-    if asked.test is not None:
+    tested = None
+    if config.test is not None:
         with ProgressBar(f"test images of {row.name}") as count:
-            held = cache.embeddings("test", asked.test, progress=count.update)
+            tested = cache.embeddings("test", config.test, progress=count.update)
     try:
-        train, test = encoder_labels.train_test_split(z, held, asked.seed)
+        train, test = encoder_labels.train_test_split(z, tested, config.seed)
     except ValueError as error:
         note = f"The labels are not used: {error}"
-        if note not in seen.notes:
-            seen.notes.append(note)
+        if note not in state.notes:
+            state.notes.append(note)
         return row
-    if seen.plan is None:
-        seen.plan = encoder_labels.planned(train, test, asked.shots)
-        seen.notes += [f"Of labels: {note}." for note in seen.plan.notes]
+    if state.plan is None:
+        state.plan = encoder_labels.plan_evaluation(train, test, config.shots)
+        state.notes += [f"Of labels: {note}." for note in state.plan.notes]
     try:
         with ProgressBar(f"probing {row.name}") as count:
-            found = encoder_labels.judged(
-                train, test, seen.plan, seed=asked.seed, progress=count.update
+            result = encoder_labels.evaluate_encoder(
+                train, test, state.plan, seed=config.seed, progress=count.update
             )
     except ValueError as error:
-        doubt = f"no probe could be fitted: {reason_of(error)}"
-        return dataclasses.replace(row, warnings=(*row.warnings, doubt))
-    seen.labelled[row.name] = found
-    return dataclasses.replace(row, labelled=found.as_json())
+        warning = f"no probe could be fitted: {short_reason(error)}"
+        return dataclasses.replace(row, warnings=(*row.warnings, warning))
+    state.labelled[row.name] = result
+    return dataclasses.replace(row, labelled=result.as_json())
 
 
-def _unread(z: Embeddings) -> list[str]:
+def _unreadable_warnings(z: Embeddings) -> list[str]:
     unread = z.meta["unreadable"]
     if not unread:
         return []
@@ -213,20 +218,20 @@ def _unread(z: Embeddings) -> list[str]:
     ]
 
 
-def _draw(z: Embeddings, folder: Path, asked: ComparisonConfig) -> str | None:
-    """A picture: in each row an image and those that the encoder finds most alike to it.
+def _draw(z: Embeddings, folder: Path, config: ComparisonConfig) -> str | None:
+    """Draw a picture: in each row an image and its nearest neighbours for the encoder.
 
-    The queries are the same for every encoder: they hang on ids and the seed.
+    The queries are the same for every encoder: they depend on the ids and the seed only.
     """
     if z.n < 2:
         return None
     order = np.argsort(z.ids)
-    drawn = np.random.default_rng([asked.seed, 11]).permutation(z.n)[:QUERIES]
+    drawn = np.random.default_rng([config.seed, 11]).permutation(z.n)[:QUERIES]
     rows = order[drawn]
     near = nearest_neighbours(z, rows, min(NEAREST, z.n - 1))
-    at = {int(i): k for k, i in enumerate(asked.source.ids)}
+    at = {int(i): k for k, i in enumerate(config.source.ids)}
     read = [
-        [asked.source.read(at[int(z.ids[j])]) for j in (row, *others)]
+        [config.source.read(at[int(z.ids[j])]) for j in (row, *others)]
         for row, others in zip(rows, near, strict=True)
     ]
     columns = ("image", "nearest", *(f"{k}." for k in range(2, near.shape[1] + 1)))

@@ -1,17 +1,19 @@
-"""What a comparison of encoders answers: rows, orders, agreement; and its files."""
+"""The result of a comparison of encoders: rows, orders, agreement; and its files."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jessl.core.files import atomic_write, write_json
+from jessl.core.rank_correlation import kendall
+from jessl.schema import SUFFIXES, accuracy_column, component_column, score_column
 
-# column -> (rule in words, what is larger for what stands first); the sources are in the notes
-RULES: dict[str, tuple[str, Any]] = {
+# column -> (rule in words, its utility: largest first); the sources are in the notes
+RULES: dict[str, tuple[str, Callable[[float], float]]] = {
     "rankme": ("higher first", lambda v: v),
     "normalized_rank": ("higher first", lambda v: v),
     "lidar": ("higher first", lambda v: v),
@@ -22,7 +24,6 @@ RULES: dict[str, tuple[str, Any]] = {
     "error": ("lower first", lambda v: -v),
 }
 SCORES = tuple(name for name in RULES if name != "error")
-_PARTS = ("sd", "low", "high", "debiased")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +31,18 @@ class EncoderRow:
     """One encoder; everything but the names is None or empty where it failed.
 
     Attributes:
-        name: short, unlike all others; encoder: its spec; slug: its folder.
-        failed: why there are no numbers, in one line.
-        method: the objective that trained it, where it is a run.
-        weights: where they came from; weights_sha256: of all tensors.
+        name: short and unique; encoder: its spec; slug: its folder.
+        failed: the reason why there are no numbers, in one line.
+        method: the objective that trained it, if it is a run.
+        weights: their origin; weights_sha256: of all tensors.
         d: features; input_px: side of the input; parameters; weights_mb, feature_mb_per_1000:
             10^6 bytes.
         cost: ms_per_image of the encoder alone with quartiles, device, batch size, batches.
         scores: score -> `ScoreResult.as_json()`, without labels.
         labelled: error, few-shot errors and risk components, where there are labels.
-        to_best: error less that of the best encoder, paired.
+        to_best: difference of the error to that of the best encoder, paired.
         neighbours: the picture, relative to the folder of the table.
-        warnings: what makes its numbers doubtful.
+        warnings: reasons to doubt its numbers.
     """
 
     name: str
@@ -64,21 +65,21 @@ class EncoderRow:
     warnings: tuple[str, ...] = ()
 
     def value(self, column: str) -> float | None:
-        """The number that a column is ordered by."""
+        """The number by which a column is ordered."""
         if column == "error":
             return None if self.labelled is None else self.labelled["error"]["value"]
         return self.scores.get(column, {}).get("value")
 
     def interval(self, column: str) -> tuple[float, float] | None:
         """Its 95 % interval, where it is known."""
-        held = self.scores.get(column, {})
+        result = self.scores.get(column, {})
         if column == "error":
-            held = (self.labelled or {}).get("error", {})
-        low, high = held.get("low"), held.get("high")
+            result = (self.labelled or {}).get("error", {})
+        low, high = result.get("low"), result.get("high")
         return None if low is None or high is None else (low, high)
 
     def flat(self) -> dict[str, Any]:
-        """A row of the table: one plain value a column, named as in the table of a study."""
+        """A row of the table: one plain value per column, named as in a table of runs (schema)."""
         row: dict[str, Any] = {
             "run": self.name,
             "method": self.method,
@@ -89,32 +90,29 @@ class EncoderRow:
             "ms_per_image": None if self.cost is None else self.cost["ms_per_image"],
         }
         for name in SCORES:
-            held = self.scores.get(name, {})
-            row[f"{name}_backbone"] = held.get("value")
-            row |= {f"{name}_backbone_{part}": held.get(part) for part in (*_PARTS, "n", "d")}
+            result, column = self.scores.get(name, {}), score_column(name, "backbone")
+            row[column] = result.get("value")
+            row |= {f"{column}_{suffix}": result.get(suffix) for suffix in SUFFIXES}
         if self.labelled is not None:
             row |= self._flat_labelled(self.labelled)
         return row
 
-    def _flat_labelled(self, held: dict[str, Any]) -> dict[str, Any]:
-        row: dict[str, Any] = {}
-        error, kind = held["error"], held["params"]["kind"]
-        found = {f"accuracy_{kind}": error} | {
-            f"accuracy_{few['shots']}shot": few for few in held["few_shot"]
+    def _flat_labelled(self, labelled: dict[str, Any]) -> dict[str, float | None]:
+        row: dict[str, float | None] = {}
+        errors = {accuracy_column(labelled["params"]["kind"]): labelled["error"]} | {
+            accuracy_column(f"{few['shots']}shot"): few for few in labelled["few_shot"]
         }
-        for name, one in found.items():
-            row[name] = 1 - one["value"]
-            row |= {f"{name}_low": 1 - one["high"], f"{name}_high": 1 - one["low"]}
+        for name, error in errors.items():
+            row[name] = 1 - error["value"]
+            row |= {f"{name}_low": 1 - error["high"], f"{name}_high": 1 - error["low"]}
         if self.to_best is not None:
-            row |= {
-                "accuracy_to_best": -self.to_best["value"],
-                "accuracy_to_best_low": -self.to_best["high"],
-                "accuracy_to_best_high": -self.to_best["low"],
-            }
-        risk = held["risk"]
+            name = accuracy_column("to_best")
+            row[name] = -self.to_best["value"]
+            row |= {f"{name}_low": -self.to_best["high"], f"{name}_high": -self.to_best["low"]}
+        risk = labelled["risk"]
         named = {} if risk is None else {k: v for k, v in risk.items() if isinstance(v, dict)}
         for key, one in named.items():
-            name = "risk_total" if key == "risk" else f"risk_{key}"
+            name = component_column("total" if key == "risk" else key)
             row[name] = one["value"]
             row |= {f"{name}_low": one["low"], f"{name}_high": one["high"]}
         row["risk_merged"] = None if risk is None else risk["merged"]
@@ -123,13 +121,13 @@ class EncoderRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Encoders by one column.
+    """The order of the encoders by one column.
 
     Attributes:
         column: a score, or error.
-        rule: what stands first, in words.
-        names: best first; encoders without a number are not among them.
-        leaders: those whose interval overlaps that of the first (which is one of them); of the
+        rule: what ranks first, in words.
+        names: best first; encoders without a number are left out.
+        leaders: those whose interval overlaps that of the first, which is one of them; for the
             error those that are not worse than the best by a paired interval.
     """
 
@@ -139,16 +137,26 @@ class Order:
     leaders: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ColumnAgreement:
+    """Kendall's tau-b between the orders of two columns a and b, over n encoders."""
+
+    a: str
+    b: str
+    tau: float
+    n: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncoderTable:
-    """The answer of `compare_encoders`.
+    """The result of `compare_encoders`.
 
     Attributes:
         path: the folder with encoders.json, table.csv and table.parquet.
-        rows: an encoder each, in the order asked for.
-        notes: what the numbers may and may not be read as, one sentence or two each.
+        rows: one per encoder, in the requested order.
+        notes: how the numbers may be read, one or two sentences each.
         orders: by each column that at least two encoders have.
-        agreement: {"a", "b", "tau", "n"}: Kendall's tau-b between the orders of two columns.
+        agreement: Kendall's tau-b between the orders of every two columns.
         settings: the images, the views, the probe and the seed.
     """
 
@@ -156,7 +164,7 @@ class EncoderTable:
     rows: tuple[EncoderRow, ...]
     notes: tuple[str, ...]
     orders: tuple[Order, ...]
-    agreement: tuple[dict[str, Any], ...]
+    agreement: tuple[ColumnAgreement, ...]
     settings: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
@@ -167,12 +175,12 @@ class EncoderTable:
             "settings": self.settings,
             "encoders": [{**asdict(row), "warnings": list(row.warnings)} for row in self.rows],
             "orders": [asdict(order) for order in self.orders],
-            "agreement": list(self.agreement),
+            "agreement": [asdict(pair) for pair in self.agreement],
             "notes": list(self.notes),
         }
 
     def write(self) -> None:
-        """Write the three files, each whole or not at all."""
+        """Write the three files, each atomically."""
         import pandas as pd
 
         frame = pd.DataFrame([row.flat() for row in self.rows])
@@ -183,23 +191,23 @@ class EncoderTable:
         write_json(self.path / "encoders.json", self.as_json())
 
 
-def orders_of(rows: Sequence[EncoderRow]) -> tuple[Order, ...]:
-    """The orders by each column of which at least two encoders have a number."""
-    found = []
-    for column, (rule, goodness) in RULES.items():
+def rank_by_columns(rows: Sequence[EncoderRow]) -> tuple[Order, ...]:
+    """The orders by each column for which at least two encoders have a number."""
+    orders = []
+    for column, (rule, utility) in RULES.items():
         known = [(row, v) for row in rows if (v := row.value(column)) is not None]
         if len(known) < 2:
             continue
-        known.sort(key=lambda pair: -goodness(pair[1]))
+        known.sort(key=lambda pair: -utility(pair[1]))
         first = known[0][0]
-        leaders = [r.name for r, _ in known if r is first or _close(column, first, r)]
+        leaders = [r.name for r, _ in known if r is first or _is_tied(column, first, r)]
         names = tuple(row.name for row, _ in known)
-        found.append(Order(column=column, rule=rule, names=names, leaders=tuple(leaders)))
-    return tuple(found)
+        orders.append(Order(column=column, rule=rule, names=names, leaders=tuple(leaders)))
+    return tuple(orders)
 
 
-def _close(column: str, first: EncoderRow, other: EncoderRow) -> bool:
-    """Whether the images at hand do not tell the two apart."""
+def _is_tied(column: str, first: EncoderRow, other: EncoderRow) -> bool:
+    """Whether the two cannot be distinguished with these images."""
     if column == "error" and other.to_best is not None:
         return other.to_best["low"] <= 0
     a, b = first.interval(column), other.interval(column)
@@ -208,40 +216,36 @@ def _close(column: str, first: EncoderRow, other: EncoderRow) -> bool:
     return a[0] <= b[1] and b[0] <= a[1]
 
 
-def agreement_of(rows: Sequence[EncoderRow]) -> tuple[dict[str, Any], ...]:
+def column_agreement(rows: Sequence[EncoderRow]) -> tuple[ColumnAgreement, ...]:
     """Kendall's tau-b between every two columns, over encoders that have both; three at least.
 
-    Both are taken in the direction of their rule, so that 1 says that the two orders are the same
-    and -1 that one is the other turned round.
+    Both columns are oriented by their rules: 1 means that the orders are the same, -1 that one is
+    the reverse of the other.
     """
-    from scipy.stats import kendalltau
-
-    found = []
+    pairs = []
     columns = list(RULES)
     for i, a in enumerate(columns):
         for b in columns[i + 1 :]:
-            pairs = [(row.value(a), row.value(b)) for row in rows]
-            both = [(x, y) for x, y in pairs if x is not None and y is not None]
-            if len(both) < 3:
-                continue
-            x, y = [RULES[a][1](v) for v, _ in both], [RULES[b][1](v) for _, v in both]
-            tau = float(kendalltau(x, y).statistic) if len(set(x)) > 1 < len(set(y)) else math.nan
-            if math.isfinite(tau):
-                found.append({"a": a, "b": b, "tau": tau, "n": len(both)})
-    return tuple(found)
+            values = [(row.value(a), row.value(b)) for row in rows]
+            both = [(x, y) for x, y in values if x is not None and y is not None]
+            utilities = [RULES[a][1](x) for x, _ in both], [RULES[b][1](y) for _, y in both]
+            tau = kendall(*utilities).value
+            if tau is not None:
+                pairs.append(ColumnAgreement(a, b, tau, len(both)))
+    return tuple(pairs)
 
 
-def often_first(
+def top_third_counts(
     rows: Sequence[EncoderRow], orders: Sequence[Order]
 ) -> tuple[int, int, list[tuple[str, int]]]:
-    """How often each encoder stands in the top third of the orders that use no labels.
+    """How often each encoder is in the top third of the orders that use no labels.
 
-    RankMe counts where all encoders have the same d, its share of d where they differ: the two
-    are one measure.
+    RankMe counts where all encoders have the same d, RankMe / d where they differ: the two are one
+    measure.
 
     Returns:
-        How many places are the top third, how many columns count, and (name, how often), most
-        often first.
+        The number of places in the top third, the number of columns that count, and
+        (name, how often), most often first.
     """
     same = len({row.d for row in rows if row.d is not None}) < 2
     dropped = {"error", "normalized_rank" if same else "rankme"}

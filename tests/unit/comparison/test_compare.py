@@ -16,7 +16,7 @@ from helpers.run_samples import small_config
 from jessl import Embeddings, Run, pretrain
 from jessl.comparison import rows as encoder_rows
 from jessl.comparison.compare import compare_encoders
-from jessl.comparison.encoder_specs import encoder_specs, slug_of
+from jessl.comparison.encoder_specs import folder_name, parse_encoder_specs
 from jessl.comparison.page.page import write_encoders_page
 from jessl.comparison.table import SCORES, EncoderTable
 from jessl.core.files import locked
@@ -48,7 +48,12 @@ def runs(stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def compare(encoders: list[str], data: Any, out: Path, **asked: Any) -> EncoderTable:
-    quick: dict[str, Any] = {"view_images": 24, "n_views": 3, "workers": 1, "tell": lambda _: None}
+    quick: dict[str, Any] = {
+        "view_images": 24,
+        "n_views": 3,
+        "workers": 1,
+        "log": Log(lambda _: None),
+    }
     return compare_encoders(encoders, data, out=out, **{**quick, **asked})
 
 
@@ -117,14 +122,14 @@ def test_features_that_are_not_finite_fail_the_encoder_only(
 ) -> None:
     opened = encoder_rows.open_encoder_spec
 
-    def broken(contender: Any, **asked: Any) -> Any:
-        found = opened(contender, **asked)
-        if contender.spec == runs[0]:
+    def broken(spec: Any, **options: Any) -> Any:
+        found = opened(spec, **options)
+        if spec.spec == runs[0]:
             with torch.no_grad():
                 next(found.encoder.parameters()).fill_(torch.nan)
         return found
 
-    monkeypatch.setattr(encoder_rows, "open_contender", broken)
+    monkeypatch.setattr(encoder_rows, "open_encoder_spec", broken)
     table = compare(runs[:2], images, tmp_path / "out")
     assert table.rows[0].failed == "NaN or infinite features in 48 of 48 rows"
     assert table.rows[1].failed is None
@@ -143,7 +148,7 @@ def test_killed_between_parts_the_same_bits_come_out(
 
     with pytest.raises(Stopped):
         compare(runs[:1], stripes, tmp_path / "cut", stop=stop)
-    slug = slug_of(runs[0])
+    slug = folder_name(runs[0])
     parts = tmp_path / "cut" / slug / "embeddings.parts"
     assert len(list(parts.iterdir())) == 3
     assert not (tmp_path / "cut" / slug / "embeddings").exists()
@@ -213,7 +218,7 @@ def test_labels_of_a_file_are_put_to_the_cached_rows(
     second = compare(runs[:2], images, tmp_path / "out", labels=csv, log=Log(told.append))
     assert not any("embedded again" in line for line in told)
     assert free(first) == free(second)
-    kept = Embeddings.load(tmp_path / "out" / slug_of(runs[0]) / "embeddings")
+    kept = Embeddings.load(tmp_path / "out" / folder_name(runs[0]) / "embeddings")
     assert kept.labels is not None
     assert kept.labels.tolist() == [i % 2 for i in range(40)] + [-1] * 8
     found = second.rows[0].labelled
@@ -236,7 +241,7 @@ def test_the_winner_is_told_with_paired_differences(labelled: EncoderTable) -> N
         assert (row.name in by_error.leaders) == (row.to_best["low"] <= 0)
         assert row.labelled is not None
         assert [few["shots"] for few in row.labelled["few_shot"]] == [3, 5, 30]
-    assert labelled.notes[0].startswith(f"With labels {best.name} has the least error")
+    assert labelled.notes[0].startswith(f"With labels {best.name} has the lowest error")
 
 
 def test_without_labels_no_winner_is_named(
@@ -347,22 +352,24 @@ def test_the_same_encoder_stands_once(
     table = compare([runs[0], runs[0], "./one", runs[1]], images, tmp_path / "out")
     assert len(table.rows) == 2
     assert any("was named 2 times" in note for note in table.notes)
-    twin = f"./one is {runs[0]} with another name: one row stands for both"
+    twin = f"./one is {runs[0]} with another name: both share one row"
     assert twin in table.notes
 
 
 def test_slugs_stay_inside_and_apart() -> None:
     specs = ["../../x", "/", "a/b", "a-b", "a b", "A-b", "timm:x", "timm_x", ".", "..", "ä" * 300]
-    slugs = [slug_of(spec) for spec in specs]
+    slugs = [folder_name(spec) for spec in specs]
     assert len({slug.lower() for slug in slugs}) == len(specs)
     for slug in slugs:
         assert Path(slug).name == slug
         assert not slug.startswith(".")
         assert len(slug) < 70
-    found, notes = encoder_specs(["x/a.pt", "y/a.pt", "timm:resnet18", "r/checkpoints/step-7"])
+    found, notes = parse_encoder_specs(
+        ["x/a.pt", "y/a.pt", "timm:resnet18", "r/checkpoints/step-7"]
+    )
     assert [c.name for c in found] == ["x/a.pt", "y/a.pt", "timm:resnet18", "r/step-7"]
     assert notes == []
-    found, _ = encoder_specs(["x/b", "y/b", "z/x/checkpoints/b"])
+    found, _ = parse_encoder_specs(["x/b", "y/b", "z/x/checkpoints/b"])
     assert [c.name for c in found] == ["x/b", "y/b", "z/x/checkpoints/b"]
 
 
@@ -374,9 +381,9 @@ def test_one_writer(runs: list[str], images: np.ndarray, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"encoders": []}, "encoders: needs at least one"),
-        ({"encoders": "one"}, "encoders: a row of names wanted"),
-        ({"n_views": 1}, r"n_views must be in 2\.\.256"),
+        ({"encoders": []}, "encoders: expected at least one"),
+        ({"encoders": "one"}, "encoders: expected a list of names"),
+        ({"n_views": 1}, "n_views: expected 2 to 256"),
         ({"views": "nope"}, "nope"),
         ({"shots": (0,)}, "shots: expected a whole number of at least 1"),
         ({"most_images": 0}, "most_images: expected a whole number of at least 1"),

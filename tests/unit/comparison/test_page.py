@@ -15,7 +15,7 @@ from helpers.report_page import Page
 from helpers.zoo_samples import EVIL
 from jessl.comparison.page.answer import read_comparison
 from jessl.comparison.page.page import encoders_page, write_encoders_page
-from jessl.comparison.table import EncoderRow, agreement_of, orders_of
+from jessl.comparison.table import EncoderRow, column_agreement, rank_by_columns
 from jessl.core.files import write_json
 from jessl.core.image_grid import write_grid
 
@@ -223,13 +223,13 @@ def test_orders_and_agreement_follow_their_rules() -> None:
         return EncoderRow(name=name, encoder=name, slug=name, scores=scores)
 
     rows = [row("a", 3.0, 2.0, 1.0), row("b", 2.95, 0.9, 2.0), row("c", 1.0, 1.2, 3.0)]
-    orders = {order.column: order for order in orders_of(rows)}
+    orders = {order.column: order for order in rank_by_columns(rows)}
     assert orders["rankme"].names == ("a", "b", "c")
     assert orders["rankme"].leaders == ("a", "b")
     assert orders["alpha_req"].names == ("b", "c", "a")
     assert orders["twonn"].names == ("a", "b", "c")
     assert orders["twonn"].leaders == ("a",)
-    taus = {(pair["a"], pair["b"]): pair["tau"] for pair in agreement_of(rows)}
+    taus = {(pair["a"], pair["b"]): pair["tau"] for pair in column_agreement(rows)}
     assert taus["rankme", "twonn"] == pytest.approx(1.0)
     assert taus["rankme", "alpha_req"] == pytest.approx(-1 / 3)
-    assert agreement_of(rows[:2]) == ()
+    assert column_agreement(rows[:2]) == ()

@@ -12,7 +12,7 @@ import torch
 
 from jessl import Embeddings
 from jessl.comparison.compare import compare_encoders
-from jessl.comparison.labels import LabelledResults, to_best
+from jessl.comparison.labels import LabelledResults, differences_to_best
 from jessl.comparison.table import EncoderTable
 from jessl.core.log import Log
 from jessl.core.random import seeded
@@ -91,12 +91,14 @@ def test_encoders_that_were_tested_on_other_rows_are_not_compared() -> None:
 
     same, other = np.arange(30, 60), np.arange(30, 60)[::-1]
     found = {"a": labelled(z, same), "b": labelled(noise, same), "c": labelled(noise, other)}
-    best, apart = to_best(found, 0)
+    best, apart = differences_to_best(found, 0)
     assert best == "a"
     assert set(apart) == {"a", "b"}
     assert apart["b"]["value"] == pytest.approx(found["b"].probe.error - found["a"].probe.error)
     # as many rows and the same errors do not make them the same rows
     moved = dataclasses.replace(found["b"].probe, ids=found["b"].probe.ids + 1)
     assert set(
-        to_best({"a": found["a"], "b": dataclasses.replace(found["b"], probe=moved)}, 0)[1]
+        differences_to_best(
+            {"a": found["a"], "b": dataclasses.replace(found["b"], probe=moved)}, 0
+        )[1]
     ) == {"a"}
