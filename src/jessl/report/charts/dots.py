@@ -107,14 +107,17 @@ def dot_columns(
     noted = any(row.note for row in rows)
     if size.wide:
         layout = _Layout(size.width, label_width, 40.0 if noted else 28.0, 34.0, 44.0)
-        return drawing(*_draw(columns, rows, unit, description, reach, layout))
+        titles = ", ".join(column.title for column in columns)
+        height, parts = _draw(columns, rows, unit, reach, layout)
+        return drawing(layout.width, height, f"{description}: {titles}", *parts)
     # labels stand above their lines where there are remarks beside them
     label = 0.0 if noted else min(label_width, _NARROW_LABEL)
     layout = _Layout(size.width, label, 52.0 if noted else 28.0, 34.0, 62.0)
-    return join(
-        drawing(*_draw([column], [_only(row, i) for row in rows], unit, description, reach, layout))
-        for i, column in enumerate(columns)
-    )
+    drawings = []
+    for i, column in enumerate(columns):
+        height, parts = _draw([column], [_only(row, i) for row in rows], unit, reach, layout)
+        drawings.append(drawing(layout.width, height, f"{description}: {column.title}", *parts))
+    return join(drawings)
 
 
 def dot_panel(
@@ -129,8 +132,8 @@ def dot_panel(
     ends = f"{title}: " + ", ".join(f"{r.label} {d.text}" for r in rows for d in r.columns[0])
     layout = _Layout(420.0, 168.0, 25.0, 46.0, 26.0, number=50.0)
     column = DotColumn(title, subtitle=subtitle)
-    width, height, _, *parts = _draw([column], rows, "", title, (min(reach), max(reach)), layout)
-    return panel(width, height, ends, *parts)
+    height, parts = _draw([column], rows, "", (min(reach), max(reach)), layout)
+    return panel(layout.width, height, ends, *parts)
 
 
 def _only(row: DotRow, column: int) -> DotRow:
@@ -150,11 +153,10 @@ def _draw(
     columns: Sequence[DotColumn],
     rows: Sequence[DotRow],
     unit: str,
-    description: str,
     reach: tuple[float, float],
     layout: _Layout,
-) -> tuple[float, float, str, *tuple[Markup, ...]]:
-    """Width, height, description and parts of one drawing."""
+) -> tuple[float, list[Markup]]:
+    """Height and parts of one drawing."""
     width = (layout.width - layout.label) / len(columns)
     starts = [layout.label + i * width for i in range(len(columns))]
     axes = [
@@ -185,8 +187,7 @@ def _draw(
         grid += grid_below(axis, layout.head - 6, y, about=about, title=unit)
         if axis.low <= 0 <= axis.high and reach[0] <= 0 <= reach[1]:
             grid.append(line(axis(0), layout.head - 6, axis(0), y, "zero"))
-    titles = ", ".join(column.title for column in columns)
-    return (layout.width, y + layout.foot, f"{description}: {titles}", *grid, *parts)
+    return y + layout.foot, [*grid, *parts]
 
 
 def _row(row: DotRow, axes: Sequence[Axis], y: float, layout: _Layout) -> Markup:

@@ -125,15 +125,18 @@ def _bars(
     run: RunData, curves: dict[str, list[Record]], split: str, step: int | None
 ) -> list[LayerBar]:
     """The accuracies at one step; colours run along the colour scale with the depth."""
-    ends = [
-        (name, *(_at(run.curve(head + name, split), step) for head in (_TOP1, _TOP5)))
-        for name in curves
-    ]
-    highest = max(top1 for _, top1, _ in ends if top1 is not None)
-    last = max(len(ends) - 1, 1)
+    top1 = {name: _at(run.curve(_TOP1 + name, split), step) for name in curves}
+    highest = max(value for value in top1.values() if value is not None)
+    last = max(len(top1) - 1, 1)
     return [
-        LayerBar(name, top1, top5, top1 == highest, f"r{round(i / last * 7)}")
-        for i, (name, top1, top5) in enumerate(ends)
+        LayerBar(
+            name,
+            value,
+            _at(run.curve(_TOP5 + name, split), step),
+            value == highest,
+            f"r{round(i / last * 7)}",
+        )
+        for i, (name, value) in enumerate(top1.items())
     ]
 
 

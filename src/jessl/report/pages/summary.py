@@ -149,12 +149,12 @@ def _group_card(report: ReportData, group: GroupData, colour: str) -> Card:
     ):
         if value is not None:
             pairs.append((name, format_points(value)))
-    value = count(len(group.runs), "run")
+    large = count(len(group.runs), "run")
     if group.chosen is not None:
-        value = f"{group.parameter} = {format_value(group.chosen)}"
+        large = f"{group.parameter} = {format_value(group.chosen)}"
     # the findings at the top of the page may contain it already
     repeated = any(group.conclusion in finding for finding in report.study.findings)
-    return Card(group.method, value, pairs, "" if repeated else group.conclusion, colour)
+    return Card(group.method, large, pairs, "" if repeated else group.conclusion, colour)
 
 
 def _run_cards(report: ReportData) -> list[Card]:
