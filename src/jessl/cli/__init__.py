@@ -1,6 +1,7 @@
-"""The command line: one file a command; `main` reads the arguments and reports errors.
+"""The command line: one file for each command; `main` chooses the command and reports errors.
 
-May import every room, but only inside functions: `jessl --help` must answer at once.
+May import every package, but all except core, config and schema only inside functions: `jessl
+--help` must answer at once.
 """
 
 from jessl.cli.main import main as main
