@@ -1,20 +1,22 @@
-"""The demo, small: the whole story, its table, its findings, and going on where it was."""
+"""The demo on few images: study, findings, interruption, and continuation."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from jessl import select
 from jessl.cli.main import main
+from jessl.core.interruption import Stopped
 from jessl.core.log import SILENT, Log
 from jessl.demo import demo
 from jessl.report import write_report
@@ -25,21 +27,32 @@ BEGUN, ENDED = 240, 60
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A folder and the study in it: stopped after its first run, then continued to its end."""
     out = tmp_path_factory.mktemp("demo") / "study"
     lines: list[str] = []
+
+    def first_run_ended() -> bool:
+        return bool(list(out.glob("runs/*/embeddings/test")))
+
+    with pytest.raises(Stopped):
+        demo("digits", out=out, quick=True, epochs=1, images=400, workers=2, stop=first_run_ended)
+    ended = {p: p.stat().st_mtime_ns for p in out.glob("runs/*/embeddings/test/*")}
     study = demo(
         "digits", out=out, quick=True, epochs=1, images=400, workers=2, log=Log(lines.append)
     )
+    assert ended
+    assert ended == {p: p.stat().st_mtime_ns for p in ended}
     return out, {**study, "lines": lines}
 
 
-def test_the_story_is_told(told: tuple[Path, dict]) -> None:
-    out, study = told
+def test_the_study_is_complete(done: tuple[Path, dict]) -> None:
+    out, study = done
+    assert study["outcomes"] == {"finished": 8}
     assert len(study["groups"]) == 2
+    selection = select(out)
     for group in study["groups"]:
-        best_rank = max(group["configs"], key=lambda c: c["rankme"])
-        assert group["chosen"] == best_rank["value"]
+        assert Path(selection.chosen[group["method"]]).name == group["chosen_run"]
         assert 0 <= group["regret"] <= 1
         assert group["seed_sd"] is not None
         assert "random choice" in group["verdict"]
@@ -47,8 +60,9 @@ def test_the_story_is_told(told: tuple[Path, dict]) -> None:
     assert 0.5 < study["baselines"]["raw pixels"] <= 1
     assert study["data"]["n_train"] == 320
     assert study["data"]["n_test"] == 80
-    told_lines = "\n".join(study["lines"])
-    assert told_lines.index("chosen") < told_lines.index("reveal")
+    lines = "\n".join(study["lines"])
+    assert "of them ended before" in lines
+    assert lines.index("chosen") < lines.index("reveal")
     for group in study["groups"]:
         run = Run.open(out / "runs" / group["chosen_run"])
         risks = {r.name: r.value for r in run.records() if r.name.startswith("risk/")}
@@ -59,32 +73,47 @@ def test_the_story_is_told(told: tuple[Path, dict]) -> None:
     assert "data:image/png;base64," in page
 
 
-def test_training_never_sees_a_label(told: tuple[Path, dict]) -> None:
-    out, _ = told
+def test_training_never_sees_a_label(done: tuple[Path, dict]) -> None:
+    out, _ = done
     for path in (out / "runs").iterdir():
         before_reveal = [r for r in Run.open(path).records() if r.split != "test"]
         assert not any(r.name.startswith("accuracy") for r in before_reveal)
 
 
-def test_an_interrupted_study_goes_on(told: tuple[Path, dict], tmp_path: Path) -> None:
-    out, study = told
-    again = tmp_path / "study"
-    shutil.copytree(out, again)
-    # plan.json holds the settings, not the place; runs name their folder only for the user
-    victim = again / "runs" / study["groups"][0]["runs"][0]["name"]
-    kept = (again / "runs" / study["groups"][1]["runs"][0]["name"] / "records.jsonl").read_bytes()
-    shutil.rmtree(victim)
-    new = demo("digits", out=again, quick=True, epochs=1, images=400, workers=1, log=SILENT)
-    assert victim.exists()
+def test_a_study_is_the_same_again_and_in_one_piece(
+    done: tuple[Path, dict], tmp_path: Path
+) -> None:
+    out, study = done
+    before = {p: p.read_bytes() for p in out.glob("runs/*/records.jsonl")}
+    again = demo("digits", out=out, quick=True, epochs=1, images=400, workers=1, log=SILENT)
+    assert again["groups"] == study["groups"]
+    assert again["findings"] == study["findings"]
+    assert before == {p: p.read_bytes() for p in before}
+    whole = tmp_path / "study"
+    new = demo("digits", out=whole, quick=True, epochs=1, images=400, workers=2, log=SILENT)
     assert new["groups"] == study["groups"]
-    other = again / "runs" / study["groups"][1]["runs"][0]["name"] / "records.jsonl"
-    assert other.read_bytes() == kept
-    with pytest.raises(ValueError, match="holds a study with other settings"):
-        demo("digits", out=again, quick=True, epochs=2, images=400, log=SILENT)
+    assert new["baselines"] == study["baselines"]
+
+
+def test_another_study_in_its_folder_is_refused(done: tuple[Path, dict], tmp_path: Path) -> None:
+    out, _ = done
+    for changes, line in (
+        ({"epochs": 2}, r"begun with another base\.epochs: 1, now 2"),
+        ({"quick": False}, r"begun with another space\.objective_options\.cov"),
+        ({"images": 300}, "these are other images than the study was begun with"),
+    ):
+        options: dict[str, Any] = {"quick": True, "epochs": 1, "images": 400, **changes}
+        with pytest.raises(ValueError, match=line) as caught:
+            demo("digits", out=out, log=SILENT, **options)
+        assert "\n" not in str(caught.value)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("x")
+    with pytest.raises(ValueError, match="is not empty and holds no study"):
+        demo("digits", out=tmp_path / "full", log=SILENT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopped_it_leaves_nobody_behind_and_goes_on(tmp_path: Path, number: int) -> None:
+def test_a_stopped_demo_ends_with_its_workers_and_a_checkpoint(tmp_path: Path, number: int) -> None:
     out = tmp_path / "study"
     command = [sys.executable, "-m", "jessl.cli", "demo", "--quick", "--images", "300"]
     command += ["--epochs", "400", "--workers", "2", "--out", str(out)]
@@ -102,12 +131,12 @@ def test_stopped_it_leaves_nobody_behind_and_goes_on(tmp_path: Path, number: int
     try:
         assert len(workers) >= 2
         process.send_signal(number)
-        _, said = process.communicate(timeout=BEGUN)
+        _, errors = process.communicate(timeout=BEGUN)
     finally:
-        process.kill()  # nobody stays behind a test that failed
-    assert process.returncode == 75, said
-    assert "the same command goes on" in said
-    assert "Traceback" not in said
+        process.kill()  # also after a failure
+    assert process.returncode == 75, errors
+    assert "the same command goes on" in errors
+    assert "Traceback" not in errors
     deadline = time.monotonic() + ENDED
     while any(_alive(w) for w in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -136,15 +165,15 @@ def _children(pid: int) -> list[int]:
     """Processes started by a process (read from /proc: Linux only)."""
     if not Path("/proc").is_dir():
         pytest.skip("counting child processes needs /proc")
-    found = []
+    children = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rsplit(")", 1)[1].split()
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended while we looked
         if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
+            children.append(int(stat.parent.name))
+    return children
 
 
 def _alive(pid: int) -> bool:

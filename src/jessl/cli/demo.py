@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jessl.cli._command import Command
-from jessl.cli._output import print_table
+from jessl.cli._selection_tables import print_runs
 from jessl.cli._signals import stop_on_signals
 
 
@@ -59,11 +59,8 @@ class DemoCommand(Command):
         return {**study, "report": str(write_report(self.out))}
 
     def show(self, result: dict[str, Any]) -> None:
-        """The final table and the findings."""
-        from jessl.demo import closing_table
-
-        headers, rows = closing_table(result)
-        print_table(headers, rows)
+        """The settings, best first, what was chosen, and the findings."""
+        print_runs(result["selection"])
         print()
         for finding in result["findings"]:
             print(f"- {finding}")

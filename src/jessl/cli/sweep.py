@@ -29,7 +29,8 @@ class SweepCommand(Command):
     Attributes:
         study: a .toml file with the tables [base] (fields of jessl pretrain), [space] (field =
             [values], or {low, high, log}) and [study]; the folder of an existing study; or a named
-            study: rankme_simclr, rankme_vicreg, small_simclr_sweep, small_vicreg_sweep.
+            study: digits_sweep, digits_sweep_quick, rankme_simclr, rankme_vicreg,
+            small_simclr_sweep, small_vicreg_sweep.
         data: SRC, the images; replaces those of the file.
         out: folder of the study; None: studies/NAME.
         trials: number of settings; None: all of a grid, 20 of random and tpe. Of a grid the first.
@@ -97,13 +98,14 @@ class SweepCommand(Command):
                 lease_seconds=self.lease_seconds,
                 stop=stop,
             )
+        summary = result.as_json()
         if self.json:  # the table has the results of every run
-            result.pop("runs")
+            summary.pop("runs")
         tables = [str(write_table(out, out / f"table.{kind}")) for kind in ("csv", "parquet")]
         report = str(write_report(out))
-        if result["selection"] is None:
-            raise ValueError(f"{' '.join(result['findings'])} {report}")
-        return {**result, "report": report, "tables": tables}
+        if result.selection is None:
+            raise ValueError(f"{' '.join(result.findings)} {report}")
+        return {**summary, "report": report, "tables": tables}
 
     def config(self) -> tuple[Sweep, Path]:
         """The study with the options that replace its fields, and its folder."""

@@ -1,10 +1,13 @@
-"""What came of a study: study.json, which the report and the table read."""
+"""What a study came to: study.json, which the report and the table read."""
 
 from __future__ import annotations
 
+import math
 import shutil
+import statistics
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from jessl.core.files import write_json
 from jessl.core.progress import duration
 from jessl.runs import Run, is_run
 from jessl.selection.select import Selection, select
+from jessl.sweeps.space import Value, has_option
 from jessl.sweeps.study_state import RUNS, Study
 from jessl.sweeps.trial_claims import DIVERGED, FINISHED, LOST, PRUNED, REFUSED, Ended
 
@@ -21,30 +25,117 @@ FILE = "study.json"
 _SEVERAL = "setting"
 
 
-def outcome(study: Study, *, seconds: float) -> dict[str, Any]:
-    """Choose among the runs of a study, and write study.json; its content.
+@dataclass(frozen=True)
+class SweepGroup:
+    """The runs of one method, or those of them that vary one field, and the choice among them.
 
-    Runs whose folders other machines keep are counted; they cannot be chosen among here.
+    Attributes:
+        method: the objective; parameter: last part of the field that varies, "setting" for several.
+        chosen: its value in the chosen run; chosen_run: name of that run, None where none is sound.
+        verdict: the rule that decided.
+        runs: name, value of the parameter and seed of every run.
+        best: the value with the highest accuracy on the test images. This and what follows is None
+            without labelled ones.
+        regret: how much less accurate the choice is, 0 to 1.
+        random_regret: the same of a setting taken at random, on average.
+        seed_sd: standard deviation of the accuracy between seeds, pooled over the settings.
+    """
+
+    method: str
+    parameter: str
+    chosen: Value
+    chosen_run: str | None
+    verdict: str
+    runs: tuple[dict[str, Value], ...]
+    best: Value = None
+    regret: float | None = None
+    random_regret: float | None = None
+    seed_sd: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields as values that JSON holds; without labels what they say is left out."""
+        known = asdict(self) | {"runs": list(self.runs)}
+        labelled = ("best", "regret", "random_regret", "seed_sd")
+        return {k: v for k, v in known.items() if k not in labelled or v is not None}
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The answer of `jessl.sweep`; result["selection"] and its like read the form of study.json.
+
+    Attributes:
+        name: of the study's folder; title: of its report.
+        criterion: the score that chose; seeds: of every setting.
+        outcomes: finished, pruned, diverged, refused or lost -> number of runs.
+        elsewhere: runs whose folders are not here.
+        groups: the runs by method, or by field where one field varies at a time.
+        chosen_run: the first run to take; None where no run finished.
+        findings: what a reader learns first.
+        selection: the choice with its error bars; None where no run finished here.
+        runs: name -> params, seed, outcome, and what was measured.
+        seconds: of this call; versions: of the libraries.
+    """
+
+    name: str
+    title: str
+    criterion: str
+    seeds: tuple[int, ...]
+    outcomes: dict[str, int]
+    elsewhere: tuple[str, ...]
+    groups: tuple[SweepGroup, ...]
+    chosen_run: str | None
+    findings: tuple[str, ...]
+    selection: Selection | None
+    runs: dict[str, dict[str, Any]]
+    seconds: float
+    versions: str
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields as values that JSON holds: the content of study.json."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "criterion": self.criterion,
+            "seeds": list(self.seeds),
+            "outcomes": self.outcomes,
+            "elsewhere": list(self.elsewhere),
+            "groups": [group.as_json() for group in self.groups],
+            "chosen_run": self.chosen_run,
+            "findings": list(self.findings),
+            "selection": None if self.selection is None else self.selection.as_json(),
+            "runs": self.runs,
+            "seconds": self.seconds,
+            "versions": self.versions,
+        }
+
+    def __getitem__(self, key: str) -> Any:
+        return self.as_json()[key]
+
+
+def summarize(study: Study, *, seconds: float) -> SweepResult:
+    """Choose among the runs of a study, and write study.json.
+
+    Runs whose folders are on other machines are counted; they cannot be chosen among here.
     """
     study.ledger.look()
     ended = study.ended()
     here = [e for e in ended if _is_here(study, e)]
-    chosen = _selected(study, _compared(study, here), study.plan.asked.scores)
-    groups = [g for group in _grouped(study, here) if (g := _told(study, *group)) is not None]
+    selection = _select(study, here, study.plan.asked.scores)
+    groups = [_group(study, *group) for group in _grouped(study, here)]
     known = {e.unit.name for e in here}
     elsewhere = [study.name(e.unit) for e in ended if e.unit.name not in known]
-    told: dict[str, Any] = {
-        "name": study.folder.resolve().name,
-        "title": f"{study.plan.trials} settings on {study.source.name}",
-        "criterion": study.plan.criterion.text,
-        "seeds": list(study.plan.asked.seeds),
-        "outcomes": dict(Counter(e.outcome for e in ended)),
-        "elsewhere": elsewhere,
-        "groups": groups,
-        "chosen_run": None if chosen is None else _first(chosen),
-        "findings": _findings(study, ended, elsewhere, chosen),
-        "selection": None if chosen is None else chosen.as_json(),
-        "runs": {
+    result = SweepResult(
+        name=study.folder.resolve().name,
+        title=f"{study.plan.trials} settings on {study.source.name}",
+        criterion=study.plan.criterion.text,
+        seeds=study.plan.asked.seeds,
+        outcomes=dict(Counter(e.outcome for e in ended)),
+        elsewhere=tuple(elsewhere),
+        groups=tuple(group for group in groups if group is not None),
+        chosen_run=None if selection is None else _first_choice(selection),
+        findings=tuple(_findings(study, ended, elsewhere, selection)),
+        selection=selection,
+        runs={
             study.name(e.unit): {
                 "params": e.unit.params,
                 "seed": e.unit.seed,
@@ -53,43 +144,40 @@ def outcome(study: Study, *, seconds: float) -> dict[str, Any]:
             }
             for e in ended
         },
-        "seconds": round(seconds, 1),
-        "versions": records.versions(),
-    }
-    if told["chosen_run"] is not None:
+        seconds=round(seconds, 1),
+        versions=records.versions(),
+    )
+    if result.chosen_run is not None:
         for name in ("views.png", "neighbours.png"):
-            picture = study.folder / RUNS / told["chosen_run"] / name
+            picture = study.folder / RUNS / result.chosen_run / name
             if picture.is_file():
                 shutil.copy(picture, study.folder / name)
-    write_json(study.folder / FILE, told)
-    return told
+    write_json(study.folder / FILE, result.as_json())
+    return result
 
 
 def _is_here(study: Study, ended: Ended) -> bool:
-    """Whether this machine has a run as it ended; refused and lost ones left nothing to have."""
+    """Whether this machine has a run as it ended; refused and lost ones have no folder to miss."""
     if ended.outcome in (REFUSED, LOST):
         return True
     run = Run(study.folder / RUNS / study.name(ended.unit))
     try:
         return is_run(run.path) and (ended.outcome != FINISHED or run.finished())
-    except ValueError:  # damaged: it is told with those that are not here
+    except ValueError:  # damaged: listed with those that are not here
         return False
 
 
-def _compared(study: Study, runs: list[Ended]) -> list[Path]:
-    """Folders of what a selection sees: diverged runs are values that were swept, too."""
-    kept = [r for r in runs if r.outcome in (FINISHED, DIVERGED)]
-    if not any(r.outcome == FINISHED for r in kept):
-        return []
-    return [study.folder / RUNS / study.name(r.unit) for r in kept]
+def _select(study: Study, runs: list[Ended], scores: Sequence[str] = ()) -> Selection | None:
+    """The choice among runs; diverged ones take part, as values that were swept."""
+    compared = [r for r in runs if r.outcome in (FINISHED, DIVERGED)]
+    if not any(r.outcome == FINISHED for r in compared):
+        return None
+    folders = [study.folder / RUNS / study.name(r.unit) for r in compared]
+    return select(folders, by=study.plan.asked.by, scores=scores)
 
 
-def _selected(study: Study, folders: list[Path], scores: Sequence[str] = ()) -> Selection | None:
-    return select(folders, by=study.plan.asked.by, scores=scores) if folders else None
-
-
-def _first(chosen: Selection) -> str | None:
-    return next((Path(path).name for path in chosen.chosen.values()), None)
+def _first_choice(selection: Selection) -> str | None:
+    return next((Path(path).name for path in selection.chosen.values()), None)
 
 
 def _grouped(study: Study, ended: list[Ended]) -> list[tuple[str, str, list[Ended]]]:
@@ -97,78 +185,87 @@ def _grouped(study: Study, ended: list[Ended]) -> list[tuple[str, str, list[Ende
     methods: dict[str, list[Ended]] = {}
     for one in ended:
         methods.setdefault(study.method(one.unit), []).append(one)
-    fields = [name for name in study.plan.space if name != "objective"]
-    found = []
+    groups = []
     for method, runs in methods.items():
+        fields = [f for f in study.plan.space if f != "objective" and has_option(method, f)]
         if study.plan.sampler == "each" and len(fields) > 1:
             centre = study.plan.settings[0]
             for field in fields:
                 rest = [f for f in fields if f != field]
                 mine = [r for r in runs if all(r.unit.params[f] == centre[f] for f in rest)]
-                found.append((method, field, mine))
+                groups.append((method, field, mine))
         else:
-            found.append((method, fields[0] if len(fields) == 1 else _SEVERAL, runs))
-    return found
+            groups.append((method, fields[0] if len(fields) == 1 else _SEVERAL, runs))
+    return groups
 
 
-def _told(study: Study, method: str, field: str, runs: list[Ended]) -> dict[str, Any] | None:
+def _group(study: Study, method: str, field: str, runs: list[Ended]) -> SweepGroup | None:
     """A group as the report has it; None where no run of it finished."""
-    found = _selected(study, _compared(study, runs))
-    if found is None:
+    selection = _select(study, runs)
+    if selection is None:
         return None
-    path = next(iter(found.chosen.values()), None)
-    name = None if path is None else Path(path).name
+    chosen_run = _first_choice(selection)
     value = {study.name(r.unit): _value(r, study.name(r.unit), field) for r in runs}
-    return {
-        "method": method,
-        "parameter": field.rpartition(".")[2],
-        "chosen": value.get(name or ""),
-        "chosen_run": name,
-        "verdict": next((c.rule for g in found.groups for c in g.choices), ""),
-        "runs": [
-            {"name": n, "value": v, "seed": r.unit.seed}
-            for (n, v), r in zip(value.items(), runs, strict=True)
-        ],
-    }
+    group = selection.groups[0]
+    regret = group.choices[0].verdict
+    spreads = [s.oracle_sd for s in group.settings if s.oracle_sd is not None]
+    best = [s.fields.get(field) for s in group.settings if regret and s.name == regret.best_setting]
+    return SweepGroup(
+        method=method,
+        parameter=field.rpartition(".")[2],
+        chosen=value.get(chosen_run or ""),
+        chosen_run=chosen_run,
+        verdict=group.choices[0].rule,
+        runs=tuple(
+            {"name": name, "value": shown, "seed": run.unit.seed}
+            for (name, shown), run in zip(value.items(), runs, strict=True)
+        ),
+        best=best[0] if best else None,
+        regret=None if regret is None else regret.regret,
+        random_regret=None if regret is None else regret.random_regret,
+        seed_sd=math.sqrt(statistics.fmean(sd * sd for sd in spreads)) if spreads else None,
+    )
 
 
-def _value(run: Ended, name: str, field: str) -> Any:
+def _value(run: Ended, name: str, field: str) -> Value:
     if field == _SEVERAL:
         return name.rpartition("-s")[0]
     return run.unit.params[field]
 
 
 def _findings(
-    study: Study, ended: list[Ended], elsewhere: list[str], chosen: Selection | None
+    study: Study, ended: list[Ended], elsewhere: list[str], selection: Selection | None
 ) -> list[str]:
-    """What a reader is told first."""
+    """What a reader learns first."""
     counts = Counter(e.outcome for e in ended)
-    said = ", ".join(f"{count} {name}" for name, count in counts.items())
+    outcomes = ", ".join(f"{count} {name}" for name, count in counts.items())
     times = [e.result["seconds"] for e in ended if e.result.get("seconds")]
-    found = [f"{study.count()} runs: {said}; the finished ones trained for {duration(sum(times))}."]
+    lines = [
+        f"{study.count()} runs: {outcomes}; the finished ones trained for {duration(sum(times))}."
+    ]
     for outcome in (DIVERGED, REFUSED, LOST, PRUNED):
         mine = [e for e in ended if e.outcome == outcome]
         if mine:
             why = mine[0].result.get("reason")
             names = _some([study.name(e.unit) for e in mine])
-            found.append(f"{outcome.capitalize()}: {names}" + (f" ({why})" if why else "") + ".")
+            lines.append(f"{outcome.capitalize()}: {names}" + (f" ({why})" if why else "") + ".")
     if elsewhere:
-        found.append(
+        lines.append(
             f"{len(elsewhere)} of them ended elsewhere, or their folders were removed or damaged: "
-            f"{_some(elsewhere)}. What is chosen is chosen among the others."
+            f"{_some(elsewhere)}. The choice is among the others."
         )
-    if chosen is None:
-        return [*found, "No run finished here: there is nothing to choose from."]
-    for group in chosen.groups:
+    if selection is None:
+        return [*lines, "No run finished here: there is nothing to choose from."]
+    for group in selection.groups:
         for choice in group.choices:
             if choice.setting is None:
                 continue
-            text = f"{group.name}: {choice.score} takes {choice.setting or 'its only setting'}"
+            text = f"{group.name}: {choice.score} chooses {choice.setting or 'its only setting'}"
             if choice.verdict is not None:
-                lost = 100 * choice.verdict.regret
-                text += f", {lost:.1f} points below the best by {chosen.oracle}"
-            found.append(f"{text} ({choice.rule}).")
-    return found
+                regret = 100 * choice.verdict.regret
+                text += f", {regret:.1f} points below the best by {selection.oracle}"
+            lines.append(f"{text} ({choice.rule}).")
+    return lines
 
 
 def _some(names: list[str], most: int = 5) -> str:

@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -217,13 +217,37 @@ def _values(entry: Listed | Range) -> Sequence[Value] | None:
 def grid(space: Space) -> list[Params]:
     """All combinations of the listed values, the last field fastest.
 
+    Where methods vary, an option that only some of them have varies with these alone; for the
+    others it is None.
+
     Raises:
         ValueError: for a range.
     """
     listed = _listed(space, "grid")
+    rows = (dict(zip(listed, row, strict=True)) for row in itertools.product(*listed.values()))
+    methods = [str(method) for method in listed.get("objective", ())]
+    foreign = {m: _options_of_others(listed, m, methods) for m in methods}
+    settings = (p | dict.fromkeys(foreign.get(str(p.get("objective")), ())) for p in rows)
+    return list({key(params): params for params in settings}.values())
+
+
+def _options_of_others(names: Iterable[str], method: str, methods: Sequence[str]) -> list[str]:
+    """The options that some of the methods have and this one has not."""
     return [
-        dict(zip(listed, values, strict=True)) for values in itertools.product(*listed.values())
+        name
+        for name in names
+        if not has_option(method, name) and any(has_option(other, name) for other in methods)
     ]
+
+
+def has_option(method: str, name: str) -> bool:
+    """Whether a method has an option; every method has the fields that are no options of one."""
+    owner, _, option = name.partition(".")
+    if owner != "objective_options":
+        return True
+    from jessl.objectives import CONFIGS
+
+    return method in CONFIGS and option in {f.name for f in dataclasses.fields(CONFIGS[method])}
 
 
 def each(space: Space, base: Pretrain) -> list[Params]:
@@ -293,6 +317,11 @@ def _listed(space: Space, sampler: str) -> dict[str, tuple[Value, ...]]:
 def named(params: Params, seed: int) -> str:
     """The name of a run's folder: cov4-lr0.001-s0; with a hash where that would not tell all."""
     parts, exact = [], True
+    method = params.get("objective")
+    own = {n: v for n, v in params.items() if v is not None or has_option(str(method), n)}
+    if isinstance(method, str) and len(own) < len(params):  # each method with options of its own
+        params = own
+        parts.append(str(params.pop("objective")))
     for name in sorted(params):  # the storage may give them in another order
         value = params[name]
         shown = f"{value:g}" if isinstance(value, float) else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from jessl.sweeps.plan import SweepPlan, in_order, plan
 from jessl.sweeps.storage import Storage, open_storage
 from jessl.sweeps.trial_claims import Ended, Ledger, Unit
 
+# the images of a study, and labelled ones of the closing check where there are some
+Sources = tuple[Source, Source | None]
 RUNS = "runs"
 LEASE_SECONDS = 60.0
 # settings that TPE draws at random before it models any
@@ -145,6 +147,7 @@ def begin(
     *,
     storage: str | None = None,
     lease_seconds: float = LEASE_SECONDS,
+    sources: Callable[[], Sources] | None = None,
 ) -> Study:
     """Begin a study in a folder, or join one.
 
@@ -153,6 +156,8 @@ def begin(
         asked: the study; None: the one in the folder.
         storage: as `open_storage`.
         lease_seconds: silence after which a worker counts as gone, above 0.
+        sources: opens the images, and labelled ones of the closing check or None, in place of the
+            `data` and `test` of the study.
 
     Raises:
         ValueError: for a study that cannot be, a folder that holds something else, another study
@@ -171,7 +176,7 @@ def begin(
         before = {**found.plan, "sampler": found.plan.get("sampler") or made.sampler}
         manifest.same(before, now, f"in {folder}")
     _try(made)
-    source, images, test = _opened(made)
+    source, images, test = _opened(made, sources)
     folder.mkdir(parents=True, exist_ok=True)
     opened = open_storage(url, folder)
     study = _optunas(opened, folder.resolve().name, made)
@@ -181,15 +186,20 @@ def begin(
     return Study(folder, made, source, images, test, opened, books, lease_seconds)
 
 
-def _opened(made: SweepPlan) -> tuple[Source, Source, Source | None]:
+def _opened(
+    made: SweepPlan, sources: Callable[[], Sources] | None
+) -> tuple[Source, Source, Source | None]:
     """(the images of a study, what its runs are trained on, labelled ones to test them on)."""
     base = made.asked.base
-    source = open_source(base.data, labels=base.labels, x_key=base.x_key, y_key=base.y_key)
+    if sources is not None:
+        source, test = sources()
+    else:
+        source = open_source(base.data, labels=base.labels, x_key=base.x_key, y_key=base.y_key)
+        test = None if made.asked.test is None else open_source(made.asked.test)
     entry = made.space.get("objective")
     methods = entry.values if isinstance(entry, space.Listed) else (base.objective,)
     with seeded(0):
         using = [build_objective(str(m), _TRIED_DIM).uses_labels for m in methods]
-    test = None if made.asked.test is None else open_source(made.asked.test)
     if test is not None:
         check_same_classes(source, test)
     return source, source if any(using) else unlabelled(source), test
@@ -200,7 +210,7 @@ def _try(made: SweepPlan) -> None:
     from jessl.views.presets import is_file, preset
 
     base = made.asked.base
-    for params in [*made.settings, *({n: v} for n, v in _corners(made.space))]:
+    for params in [*made.settings, *_corners(made)]:
         config = space.configured(base, params, 0, "")
         choices.check_config(config)
         try:
@@ -216,13 +226,17 @@ def _try(made: SweepPlan) -> None:
             preset(config.views, config.size or 32, config.view_options)
 
 
-def _corners(entries: space.Space) -> list[tuple[str, space.Value]]:
-    """Both ends of every range, and all listed values."""
-    return [
-        (name, value)
-        for name, entry in entries.items()
-        for value in (entry.values if isinstance(entry, space.Listed) else (entry.low, entry.high))
-    ]
+def _corners(made: SweepPlan) -> list[space.Params]:
+    """Both ends of every range, and all listed values; of a grid, options with their methods."""
+    found: list[space.Params] = []
+    for name, entry in made.space.items():
+        ends = entry.values if isinstance(entry, space.Listed) else (entry.low, entry.high)
+        settings = made.settings if made.sampler == "grid" else ()
+        methods = {str(p["objective"]): None for p in settings if "objective" in p}
+        own = next((m for m in methods if space.has_option(m, name)), None)
+        of_method = {} if own is None or name == "objective" else {"objective": own}
+        found += [{**of_method, name: value} for value in ends]
+    return found
 
 
 def _optunas(opened: Storage, name: str, made: SweepPlan) -> Any:

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing import get_context, parent_process
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
 
 from jessl.config import Sweep
 from jessl.core.deprecation import renamed_arguments
@@ -17,8 +18,8 @@ from jessl.core.interruption import Stopped
 from jessl.core.log import Log, log
 from jessl.core.resources import usable_cores
 from jessl.core.validation import check_int
-from jessl.sweeps.results import outcome
-from jessl.sweeps.study_state import LEASE_SECONDS, Study, begin
+from jessl.sweeps.results import SweepResult, summarize
+from jessl.sweeps.study_state import LEASE_SECONDS, Sources, Study, begin
 from jessl.sweeps.trial_claims import MOST_LOST, Unit
 from jessl.sweeps.worker import Worker
 
@@ -33,9 +34,10 @@ def sweep(
     storage: str | None = None,
     jobs: int = 1,
     lease_seconds: float = LEASE_SECONDS,
+    sources: Callable[[], Sources] | None = None,
     log: Log = log,
     stop: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
+) -> SweepResult:
     """Work on a study until all its runs have ended; then choose.
 
     Called again it goes on, called at the same time from elsewhere it shares the work.
@@ -48,11 +50,14 @@ def sweep(
         jobs: processes here, which share the cores.
         lease_seconds: a worker that is silent for so long counts as gone, and its run is tried
             again.
-        log: is told one line at a time.
+        sources: opens the images, and labelled ones of the closing check or None, in place of the
+            `data` and `test` of the study; for images that no SRC names. A function that pickle
+            can send to other processes, such as functools.partial of a function of a module.
+        log: lines on the progress.
         stop: True saves the runs under way and raises Stopped.
 
     Returns:
-        What was chosen and why, as study.json holds it.
+        The choice and its reasons, which study.json in the folder holds as well.
 
     Raises:
         ValueError: for a study that cannot be (see `begin`), or workers that are killed again and
@@ -61,17 +66,17 @@ def sweep(
     """
     jobs = check_int("jobs", jobs, 1)
     began = time.monotonic()
-    study = begin(out, asked, storage=storage, lease_seconds=lease_seconds)
+    study = begin(out, asked, storage=storage, lease_seconds=lease_seconds, sources=sources)
     log.info(_announced(study, jobs))
     if study.plan.asked.prune:
         log.info(_compared(study))
     if jobs == 1:
         Worker(study, log, stop).work()
     else:
-        _together(study, storage, jobs, log, stop)
+        _together(study, storage, sources, jobs, log, stop)
     if stop():
         raise Stopped(f"stopped; what is done is saved in {study.folder}")
-    return outcome(study, seconds=time.monotonic() - began)
+    return summarize(study, seconds=time.monotonic() - began)
 
 
 def _announced(study: Study, jobs: int) -> str:
@@ -104,7 +109,14 @@ def _compared(study: Study) -> str:
     return f"pruning   after epoch {told}: the best {share:.0%} of those that came so far go on"
 
 
-def _together(study: Study, storage: str | None, jobs: int, log: Log, stop: Any) -> None:
+def _together(
+    study: Study,
+    storage: str | None,
+    sources: Callable[[], Sources] | None,
+    jobs: int,
+    log: Log,
+    stop: Callable[[], bool],
+) -> None:
     """Work in several processes; one that is killed is replaced while there is something to do."""
     from jessl.views.kernels import compiled
 
@@ -113,10 +125,10 @@ def _together(study: Study, storage: str | None, jobs: int, log: Log, stop: Any)
     context = get_context("spawn")
     stopping = context.Event()
     threads = max(1, usable_cores() // jobs)
+    worker = (str(study.folder), storage, study.lease_seconds, sources, threads, stopping)
 
-    def started() -> Any:
-        what = (str(study.folder), storage, study.lease_seconds, threads, stopping)
-        process = context.Process(target=_process, args=what)
+    def started() -> SpawnProcess:
+        process = context.Process(target=_process, args=worker)
         process.start()
         return process
 
@@ -149,9 +161,20 @@ def _together(study: Study, storage: str | None, jobs: int, log: Log, stop: Any)
 
 
 def _process(
-    folder: str, storage: str | None, lease_seconds: float, threads: int, stopping: Any
+    folder: str,
+    storage: str | None,
+    lease_seconds: float,
+    sources: Callable[[], Sources] | None,
+    threads: int,
+    stopping: Event,
 ) -> None:
-    """A worker process: the study of the folder, with its share of the cores."""
+    """A worker process: the study of the folder, with its share of the cores.
+
+    The limit holds for BLAS and OpenMP too: their threads wait by spinning, and a probe beside
+    another worker's took 38 s instead of .5 s on two cores. What is not loaded cannot be limited,
+    so the libraries are loaded first.
+    """
+    import sklearn.linear_model  # noqa: F401
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -160,7 +183,7 @@ def _process(
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     threadpool_limits(threads)
-    study = begin(folder, storage=storage, lease_seconds=lease_seconds)
+    study = begin(folder, storage=storage, lease_seconds=lease_seconds, sources=sources)
     study.threads = threads
     Worker(study, Log(), stopping.is_set).work()
 

@@ -1,0 +1,333 @@
+"""`jessl demo`: a named sweep on real images, its baselines, and what labels say of the choice."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import platform
+import shlex
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from jessl.config import Pretrain, Sweep
+from jessl.core.deprecation import renamed_arguments
+from jessl.core.files import locked, write_json
+from jessl.core.log import Log, log
+from jessl.core.progress import duration
+from jessl.core.resources import usable_cores
+from jessl.core.validation import check_int
+from jessl.data import Loader, Source, UnreadableImage, open_source, split_source
+from jessl.embeddings import Embeddings
+from jessl.extraction.embed import embed
+from jessl.pretraining import defaults
+from jessl.probes import probe
+from jessl.recipes.studies import digits_sweep, digits_sweep_quick
+from jessl.runs import Run
+from jessl.selection.grouping import shown_value
+from jessl.selection.run_evaluation import explain_run
+from jessl.selection.select import Group
+from jessl.sweeps.results import FILE, SweepResult
+from jessl.sweeps.study_state import RUNS, Sources
+from jessl.sweeps.sweep import sweep
+from jessl.views import central_view
+
+# images, and images that a run sees, that two cores train on in the time the command promises
+_IMAGES = {False: 6_000, True: 2_000}
+_IMAGES_SEEN = {False: 60_000, True: 12_000}
+# an image above 16 pixels a side costs half as much again
+_LARGE_PX, _LARGE_SHARE = 16, 2 / 3
+# of a run whose data set is so small that it would be seen for hours
+_MOST_EPOCHS = 400
+_LEAST_IMAGES = 20
+# the division of the images is part of the demo, not of its seeds
+_SPLIT_SEED, _TEST_SHARE = 0, 0.2
+# a difference below so many seed standard deviations is called none
+_NOTICEABLE = 2.0
+
+
+@renamed_arguments(tell="log")
+def demo(
+    data: str = "digits",
+    *,
+    out: str | Path = "demo",
+    labels: str | Path | None = None,
+    quick: bool = False,
+    epochs: int | None = None,
+    images: int | None = None,
+    workers: int | None = None,
+    x_key: str | None = None,
+    y_key: str | None = None,
+    log: Log = log,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Run or continue the demo study.
+
+    Args:
+        data: SRC. A fifth of the images is kept for the closing check. Labels, where there are
+            some, are read by that check alone.
+        out: study folder; an interrupted study of the same settings goes on.
+        labels: CSV file with columns path,label.
+        quick: fewer configurations and epochs.
+        epochs: of each run; None: 60,000 images seen a run (quick: 12,000), a third less above 16
+            pixels a side; two views of each.
+        images: how many images at most; None: 6,000 (quick: 2,000).
+        workers: runs at a time; None: one a core, at most 8.
+        x_key, y_key: names of the arrays in an .npz file.
+        log: lines on the progress.
+        stop: asked twice a second; True saves the runs under way and raises Stopped.
+
+    Returns:
+        The content of study.json: the result of `jessl.sweep` with data, baselines and findings.
+
+    Raises:
+        ValueError: for data that cannot be used, or a folder that holds another study.
+        Stopped: when `stop` returned True; the same call goes on.
+
+    Example:
+        study = demo("digits", out="demo", quick=True)
+        print(study["findings"])
+    """
+    began = time.monotonic()
+    for name, value, least in (("epochs", epochs, 1), ("images", images, 20)):
+        if value is not None:
+            check_int(name, value, least)
+    workers = check_int("workers", min(8, usable_cores()) if workers is None else workers, 1)
+    asked = Pretrain(data=str(data), labels=labels and str(labels), x_key=x_key, y_key=y_key)
+    sources = partial(_sources, asked, images or _IMAGES[quick])
+    train, test = divided(asked, images or _IMAGES[quick])
+    config = study_config(asked, train, quick=quick, epochs=epochs)
+    data_facts = _data_facts(train, test)
+    log.info(
+        f"data      {train.name}: {len(train):,} images to train on, {len(test):,} for the closing "
+        "check; labels are hidden until then"
+    )
+    folder = Path(out)
+    with locked(folder):
+        result = sweep(config, folder, jobs=workers, sources=sources, log=log, stop=stop)
+        if result.selection is None:
+            raise ValueError(" ".join(result.findings))
+        for group in result.groups:
+            value = f"{group.parameter} {shown_value(group.chosen)}"
+            log.info(f"chosen    {group.method}: {value}, by RankMe alone ({group.verdict})")
+        study = result.as_json() | {
+            "title": f"{', '.join(g.method for g in result.groups)} on {train.name}",
+            "data": data_facts,
+            "findings": ["There are no labels: what was chosen cannot be checked against them."],
+        }
+        if train.labels is not None:
+            study |= _closing_check(result, folder, config.base, (train, test), log)
+        study |= {
+            "seconds": round(time.monotonic() - began, 1),
+            "hardware": f"{workers} workers, {usable_cores()} cores, {platform.machine()}",
+            "command": _command(asked, folder, quick, epochs, images),
+        }
+        write_json(folder / FILE, study)
+    log.info(f"done      in {duration(study['seconds'])}")
+    return study
+
+
+def divided(asked: Pretrain, images: int) -> tuple[Source, Source]:
+    """(train, test): a fifth is for the closing check; hashes of the ids choose the images."""
+    source = open_source(asked.data, labels=asked.labels, x_key=asked.x_key, y_key=asked.y_key)
+    if len(source) > images:
+        source = split_source(source, images / len(source), _SPLIT_SEED)[1]
+    return split_source(source, _TEST_SHARE, _SPLIT_SEED + 1)
+
+
+def _sources(asked: Pretrain, images: int) -> Sources:
+    """The same for the sweep, which probes every run where there are labels."""
+    train, test = divided(asked, images)
+    return train, None if train.labels is None else test
+
+
+def study_config(asked: Pretrain, train: Source, *, quick: bool, epochs: int | None) -> Sweep:
+    """The named study with the size, the views and the epochs that suit the images.
+
+    Raises:
+        ValueError: for fewer images than anything can be learned from.
+    """
+    if len(train) < _LEAST_IMAGES:
+        raise ValueError(
+            f"data: expected at least {_LEAST_IMAGES} images to train on, got {len(train)} of "
+            f"{train.name}"
+        )
+    study = digits_sweep_quick(asked.data) if quick else digits_sweep(asked.data)
+    size = min(32, defaults.default_size(train, torch.device("cpu")))
+    seen = round(_IMAGES_SEEN[quick] * (_LARGE_SHARE if size > _LARGE_PX else 1.0))
+    epochs = epochs or int(np.clip(seen // len(train), 1, _MOST_EPOCHS))
+    base = dataclasses.replace(
+        study.base,
+        labels=asked.labels,
+        x_key=asked.x_key,
+        y_key=asked.y_key,
+        size=size,
+        view_options=study.base.view_options if np.median(train.sizes()[0]) < 16 else {},
+        epochs=epochs,
+        batch_size=min(256, max(2, len(train) // 4)),
+        evaluate_epochs=max(1, epochs // 6),
+        checkpoint_epochs=max(1, epochs // 2),
+    )
+    return dataclasses.replace(study, base=base)
+
+
+def verdict(group: Group) -> str:
+    """One sentence on what the choice among a method's settings cost, against the best and chance.
+
+    Regret is the accuracy of the best setting less that of the choice; of a random choice, less
+    the mean of all. Both are compared with the standard deviation of a single run over seeds,
+    pooled over the settings. The best is picked after the fact, so regrets are a little too large
+    by construction.
+    """
+    choice = group.choices[0]
+    chosen = f"{group.name}: RankMe chose {_short(choice.setting or 'none')}"
+    cost = choice.verdict
+    if cost is None:
+        return f"{chosen}; its accuracy is unknown"
+    chosen = f"{chosen} (accuracy {cost.chosen:.3f})"
+    best = f"{_short(cost.best_setting)} ({cost.best:.3f})"
+    sds = [setting.oracle_sd for setting in group.settings if setting.oracle_sd is not None]
+    if not sds:
+        place = "the best of them" if cost.regret == 0 else f"the best is {best}"
+        return f"{chosen}; {place}; with one seed a configuration no difference can be shown"
+    sd = math.sqrt(statistics.fmean(s * s for s in sds))
+    text = f"{chosen}, none of the configurations is better"
+    if cost.regret > 0:
+        text = f"{chosen}, {_in_sds(cost.regret, sd)} below the best, {best}"
+        text = f"{text}: {_difference(cost.regret, sd)}"
+    gain = cost.random_regret - cost.regret
+    side = "more" if gain >= 0 else "less"
+    return (
+        f"{text}. That is {_in_sds(abs(gain), sd)} {side} than a random choice gets on average: "
+        f"{_difference(abs(gain), sd)}"
+    )
+
+
+def _short(setting: str) -> str:
+    """`cov 1` of `objective_options.cov=1`."""
+    return setting.replace("objective_options.", "").replace("=", " ")
+
+
+def _in_sds(difference: float, sd: float) -> str:
+    """A difference of accuracies in points and in seed standard deviations."""
+    points = f"{100 * difference:.1f} points"
+    return f"{points} ({difference / sd:.1f} seed sd)" if sd > 0 else points
+
+
+def _difference(size: float, sd: float) -> str:
+    none = size <= 0 or (sd > 0 and size / sd < _NOTICEABLE)
+    return "no difference" if none else "a difference"
+
+
+def _closing_check(
+    result: SweepResult, folder: Path, base: Pretrain, images: tuple[Source, Source], log: Log
+) -> dict[str, Any]:
+    """What labels say: the verdicts, the errors of the chosen runs, and the baselines."""
+    assert result.selection is not None
+    assert base.encoder is not None
+    assert base.size is not None
+    log.info("reveal    the labels: what the choices cost")
+    verdicts = {group.name: verdict(group) for group in result.selection.groups}
+    groups = [group.as_json() | {"verdict": verdicts[group.method]} for group in result.groups]
+    log.info("explain   the error of the chosen runs")
+    chosen = {g.method: g.chosen_run for g in result.groups if g.chosen_run is not None}
+    errors = [f"{m}: {_largest_part(Run.open(folder / RUNS / r))}" for m, r in chosen.items()]
+    log.info("compare   with the untrained encoder and raw pixels")
+    untrained = _accuracy_untrained(base.encoder, base.size, images, result.seeds)
+    pixels = probe(*(_pixels(part, base.size) for part in images)).accuracy
+    best = max(result.runs[run]["test"]["accuracy/logistic"] for run in chosen.values())
+    compared = (
+        f"For comparison: the same encoder untrained has accuracy {untrained:.3f}, raw pixels "
+        f"{pixels:.3f}, the better of the chosen runs {best:.3f}."
+    )
+    return {
+        "groups": groups,
+        "findings": [*(f"{group['verdict']}." for group in groups), *errors, compared],
+        "baselines": {"untrained encoder": untrained, "raw pixels": pixels},
+    }
+
+
+def _largest_part(run: Run) -> str:
+    """A sentence on the error of a run; the decomposition is recorded with it."""
+    parts = {name.removeprefix("risk/"): value for name, value in explain_run(run).items()}
+    # without a supervised twin approximation is within usability
+    named = {
+        "approximation and usability": parts["approximation"] + parts["usability"],
+        "probe generalization": parts["probe_generalization"],
+        "encoder generalization": parts["encoder_generalization"],
+    }
+    largest = max(named, key=lambda name: named[name])
+    return (
+        f"the error of {run.name} is {100 * parts['total']:.1f} %; its largest part is {largest} "
+        f"({100 * named[largest]:.1f} points)."
+    )
+
+
+def _accuracy_untrained(
+    encoder: str, size: int, images: tuple[Source, Source], seeds: tuple[int, ...]
+) -> float:
+    """Mean logistic-probe accuracy of the same encoder with random weights, over the seeds."""
+    accuracies = []
+    for seed in seeds:
+        z = [embed(encoder, i, init="random", size=size, seed=seed, workers=1) for i in images]
+        train, test = (one for one in z if isinstance(one, Embeddings))
+        accuracies.append(probe(train, test, seed=seed).accuracy)
+    return statistics.fmean(accuracies)
+
+
+def _pixels(part: Source, size: int) -> Embeddings:
+    """The pixels of the central view, flattened, as embeddings."""
+    view = central_view(size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    rows, labels = [], []
+    for batch in Loader(part, view, 256, shuffle=False, workers=1, unreadable="drop"):
+        x = batch.views[0].numpy()
+        # grey images come as three equal channels
+        rows.append(x[:, :1] if (x == x[:, :1]).all() else x)
+        assert batch.labels is not None
+        labels.append(batch.labels.numpy())
+    channels = max(r.shape[1] for r in rows)
+    flat = [np.broadcast_to(r, (len(r), channels, *r.shape[2:])).reshape(len(r), -1) for r in rows]
+    return Embeddings(np.concatenate(flat), np.concatenate(labels))
+
+
+def _data_facts(train: Source, test: Source) -> dict[str, Any]:
+    """The data in the report; read before the training, so that nothing fails after it."""
+    channels = _first_image(train).shape[2]
+    heights, widths = train.sizes()
+    same = len(set(heights.tolist())) == len(set(widths.tolist())) == 1
+    size = f"{widths[0]}x{heights[0]}" if same else "various sizes"
+    return {
+        "name": train.name,
+        "n_train": len(train),
+        "n_test": len(test),
+        "image": f"{size} {'grey' if channels == 1 else 'colour'}",
+        "classes": None if train.classes is None else len(train.classes),
+    }
+
+
+def _first_image(source: Source) -> np.ndarray:
+    for index in range(len(source)):
+        try:
+            return source.read(index)
+        except UnreadableImage as error:
+            last = error
+    raise ValueError(f"data: not one image of {source.name} can be read: {last}")
+
+
+def _command(
+    asked: Pretrain, folder: Path, quick: bool, epochs: int | None, images: int | None
+) -> str:
+    """The command line that runs this study."""
+    parts = ["jessl", "demo", "--data", asked.data, "--out", str(folder)]
+    options = {"labels": asked.labels, "x-key": asked.x_key, "y-key": asked.y_key}
+    options |= {"epochs": epochs, "images": images}
+    parts += ["--quick"] if quick else []
+    for name, value in options.items():
+        parts += [] if value is None else [f"--{name}", str(value)]
+    return shlex.join(parts)
