@@ -19,8 +19,8 @@ from jessl import Run, pretrain
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from jessl.sweeps.coordination import Ledger
     from jessl.sweeps.storage import Storage
-    from jessl.sweeps.trial_claims import Ledger
     from jessl.zoo.table import Models
 
 # the same examples everywhere, and no failure for a slow machine

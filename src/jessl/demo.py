@@ -30,9 +30,8 @@ from jessl.pretraining import defaults
 from jessl.probes import probe
 from jessl.recipes.studies import digits_sweep, digits_sweep_quick
 from jessl.runs import Run
-from jessl.selection.grouping import shown_value
-from jessl.selection.run_evaluation import explain_run
-from jessl.selection.select import Group
+from jessl.selection.result import Group
+from jessl.selection.run_evaluation import decompose_run
 from jessl.sweeps.results import FILE, SweepResult
 from jessl.sweeps.study_state import RUNS, Sources
 from jessl.sweeps.sweep import sweep
@@ -114,7 +113,7 @@ def demo(
         if result.selection is None:
             raise ValueError(" ".join(result.findings))
         for group in result.groups:
-            value = f"{group.parameter} {shown_value(group.chosen)}"
+            value = f"{group.parameter} {_shown(group.chosen)}"
             log.info(f"chosen    {group.method}: {value}, by RankMe alone ({group.verdict})")
         study = result.as_json() | {
             "title": f"{', '.join(g.method for g in result.groups)} on {train.name}",
@@ -209,6 +208,10 @@ def verdict(group: Group) -> str:
     )
 
 
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _short(setting: str) -> str:
     """`cov 1` of `objective_options.cov=1`."""
     return setting.replace("objective_options.", "").replace("=", " ")
@@ -255,7 +258,7 @@ def _closing_check(
 
 def _largest_part(run: Run) -> str:
     """A sentence on the error of a run; the decomposition is recorded with it."""
-    parts = {name.removeprefix("risk/"): value for name, value in explain_run(run).items()}
+    parts = {name.removeprefix("risk/"): value for name, value in decompose_run(run).items()}
     # without a supervised twin approximation is within usability
     named = {
         "approximation and usability": parts["approximation"] + parts["usability"],

@@ -17,8 +17,8 @@ from helpers.run_samples import small_config
 from helpers.sweep_samples import address, closed, owners, postgres_cluster, trials_of
 from helpers.sweep_worker import ENDED, TRAINING, WRITING, started
 from jessl.config import Sweep
+from jessl.sweeps.coordination import FINISHED
 from jessl.sweeps.study_state import Study, begin
-from jessl.sweeps.trial_claims import FINISHED
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_every_unit_ends_exactly_once_whoever_is_killed(
     assert study.all_ended()
     assert Counter(e.outcome for e in study.ended()) == {FINISHED: 8}
     assert owners(study.ledger, units) == {unit.name: 1 for unit in units}
-    assert study.ledger.hands() == 0
+    assert study.ledger.count_running() == 0
     # as from one worker, also where a run was begun by one and ended by another
     assert _scores(study) == alone
     reasons = Counter(

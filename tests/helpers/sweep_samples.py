@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from jessl import Pretrain
+from jessl.core.processes import process_name
 from jessl.sweeps import space as spaces
-from jessl.sweeps.lease import Watch, this_worker
+from jessl.sweeps.coordination import Ledger, Unit, Watch
 from jessl.sweeps.storage import Storage, open_storage
-from jessl.sweeps.trial_claims import Ledger, Unit
 
 # a worker of which this machine cannot tell whether it lives
 ELSEWHERE = "another-machine/boot/pid:[1]/17/123"
@@ -98,9 +98,9 @@ def new_database(cluster: str) -> str:
 
 def closed(storage: Storage) -> None:
     """Let go of the connections of a database."""
-    engine = getattr(getattr(storage.held, "_backend", None), "engine", None)
+    engine = getattr(storage.backend, "engine", None)
     if engine is not None:
-        storage.held.remove_session()
+        storage.backend.remove_session()
         engine.dispose()
 
 
@@ -137,12 +137,12 @@ def ledger(
     opened = open_storage(url, folder)
     with opened.guard():
         study = optuna.create_study(
-            storage=opened.held, study_name="study", direction="maximize", load_if_exists=True
+            storage=opened.backend, study_name="study", direction="maximize", load_if_exists=True
         )
     books = Ledger(
         study,
         opened,
-        worker or this_worker(),
+        worker or process_name(),
         Watch(lease_seconds),
         spaces.distributions(SPACE, []),
     )

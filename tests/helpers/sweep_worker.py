@@ -90,21 +90,21 @@ def _die_at_end(study: Any, dies: str) -> None:
     def dying(*args: Any) -> Any:
         if dies == ENDED:
             _die()
-        _die_in_the_next_write(study.storage.held)
+        _die_in_the_next_write(study.storage.backend)
         return end(*args)
 
     study.ledger.end = dying
 
 
-def _die_in_the_next_write(held: Any) -> None:
-    engine = getattr(getattr(held, "_backend", None), "engine", None)
+def _die_in_the_next_write(storage: Any) -> None:
+    engine = getattr(storage, "engine", None)
     if engine is not None:
         from sqlalchemy import event
 
         # the statements were sent, the end of the transaction was not
         event.listen(engine, "commit", lambda connection: _die())
         return
-    backend = held._backend
+    backend = storage._backend
 
     def half(logs: list[dict[str, Any]]) -> None:
         import json

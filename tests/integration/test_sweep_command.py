@@ -13,7 +13,7 @@ import pytest
 from jessl.cli.main import main as cli
 from jessl.recipes.studies import NAMES, named
 from jessl.runs import Run
-from jessl.sweeps.plan import plan
+from jessl.sweeps.plan import plan_sweep
 from jessl.zoo.table import read_table
 
 SCORES = ("rankme/projector", "nesum/backbone", "alignment/projector", "rankme/projector.1")
@@ -187,7 +187,7 @@ def test_mistakes_are_one_line(stripes: Path, tmp_path: Path, capsys: Any) -> No
         ("[space]", "[spaces]", "unknown table"),
         ("seeds = 2", "sedes = 2", "did you mean 'seeds'"),
         ("epochs = 2", 'epochs = "2"', "field epochs of [base] in"),
-        ("lr = [0.001, 0.002]", "lr = []", "lr: a list of values wanted, it is empty"),
+        ("lr = [0.001, 0.002]", "lr = []", "lr: expected a list of values, got an empty one"),
         ("lr = [0.001, 0.002]", "lr = [-1.0]", "lr: expected at least 0"),
         ("[base]", "[base", "is no TOML"),
         ('"each"', '"eech"', "unknown sampler 'eech'; did you mean 'each'"),
@@ -222,7 +222,7 @@ def test_another_space_is_refused(study: Path, capsys: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_studies_by_name_can_begin(name: str) -> None:
-    made = plan(named(name, "digits"))
+    made = plan_sweep(named(name, "digits"))
     if name.startswith("digits_sweep"):  # two methods, each with the values of its own option
         assert made.sampler == "grid"
         assert len(made.settings) == (4 if name.endswith("_quick") else 8)

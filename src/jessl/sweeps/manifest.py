@@ -1,4 +1,4 @@
-"""What a folder and a storage keep of a study, so that nobody goes on with another one."""
+"""The configuration of a study in its folder and its storage, so that only it is continued."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import optuna
 
 from jessl.config import Pretrain, Sweep
 from jessl.core.files import read_json, write_json
@@ -29,8 +31,8 @@ class SweepManifest:
     """What sweep.json holds.
 
     Attributes:
-        plan: the study as it was asked for.
-        storage: where it is kept, as it is shown; None: in the folder.
+        plan: the configuration of the study.
+        storage: its storage, as it is shown; None: in the folder.
     """
 
     plan: dict[str, Any]
@@ -40,7 +42,7 @@ class SweepManifest:
         """The study as a value.
 
         Raises:
-            ValueError: for a file that is none of ours.
+            ValueError: for a file that is no study of jessl.
         """
         try:
             fields = {k: v for k, v in self.plan.items() if k not in ("base", "space")}
@@ -51,7 +53,7 @@ class SweepManifest:
 
 
 def read(folder: Path) -> SweepManifest | None:
-    """What a folder keeps; None for a new or empty one.
+    """The manifest of a folder; None for a new or empty one.
 
     Raises:
         ValueError: for a file, and a folder that holds something else.
@@ -59,10 +61,11 @@ def read(folder: Path) -> SweepManifest | None:
     if folder.is_file():
         raise ValueError(f"out {folder} is a file; give the folder of a study, or a new one")
     if (folder / FILE).is_file():
-        found = read_json(folder / FILE)
-        if not isinstance(found, dict):
+        stored = read_json(folder / FILE)
+        if not isinstance(stored, dict):
             raise ValueError(f"{folder / FILE} holds no JSON object: not a study of jessl")
-        return SweepManifest({k: v for k, v in found.items() if k != _STORAGE}, found.get(_STORAGE))
+        plan = {k: v for k, v in stored.items() if k != _STORAGE}
+        return SweepManifest(plan, stored.get(_STORAGE))
     # a command that was killed at its beginning leaves the storage alone
     ours = (".", DEFAULT)
     if folder.is_dir() and any(not p.name.startswith(ours) for p in folder.iterdir()):
@@ -71,36 +74,36 @@ def read(folder: Path) -> SweepManifest | None:
 
 
 def stored_sweep(folder: str | Path) -> Sweep:
-    """The study that a folder holds, as it was asked for.
+    """The configuration of the study that a folder holds.
 
     Raises:
         ValueError: for a folder that holds none.
     """
-    kept = read(Path(folder))
-    if kept is None:
+    stored = read(Path(folder))
+    if stored is None:
         raise ValueError(f"{folder} holds no study: it has no {FILE}")
-    return kept.sweep(Path(folder))
+    return stored.sweep(Path(folder))
 
 
-def address(kept: SweepManifest | None, given: str | None) -> str | None:
-    """The storage to open: the one given, or that of the folder.
+def address(stored: SweepManifest | None, url: str | None) -> str | None:
+    """The storage to open: `url`, or else that of the folder.
 
     Raises:
-        ValueError: where the folder's has a password, which is not kept.
+        ValueError: where the folder's has a password, which is not stored.
     """
-    if given is not None or kept is None or kept.storage is None:
-        return given
-    if _HIDDEN in kept.storage:
+    if url is not None or stored is None or stored.storage is None:
+        return url
+    if _HIDDEN in stored.storage:
         raise ValueError(
-            f"storage: the study is kept in {kept.storage}; give --storage with its password"
+            f"storage: the study is in {stored.storage}; give --storage with its password"
         )
-    return kept.storage
+    return stored.storage
 
 
 def write(
-    folder: Path, kept: SweepManifest | None, plan: dict[str, Any], storage: str | None
+    folder: Path, stored: SweepManifest | None, plan: dict[str, Any], storage: str | None
 ) -> None:
-    """Keep a study in its folder.
+    """Write the manifest of a study where it is new or has grown.
 
     Args:
         storage: as it is shown; None: in the folder.
@@ -108,15 +111,15 @@ def write(
     Raises:
         ValueError: where the study is in another storage: two would both begin it.
     """
-    if kept is not None and kept.storage != storage:
-        names = [name or f"{folder / DEFAULT}" for name in (kept.storage, storage)]
-        raise ValueError(f"storage: the study in {folder} is kept in {names[0]}, not in {names[1]}")
-    if kept is None or kept.plan != plan:
+    if stored is not None and stored.storage != storage:
+        names = [name or f"{folder / DEFAULT}" for name in (stored.storage, storage)]
+        raise ValueError(f"storage: the study in {folder} is in {names[0]}, not in {names[1]}")
+    if stored is None or stored.plan != plan:
         write_json(folder / FILE, {**plan, _STORAGE: storage})
 
 
-def agree(opened: Storage, study: Any, plan: dict[str, Any], images: str) -> None:
-    """Keep plan and images in the storage; refuse others.
+def agree(opened: Storage, study: optuna.Study, plan: dict[str, Any], images: str) -> None:
+    """Write plan and images to the storage; refuse others than it has.
 
     Args:
         study: Optuna's.
@@ -128,7 +131,7 @@ def agree(opened: Storage, study: Any, plan: dict[str, Any], images: str) -> Non
     with opened.guard():
         stored, then = study.user_attrs.get(_PLAN), study.user_attrs.get(_DATA, images)
         if stored is not None:
-            same(stored, plan, f"of the name {study.study_name!r} in storage {opened.shown}")
+            check_same(stored, plan, f"of the name {study.study_name!r} in storage {opened.shown}")
         if then != images:
             raise ValueError(
                 "data: these are other images than the study was begun with; runs on other images "
@@ -139,8 +142,8 @@ def agree(opened: Storage, study: Any, plan: dict[str, Any], images: str) -> Non
         study.set_user_attr(_DATA, images)
 
 
-def same(stored: dict[str, Any], now: dict[str, Any], where: str) -> None:
-    """Refuse to go on with another study than was begun; it may have grown.
+def check_same(stored: dict[str, Any], now: dict[str, Any], where: str) -> None:
+    """Refuse to continue with another study than was begun; it may have grown.
 
     Raises:
         ValueError: naming the first field that differs.
@@ -165,18 +168,18 @@ def same(stored: dict[str, Any], now: dict[str, Any], where: str) -> None:
             name, then, wanted = f"{name}.{unlike[0]}", then.get(unlike[0]), wanted.get(unlike[0])
         raise ValueError(
             f"the study {where} was begun with another {name}: {then!r}, now {wanted!r}; give a "
-            "folder of another name, or go on with what it has"
+            "folder of another name, or continue with its own"
         )
 
 
 def set_aside(folder: Path, path: Path) -> str | None:
-    """Move a run that cannot be read out of the way: what a disk did is no fault of its setting.
+    """Move a run that cannot be read out of the way: a fault of a disk is none of its setting.
 
     Args:
         folder: of the study; path: of the run.
 
     Returns:
-        A line that says so; None for a run that is whole, or not there.
+        A line about it; None for a run that is whole, or does not exist.
     """
     if not is_run(path):
         return None

@@ -1,4 +1,4 @@
-"""What a study is made of: a configuration checked, and the settings that follow from it."""
+"""The plan of a study: a checked configuration, and the settings that follow from it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import dataclasses
 import hashlib
 import math
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from jessl.config import Pretrain, Sweep, matches_annotation
 from jessl.core.validation import check_choice, check_int, unknown_name
@@ -18,10 +19,21 @@ from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.sweeps import space as spaces
 from jessl.sweeps.space import Params, Space
 
-_DRAWN = 20
-# what a training judges on its way
-_JUDGED = tuple(f"{score}/{layer}" for score in SCORES for layer in LAYERS)
+_DEFAULT_TRIALS = 20
+# scores that a training takes on its way
+_DURING_TRAINING = tuple(f"{score}/{layer}" for score in SCORES for layer in LAYERS)
 _TABLES = ("base", "space", "study")
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> object: ...
+
+
+T = TypeVar("T", bound=_Named)
 
 
 @dataclass(frozen=True)
@@ -29,13 +41,14 @@ class SweepPlan:
     """A study that can begin.
 
     Attributes:
-        asked: as given; base: its pretraining with everything decided that runs are compared by.
-        space, sampler, criterion: read.
-        settings: all of them; of "tpe" none, they come as the study goes on.
+        config: the study as the user gave it.
+        space, sampler, criterion: its fields with their values or ranges, how settings are drawn,
+            and the score that chooses.
+        settings: all of them; none of "tpe", which draws them as the study goes on.
         trials: how many settings there are to be.
     """
 
-    asked: Sweep
+    config: Sweep
     space: Space
     sampler: str
     criterion: Criterion
@@ -43,86 +56,86 @@ class SweepPlan:
     trials: int
 
     @property
-    def distributions(self) -> dict[str, Any]:
+    def distributions(self) -> dict[str, BaseDistribution]:
         """The space as Optuna has it."""
         return spaces.distributions(self.space, self.settings)
 
 
-def plan(asked: Sweep) -> SweepPlan:
+def plan_sweep(config: Sweep) -> SweepPlan:
     """Check a study and list its settings.
 
     Raises:
-        ValueError: for whatever cannot be, naming it; see `read_space`.
+        ValueError: for an impossible value, naming it; see `read_space`.
     """
-    space = spaces.read_space(asked.space, asked.base)
+    space = spaces.read_space(config.space, config.base)
     listed = all(isinstance(entry, spaces.Listed) for entry in space.values())
     sampler = check_choice(
-        "sampler", asked.sampler or ("grid" if listed else "random"), spaces.SAMPLERS
+        "sampler", config.sampler or ("grid" if listed else "random"), spaces.SAMPLERS
     )
-    if asked.trials is not None and asked.trials < 1:
-        raise ValueError(f"trials must be at least 1, got {asked.trials}")
-    for seed in asked.seeds:
+    if config.trials is not None and config.trials < 1:
+        raise ValueError(f"trials: expected at least 1, got {config.trials}")
+    for seed in config.seeds:
         check_int("seeds", seed, 0)
-    if not asked.seeds or len(set(asked.seeds)) < len(asked.seeds):
-        raise ValueError(f"seeds: different numbers from 0 on wanted, got {list(asked.seeds)}")
-    if not 0 < asked.keep_share < 1:
-        raise ValueError(f"keep_share must be in (0, 1), got {asked.keep_share:g}")
-    if asked.grace_epochs is not None and asked.grace_epochs < 1:
-        raise ValueError(f"grace_epochs must be at least 1, got {asked.grace_epochs}")
-    if asked.decompose and asked.test is None:
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
+        raise ValueError(f"seeds: expected different numbers from 0 on, got {list(config.seeds)}")
+    if not 0 < config.keep_share < 1:
+        raise ValueError(f"keep_share: expected a number in (0, 1), got {config.keep_share:g}")
+    if config.grace_epochs is not None and config.grace_epochs < 1:
+        raise ValueError(f"grace_epochs: expected at least 1, got {config.grace_epochs}")
+    if config.decompose and config.test is None:
         raise ValueError("decompose needs labelled images to test on: give test as well")
-    chosen_by = parse_criterion(asked.by)
-    for text in asked.scores:
+    chosen_by = parse_criterion(config.by)
+    for text in config.scores:
         parse_criterion(text, "scores")
-    settings = _settings(asked, space, sampler)
+    settings = _settings(config, space, sampler)
     trials = len(settings)
     if sampler == "tpe":
-        trials = asked.trials or _DRAWN
+        trials = config.trials or _DEFAULT_TRIALS
         trials = min(trials, spaces.size(space) or trials)
-    if asked.prune and chosen_by.text not in _JUDGED:
+    if config.prune and chosen_by.text not in _DURING_TRAINING:
         raise ValueError(
             f"prune: runs are compared while they train, and {chosen_by.text} is taken at their "
-            f"end; take by one of {', '.join(_JUDGED)}, or leave prune out"
+            f"end; choose by one of {', '.join(_DURING_TRAINING)}, or leave prune out"
         )
-    return SweepPlan(asked, space, sampler, chosen_by, tuple(settings), trials)
+    return SweepPlan(config, space, sampler, chosen_by, tuple(settings), trials)
 
 
-def _settings(asked: Sweep, space: Space, sampler: str) -> list[Params]:
+def _settings(config: Sweep, space: Space, sampler: str) -> list[Params]:
     if sampler == "tpe":
         return []
     if sampler == "random":
-        return _drawn(space, asked.trials or _DRAWN, asked.sampler_seed)
-    found = spaces.grid(space) if sampler == "grid" else spaces.each(space, asked.base)
-    return found[: asked.trials]
+        return _draw(space, config.trials or _DEFAULT_TRIALS, config.sampler_seed)
+    every = spaces.grid(space) if sampler == "grid" else spaces.each(space, config.base)
+    return every[: config.trials]
 
 
-def _drawn(space: Space, count: int, seed: int) -> list[Params]:
+def _draw(space: Space, count: int, seed: int) -> list[Params]:
     """The first `count` settings of a random search: more of them begin with the same ones."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     distributions = spaces.distributions(space, [])
-    found: dict[str, Params] = {}
+    settings: dict[str, Params] = {}
     for _ in range(100 * count):  # of lists, the same setting can come again
         params = dict(study.ask(distributions).params)
-        found.setdefault(spaces.key(params), params)
-        if len(found) == count:
+        settings.setdefault(spaces.key(params), params)
+        if len(settings) == count:
             break
-    return list(found.values())
+    return list(settings.values())
 
 
-def in_order(units: list[Any], asked: Sweep) -> list[Any]:
+def in_order(units: Sequence[T], config: Sweep) -> list[T]:
     """Units in the order of work: shuffled where runs are stopped.
 
     In the order of a hyperparameter each run could be better than all before it, and none would be
     stopped.
     """
-    if not asked.prune:
-        return units
+    if not config.prune:
+        return list(units)
     return sorted(
         units,
-        key=lambda u: hashlib.sha256(f"{asked.sampler_seed}/{u.name}".encode()).hexdigest(),
+        key=lambda u: hashlib.sha256(f"{config.sampler_seed}/{u.name}".encode()).hexdigest(),
     )
 
 
@@ -136,28 +149,28 @@ def read_toml(path: Path, data: str | None) -> Sweep:
         ValueError: for a file that is no TOML, and an unknown table or field with the nearest ones.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no TOML: {error}") from None
-    for name in found:
+    for name in tables:
         if name not in _TABLES:
             raise ValueError(unknown_name(f"table of {path}", name, _TABLES))
     for name in _TABLES:
-        if not isinstance(found.get(name, {}), dict):
-            raise ValueError(f"{path}: {name} must be a table, written [{name}]")
-    base = dict(found.get("base", {}))
+        if not isinstance(tables.get(name, {}), dict):
+            raise ValueError(f"{path}: expected {name} to be a table, written [{name}]")
+    base = dict(tables.get("base", {}))
     if data is not None:
         base["data"] = data
     if "data" not in base:
         raise ValueError(f"{path}: [base] lacks data; give it there, or --data SRC")
     return sweep_from(
-        found.get("study", {}),
+        tables.get("study", {}),
         Pretrain.from_json(base, f"[base] in {path}"),
-        found.get("space", {}),
+        tables.get("space", {}),
     )
 
 
-def sweep_from(fields: dict[str, Any], base: Pretrain, space: Any) -> Sweep:
+def sweep_from(fields: Mapping[str, object], base: Pretrain, space: Any) -> Sweep:
     """A study from plain values, such as JSON or TOML hold.
 
     Raises:
@@ -174,23 +187,22 @@ def sweep_from(fields: dict[str, Any], base: Pretrain, space: Any) -> Sweep:
             value = _seeds(value)
         elif name == "scores":
             if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-                raise ValueError(f"scores: a list of names wanted, {value!r} came")
+                raise ValueError(f"scores: expected a list of names, got {value!r}")
             value = tuple(value)
         elif not matches_annotation(value, allowed[name]) or (
             isinstance(value, float) and math.isnan(value)
         ):
-            raise ValueError(f"field {name} of the study must be {allowed[name]}, got {value!r}")
+            raise ValueError(f"field {name} of the study: expected {allowed[name]}, got {value!r}")
         values[name] = value
     return Sweep(base=base, space=space, **values)
 
 
-def _seeds(value: Any) -> tuple[int, ...]:
+def _seeds(value: object) -> tuple[int, ...]:
     """Seeds as a number of them, or a list."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return tuple(range(value))
-    whole = isinstance(value, list | tuple) and all(
+    if isinstance(value, list | tuple) and all(
         isinstance(v, int) and not isinstance(v, bool) for v in value
-    )
-    if not whole:
-        raise ValueError(f"seeds: how many (at least 1), or a list of them wanted, {value!r} came")
-    return tuple(value)
+    ):
+        return tuple(value)
+    raise ValueError(f"seeds: expected their number (at least 1) or a list of them, got {value!r}")

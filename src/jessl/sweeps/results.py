@@ -15,10 +15,11 @@ from jessl import records
 from jessl.core.files import write_json
 from jessl.core.progress import duration
 from jessl.runs import Run, is_run
-from jessl.selection.select import Selection, select
+from jessl.selection.result import Selection
+from jessl.selection.select import select
+from jessl.sweeps.coordination import DIVERGED, FINISHED, LOST, PRUNED, REFUSED, Ended
 from jessl.sweeps.space import Value, has_option
 from jessl.sweeps.study_state import RUNS, Study
-from jessl.sweeps.trial_claims import DIVERGED, FINISHED, LOST, PRUNED, REFUSED, Ended
 
 FILE = "study.json"
 # the parameter of a group in which several fields differ between the runs
@@ -117,10 +118,10 @@ def summarize(study: Study, *, seconds: float) -> SweepResult:
 
     Runs whose folders are on other machines are counted; they cannot be chosen among here.
     """
-    study.ledger.look()
+    study.ledger.refresh()
     ended = study.ended()
     here = [e for e in ended if _is_here(study, e)]
-    selection = _select(study, here, study.plan.asked.scores)
+    selection = _select(study, here, study.plan.config.scores)
     groups = [_group(study, *group) for group in _grouped(study, here)]
     known = {e.unit.name for e in here}
     elsewhere = [study.name(e.unit) for e in ended if e.unit.name not in known]
@@ -128,7 +129,7 @@ def summarize(study: Study, *, seconds: float) -> SweepResult:
         name=study.folder.resolve().name,
         title=f"{study.plan.trials} settings on {study.source.name}",
         criterion=study.plan.criterion.text,
-        seeds=study.plan.asked.seeds,
+        seeds=study.plan.config.seeds,
         outcomes=dict(Counter(e.outcome for e in ended)),
         elsewhere=tuple(elsewhere),
         groups=tuple(group for group in groups if group is not None),
@@ -173,7 +174,7 @@ def _select(study: Study, runs: list[Ended], scores: Sequence[str] = ()) -> Sele
     if not any(r.outcome == FINISHED for r in compared):
         return None
     folders = [study.folder / RUNS / study.name(r.unit) for r in compared]
-    return select(folders, by=study.plan.asked.by, scores=scores)
+    return select(folders, by=study.plan.config.by, scores=scores)
 
 
 def _first_choice(selection: Selection) -> str | None:
@@ -209,7 +210,8 @@ def _group(study: Study, method: str, field: str, runs: list[Ended]) -> SweepGro
     group = selection.groups[0]
     regret = group.choices[0].verdict
     spreads = [s.oracle_sd for s in group.settings if s.oracle_sd is not None]
-    best = [s.fields.get(field) for s in group.settings if regret and s.name == regret.best_setting]
+    fields = {setting.name: setting.fields for setting in group.settings}
+    best = None if regret is None else fields[regret.best_setting].get(field)
     return SweepGroup(
         method=method,
         parameter=field.rpartition(".")[2],
@@ -220,7 +222,7 @@ def _group(study: Study, method: str, field: str, runs: list[Ended]) -> SweepGro
             {"name": name, "value": shown, "seed": run.unit.seed}
             for (name, shown), run in zip(value.items(), runs, strict=True)
         ),
-        best=best[0] if best else None,
+        best=best if isinstance(best, bool | int | float | str) else None,
         regret=None if regret is None else regret.regret,
         random_regret=None if regret is None else regret.random_regret,
         seed_sd=math.sqrt(statistics.fmean(sd * sd for sd in spreads)) if spreads else None,

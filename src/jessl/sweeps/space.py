@@ -1,4 +1,4 @@
-"""What a study varies: fields of a pretraining, each with its values or its range."""
+"""The space of a study: fields of a pretraining, each with its values or its range."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jessl.config import INCIDENTAL, Pretrain, matches_annotation
 from jessl.core.validation import unknown_name
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
 SAMPLERS = ("each", "grid", "random", "tpe")
 # dictionaries of a configuration whose entries are fields of their own
 OPTIONS = ("objective_options", "view_options")
-# what runs of one study share, or what does not change what a run is
+# what runs of one study share
 _FIXED = {
     "data": "runs on other images cannot be compared",
     "labels": "runs on other images cannot be compared",
     "x_key": "runs on other images cannot be compared",
     "y_key": "runs on other images cannot be compared",
     "out": "every run has a folder of its own in that of the study",
-    "resume": "runs of a study are resumed by themselves",
+    "resume": "the study resumes its runs",
     "seed": "seeds are given beside the space (seeds)",
 }
 _RANGE = ("low", "high", "log", "step")
@@ -59,51 +62,51 @@ class Range:
 Space = dict[str, Listed | Range]
 
 
-def read_space(given: Any, base: Pretrain) -> Space:
-    """The space as a user gave it, checked against the fields of a pretraining.
+def read_space(space: object, base: Pretrain) -> Space:
+    """The space of a user, checked against the fields of a pretraining.
 
     Raises:
         ValueError: for an empty space, an unknown field (with the nearest names), a field that a
             study does not vary, a list without values or with one twice, a value that the field
-            does not take, and a range that is none.
+            does not take, and a malformed range.
     """
-    if not isinstance(given, Mapping) or not given:
+    if not isinstance(space, Mapping) or not space:
         raise ValueError(
-            "space: needs at least one field with its values, such as "
+            "space: expected at least one field with its values, such as "
             '"lr": [0.001, 0.003, 0.01]; it is empty'
         )
-    return {name: _read(name, entry, base) for name, entry in _flat(given)}
+    return {name: _read(name, entry, base) for name, entry in _flat(space)}
 
 
-def _flat(given: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """Fields with their entries; a table [space.objective_options] is as good as dotted names."""
-    for name, entry in given.items():
+def _flat(space: Mapping[object, object]) -> Iterator[tuple[str, object]]:
+    """Fields with their entries; a table [space.objective_options] means dotted names."""
+    for name, entry in space.items():
         if name in OPTIONS and isinstance(entry, Mapping) and entry:
             yield from ((f"{name}.{option}", own) for option, own in entry.items())
         else:
             yield str(name), entry
 
 
-def _read(name: str, entry: Any, base: Pretrain) -> Listed | Range:
+def _read(name: str, entry: object, base: Pretrain) -> Listed | Range:
     annotation = _annotation(name, base)
     if isinstance(entry, Mapping):
         return _range(name, entry, annotation)
     if isinstance(entry, str) or not isinstance(entry, Sequence):
         raise ValueError(
-            f"space: {name}: a list of values or a range {{low, high}} wanted, {entry!r} came"
+            f"space: {name}: expected a list of values or a range {{low, high}}, got {entry!r}"
         )
     values = tuple(entry)
     if not values:
-        raise ValueError(f"space: {name}: a list of values wanted, it is empty")
+        raise ValueError(f"space: {name}: expected a list of values, got an empty one")
     for k, value in enumerate(values):
         if isinstance(value, int | float) and not _finite(value):
-            raise ValueError(f"space: {name}: values must be finite, got {value}")
+            raise ValueError(f"space: {name}: expected finite values, got {value}")
         if not isinstance(value, bool | int | float | str | None) or not matches_annotation(
             value, annotation
         ):
-            raise ValueError(f"space: {name} takes {annotation}, got {value!r}")
+            raise ValueError(f"space: {name}: expected {annotation}, got {value!r}")
         if value in values[:k]:
-            raise ValueError(f"space: {name}: {value!r} is there twice")
+            raise ValueError(f"space: {name}: {value!r} is listed twice")
     return Listed(values)
 
 
@@ -116,18 +119,18 @@ def _range(name: str, entry: Mapping[str, Any], annotation: str) -> Range:
     for key, value in limits.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not _finite(value) or not matches_annotation(value, annotation):
-            raise ValueError(f"space: {name}: {key} must be a number that it takes, got {value!r}")
+            raise ValueError(f"space: {name}: expected a number as {key}, got {value!r}")
     assert low is not None
     assert high is not None
     log = entry.get("log", False)
     if not isinstance(log, bool):
-        raise ValueError(f"space: {name}: log must be true or false, got {log!r}")
+        raise ValueError(f"space: {name}: expected log to be true or false, got {log!r}")
     if not low < high:
-        raise ValueError(f"space: {name}: low must be below high, got {low} and {high}")
+        raise ValueError(f"space: {name}: expected low below high, got {low} and {high}")
     if log and low <= 0:
-        raise ValueError(f"space: {name}: low must be above 0 on a log scale, got {low}")
+        raise ValueError(f"space: {name}: expected low above 0 on a log scale, got {low}")
     if step is not None and (log or step <= 0):
-        raise ValueError(f"space: {name}: step must be above 0 and without log, got {step}")
+        raise ValueError(f"space: {name}: expected step above 0 and no log, got {step}")
     kinds = {kind.strip() for kind in annotation.split("|")}
     # of options, which take both, whole limits mean whole numbers
     whole = "float" not in kinds or (
@@ -139,7 +142,7 @@ def _range(name: str, entry: Mapping[str, Any], annotation: str) -> Range:
 
 
 def _finite(value: float) -> bool:
-    """Whether a number is finite, also as the float that the storage keeps."""
+    """Whether a number is finite, also as the float in the storage."""
     try:
         return math.isfinite(value)
     except OverflowError:  # a whole number of more than 308 digits
@@ -169,8 +172,8 @@ def _annotation(name: str, base: Pretrain) -> str:
 
     of_method = dataclasses.fields(CONFIGS[base.objective]) if base.objective in CONFIGS else ()
     if name in {f.name for f in of_method}:
-        told = f"unknown field of the space {name!r}; did you mean 'objective_options.{name}'?"
-        raise ValueError(told)
+        near = f"objective_options.{name}"
+        raise ValueError(f"unknown field of the space {name!r}; did you mean {near!r}?")
     names = [n for n in known if n not in INCIDENTAL and n not in OPTIONS]
     names += [f"objective_options.{f.name}" for f in of_method]
     raise ValueError(unknown_name("field of the space", name, names))
@@ -203,7 +206,7 @@ def combinations(space: Space) -> Iterator[Params]:
 
 
 def _values(entry: Listed | Range) -> Sequence[Value] | None:
-    """What a field may be; None where it is infinitely many numbers."""
+    """The values of a field; None where they are infinitely many numbers."""
     if isinstance(entry, Listed):
         return entry.values
     if entry.whole:
@@ -268,11 +271,11 @@ def each(space: Space, base: Pretrain) -> list[Params]:
 
 
 def value_in(base: Pretrain, name: str) -> Value:
-    """What the base has for a field, of an option that it leaves out the method's own default."""
+    """The value of a field in the base; of an option that it leaves out, the method's default."""
     owner, dot, option = name.partition(".")
     if not dot:
-        found: Value = getattr(base, name)
-        return found
+        value: Value = getattr(base, name)
+        return value
     if option in getattr(base, owner) or owner != "objective_options":
         return getattr(base, owner).get(option)
     from jessl.objectives import CONFIGS
@@ -280,7 +283,7 @@ def value_in(base: Pretrain, name: str) -> Value:
     return getattr(CONFIGS.get(base.objective), option, None)
 
 
-def distributions(space: Space, settings: Sequence[Params]) -> dict[str, Any]:
+def distributions(space: Space, settings: Sequence[Params]) -> dict[str, BaseDistribution]:
     """The space as Optuna has it; of lists, all values that a setting of the study takes."""
     from optuna.distributions import (
         CategoricalDistribution,
@@ -288,34 +291,35 @@ def distributions(space: Space, settings: Sequence[Params]) -> dict[str, Any]:
         IntDistribution,
     )
 
-    found: dict[str, Any] = {}
+    of_optuna: dict[str, BaseDistribution] = {}
     for name, entry in space.items():
         if isinstance(entry, Listed):
             values = [*entry.values, *(s[name] for s in settings)]
-            found[name] = CategoricalDistribution(tuple(dict.fromkeys(values)))
+            of_optuna[name] = CategoricalDistribution(tuple(dict.fromkeys(values)))
         elif entry.whole:
-            found[name] = IntDistribution(
+            of_optuna[name] = IntDistribution(
                 int(entry.low), int(entry.high), log=entry.log, step=int(entry.step or 1)
             )
         else:
-            found[name] = FloatDistribution(entry.low, entry.high, log=entry.log, step=entry.step)
-    return found
+            low, high = entry.low, entry.high
+            of_optuna[name] = FloatDistribution(low, high, log=entry.log, step=entry.step)
+    return of_optuna
 
 
 def _listed(space: Space, sampler: str) -> dict[str, tuple[Value, ...]]:
-    found = {}
+    listed = {}
     for name, entry in space.items():
         if isinstance(entry, Range):
             raise ValueError(
                 f"sampler {sampler} needs lists of values; {name} is a range: list its values, or "
-                "take random or tpe"
+                "use random or tpe"
             )
-        found[name] = entry.values
-    return found
+        listed[name] = entry.values
+    return listed
 
 
 def named(params: Params, seed: int) -> str:
-    """The name of a run's folder: cov4-lr0.001-s0; with a hash where that would not tell all."""
+    """The name of a run's folder: cov4-lr0.001-s0; with a hash where that is not exact."""
     parts, exact = [], True
     method = params.get("objective")
     own = {n: v for n, v in params.items() if v is not None or has_option(str(method), n)}

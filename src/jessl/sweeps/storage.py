@@ -1,8 +1,14 @@
-"""Where a study is kept: a database or a journal that many processes write, and nothing is lost.
+"""The storage of a study: a database or a journal that many processes write, and nothing is lost.
 
 SQLite in the study's folder is for the processes of one machine. A journal is one file that only
 grows, on a disk that all machines see. PostgreSQL (or another database that SQLAlchemy knows) is
-for machines that share no disk.
+for machines that share no disk. Optuna's storages are used as they are, with three repairs:
+
+- the journal's lock goes with its process (Optuna's own outlives a killed one by half a minute),
+  and a torn last line is cut off, which would make the journal unreadable (test_journal.py);
+- what reads a trial's state in SQLite and changes it holds a lock file: the driver does both
+  without a transaction, and two workers had one trial (test_trial_claim_races.py);
+- of workers that make the tables of a database at the same moment all but one fail, and try again.
 """
 
 from __future__ import annotations
@@ -19,12 +25,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import optuna
+from filelock import FileLock
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
 DEFAULT = "study.db"
 _JOURNAL = "journal:"
 _SQLITE = "sqlite:///"
+# how every line of a journal begins
+_BEGINNING = b'{"op_code":'
 # two processes that write one SQLite file at a time wait for each other
 _BUSY_SECONDS = 60.0
-# to make the tables of a database, or to find that others have made them
+# to make the tables of a database, or to see that others have made them
 _TRIES = 5
 
 
@@ -33,15 +46,15 @@ class Storage:
     """An open storage.
 
     Attributes:
-        held: Optuna's storage.
-        shown: what it is called in messages, without a password.
+        backend: Optuna's storage.
+        shown: its name in messages, without a password.
         guard: a block in it is the only one of all processes; needed where reading a trial's state
             and changing it are two steps of the database (SQLite), the identity elsewhere.
     """
 
-    held: Any
+    backend: BaseStorage
     shown: str
-    guard: Callable[[], AbstractContextManager[Any]]
+    guard: Callable[[], AbstractContextManager[object]]
 
 
 def open_storage(url: str | None, folder: Path) -> Storage:
@@ -50,47 +63,102 @@ def open_storage(url: str | None, folder: Path) -> Storage:
     Args:
         url: None for an SQLite file in `folder`; "journal:PATH"; or an address as SQLAlchemy has
             them, such as postgresql://user@host/name or sqlite:///PATH.
-        folder: of the study, which is there.
+        folder: of the study, which exists.
 
     Raises:
-        ValueError: in one line, for an address that is none, a driver that is not installed, and a
+        ValueError: in one line, for a malformed address, a driver that is not installed, and a
             database that cannot be reached.
     """
     url = url or f"{_SQLITE}{folder / DEFAULT}"
-    import optuna
-
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url.startswith(_JOURNAL):
-        return _journal(url.removeprefix(_JOURNAL))
-    return _database(url)
+        return _open_journal_storage(url.removeprefix(_JOURNAL))
+    return _open_database(url)
 
 
-def _journal(path: str) -> Storage:
-    from optuna.storages import JournalStorage
-
-    from jessl.sweeps.journal import journal
-
+def _open_journal_storage(path: str) -> Storage:
     if not path:
         raise ValueError("storage: journal: needs a path, such as journal:/shared/study.log")
     shown = f"{_JOURNAL}{path}"
     try:
-        return Storage(JournalStorage(journal(path)), shown, contextlib.nullcontext)
+        return Storage(JournalStorage(open_journal(path)), shown, contextlib.nullcontext)
     except OSError as error:
         raise ValueError(f"storage {shown} cannot be opened: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise ValueError(f"storage {shown} is no journal of a study: {error}") from None
 
 
-def _database(url: str) -> Storage:
+def open_journal(path: str) -> JournalFileBackend:
+    """The journal at a path; made where there is none.
+
+    Raises:
+        OSError: where it cannot be read or made.
+        ValueError: for a file that is something else, which is left as it is.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    lock: Any = _WritersLock(path)  # the class that Optuna expects is not public
+    journal = JournalFileBackend(path, lock_obj=lock)
+    with open(path, "rb") as file:
+        beginning = file.read(len(_BEGINNING))
+    if not _BEGINNING.startswith(beginning):
+        raise ValueError(f"it begins with {beginning!r}")
+    return journal
+
+
+class _WritersLock:
+    """The lock of a journal's writer, who gets the journal with a healthy end.
+
+    The kernel takes the lock from a killed process at once. A line that a killed process left
+    unfinished is cut off: with the next one it would become a line that is no JSON. It is of an
+    operation that never happened, for the call had not returned.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = FileLock(f"{path}.lock")
+
+    def acquire(self) -> bool:
+        """Wait until no other process writes."""
+        self._lock.acquire()
+        try:
+            _cut_torn_line(self._path)
+        except BaseException:
+            self._lock.release()
+            raise
+        return True
+
+    def release(self) -> None:
+        """Let others write."""
+        self._lock.release()
+
+
+def _cut_torn_line(path: str) -> None:
+    """Cut what follows the last end of a line."""
+    with open(path, "rb+") as file:
+        size = whole = file.seek(0, os.SEEK_END)
+        while whole > 0:
+            step = min(whole, 4096)
+            file.seek(whole - step)
+            end = file.read(step).rfind(b"\n")
+            whole -= step
+            if end >= 0:
+                whole += end + 1
+                break
+        if whole < size:
+            file.truncate(whole)
+            os.fsync(file.fileno())
+
+
+def _open_database(url: str) -> Storage:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):  # of a port that is no number
-        told = re.sub("//.*@", "//***@", url)
+        shown = re.sub("//.*@", "//***@", url)
         raise ValueError(
-            f"storage {told!r} is no address; give journal:PATH, sqlite:///PATH or "
+            f"storage {shown!r} is no address; give journal:PATH, sqlite:///PATH or "
             "postgresql://user@host/name"
         ) from None
     if parsed.drivername == "postgresql":
@@ -104,7 +172,7 @@ def _database(url: str) -> Storage:
         raise ValueError(f"storage {shown} is in this process's memory: give sqlite:///PATH")
     if sqlite and not Path(str(parsed.database)).absolute().parent.is_dir():
         # the lock beside it would make the folder of a mistyped path
-        raise ValueError(f"storage {shown} cannot be reached: its folder is not there")
+        raise ValueError(f"storage {shown} cannot be reached: its folder does not exist")
     options: dict[str, Any] = {"pool_pre_ping": True}
     if sqlite:
         options["connect_args"] = {"timeout": _BUSY_SECONDS}
@@ -112,7 +180,7 @@ def _database(url: str) -> Storage:
     try:
         with guard(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the driver, not of ours
-            held = _with_tables(parsed.render_as_string(hide_password=False), options)
+            backend = _with_tables(parsed.render_as_string(hide_password=False), options)
     except ImportError as error:
         driver = getattr(error.__cause__, "name", None) or parsed.drivername
         raise ValueError(
@@ -123,7 +191,7 @@ def _database(url: str) -> Storage:
         text = str(getattr(error, "orig", None) or error).strip()
         reason = " ".join(text.splitlines()[:1]) or type(error).__name__
         raise ValueError(f"storage {shown} cannot be reached: {reason}") from None
-    return Storage(held, shown, guard)
+    return Storage(backend, shown, guard)
 
 
 def _postgresql_driver() -> str:
@@ -131,22 +199,19 @@ def _postgresql_driver() -> str:
     return next(installed, "psycopg2")
 
 
-def _with_tables(url: str, options: dict[str, Any]) -> Any:
+def _with_tables(url: str, options: dict[str, Any]) -> RDBStorage:
     """Optuna's storage; of workers that make its tables at the same moment all but one fail."""
-    from optuna.storages import RDBStorage, get_storage
     from sqlalchemy.exc import IntegrityError, ProgrammingError
 
     for again in range(_TRIES):
         try:
-            return get_storage(RDBStorage(url, engine_kwargs={**options}))
+            return RDBStorage(url, engine_kwargs={**options})
         except (IntegrityError, ProgrammingError):
             time.sleep(0.1 * 2**again)
-    return get_storage(RDBStorage(url, engine_kwargs={**options}))
+    return RDBStorage(url, engine_kwargs={**options})
 
 
-def _locked(path: Path) -> Callable[[], AbstractContextManager[Any]]:
-    from filelock import FileLock
-
+def _locked(path: Path) -> Callable[[], AbstractContextManager[object]]:
     # one object: a block inside of another of the same thread passes, as in a database
     lock = FileLock(os.fspath(path))
     return lambda: lock

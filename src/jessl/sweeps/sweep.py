@@ -18,17 +18,17 @@ from jessl.core.interruption import Stopped
 from jessl.core.log import Log, log
 from jessl.core.resources import usable_cores
 from jessl.core.validation import check_int
+from jessl.sweeps.coordination import MOST_LOST, Unit
 from jessl.sweeps.results import SweepResult, summarize
 from jessl.sweeps.study_state import LEASE_SECONDS, Sources, Study, begin
-from jessl.sweeps.trial_claims import MOST_LOST, Unit
 from jessl.sweeps.worker import Worker
 
 _LOOK_SECONDS = 0.5
 
 
-@renamed_arguments(tell="log")
+@renamed_arguments(asked="config", tell="log")
 def sweep(
-    asked: Sweep | None,
+    config: Sweep | None,
     out: str | Path,
     *,
     storage: str | None = None,
@@ -40,11 +40,11 @@ def sweep(
 ) -> SweepResult:
     """Work on a study until all its runs have ended; then choose.
 
-    Called again it goes on, called at the same time from elsewhere it shares the work.
+    Called again it continues; called at the same time from elsewhere it shares the work.
 
     Args:
-        asked: the study; None: the one that is in the folder.
-        out: its folder. Machines that share it go on with each other's runs.
+        config: the study; None: the one that is in the folder.
+        out: its folder. Machines that share it continue each other's runs.
         storage: None (an SQLite file in the folder: for the processes of one machine),
             "journal:PATH" (a file on a shared disk) or a database, postgresql://user@host/name.
         jobs: processes here, which share the cores.
@@ -60,16 +60,16 @@ def sweep(
         The choice and its reasons, which study.json in the folder holds as well.
 
     Raises:
-        ValueError: for a study that cannot be (see `begin`), or workers that are killed again and
+        ValueError: for an impossible study (see `begin`), or workers that are killed again and
             again.
-        Stopped: when `stop` said so; the same call goes on.
+        Stopped: when `stop` returned True; the same call continues.
     """
     jobs = check_int("jobs", jobs, 1)
     began = time.monotonic()
-    study = begin(out, asked, storage=storage, lease_seconds=lease_seconds, sources=sources)
-    log.info(_announced(study, jobs))
-    if study.plan.asked.prune:
-        log.info(_compared(study))
+    study = begin(out, config, storage=storage, lease_seconds=lease_seconds, sources=sources)
+    log.info(_announcement(study, jobs))
+    if study.plan.config.prune:
+        log.info(_pruning_line(study))
     if jobs == 1:
         Worker(study, log, stop).work()
     else:
@@ -79,34 +79,34 @@ def sweep(
     return summarize(study, seconds=time.monotonic() - began)
 
 
-def _announced(study: Study, jobs: int) -> str:
+def _announcement(study: Study, jobs: int) -> str:
     plan = study.plan
     ended = len(study.ended())
     fields = ", ".join(plan.space)
     return (
         f"study     {study.folder}: {plan.trials} settings of {fields} ({plan.sampler}), "
-        f"{len(plan.asked.seeds)} seeds each, {study.count()} runs"
+        f"{len(plan.config.seeds)} seeds each, {study.count()} runs"
         + (f", {ended} of them ended before" if ended else "")
         + f"; {study.storage.shown}; {jobs} at a time"
     )
 
 
-def _compared(study: Study) -> str:
+def _pruning_line(study: Study) -> str:
     """When runs are compared and stopped.
 
     Raises:
         ValueError: where that would be never.
     """
     one = next(iter(study.plan.settings), {})
-    stops = study.rungs(Unit(one, study.plan.asked.seeds[0]))
+    stops = study.rungs(Unit(one, study.plan.config.seeds[0]))
     if not stops:
         raise ValueError(
             "prune: no run could be stopped: the first comparison would be at its end; take fewer "
             "grace_epochs, more epochs, or a smaller evaluate_epochs in the base (not 0)"
         )
-    share = study.plan.asked.keep_share
-    told = ", ".join(map(str, stops))
-    return f"pruning   after epoch {told}: the best {share:.0%} of those that came so far go on"
+    share = study.plan.config.keep_share
+    epochs = ", ".join(map(str, stops))
+    return f"pruning   after epoch {epochs}: the best {share:.0%} of those that got there continue"
 
 
 def _together(
@@ -127,12 +127,12 @@ def _together(
     threads = max(1, usable_cores() // jobs)
     worker = (str(study.folder), storage, study.lease_seconds, sources, threads, stopping)
 
-    def started() -> SpawnProcess:
+    def start() -> SpawnProcess:
         process = context.Process(target=_process, args=worker)
         process.start()
         return process
 
-    running = [started() for _ in range(jobs)]
+    running = [start() for _ in range(jobs)]
     killed = ended = 0
     try:
         while running:
@@ -143,7 +143,7 @@ def _together(
                 running.remove(process)
                 if process.exitcode == 0 or stopping.is_set():
                     continue
-                study.ledger.look()
+                study.ledger.refresh()
                 before, ended = ended, len(study.ended())
                 killed = 1 if ended > before else killed + 1
                 if killed > max(2 * jobs, MOST_LOST):
@@ -153,7 +153,7 @@ def _together(
                         "fewer --jobs; the same command goes on"
                     )
                 log.note(f"a worker ended with code {process.exitcode}; another takes over")
-                running.append(started())
+                running.append(start())
     finally:
         stopping.set()
         for process in running:

@@ -1,7 +1,7 @@
-"""A worker of a study: takes a unit, trains it, judges it, tells the ledger; until all have ended.
+"""A worker of a study: claims units, trains and scores them, and stores how they ended.
 
-Workers know nothing of each other: what they share is the storage, and the study's folder where
-they see the same disk.
+Workers do not know each other: they share the storage, and the study's folder where they see the
+same disk.
 """
 
 from __future__ import annotations
@@ -30,17 +30,16 @@ from jessl.selection.run_evaluation import (
     score_run,
     summarize_run,
 )
+from jessl.sweeps import coordination
 from jessl.sweeps import pruning as halving
-from jessl.sweeps import trial_claims
-from jessl.sweeps.lease import Lease
+from jessl.sweeps.coordination import Ended, Lease, Unit
 from jessl.sweeps.manifest import set_aside
 from jessl.sweeps.study_state import Study
-from jessl.sweeps.trial_claims import Ended, Unit
 from jessl.training.loop import Diverged
 
 T = TypeVar("T")
 
-# between two looks at a study in which all that is left is in other hands
+# between two looks at a study in which others work on all that is left
 _LOOK_SECONDS = 2.0
 # of a database that restarts
 _OUTAGE_SECONDS, _OUTAGE_LOOK_SECONDS = 300.0, 5.0
@@ -58,8 +57,8 @@ class Worker:
 
     Args:
         study: open.
-        log: is told one line at a time.
-        stop: asked between two steps; True saves the run under way and leaves it to others.
+        log: lines on the progress.
+        stop: called between two steps; True saves the run under way and leaves it to others.
     """
 
     study: Study
@@ -67,7 +66,7 @@ class Worker:
     stop: Callable[[], bool]
 
     def work(self) -> int:
-        """Work until every unit has ended or `stop` says so; how many runs this worker ended.
+        """Work until every unit has ended or `stop` returns True; how many runs this worker ended.
 
         Raises:
             OSError: for a disk that is full or gone; the run under way is left to others.
@@ -93,8 +92,8 @@ class Worker:
         return done
 
     def _next(self) -> Unit | None:
-        """A unit to work on; None where all that is left is in other hands."""
-        unit, lost = self.study.next()
+        """A unit to work on; None where others work on all that is left."""
+        unit, lost = self.study.next_unit()
         for one in lost:
             self.log.info(
                 f"  lost      {self.study.name(one)}: its worker is gone; it is tried again"
@@ -102,58 +101,59 @@ class Worker:
         return unit
 
     def _one(self, unit: Unit) -> bool:
-        """Train and judge a unit; False where it was left to others."""
-        books = self.study.ledger
-        with Lease(self.study.storage.held, unit.trial_id, self.study.lease_seconds) as lease:
+        """Train and score a unit; False where it was left to others."""
+        ledger = self.study.ledger
+        trial_id = self._patiently(lambda: ledger.trial_id(unit.number))
+        with Lease(self.study.storage.backend, trial_id, self.study.lease_seconds) as lease:
             pruning = _Pruning(self.study, unit, self._patiently)
             config = self.study.config(unit)
             path = Path(str(config.out))
-            outcome, merit = trial_claims.FINISHED, None
+            outcome, merit = coordination.FINISHED, None
             result: dict[str, Any] = {}
             try:
                 self._train(config, lease, pruning)
                 if lease.lost:
                     return False
                 with locked(path):
-                    result |= self._judge(Run.open(path))
+                    result |= self._evaluate(Run.open(path))
                 merit = self._merit(result)
                 if merit is None:
-                    outcome = trial_claims.DIVERGED
+                    outcome = coordination.DIVERGED
             except Stopped:
                 if lease.lost:
                     return False
-                if not pruning.falls_behind:
+                if not pruning.behind:
                     self._leave(unit)
                     return False
-                outcome = trial_claims.PRUNED
+                outcome = coordination.PRUNED
                 result |= {"epochs": pruning.epoch}
             except Busy:
-                # a suspended worker holds the run: it goes on with it, or ends and another does
+                # a suspended worker holds the run: it continues it, or ends and another does
                 self._leave(unit)
                 return False
             except _Away:
                 raise  # the lease runs out
             except Diverged as error:
-                outcome = trial_claims.DIVERGED
+                outcome = coordination.DIVERGED
                 result |= {"reason": str(error)}
                 mark_diverged(Run.open(path), str(error))
             except ValueError as error:
                 # of this setting alone: a batch larger than the images, a view that is too small
-                outcome, result = trial_claims.REFUSED, {**result, "reason": _one_line(error)}
+                outcome, result = coordination.REFUSED, {**result, "reason": _one_line(error)}
             except (MemoryError, RuntimeError) as error:
                 # perhaps for what else runs here: tried again, and given up in the end
                 self.log.info(f"  lost      {self.study.name(unit)}: {_one_line(error)}")
-                self._patiently(lambda: books.lose(unit))
+                self._patiently(lambda: ledger.mark_lost(unit))
                 return False
             except BaseException:
                 self._leave(unit)
                 raise
-            return self._patiently(lambda: books.end(unit, outcome, merit, result))
+            return self._patiently(lambda: ledger.end(unit, outcome, merit, result))
 
     def _leave(self, unit: Unit) -> None:
-        """Leave a unit to others; where the storage cannot be told, the lease runs out."""
+        """Leave a unit to others; where the storage is out of reach, the lease runs out."""
         try:
-            self.study.ledger.give_back(unit)
+            self.study.ledger.release(unit)
         except StorageInternalError as error:
             self.log.note(f"{self.study.name(unit)} is left to others ({_one_line(error)})")
 
@@ -184,8 +184,8 @@ class Worker:
                     config,
                     source=self.study.images,
                     quiet=True,
-                    stop=lambda: self.stop() or lease.lost or pruning.falls_behind,
-                    on_evaluation=pruning.judged,
+                    stop=lambda: self.stop() or lease.lost or pruning.behind,
+                    on_evaluation=pruning.evaluated,
                 )
                 return
             except Busy:
@@ -193,41 +193,42 @@ class Worker:
                     raise
                 time.sleep(_LOOK_SECONDS)
 
-    def _judge(self, run: Run) -> dict[str, Any]:
-        """Scores and, where there is a closing check, accuracies; as the storage keeps them."""
+    def _evaluate(self, run: Run) -> dict[str, Any]:
+        """Scores and, with a closing check, accuracies; as values that JSON holds."""
         plan, study = self.study.plan, self.study
-        wanted = {c.text: c for c in (plan.criterion, *map(parse_criterion, plan.asked.scores))}
-        found = summarize_run(run, score_run(run, list(wanted.values()), study.images))
+        criteria = (plan.criterion, *map(parse_criterion, plan.config.scores))
+        scores = score_run(run, list({c.text: c for c in criteria}.values()), study.images)
+        result = summarize_run(run, scores)
         if study.test is not None:
-            found["test"] = probe_run(run, study.source, study.test)
-            if plan.asked.decompose:
-                found["test"] |= decompose_run(run)
-        return found
+            result["test"] = probe_run(run, study.source, study.test)
+            if plan.config.decompose:
+                result["test"] |= decompose_run(run)
+        return result
 
     def _merit(self, result: dict[str, Any]) -> float | None:
         value = result["scores"][self.study.plan.criterion.text]["value"]
         return None if value is None else self.study.plan.criterion.utility(value)
 
     def _report_unit(self, unit: Unit, done: int, seconds: float) -> None:
-        self.study.ledger.look()
-        ended, every = self.study.ended(), self.study.count()
+        self.study.ledger.refresh()
+        ended, total = self.study.ended(), self.study.count()
         mine = next((e for e in ended if e.unit.name == unit.name), None)
         if mine is None:  # the study was made smaller meanwhile
             return
-        hands = 1 + self.study.ledger.hands()  # this one is about to take another
-        left = duration(seconds / done * (every - len(ended)) / hands)
-        place = f"{len(ended):3d}/{every}  {self.study.name(unit):<34}"
-        self.log.info(f"  {place} {self._told(mine)}   about {left} left")
+        running = 1 + self.study.ledger.count_running()  # this one is about to take another
+        left = duration(seconds / done * (total - len(ended)) / running)
+        place = f"{len(ended):3d}/{total}  {self.study.name(unit):<34}"
+        self.log.info(f"  {place} {self._outcome(mine)}   about {left} left")
 
-    def _told(self, ended: Ended) -> str:
-        if ended.outcome == trial_claims.PRUNED:
+    def _outcome(self, ended: Ended) -> str:
+        if ended.outcome == coordination.PRUNED:
             return f"stopped after {ended.result['epochs']} epochs, behind the others"
-        if ended.outcome != trial_claims.FINISHED:
-            return f"{ended.outcome}: {ended.result.get('reason', 'a score is no number')}"
+        if ended.outcome != coordination.FINISHED:
+            return f"{ended.outcome}: {ended.result.get('reason', 'a score is not a number')}"
         text = self.study.plan.criterion.text
-        told = ended.result["scores"][text]
-        sd = "" if told["sd"] is None else f" ± {told['sd']:.2g}"
-        return f"{text} {told['value']:.4g}{sd}"
+        score = ended.result["scores"][text]
+        sd = "" if score["sd"] is None else f" ± {score['sd']:.2g}"
+        return f"{text} {score['value']:.4g}{sd}"
 
 
 def _one_line(error: BaseException) -> str:
@@ -238,28 +239,28 @@ class _Pruning:
     """Whether a run falls behind those that reached its rung before.
 
     Attributes:
-        falls_behind: whether it is to be stopped.
-        epoch: the last one after which it was judged.
+        behind: whether it is to be stopped.
+        epoch: the last one with scores.
     """
 
     def __init__(self, study: Study, unit: Unit, patiently: Callable[..., Any]) -> None:
         self._study, self._unit, self._patiently = study, unit, patiently
-        self.falls_behind = False
+        self.behind = False
         self.epoch = 0
 
-    def judged(self, epoch: int, numbers: dict[str, float]) -> None:
-        """Told how the run stands; keeps that, and compares it where a rung is reached."""
+    def evaluated(self, epoch: int, numbers: dict[str, float]) -> None:
+        """Take the scores after an epoch, and compare the run where it has reached a rung."""
         value = numbers.get(self._study.plan.criterion.text)
         self.epoch = epoch
         if value is None or value != value:
             return
         merit = self._study.plan.criterion.utility(value)
         if epoch in self._study.rungs(self._unit):
-            self.falls_behind = not self._patiently(lambda: self._goes_on(epoch, merit))
+            self.behind = not self._patiently(lambda: self._goes_on(epoch, merit))
 
     def _goes_on(self, epoch: int, merit: float) -> bool:
         study = self._study
         if not study.ledger.report(self._unit, epoch, merit):
             return False  # another worker has taken the run over
         others = study.others_at(epoch, self._unit)
-        return halving.goes_on(merit, others, study.plan.asked.keep_share)
+        return halving.goes_on(merit, others, study.plan.config.keep_share)

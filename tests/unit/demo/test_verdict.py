@@ -11,7 +11,7 @@ import pytest
 
 from jessl import select
 from jessl.demo import verdict
-from jessl.selection.select import Group
+from jessl.selection.result import Group
 
 
 def _group(folder: Path, table: dict[float, tuple[float, list[float | None]]]) -> Group:

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from helpers.processes import CONTEXT, preload
-from jessl.sweeps.journal import journal
-from jessl.sweeps.storage import open_storage
+from jessl.sweeps.storage import open_journal, open_storage
 
 
 def _op(k: int, writer: int = 0) -> dict[str, Any]:
@@ -23,7 +22,7 @@ def _op(k: int, writer: int = 0) -> dict[str, Any]:
 
 
 def _numbers(path: Path) -> list[int]:
-    return [log["user_attr"]["k"] for log in journal(str(path)).read_logs(0)]
+    return [log["user_attr"]["k"] for log in open_journal(str(path)).read_logs(0)]
 
 
 LINE = json.dumps(_op(2), separators=(",", ":")).encode() + b"\n"
@@ -32,7 +31,7 @@ LINE = json.dumps(_op(2), separators=(",", ":")).encode() + b"\n"
 @pytest.mark.parametrize("cut", range(len(LINE)))
 def test_a_torn_line_is_healed_by_the_next_writer(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "study.log"
-    writer, reader = journal(str(path)), journal(str(path))
+    writer, reader = open_journal(str(path)), open_journal(str(path))
     writer.append_logs([_op(0), _op(1)])
     assert len(list(reader.read_logs(0))) == 2
     whole = path.read_bytes()
@@ -50,19 +49,19 @@ def test_a_torn_line_is_healed_by_the_next_writer(tmp_path: Path, cut: int) -> N
 def test_a_torn_first_line_is_healed_as_well(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "study.log"
     path.write_bytes(LINE[:cut])
-    journal(str(path)).append_logs([_op(7)])
+    open_journal(str(path)).append_logs([_op(7)])
     assert _numbers(path) == [7]
 
 
 def test_a_torn_line_longer_than_a_block_is_cut_off_whole(tmp_path: Path) -> None:
     path = tmp_path / "study.log"
-    journal(str(path)).append_logs([_op(0)])
+    open_journal(str(path)).append_logs([_op(0)])
     with path.open("ab") as file:
         file.write(b'{"op_code":' + b"1" * 3 * 4096)
-    journal(str(path)).append_logs([_op(1)])
+    open_journal(str(path)).append_logs([_op(1)])
     assert _numbers(path) == [0, 1]
     path.write_bytes(b'{"op_code":' + b"1" * (4096 - len(b'{"op_code":')))
-    journal(str(path)).append_logs([_op(2)])
+    open_journal(str(path)).append_logs([_op(2)])
     assert _numbers(path) == [2]
 
 
@@ -71,19 +70,19 @@ def test_a_reader_that_has_read_a_torn_line_reads_what_replaces_it(tmp_path: Pat
     one, two = open_storage(f"journal:{path}", tmp_path), open_storage(f"journal:{path}", tmp_path)
     from optuna.study import StudyDirection
 
-    study = one.held.create_new_study([StudyDirection.MAXIMIZE], "s")
+    study = one.backend.create_new_study([StudyDirection.MAXIMIZE], "s")
     with path.open("ab") as file:
         file.write(b'{"op_code":2,"worker_id":"dead","study_id":0,"user_attr":{"gone":tr')
-    assert two.held.get_study_user_attrs(study) == {}
-    one.held.set_study_user_attr(study, "here", 1)
-    assert two.held.get_study_user_attrs(study) == {"here": 1}
-    two.held.set_study_user_attr(study, "there", 2)
-    assert one.held.get_study_user_attrs(study) == {"here": 1, "there": 2}
+    assert two.backend.get_study_user_attrs(study) == {}
+    one.backend.set_study_user_attr(study, "here", 1)
+    assert two.backend.get_study_user_attrs(study) == {"here": 1}
+    two.backend.set_study_user_attr(study, "there", 2)
+    assert one.backend.get_study_user_attrs(study) == {"here": 1, "there": 2}
 
 
 def _append(path: str, writer: int, count: int, go: Any) -> None:
     go.wait()
-    backend = journal(path)
+    backend = open_journal(path)
     for k in range(count):
         backend.append_logs([_op(k, writer)] * (1 + k % 3))
 
@@ -99,7 +98,7 @@ def test_processes_that_append_at_once_lose_no_line(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     go.set()
-    reader = journal(str(path))
+    reader = open_journal(str(path))
     seen: list[dict[str, Any]] = []
     while any(p.is_alive() for p in processes):  # reads while they write
         seen += reader.read_logs(len(seen))
@@ -117,7 +116,7 @@ def test_processes_that_append_at_once_lose_no_line(tmp_path: Path) -> None:
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from jessl.sweeps.journal import _WritersLock
+from jessl.sweeps.storage import _WritersLock
 lock = _WritersLock(sys.argv[1])
 lock.acquire()
 with open(sys.argv[1], "ab") as file:
@@ -129,7 +128,7 @@ time.sleep(600)
 
 def test_the_lock_of_a_killed_writer_is_free_and_its_half_line_gone(tmp_path: Path) -> None:
     path = tmp_path / "study.log"
-    journal(str(path)).append_logs([_op(0)])
+    open_journal(str(path)).append_logs([_op(0)])
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(path)], stdout=subprocess.PIPE, text=True
     )
@@ -148,18 +147,18 @@ def test_the_lock_of_a_killed_writer_is_free_and_its_half_line_gone(tmp_path: Pa
     # Optuna's own lock would stay for 30 s
     with FileLock(f"{path}.lock", timeout=10):
         pass
-    journal(str(path)).append_logs([_op(1)])
+    open_journal(str(path)).append_logs([_op(1)])
     assert _numbers(path) == [0, 1]
 
 
 def test_a_lock_is_let_go_where_the_journal_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "study.log"
-    backend = journal(str(path))
+    backend = open_journal(str(path))
     path.unlink()
     with pytest.raises(FileNotFoundError):
         backend.append_logs([_op(0)])
     path.touch()
-    journal(str(path)).append_logs([_op(1)])  # would wait for ever
+    open_journal(str(path)).append_logs([_op(1)])  # would wait for ever
     assert _numbers(path) == [1]
 
 

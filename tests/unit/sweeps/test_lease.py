@@ -14,15 +14,16 @@ import pytest
 from optuna.exceptions import StorageInternalError
 
 from helpers.sweep_samples import ELSEWHERE, Clock
-from jessl.sweeps import lease as leases
-from jessl.sweeps.lease import Lease, Watch, this_worker
+from jessl.core.processes import process_name
+from jessl.sweeps import coordination
+from jessl.sweeps.coordination import Lease, Watch
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The monotonic clock of whoever watches leases."""
     found = Clock()
-    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=found))
+    monkeypatch.setattr(coordination, "time", SimpleNamespace(monotonic=found))
     return found
 
 
@@ -57,31 +58,32 @@ def test_clocks_are_never_compared(clock: Clock) -> None:
     watch = Watch(10.0)
     beats = iter([5, 4, 1_000_000_000, 3])  # whatever they count: that they change is what counts
     for beat in beats:
-        assert watch.left([_trial(0, ELSEWHERE, beat)]) == []
+        assert watch.abandoned([_trial(0, ELSEWHERE, beat)]) == []
         clock.now += 9
-        assert watch.left([_trial(0, ELSEWHERE, beat)]) == []
+        assert watch.abandoned([_trial(0, ELSEWHERE, beat)]) == []
         clock.now += 0.5
     clock.now += 10.1
-    assert len(watch.left([_trial(0, ELSEWHERE, 3)])) == 1
+    assert len(watch.abandoned([_trial(0, ELSEWHERE, 3)])) == 1
 
 
 def test_a_watcher_that_slept_gives_a_trial_its_whole_time(clock: Clock) -> None:
     watch = Watch(10.0)
-    assert watch.left([_trial(0, ELSEWHERE, 1)]) == []
+    assert watch.abandoned([_trial(0, ELSEWHERE, 1)]) == []
     clock.now += 3600
-    assert watch.left([_trial(0, ELSEWHERE, 2)]) == []  # it has renewed meanwhile
+    assert watch.abandoned([_trial(0, ELSEWHERE, 2)]) == []  # it has renewed meanwhile
     clock.now += 9
-    assert watch.left([_trial(0, ELSEWHERE, 2), _trial(1, ELSEWHERE, 7)]) == []
+    assert watch.abandoned([_trial(0, ELSEWHERE, 2), _trial(1, ELSEWHERE, 7)]) == []
     clock.now += 2
-    assert [t.number for t in watch.left([_trial(0, ELSEWHERE, 2), _trial(1, ELSEWHERE, 7)])] == [0]
+    both = [_trial(0, ELSEWHERE, 2), _trial(1, ELSEWHERE, 7)]
+    assert [t.number for t in watch.abandoned(both)] == [0]
 
 
 def test_a_new_watcher_takes_nothing_over_at_once(clock: Clock) -> None:
     clock.now += 1e6
-    assert Watch(10.0).left([_trial(0, ELSEWHERE, 3), _trial(1, None)]) == []
+    assert Watch(10.0).abandoned([_trial(0, ELSEWHERE, 3), _trial(1, None)]) == []
 
 
-_NAME = "from jessl.sweeps.lease import this_worker; print(this_worker(), flush=True); input()"
+_NAME = "from jessl.core.processes import process_name; print(process_name(), flush=True); input()"
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
@@ -94,10 +96,10 @@ def test_a_process_of_this_machine_that_is_gone_is_seen_at_once(clock: Clock) ->
     try:
         name = process.stdout.readline().strip()
         watch = Watch(1000.0)
-        assert watch.left([_trial(0, name)]) == []
+        assert watch.abandoned([_trial(0, name)]) == []
         process.kill()
         end = time.monotonic() + 60
-        while not watch.left([_trial(0, name)]):  # not waited for: it is a zombie of the system
+        while not watch.abandoned([_trial(0, name)]):  # not waited for: it is a zombie
             assert time.monotonic() < end
             time.sleep(0.02)
     finally:
@@ -105,19 +107,19 @@ def test_a_process_of_this_machine_that_is_gone_is_seen_at_once(clock: Clock) ->
         process.wait()
         process.stdin.close()
         process.stdout.close()
-    assert len(watch.left([_trial(0, name)])) == 1
-    assert len(Watch(1000.0).left([_trial(0, name)])) == 1  # by one that never saw it alive
+    assert len(watch.abandoned([_trial(0, name)])) == 1
+    assert len(Watch(1000.0).abandoned([_trial(0, name)])) == 1  # by one that never saw it alive
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 def test_only_processes_of_this_machine_are_looked_for(clock: Clock) -> None:
-    mine = this_worker()
+    mine = process_name()
     place, pid, started = mine.rsplit("/", 2)
     assert int(pid) == os.getpid()
     watch = Watch(10.0)
-    assert watch.left([_trial(0, mine)]) == []
+    assert watch.abandoned([_trial(0, mine)]) == []
     # the same number, given to another process meanwhile
-    assert len(watch.left([_trial(1, f"{place}/{pid}/{int(started) + 1}")])) == 1
+    assert len(watch.abandoned([_trial(1, f"{place}/{pid}/{int(started) + 1}")])) == 1
     host, boot, space = place.split("/")
     others = [
         f"elsewhere/{boot}/{space}/{pid}/1",
@@ -127,7 +129,7 @@ def test_only_processes_of_this_machine_are_looked_for(clock: Clock) -> None:
         "nonsense",
     ]
     trials = [_trial(k + 2, other) for k, other in enumerate(others)]
-    assert watch.left(trials) == []
+    assert watch.abandoned(trials) == []
     clock.now += 11
-    assert len(watch.left(trials)) == len(others)
-    assert this_worker() == mine
+    assert len(watch.abandoned(trials)) == len(others)
+    assert process_name() == mine

@@ -12,10 +12,10 @@ import pytest
 
 from jessl import Pretrain
 from jessl.config import Sweep
-from jessl.sweeps.manifest import same
-from jessl.sweeps.plan import in_order, plan, read_toml, sweep_from
+from jessl.sweeps.coordination import Unit
+from jessl.sweeps.manifest import check_same
+from jessl.sweeps.plan import in_order, plan_sweep, read_toml, sweep_from
 from jessl.sweeps.space import key
-from jessl.sweeps.trial_claims import Unit
 
 BASE = Pretrain(data="digits", epochs=2)
 LISTS = {"lr": [0.1, 0.2], "epochs": [1, 2, 3]}
@@ -33,16 +33,16 @@ def _asked(space: Any = None, **fields: Any) -> Sweep:
         ({"sampler": "gird"}, "unknown sampler 'gird'; did you mean 'grid'"),
         ({"space": RANGES, "sampler": "grid"}, "sampler grid needs lists of values; lr is a range"),
         ({"space": RANGES, "sampler": "each"}, "sampler each needs lists of values; lr is a range"),
-        ({"trials": 0}, "trials must be at least 1, got 0"),
-        ({"seeds": ()}, "seeds: different numbers from 0 on wanted"),
-        ({"seeds": (1, 1)}, "seeds: different numbers from 0 on wanted"),
+        ({"trials": 0}, "trials: expected at least 1, got 0"),
+        ({"seeds": ()}, "seeds: expected different numbers from 0 on"),
+        ({"seeds": (1, 1)}, "seeds: expected different numbers from 0 on"),
         ({"seeds": (0, -1)}, "seeds: expected a whole number of at least 0, got -1"),
         ({"seeds": (0.5,)}, "seeds: expected a whole number of at least 0, got 0.5"),
         ({"seeds": (True,)}, "seeds: expected a whole number of at least 0, got True"),
-        ({"keep_share": 0.0}, r"keep_share must be in \(0, 1\), got 0"),
-        ({"keep_share": 1.0}, "keep_share must be in"),
-        ({"keep_share": math.nan}, "keep_share must be in .* got nan"),
-        ({"grace_epochs": 0}, "grace_epochs must be at least 1, got 0"),
+        ({"keep_share": 0.0}, r"keep_share: expected a number in \(0, 1\), got 0"),
+        ({"keep_share": 1.0}, "keep_share: expected a number in"),
+        ({"keep_share": math.nan}, "keep_share: expected a number in .* got nan"),
+        ({"grace_epochs": 0}, "grace_epochs: expected at least 1, got 0"),
         ({"by": "rankem"}, "did you mean 'rankme'"),
         ({"by": "rankme/projectr"}, "did you mean 'projector'"),
         ({"scores": ("lidar", "alpha")}, "'alpha'"),
@@ -50,25 +50,25 @@ def _asked(space: Any = None, **fields: Any) -> Sweep:
 )
 def test_a_study_that_cannot_be_is_refused_in_one_line(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told) as caught:
-        plan(_asked(**fields))
+        plan_sweep(_asked(**fields))
     assert "\n" not in str(caught.value)
 
 
 def test_lists_make_a_grid_and_ranges_a_random_search() -> None:
-    found = plan(_asked())
+    found = plan_sweep(_asked())
     assert (found.sampler, found.trials, len(found.settings)) == ("grid", 6, 6)
-    drawn = plan(_asked(RANGES))
+    drawn = plan_sweep(_asked(RANGES))
     assert (drawn.sampler, drawn.trials, len(drawn.settings)) == ("random", 20, 20)
-    assert [s["lr"] for s in plan(_asked(trials=4)).settings] == [0.1, 0.1, 0.1, 0.2]
-    assert plan(_asked(sampler="each", trials=2)).trials == 2
-    assert plan(_asked(trials=100)).trials == 6
+    assert [s["lr"] for s in plan_sweep(_asked(trials=4)).settings] == [0.1, 0.1, 0.1, 0.2]
+    assert plan_sweep(_asked(sampler="each", trials=2)).trials == 2
+    assert plan_sweep(_asked(trials=100)).trials == 6
 
 
 @pytest.mark.parametrize("space", [RANGES, {**RANGES, "objective": ["vicreg", "simclr"]}, LISTS])
 def test_a_longer_random_search_begins_with_the_shorter_one(space: Any) -> None:
     def keys(trials: int, seed: int = 0) -> list[str]:
         asked = _asked(space, sampler="random", trials=trials, sampler_seed=seed)
-        return [key(s) for s in plan(asked).settings]
+        return [key(s) for s in plan_sweep(asked).settings]
 
     long = keys(40)
     for trials in (1, 3, 17):
@@ -84,7 +84,7 @@ def test_ranges_are_kept_to() -> None:
         "objective_options.cov": {"low": 1, "high": 3},
         "weight_decay": {"low": 0, "high": 1, "step": 0.25},
     }
-    found = plan(_asked(space, trials=60)).settings
+    found = plan_sweep(_asked(space, trials=60)).settings
     assert {s["epochs"] for s in found} == {2, 6, 10}
     assert {s["objective_options.cov"] for s in found} == {1, 2, 3}
     assert all(type(s["epochs"]) is int for s in found)
@@ -94,8 +94,8 @@ def test_ranges_are_kept_to() -> None:
 
 
 def test_tpe_has_its_settings_to_come() -> None:
-    assert plan(_asked(RANGES, sampler="tpe")).trials == 20
-    found = plan(_asked(LISTS, sampler="tpe", trials=50))
+    assert plan_sweep(_asked(RANGES, sampler="tpe")).trials == 20
+    found = plan_sweep(_asked(LISTS, sampler="tpe", trials=50))
     assert (found.trials, found.settings) == (6, ())
 
 
@@ -128,9 +128,9 @@ def test_a_study_comes_back_from_json(asked: Sweep) -> None:
     fields = {k: v for k, v in stored.items() if k not in ("base", "space")}
     back = sweep_from(fields, Pretrain.from_json(stored["base"]), stored["space"])
     assert _json(back) == stored
-    assert plan(back).settings == plan(asked).settings
+    assert plan_sweep(back).settings == plan_sweep(asked).settings
     assert {f.name for f in dataclasses.fields(Sweep)} == stored.keys()
-    same(stored, _json(back), "here")
+    check_same(stored, _json(back), "here")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_study_comes_back_from_json(asked: Sweep) -> None:
 )
 def test_a_study_may_grow_and_move(grown: dict[str, Any]) -> None:
     asked = _asked()
-    same(_json(asked), _json(dataclasses.replace(asked, **grown)), "here")
+    check_same(_json(asked), _json(dataclasses.replace(asked, **grown)), "here")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_study_may_grow_and_move(grown: dict[str, Any]) -> None:
 def test_another_study_is_refused_naming_what_differs(changed: dict[str, Any], told: str) -> None:
     asked = _asked()
     with pytest.raises(ValueError, match=f"the study in here .*{told}") as caught:
-        same(_json(asked), _json(dataclasses.replace(asked, **changed)), "in here")
+        check_same(_json(asked), _json(dataclasses.replace(asked, **changed)), "in here")
     assert "\n" not in str(caught.value)
 
 
@@ -199,7 +199,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert found.base == Pretrain(data="digits", epochs=2, objective_options={"cov": 2})
     assert (found.seeds, found.sampler, found.trials) == ((0, 1, 2), "random", 5)
     assert (found.scores, found.keep_share) == (("lidar",), 0.25)
-    assert len(plan(found).settings) == 5
+    assert len(plan_sweep(found).settings) == 5
     assert read_toml(path, "other").base.data == "other"
 
 
@@ -209,30 +209,33 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("[base", "is no TOML"),
         ("a = \xff", "is no TOML"),
         ("[spce]\nlr = [1]", "unknown table of .* 'spce'; did you mean 'space'"),
-        ("base = 3", r"base must be a table, written \[base\]"),
-        ("[[study]]\nseeds = 3", r"study must be a table, written \[study\]"),
+        ("base = 3", r"expected base to be a table, written \[base\]"),
+        ("[[study]]\nseeds = 3", r"expected study to be a table, written \[study\]"),
         ("[space]\nlr = [0.1]", r"\[base\] lacks data; give it there, or --data SRC"),
         ('[base]\ndata = "x"\nepohcs = 3', "'epohcs'; did you mean 'epochs'"),
         ('[base]\ndata = "x"\nepochs = "3"', "epochs .* got '3'"),
         ('[base]\ndata = "x"\nepochs = 1979-05-27', "epochs .* got datetime.date"),
         ('[base]\ndata = "x"\n[study]\nsedes = 3', "unknown field of the study 'sedes'"),
         ('[base]\ndata = "x"\n[study]\nspace = 3', "unknown field of the study 'space'"),
-        ('[base]\ndata = "x"\n[study]\nseeds = 0', "seeds: how many"),
-        ('[base]\ndata = "x"\n[study]\nseeds = true', "seeds: how many"),
-        ('[base]\ndata = "x"\n[study]\nseeds = 1.5', "seeds: how many"),
-        ('[base]\ndata = "x"\n[study]\nseeds = [0, "1"]', "seeds: how many"),
-        ('[base]\ndata = "x"\n[study]\nscores = "lidar"', "scores: a list of names wanted"),
-        ('[base]\ndata = "x"\n[study]\nscores = [1]', "scores: a list of names wanted"),
-        ('[base]\ndata = "x"\n[study]\nkeep_share = nan', "keep_share of the study must be float"),
-        ('[base]\ndata = "x"\n[study]\nprune = 1', "prune of the study must be bool, got 1"),
-        ('[base]\ndata = "x"\n[study]\ntrials = 2.0', "trials of the study must be int"),
+        ('[base]\ndata = "x"\n[study]\nseeds = 0', "seeds: expected their number"),
+        ('[base]\ndata = "x"\n[study]\nseeds = true', "seeds: expected their number"),
+        ('[base]\ndata = "x"\n[study]\nseeds = 1.5', "seeds: expected their number"),
+        ('[base]\ndata = "x"\n[study]\nseeds = [0, "1"]', "seeds: expected their number"),
+        ('[base]\ndata = "x"\n[study]\nscores = "lidar"', "scores: expected a list of names"),
+        ('[base]\ndata = "x"\n[study]\nscores = [1]', "scores: expected a list of names"),
+        (
+            '[base]\ndata = "x"\n[study]\nkeep_share = nan',
+            "keep_share of the study: expected",
+        ),
+        ('[base]\ndata = "x"\n[study]\nprune = 1', "prune of the study: expected bool, got 1"),
+        ('[base]\ndata = "x"\n[study]\ntrials = 2.0', "trials of the study: expected int"),
         ('[base]\ndata = "x"\n[space]', "space: needs at least one field"),
-        ('[base]\ndata = "x"\n[space]\nlr = [1979-05-27]', "lr takes .* got datetime.date"),
+        ('[base]\ndata = "x"\n[space]\nlr = [1979-05-27]', "lr: expected .* got datetime.date"),
     ],
 )
 def test_every_mistake_in_a_file_is_one_line(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "study.toml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=told) as caught:
-        plan(read_toml(path, None))
+        plan_sweep(read_toml(path, None))
     assert "\n" not in str(caught.value)

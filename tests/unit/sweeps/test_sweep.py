@@ -13,10 +13,10 @@ import pytest
 from helpers.run_samples import small_config
 from jessl.config import Sweep
 from jessl.core.log import Log
+from jessl.sweeps.coordination import FINISHED
 from jessl.sweeps.storage import open_storage
 from jessl.sweeps.study_state import begin
 from jessl.sweeps.sweep import sweep
-from jessl.sweeps.trial_claims import FINISHED
 
 LRS = [0.1, 0.2, 0.3]
 
@@ -61,13 +61,13 @@ def test_a_storage_that_cannot_be_is_told_in_one_line(tmp_path: Path, url: str, 
 
 def test_a_study_goes_on_and_grows_in_its_folder(tmp_path: Path, asked: Sweep) -> None:
     one = begin(tmp_path / "s", asked)
-    one.ledger.complete(one.units())
+    one.ledger.enqueue(one.units())
     assert one.count() == 6
     again = begin(tmp_path / "s")
     assert again.plan.settings == one.plan.settings
     assert json.loads((tmp_path / "s" / "sweep.json").read_text())["space"] == {"lr": LRS}
     grown = begin(tmp_path / "s", dataclasses.replace(asked, seeds=(0, 1, 5)))
-    grown.ledger.complete(grown.units())
+    grown.ledger.enqueue(grown.units())
     assert grown.count() == 9
     assert len(grown.ledger.study.get_trials()) == 9
     assert begin(tmp_path / "s").count() == 9
@@ -114,7 +114,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, asked: Sweep) -> 
     (tmp_path / "full" / "notes.txt").write_text("x")
     with pytest.raises(ValueError, match="is not empty and holds no study"):
         begin(tmp_path / "full", asked)
-    with pytest.raises(ValueError, match="lease_seconds must be above 0, got 0"):
+    with pytest.raises(ValueError, match="lease_seconds: expected a number above 0, got 0"):
         begin(tmp_path / "s", asked, lease_seconds=0)
 
 

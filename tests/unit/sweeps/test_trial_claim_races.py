@@ -18,8 +18,8 @@ from helpers.sweep_samples import (
     ledger,
     owners,
 )
+from jessl.sweeps.coordination import DIVERGED, FINISHED, PRUNED, REFUSED, Ledger, Unit
 from jessl.sweeps.storage import Storage
-from jessl.sweeps.trial_claims import DIVERGED, FINISHED, PRUNED, REFUSED, Ledger, Unit
 
 WORKERS = 4
 Books = Callable[..., tuple[Ledger, Storage]]
@@ -29,7 +29,7 @@ def _race(url: str, folder: str, worker: int, go: Any, told: Any, asking: bool) 
     """Claim and end as fast as can be; the last of the workers dies within its first unit."""
     books, _ = ledger(url, Path(folder), lease_seconds=60.0)
     if worker == WORKERS - 1:
-        books.complete(UNITS)
+        books.enqueue(UNITS)
         assert books.claim() is not None
         go.wait()
         os._exit(9)
@@ -39,15 +39,15 @@ def _race(url: str, folder: str, worker: int, go: Any, told: Any, asking: bool) 
     while len(books.ended(UNITS)) < len(UNITS):
         assert time.monotonic() < end
         if asking and rng.random() < 0.3:
-            books.ask(0)
+            books.draw(0)
         unit = books.claim()
         if unit is None:
             books.release_lost()
-            books.complete(UNITS)
+            books.enqueue(UNITS)
             time.sleep(0.02 * rng.random())
             continue
         if rng.random() < 0.1:
-            books.give_back(unit)
+            books.release(unit)
             continue
         outcome = rng.choice([FINISHED, PRUNED, DIVERGED, REFUSED])
         if books.end(unit, outcome, 1.0, {"worker": worker, "try": unit.number}):
@@ -91,12 +91,12 @@ def test_processes_that_claim_at_once_end_every_unit_exactly_once(
     written = {(e.unit.name, e.result["worker"], e.result["try"], e.outcome) for e in ended}
     assert written == set(told)
     assert owners(one, UNITS) == {u.name: 1 for u in UNITS}
-    assert one.hands() == 0
+    assert one.count_running() == 0
 
 
 def test_threads_that_claim_at_once_share_the_units(books: Books) -> None:
     one, _ = books()
-    one.complete(UNITS[:20])
+    one.enqueue(UNITS[:20])
     ledgers = [books()[0] for _ in range(4)]
     found: list[Unit] = []
 
@@ -111,4 +111,4 @@ def test_threads_that_claim_at_once_share_the_units(books: Books) -> None:
         thread.join()
     assert sorted(u.name for u in found) == sorted(u.name for u in UNITS[:20])
     assert len({u.number for u in found}) == len(UNITS[:20])
-    assert one.hands() == len(UNITS[:20])
+    assert one.count_running() == len(UNITS[:20])

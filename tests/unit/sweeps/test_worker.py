@@ -17,8 +17,8 @@ from jessl.config import Sweep
 from jessl.core.files import Busy
 from jessl.core.interruption import Stopped
 from jessl.sweeps import study_state, worker
+from jessl.sweeps.coordination import DIVERGED, FINISHED, PRUNED, REFUSED
 from jessl.sweeps.study_state import Study, begin
-from jessl.sweeps.trial_claims import DIVERGED, FINISHED, PRUNED, REFUSED
 from jessl.sweeps.worker import Worker
 from jessl.training.loop import Diverged
 
@@ -123,7 +123,7 @@ def test_a_worker_that_is_stopped_gives_its_unit_back(study: Study, faked: Faked
 
     faked.does = {0.2: stop}
     assert _worker(study, lambda: bool(stopped)).work() == 2
-    assert study.ledger.hands() == 0
+    assert study.ledger.count_running() == 0
     assert len(study.ended()) == 2
     faked.does = {}
     assert _worker(study).work() == 4
@@ -134,7 +134,7 @@ def test_a_worker_that_is_interrupted_gives_its_unit_back(study: Study, faked: F
     faked.does = {0.1: _raising(KeyboardInterrupt())}
     with pytest.raises(KeyboardInterrupt):
         _worker(study).work()
-    assert study.ledger.hands() == 0
+    assert study.ledger.count_running() == 0
     assert study.ended() == []
 
 
@@ -146,7 +146,7 @@ def test_a_worker_whose_unit_was_taken_over_leaves_it_and_goes_on(
 
     def slept(stop: Callable[[], bool], on_judged: Any) -> None:
         mine = next(t for t in other.ledger.study.get_trials() if t.state.name == "RUNNING")
-        assert other.ledger._fail(mine._trial_id, "lost")
+        assert other.ledger._fail(mine.number, "lost")
         faked.does = {}
         on_judged(1, {"rankme/projector": 5.0})  # tells of a run that is not its own any more
         while not stop():
@@ -166,8 +166,8 @@ def test_a_worker_that_judges_while_its_unit_is_taken_over_does_not_count(
 
     def overtaken(*_: Any) -> None:
         mine = next(t for t in other.ledger.study.get_trials() if t.state.name == "RUNNING")
-        assert other.ledger._fail(mine._trial_id, "lost")
-        other.ledger.complete(other.units())
+        assert other.ledger._fail(mine.number, "lost")
+        other.ledger.enqueue(other.units())
         while (unit := other.ledger.claim()) is not None:
             assert other.ledger.end(unit, REFUSED, None, {"reason": "by the other"})
         faked.scores = {0.1: 100.0}
@@ -212,11 +212,11 @@ def test_a_setting_drawn_beyond_the_last_one_does_not_kill_its_worker(
     study = begin(tmp_path / "t", asked, storage=f"journal:{tmp_path}/t.log")
     other = begin(tmp_path / "t", storage=f"journal:{tmp_path}/t.log")
     other.ledger.study.sampler.reseed_rng()
-    ask = study.ledger.ask
+    ask = study.ledger.draw
 
     def meanwhile(seed: int) -> Any:  # the others ask between this one's look and its asking
         for _ in range(2):
-            assert other.ledger.ask(0)
+            assert other.ledger.draw(0)
             unit = other.ledger.claim(other.units())
             assert unit is not None
             faked.pretrain(other.config(unit), stop=None, on_evaluation=None)
@@ -224,7 +224,7 @@ def test_a_setting_drawn_beyond_the_last_one_does_not_kill_its_worker(
             assert other.ledger.end(unit, FINISHED, 1.0, result)
         return ask(seed)
 
-    monkeypatch.setattr(study.ledger, "ask", meanwhile)
+    monkeypatch.setattr(study.ledger, "draw", meanwhile)
     _worker(study).work()
     assert study.all_ended()
 
@@ -264,7 +264,7 @@ def test_methods_are_halved_among_themselves(tmp_path: Path, asked: Sweep, faked
     space = {"objective": ["vicreg", "simclr"], "lr": [0.1, 0.2]}
     asked = dataclasses.replace(asked, space=space, prune=True, seeds=(0,))
     study = begin(tmp_path / "m", asked, storage=f"journal:{tmp_path}/m.log")
-    study.ledger.complete(study.units())
+    study.ledger.enqueue(study.units())
     merits = {("vicreg", 0.1): 1.0, ("vicreg", 0.2): 2.0, ("simclr", 0.1): 9.0}
     units = {(u.params["objective"], u.params["lr"]): u for u in study.units()}
     while (unit := study.ledger.claim()) is not None:
@@ -322,7 +322,7 @@ def test_an_outage_of_the_storage_refuses_no_setting(
     assert any("does not answer (server closed the connection)" in line for line in told)
     calls = iter([0] * 10_000)
     grown = study_state.begin(
-        study.folder, dataclasses.replace(study.plan.asked, seeds=(0, 1, 2, 3))
+        study.folder, dataclasses.replace(study.plan.config, seeds=(0, 1, 2, 3))
     )
     monkeypatch.setattr(grown.ledger, "end", away)
     with pytest.raises(ValueError, match="is out of reach: server closed the connection"):
