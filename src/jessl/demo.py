@@ -30,6 +30,7 @@ from jessl.pretraining import defaults
 from jessl.probes import probe
 from jessl.recipes.studies import digits_sweep, digits_sweep_quick
 from jessl.runs import Run
+from jessl.selection.grouping import format_value
 from jessl.selection.result import Group
 from jessl.selection.run_evaluation import decompose_run
 from jessl.sweeps.results import FILE, SweepResult
@@ -113,7 +114,7 @@ def demo(
         if result.selection is None:
             raise ValueError(" ".join(result.findings))
         for group in result.groups:
-            value = f"{group.parameter} {_shown(group.chosen)}"
+            value = f"{group.parameter} {format_value(group.chosen)}"
             log.info(f"chosen    {group.method}: {value}, by RankMe alone ({group.verdict})")
         study = result.as_json() | {
             "title": f"{', '.join(g.method for g in result.groups)} on {train.name}",
@@ -206,10 +207,6 @@ def verdict(group: Group) -> str:
         f"{text}. That is {_in_sds(abs(gain), sd)} {side} than a random choice gets on average: "
         f"{_difference(abs(gain), sd)}"
     )
-
-
-def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _short(setting: str) -> str:

@@ -1,24 +1,30 @@
 """Recipes: published runs by name, one function each; the folder is the registry.
 
-Every function in the `__all__` of a file here takes SRC and gives a `Pretrain`. Its docstring is
+Every function in the `__all__` of a file here takes SRC and returns a `Pretrain`. Its docstring is
 the promise: paper, source of the settings, rate, expected number with its source or "no number
-published", time and hardware, where jessl differs, and the command.
-
-Rates: `lr` of a configuration is the peak after the warm-up. Where a source scales it with the
-batch, the docstring says "base B x batch / 256", and `lr` is that product, batch_size being the
-images of a step over all processes.
+published", time and hardware, differences of jessl, and the command. `lr` is the peak after the
+warm-up; "base B x batch / 256" means that product, with the images of a step over all processes.
 """
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
 from importlib import import_module
+from typing import Protocol
 
 from jessl.config import Pretrain
 from jessl.core.validation import check_choice
 
-RECIPES: dict[str, Callable[[str], Pretrain]] = {}
+
+class Recipe(Protocol):
+    """A function from SRC to a configuration; its docstring is the promise."""
+
+    __name__: str
+
+    def __call__(self, data: str) -> Pretrain: ...
+
+
+RECIPES: dict[str, Recipe] = {}
 
 for _file in pkgutil.iter_modules(__path__):
     if _file.name not in ("scaling", "studies"):
@@ -26,7 +32,7 @@ for _file in pkgutil.iter_modules(__path__):
         RECIPES.update((_name, getattr(_module, _name)) for _name in _module.__all__)
 
 NAMES: tuple[str, ...] = tuple(sorted(RECIPES))
-# a line each, for help; python -OO strips docstrings
+# one line each, for help; python -OO strips docstrings
 SUMMARIES: dict[str, str] = {
     _name: (RECIPES[_name].__doc__ or _name).partition("\n")[0] for _name in NAMES
 }

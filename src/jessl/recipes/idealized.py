@@ -1,13 +1,14 @@
 """CISSL and DISSL by Dubois et al. 2022: Tiny ImageNet with a ResNet-18, ImageNet with a ResNet-50.
 
 The steps of their table on Tiny ImageNet add up: 2,048 features instead of 512, 1,000 epochs
-instead of 300, coarser augmentations. Its numbers are of one seed, the best of three penalties of
-the probe on the very images it is tested on.
+instead of 300, coarser augmentations. Its numbers are from one seed, with the best of three
+penalties of the probe, chosen on the same images that it is tested on.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 from jessl.config import Pretrain
 from jessl.recipes.scaling import peak
@@ -28,6 +29,10 @@ __all__ = [
 ]
 
 
+if TYPE_CHECKING:
+    from jessl.recipes import Recipe
+
+
 def dissl_tiny(data: str) -> Pretrain:
     """DISSL, ResNet-18 on Tiny ImageNet at 64 pixels, 300 epochs.
 
@@ -37,7 +42,7 @@ def dissl_tiny(data: str) -> Pretrain:
         weight decay 1e-6, 10 epochs of warm-up; augmentations of strength 1.
     Rate: 2e-3, not scaled.
     Expected: 45.1 % top-1 on Tiny ImageNet, linear probe (README; one seed, see above).
-    Hardware: not told in the source. Not run here.
+    Hardware: not stated in the source. Not run here.
     Differs: weight decay is AdamW's (p - lr wd p), theirs Adam's (wd p added to the gradient
         before it is normalised); at 1e-6 AdamW's is next to none. Gradients are not clipped
         (theirs value by value at 2). The stem has no max-pool (theirs has one).
@@ -68,48 +73,6 @@ def dissl_tiny(data: str) -> Pretrain:
     )
 
 
-def dissl_tiny_dim(data: str) -> Pretrain:
-    """DISSL on Tiny ImageNet with 2,048 features.
-
-    Paper: Dubois et al. 2022, arXiv 2209.06235: a linear probe needs many dimensions.
-    Source: as `dissl_tiny`; "+ dim" of the table.
-    Rate: 2e-3, not scaled.
-    Expected: 48.0 % top-1 (README; one seed).
-    Hardware: not told in the source. Not run here.
-    Differs: as `dissl_tiny`.
-    Command: jessl pretrain --recipe dissl_tiny_dim --data tiny-imagenet-200/train
-    """
-    return dataclasses.replace(dissl_tiny(data), dim=2048)
-
-
-def dissl_tiny_long(data: str) -> Pretrain:
-    """DISSL on Tiny ImageNet with 2,048 features, 1,000 epochs.
-
-    Paper: Dubois et al. 2022, arXiv 2209.06235.
-    Source: as `dissl_tiny`; "+ dim" and "+ epochs" of the table.
-    Rate: 2e-3, not scaled.
-    Expected: 49.0 % top-1 (README; one seed).
-    Hardware: not told in the source. Not run here.
-    Differs: as `dissl_tiny`.
-    Command: jessl pretrain --recipe dissl_tiny_long --data tiny-imagenet-200/train
-    """
-    return dataclasses.replace(dissl_tiny_dim(data), epochs=1000)
-
-
-def dissl_tiny_coarse(data: str) -> Pretrain:
-    """DISSL on Tiny ImageNet with 2,048 features, 1,000 epochs, coarse augmentations.
-
-    Paper: Dubois et al. 2022, arXiv 2209.06235: coarser augmentations need fewer labels.
-    Source: as `dissl_tiny`; "+ dim", "+ epochs" and "+ aug" of the table: strength 2, blur .5.
-    Rate: 2e-3, not scaled.
-    Expected: 50.7 % top-1 (README; one seed).
-    Hardware: not told in the source. Not run here.
-    Differs: as `dissl_tiny`.
-    Command: jessl pretrain --recipe dissl_tiny_coarse --data tiny-imagenet-200/train
-    """
-    return dataclasses.replace(dissl_tiny_long(data), view_options={"strength": 2.0})
-
-
 def cissl_tiny(data: str) -> Pretrain:
     """CISSL, ResNet-18 on Tiny ImageNet at 64 pixels, 300 epochs.
 
@@ -117,7 +80,7 @@ def cissl_tiny(data: str) -> Pretrain:
     Source: as `dissl_tiny`; temperature .07, teacher 1024-128, linear student, batch 512.
     Rate: 2e-3, not scaled.
     Expected: 45.8 % top-1 on Tiny ImageNet, linear probe (README; one seed, see above).
-    Hardware: not told in the source. Not run here.
+    Hardware: not stated in the source. Not run here.
     Differs: as `dissl_tiny`.
     Command: jessl pretrain --recipe cissl_tiny --data tiny-imagenet-200/train
     """
@@ -129,46 +92,56 @@ def cissl_tiny(data: str) -> Pretrain:
     )
 
 
-def cissl_tiny_dim(data: str) -> Pretrain:
-    """CISSL on Tiny ImageNet with 2,048 features.
+# step of the table: (what it adds, its name there, the paper's claim, the changed fields)
+_STEPS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "dim": ("2,048 features", '"+ dim"', "a linear probe needs many dimensions", {"dim": 2048}),
+    "long": ("1,000 epochs", '"+ epochs"', "longer training", {"epochs": 1000}),
+    "coarse": (
+        "coarse augmentations",
+        '"+ aug" (strength 2, blur .5)',
+        "coarser augmentations need fewer labels",
+        {"view_options": {"strength": 2.0}},
+    ),
+}
+_PROMISE = """{method} on Tiny ImageNet with {added}.
 
-    Paper: Dubois et al. 2022, arXiv 2209.06235: a linear probe needs many dimensions.
-    Source: as `cissl_tiny`; "+ dim" of the table.
+    Paper: Dubois et al. 2022, arXiv 2209.06235: {claim}.
+    Source: as `{first}`; {steps} of the table.
     Rate: 2e-3, not scaled.
-    Expected: 47.6 % top-1 (README; one seed).
-    Hardware: not told in the source. Not run here.
+    Expected: {expected} % top-1 (README; one seed).
+    Hardware: not stated in the source. Not run here.
     Differs: as `dissl_tiny`.
-    Command: jessl pretrain --recipe cissl_tiny_dim --data tiny-imagenet-200/train
+    Command: jessl pretrain --recipe {name} --data tiny-imagenet-200/train
     """
-    return dataclasses.replace(cissl_tiny(data), dim=2048)
 
 
-def cissl_tiny_long(data: str) -> Pretrain:
-    """CISSL on Tiny ImageNet with 2,048 features, 1,000 epochs.
+def _step(before: Recipe, step: str, expected: float) -> Recipe:
+    """The recipe one step of the table after `before`, with its promise."""
 
-    Paper: Dubois et al. 2022, arXiv 2209.06235.
-    Source: as `cissl_tiny`; "+ dim" and "+ epochs" of the table.
-    Rate: 2e-3, not scaled.
-    Expected: 48.7 % top-1 (README; one seed).
-    Hardware: not told in the source. Not run here.
-    Differs: as `dissl_tiny`.
-    Command: jessl pretrain --recipe cissl_tiny_long --data tiny-imagenet-200/train
-    """
-    return dataclasses.replace(cissl_tiny_dim(data), epochs=1000)
+    def recipe(data: str) -> Pretrain:
+        return dataclasses.replace(before(data), **_STEPS[step][3])
+
+    first = "_".join(before.__name__.split("_")[:2])
+    so_far = [_STEPS[s] for s in list(_STEPS)[: list(_STEPS).index(step) + 1]]
+    recipe.__name__ = recipe.__qualname__ = f"{first}_{step}"
+    recipe.__doc__ = _PROMISE.format(
+        method=first.partition("_")[0].upper(),
+        added=", ".join(one[0] for one in so_far),
+        claim=_STEPS[step][2],
+        first=first,
+        steps=", ".join(one[1] for one in so_far),
+        expected=expected,
+        name=recipe.__name__,
+    )
+    return recipe
 
 
-def cissl_tiny_coarse(data: str) -> Pretrain:
-    """CISSL on Tiny ImageNet with 2,048 features, 1,000 epochs, coarse augmentations.
-
-    Paper: Dubois et al. 2022, arXiv 2209.06235: coarser augmentations need fewer labels.
-    Source: as `cissl_tiny`; "+ dim", "+ epochs" and "+ aug" of the table: strength 2, blur .5.
-    Rate: 2e-3, not scaled.
-    Expected: 51.2 % top-1 (README; one seed).
-    Hardware: not told in the source. Not run here.
-    Differs: as `dissl_tiny`.
-    Command: jessl pretrain --recipe cissl_tiny_coarse --data tiny-imagenet-200/train
-    """
-    return dataclasses.replace(cissl_tiny_long(data), view_options={"strength": 2.0})
+dissl_tiny_dim = _step(dissl_tiny, "dim", 48.0)
+dissl_tiny_long = _step(dissl_tiny_dim, "long", 49.0)
+dissl_tiny_coarse = _step(dissl_tiny_long, "coarse", 50.7)
+cissl_tiny_dim = _step(cissl_tiny, "dim", 47.6)
+cissl_tiny_long = _step(cissl_tiny_dim, "long", 48.7)
+cissl_tiny_coarse = _step(cissl_tiny_long, "coarse", 51.2)
 
 
 def simclr_tiny(data: str) -> Pretrain:
@@ -178,7 +151,7 @@ def simclr_tiny(data: str) -> Pretrain:
     Source: as `cissl_tiny`; one head 1024-128 for both views, temperature .07.
     Rate: 2e-3, not scaled.
     Expected: 45.2 % top-1 (README; one seed).
-    Hardware: not told in the source. Not run here.
+    Hardware: not stated in the source. Not run here.
     Differs: as `dissl_tiny`; no batch norm after the head's last layer.
     Command: jessl pretrain --recipe simclr_tiny --data tiny-imagenet-200/train
     """
@@ -198,7 +171,7 @@ def dissl_resnet50(data: str) -> Pretrain:
         10 epochs of warm-up; crops (.08, 1), SimCLR's colours, blur .5.
     Rate: base 0.3 x batch / 256.
     Expected: 66.9 % top-1, 87.5 % top-5 on ImageNet, linear probe (README).
-    Hardware: 8 A100s, float16, time not told in the source. Not run here.
+    Hardware: 8 A100s, float16, time not stated in the source. Not run here.
     Differs: LARS for LARC, whose rates are capped there and not here; the teacher's head has no
         residual connection.
     Command: torchrun --nproc-per-node 8 -m jessl.cli pretrain --recipe dissl_resnet50 \\
@@ -234,7 +207,7 @@ def dissl_resnet50_8192(data: str) -> Pretrain:
     Source: as `dissl_resnet50`; 8,192 features by the expansion before the pooling.
     Rate: base 0.3 x batch / 256.
     Expected: 68.9 % top-1, 88.5 % top-5 on ImageNet, linear probe (README).
-    Hardware: 8 A100s, float16, time not told in the source. Not run here.
+    Hardware: 8 A100s, float16, time not stated in the source. Not run here.
     Differs: as `dissl_resnet50`; their teacher's head begins with 512 (8192-512-2048-2048-512).
     Command: torchrun --nproc-per-node 8 -m jessl.cli pretrain --recipe dissl_resnet50_8192 \\
         --data imagenet/train
@@ -250,7 +223,7 @@ def dissl_resnet50_multicrop(data: str) -> Pretrain:
         teacher sees the global ones alone.
     Rate: base 0.3 x batch / 256.
     Expected: 74.0 % top-1, 91.9 % top-5 on ImageNet, linear probe (README).
-    Hardware: 8 A100s, float16, time not told in the source. Not run here.
+    Hardware: 8 A100s, float16, time not stated in the source. Not run here.
     Differs: as `dissl_resnet50_8192`.
     Command: torchrun --nproc-per-node 8 -m jessl.cli pretrain --recipe dissl_resnet50_multicrop \\
         --data imagenet/train

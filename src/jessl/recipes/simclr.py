@@ -24,7 +24,7 @@ def simclr_resnet50_256(data: str) -> Pretrain:
         epochs as in assets/ffcv_vs_torchvision.jpg.
     Rate: base 1.0 x batch / 256; a smaller batch takes a higher base rate than 2048 does.
     Expected: no number published for these very settings. The chart, whose batch and optimizer are
-        not told, ends at 65.5 % top-1 on ImageNet's validation images (online linear probe; read
+        not stated, ends at 65.5 % top-1 on ImageNet's validation images (online linear probe; read
         off the picture, +- .4 points).
     Hardware: the chart's run took 12.0 hours on 8 A100s (+- .2). Not run here.
     Differs: their first view is always blurred and the second never; the preset `byol` blurs the

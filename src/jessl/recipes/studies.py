@@ -189,5 +189,5 @@ def named(name: str, data: str) -> Sweep:
     Raises:
         ValueError: for an unknown name, with the nearest ones.
     """
-    found: Sweep = STUDIES[check_choice("study", name, NAMES)](data)
-    return found
+    study: Sweep = STUDIES[check_choice("study", name, NAMES)](data)
+    return study

@@ -63,7 +63,7 @@ def vicreg_resnet50_authors(data: str) -> Pretrain:
         LARS, weight decay 1e-6, 25, 25, 1, expander 8192-8192-8192, 10 epochs of warm-up.
     Rate: base 0.2 x batch / 256.
     Expected: 73.2 % top-1 on ImageNet's validation images, linear probe (README).
-    Hardware: 4 nodes of 8 GPUs in the source, time not told. Not run here.
+    Hardware: 4 nodes of 8 GPUs in the source, time not stated. Not run here.
     Differs: they project the two views apart, so their heads' batch norm sees each view alone.
     Command: torchrun --nnodes 4 --nproc-per-node 8 -m jessl.cli pretrain \\
         --recipe vicreg_resnet50_authors --data imagenet/train
