@@ -81,7 +81,7 @@ def demo(
         workers: runs at a time; None: one a core, at most 8.
         x_key, y_key: names of the arrays in an .npz file.
         log: lines on the progress.
-        stop: asked twice a second; True saves the runs under way and raises Stopped.
+        stop: called twice a second; True saves the runs under way and raises Stopped.
 
     Returns:
         The content of study.json: the result of `jessl.sweep` with data, baselines and findings.
@@ -99,10 +99,10 @@ def demo(
         if value is not None:
             check_int(name, value, least)
     workers = check_int("workers", min(8, usable_cores()) if workers is None else workers, 1)
-    asked = Pretrain(data=str(data), labels=labels and str(labels), x_key=x_key, y_key=y_key)
-    sources = partial(_sources, asked, images or _IMAGES[quick])
-    train, test = divided(asked, images or _IMAGES[quick])
-    config = study_config(asked, train, quick=quick, epochs=epochs)
+    request = Pretrain(data=str(data), labels=labels and str(labels), x_key=x_key, y_key=y_key)
+    sources = partial(_sources, request, images or _IMAGES[quick])
+    train, test = divided(request, images or _IMAGES[quick])
+    config = study_config(request, train, quick=quick, epochs=epochs)
     data_facts = _data_facts(train, test)
     log.info(
         f"data      {train.name}: {len(train):,} images to train on, {len(test):,} for the closing "
@@ -115,7 +115,7 @@ def demo(
             raise ValueError(" ".join(result.findings))
         for group in result.groups:
             value = f"{group.parameter} {format_value(group.chosen)}"
-            log.info(f"chosen    {group.method}: {value}, by RankMe alone ({group.verdict})")
+            log.info(f"chosen    {group.method}: {value}, by RankMe alone ({group.rule})")
         study = result.as_json() | {
             "title": f"{', '.join(g.method for g in result.groups)} on {train.name}",
             "data": data_facts,
@@ -126,28 +126,30 @@ def demo(
         study |= {
             "seconds": round(time.monotonic() - began, 1),
             "hardware": f"{workers} workers, {usable_cores()} cores, {platform.machine()}",
-            "command": _command(asked, folder, quick, epochs, images),
+            "command": _command(request, folder, quick, epochs, images),
         }
         write_json(folder / FILE, study)
     log.info(f"done      in {duration(study['seconds'])}")
     return study
 
 
-def divided(asked: Pretrain, images: int) -> tuple[Source, Source]:
+def divided(request: Pretrain, images: int) -> tuple[Source, Source]:
     """(train, test): a fifth is for the closing check; hashes of the ids choose the images."""
-    source = open_source(asked.data, labels=asked.labels, x_key=asked.x_key, y_key=asked.y_key)
+    source = open_source(
+        request.data, labels=request.labels, x_key=request.x_key, y_key=request.y_key
+    )
     if len(source) > images:
         source = split_source(source, images / len(source), _SPLIT_SEED)[1]
     return split_source(source, _TEST_SHARE, _SPLIT_SEED + 1)
 
 
-def _sources(asked: Pretrain, images: int) -> Sources:
+def _sources(request: Pretrain, images: int) -> Sources:
     """The same for the sweep, which probes every run where there are labels."""
-    train, test = divided(asked, images)
+    train, test = divided(request, images)
     return train, None if train.labels is None else test
 
 
-def study_config(asked: Pretrain, train: Source, *, quick: bool, epochs: int | None) -> Sweep:
+def study_config(request: Pretrain, train: Source, *, quick: bool, epochs: int | None) -> Sweep:
     """The named study with the size, the views and the epochs that suit the images.
 
     Raises:
@@ -158,15 +160,15 @@ def study_config(asked: Pretrain, train: Source, *, quick: bool, epochs: int | N
             f"data: expected at least {_LEAST_IMAGES} images to train on, got {len(train)} of "
             f"{train.name}"
         )
-    study = digits_sweep_quick(asked.data) if quick else digits_sweep(asked.data)
+    study = digits_sweep_quick(request.data) if quick else digits_sweep(request.data)
     size = min(32, defaults.default_size(train, torch.device("cpu")))
     seen = round(_IMAGES_SEEN[quick] * (_LARGE_SHARE if size > _LARGE_PX else 1.0))
     epochs = epochs or int(np.clip(seen // len(train), 1, _MOST_EPOCHS))
     base = dataclasses.replace(
         study.base,
-        labels=asked.labels,
-        x_key=asked.x_key,
-        y_key=asked.y_key,
+        labels=request.labels,
+        x_key=request.x_key,
+        y_key=request.y_key,
         size=size,
         view_options=study.base.view_options if np.median(train.sizes()[0]) < 16 else {},
         epochs=epochs,
@@ -177,7 +179,7 @@ def study_config(asked: Pretrain, train: Source, *, quick: bool, epochs: int | N
     return dataclasses.replace(study, base=base)
 
 
-def verdict(group: Group) -> str:
+def cost_of_choice(group: Group) -> str:
     """One sentence on what the choice among a method's settings cost, against the best and chance.
 
     Regret is the accuracy of the best setting less that of the choice; of a random choice, less
@@ -233,8 +235,8 @@ def _closing_check(
     assert base.encoder is not None
     assert base.size is not None
     log.info("reveal    the labels: what the choices cost")
-    verdicts = {group.name: verdict(group) for group in result.selection.groups}
-    groups = [group.as_json() | {"verdict": verdicts[group.method]} for group in result.groups]
+    sentences = {group.name: cost_of_choice(group) for group in result.selection.groups}
+    groups = [group.as_json() | {"verdict": sentences[group.method]} for group in result.groups]
     log.info("explain   the error of the chosen runs")
     chosen = {g.method: g.chosen_run for g in result.groups if g.chosen_run is not None}
     errors = [f"{m}: {_largest_part(Run.open(folder / RUNS / r))}" for m, r in chosen.items()]
@@ -321,11 +323,11 @@ def _first_image(source: Source) -> np.ndarray:
 
 
 def _command(
-    asked: Pretrain, folder: Path, quick: bool, epochs: int | None, images: int | None
+    request: Pretrain, folder: Path, quick: bool, epochs: int | None, images: int | None
 ) -> str:
     """The command line that runs this study."""
-    parts = ["jessl", "demo", "--data", asked.data, "--out", str(folder)]
-    options = {"labels": asked.labels, "x-key": asked.x_key, "y-key": asked.y_key}
+    parts = ["jessl", "demo", "--data", request.data, "--out", str(folder)]
+    options = {"labels": request.labels, "x-key": request.x_key, "y-key": request.y_key}
     options |= {"epochs": epochs, "images": images}
     parts += ["--quick"] if quick else []
     for name, value in options.items():

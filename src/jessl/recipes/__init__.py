@@ -1,10 +1,8 @@
 """Recipes: published runs by name, one function each; the folder is the registry.
 
-Every function in the `__all__` of a file here takes SRC and returns a `Pretrain`. Its docstring is
-the promise: paper, source of the settings, rate, expected number with its source or "no number
-published", time and hardware, differences of jessl, and the command. `lr` is the peak after the
-warm-up; "base B x batch / 256" means that product, with the images of a step over all processes.
-"""
+Every function in the `__all__` of a file here takes SRC and returns a `Pretrain`; its docstring is
+the promise. `lr` is the peak after the warm-up; "base B" means B x batch / 256, with the images of
+a step over all processes. May import config and core."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from jessl.config import Pretrain
 from jessl.core.validation import check_choice
 
 
-class Recipe(Protocol):
+class RecipeFunction(Protocol):
     """A function from SRC to a configuration; its docstring is the promise."""
 
     __name__: str
@@ -24,7 +22,7 @@ class Recipe(Protocol):
     def __call__(self, data: str) -> Pretrain: ...
 
 
-RECIPES: dict[str, Recipe] = {}
+RECIPES: dict[str, RecipeFunction] = {}
 
 for _file in pkgutil.iter_modules(__path__):
     if _file.name not in ("scaling", "studies"):

@@ -30,7 +30,7 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    from jessl.recipes import Recipe
+    from jessl.recipes import RecipeFunction
 
 
 def dissl_tiny(data: str) -> Pretrain:
@@ -115,7 +115,7 @@ _PROMISE = """{method} on Tiny ImageNet with {added}.
     """
 
 
-def _step(before: Recipe, step: str, expected: float) -> Recipe:
+def _step(before: RecipeFunction, step: str, expected: float) -> RecipeFunction:
     """The recipe one step of the table after `before`, with its promise."""
 
     def recipe(data: str) -> Pretrain:

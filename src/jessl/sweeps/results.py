@@ -33,7 +33,7 @@ class SweepGroup:
     Attributes:
         method: the objective; parameter: last part of the field that varies, "setting" for several.
         chosen: its value in the chosen run; chosen_run: name of that run, None where none is sound.
-        verdict: the rule that decided.
+        rule: the one that decided, in words.
         runs: name, value of the parameter and seed of every run.
         best: the value with the highest accuracy on the test images. This and what follows is None
             without labelled ones.
@@ -46,7 +46,7 @@ class SweepGroup:
     parameter: str
     chosen: Value
     chosen_run: str | None
-    verdict: str
+    rule: str
     runs: tuple[dict[str, Value], ...]
     best: Value = None
     regret: float | None = None
@@ -56,6 +56,7 @@ class SweepGroup:
     def as_json(self) -> dict[str, Any]:
         """All fields as values that JSON holds; without labels what they say is left out."""
         known = asdict(self) | {"runs": list(self.runs)}
+        known["verdict"] = known.pop("rule")
         labelled = ("best", "regret", "random_regret", "seed_sd")
         return {k: v for k, v in known.items() if k not in labelled or v is not None}
 
@@ -217,7 +218,7 @@ def _group(study: Study, method: str, field: str, runs: list[Ended]) -> SweepGro
         parameter=field.rpartition(".")[2],
         chosen=value.get(chosen_run or ""),
         chosen_run=chosen_run,
-        verdict=group.choices[0].rule,
+        rule=group.choices[0].rule,
         runs=tuple(
             {"name": name, "value": shown, "seed": run.unit.seed}
             for (name, shown), run in zip(value.items(), runs, strict=True)
