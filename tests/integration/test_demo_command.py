@@ -129,7 +129,7 @@ def test_a_stopped_demo_ends_with_its_workers_and_a_checkpoint(tmp_path: Path, n
     finally:
         process.kill()  # also after a failure
     assert process.returncode == 75, errors
-    assert "the same command goes on" in errors
+    assert "the same command continues" in errors
     assert "Traceback" not in errors
     deadline = time.monotonic() + ENDED
     while any(_alive(w) for w in workers) and time.monotonic() < deadline:

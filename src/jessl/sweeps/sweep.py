@@ -150,7 +150,7 @@ def _together(
                     raise ValueError(
                         f"worker processes ended {killed} times (last with code "
                         f"{process.exitcode}) while no run did, perhaps for their memory: take "
-                        "fewer --jobs; the same command goes on"
+                        "fewer --jobs; the same command continues"
                     )
                 log.note(f"a worker ended with code {process.exitcode}; another takes over")
                 running.append(start())
