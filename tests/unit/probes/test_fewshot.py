@@ -65,7 +65,7 @@ def test_the_published_protocol_tunes_on_other_training_labels():
     hidden = np.setdiff1d(np.arange(600), split.sample_per_class(train.labels, 3, 0))
     y[hidden] = np.random.default_rng(0).permutation(y[hidden])
     mixed = Embeddings(train.features, y)
-    with pytest.raises(ValueError, match="of few-shot probes"):
+    with pytest.raises(ValueError, match="expected shots or fraction"):
         probe(mixed, test, protocol="published")
     kind, x = KINDS["logistic"], train.features
     kept = split.sample_per_class(train.labels, 3, 0)

@@ -256,7 +256,7 @@ def test_rows_of_another_table_are_read_back(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="row 1 of the evidence: expected a key 'p'"):
         read_evidence(path)
     path.write_text('{"rows": []}')
-    with pytest.raises(ValueError, match="must hold a list of rows"):
+    with pytest.raises(ValueError, match="expected a list of rows"):
         read_evidence(path)
 
 
