@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from PIL import Image
 
-from helpers.paths import TESTS
+from helpers.browser import browse, console_errors, needs_chromium, probe
+from helpers.report_samples import write_study
 from jessl.report import write_report
 
-CHROMIUM = next(
-    (
-        found
-        for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
-        if (found := shutil.which(name))
-    ),
-    None,
-)
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = needs_chromium
 
 # what the page looks like from inside: figures that have a size, text that leaves its figure
 PROBE = """
@@ -60,60 +47,15 @@ addEventListener('load', () => {
 </script>
 """
 
-# windows have a least width of 500 px, frames have none
-HARNESS = """<!doctype html><body><script>
-addEventListener('message', event => { document.body.dataset.probe = event.data; });
-</script><iframe src="probed.html" width="{width}" height="900" style="border:0"></iframe></body>
-"""
-
-
-def _samples() -> ModuleType:
-    path = TESTS / "helpers" / "report_samples.py"
-    spec = importlib.util.spec_from_file_location("report_samples", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("browser") / "study"
-    _samples().write_study(folder)
-    return write_report(folder)
-
-
-def _browse(page: Path, tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    assert CHROMIUM is not None
-    return subprocess.run(
-        [
-            CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--enable-logging=stderr",
-            "--virtual-time-budget=2000",
-            *options,
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    return write_report(write_study(tmp_path_factory.mktemp("browser") / "study"))
 
 
 def test_the_page_lives_under_its_policy_without_an_error(report: Path, tmp_path: Path) -> None:
-    ran = _browse(report, tmp_path, "--dump-dom", "--window-size=1280,2000")
-    assert [line for line in ran.stderr.splitlines() if "CONSOLE" in line] == []
+    ran = browse(report, tmp_path, "--dump-dom", "--window-size=1280,2000")
+    assert console_errors(ran) == []
     # the script sets this last: its hash fits the policy and it ran to its end
     assert 'data-script="runs"' in ran.stdout
     assert ran.stdout.count('<svg class="figure"') == 14
@@ -123,24 +65,15 @@ def test_the_page_lives_under_its_policy_without_an_error(report: Path, tmp_path
 def test_figures_have_a_size_and_keep_inside(
     report: Path, tmp_path: Path, width: int, figures: int
 ) -> None:
-    html = report.read_text(encoding="utf-8")
-    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
-    probed = tmp_path / "probed.html"
-    probed.write_text(html.replace("</body>", PROBE + "</body>"), encoding="utf-8")
-    harness = tmp_path / "harness.html"
-    harness.write_text(HARNESS.replace("{width}", str(width)), encoding="utf-8")
-    ran = _browse(harness, tmp_path, "--dump-dom", "--window-size=1400,1000")
-    told = re.search(r'data-probe="([^"]*)"', ran.stdout)
-    assert told is not None
-    found = json.loads(told.group(1).replace("&quot;", '"'))
-    assert found["inner"] == width
-    assert found["figures"] == found["drawn"] == figures
-    assert found["out"] == []
-    assert found["wider"] <= 0
-    assert re.fullmatch(r"vicreg-cov0.5-s0: [\d.]+ at epoch [\d.]+", found["tip"])
-    assert found["shown"] == "visible"
-    assert found["now"] > 10
-    assert found["first"].startswith("vicreg-cov16")
+    seen = probe(report.read_text(encoding="utf-8"), PROBE, width, tmp_path)
+    assert seen["inner"] == width
+    assert seen["figures"] == seen["drawn"] == figures
+    assert seen["out"] == []
+    assert seen["wider"] <= 0
+    assert re.fullmatch(r"vicreg-cov0.5-s0: [\d.]+ at epoch [\d.]+", seen["tip"])
+    assert seen["shown"] == "visible"
+    assert seen["now"] > 10
+    assert seen["first"].startswith("vicreg-cov16")
 
 
 def test_light_and_dark_show_the_colours_of_the_methods(report: Path, tmp_path: Path) -> None:
@@ -148,7 +81,7 @@ def test_light_and_dark_show_the_colours_of_the_methods(report: Path, tmp_path: 
     dark = ((20, 23, 27), (95, 176, 234), (242, 137, 74))
     for scheme, (page, *methods) in ((1, light), (0, dark)):
         target = tmp_path / f"{scheme}.png"
-        _browse(
+        browse(
             report,
             tmp_path,
             f"--blink-settings=preferredColorScheme={scheme}",

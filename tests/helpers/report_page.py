@@ -60,5 +60,5 @@ def page(folder: Path) -> Page:
     return Page(write_report(folder).read_text(encoding="utf-8"))
 
 
-def told_chosen(folder: Path) -> list[str]:
+def chosen_names(folder: Path) -> list[str]:
     return [group["chosen_run"] for group in read_json(folder / "study.json")["groups"]]

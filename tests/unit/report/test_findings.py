@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.report_page import page, told_chosen
+from helpers.report_page import chosen_names, page
 from helpers.report_samples import write_run, write_study
 from jessl import records
 from jessl.core.files import read_json, write_json
@@ -42,12 +42,12 @@ def test_the_report_imports_no_torch(study: Path) -> None:
 def test_markdown_has_a_cell_for_every_column(study: Path) -> None:
     rows = summary_rows(study)
     assert len(rows) == 16
-    assert [row["run"] for row in rows if row["chosen"]] == told_chosen(study)
+    assert [row["run"] for row in rows if row["chosen"]] == chosen_names(study)
     lines = as_markdown(rows).splitlines()
     assert len(lines) == 18
     assert len({len(line) for line in lines}) == 1
     assert len({line.count("|") for line in lines}) == 1
-    assert [line.split("|")[1].strip() for line in lines if "✓" in line] == told_chosen(study)
+    assert [line.split("|")[1].strip() for line in lines if "✓" in line] == chosen_names(study)
     assert json.dumps(rows)
     assert as_markdown([]) == "no runs\n"
 
@@ -100,7 +100,7 @@ def test_a_long_name_of_a_parameter_leaves_the_values_legible(tmp_path: Path) ->
 
 def test_the_chosen_run_of_every_group_is_marked(study: Path) -> None:
     found = page(study)
-    chosen = told_chosen(study)
+    chosen = chosen_names(study)
     assert len(chosen) == 2
     marked = [
         a["data-run"] for name, a in found.elements if name == "tr" and a.get("class") == "chosen"
@@ -118,7 +118,7 @@ def test_the_chosen_run_of_every_group_is_marked(study: Path) -> None:
 def test_a_choice_that_is_not_told_is_derived(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "study")
     told = read_json(folder / "study.json")
-    chosen = told_chosen(folder)
+    chosen = chosen_names(folder)
     for group in told["groups"]:
         del group["chosen_run"]
     # the run whose pictures are shown is marked by nothing

@@ -9,11 +9,11 @@
     const share = (px - start) / (end - start);
     return kind === 'log' ? low * (high / low) ** share : low + share * (high - low);
   };
-  const written = v => {
+  const format = v => {
     const size = Math.abs(v);
     return size && (size < 1e-3 || size >= 1e6) ? v.toExponential(2) : String(+v.toPrecision(4));
   };
-  const say = (text, event) => {
+  const showTip = (text, event) => {
     tip.textContent = text;
     const box = tip.getBoundingClientRect();
     const left = Math.min(event.clientX + 14, root.clientWidth - box.width - 8);
@@ -34,8 +34,8 @@
       const [x, y] = pair.trim().split(/\s+/).map(Number);
       if (pair.trim() && (!best || Math.abs(x - at) < Math.abs(best[0] - at))) best = [x, y];
     }
-    const x = written(back(panel.dataset.x, best[0]));
-    const y = written(back(panel.dataset.y, best[1]));
+    const x = format(back(panel.dataset.x, best[0]));
+    const y = format(back(panel.dataset.y, best[1]));
     return `${series.dataset.run}: ${y} at ${panel.dataset.of} ${x}`;
   };
   const focus = name => {
@@ -48,7 +48,7 @@
     const name = hot?.dataset.run ?? null;
     if (name !== current) focus(current = name);
     if (!hot || hot.tagName === 'TR') tip.style.visibility = 'hidden';
-    else say(hot.dataset.tip ?? nearest(hot, event), event);
+    else showTip(hot.dataset.tip ?? nearest(hot, event), event);
   });
   document.addEventListener('pointerleave', () => { focus(current = null); });
   document.addEventListener('scroll', () => { tip.style.visibility = 'hidden'; }, true);
