@@ -1,4 +1,7 @@
-"""The verb `jessl.pretrain` and what it decides, builds and judges."""
+"""The verb `jessl.pretrain`: defaults, parts of a training, run folder, evaluation.
+
+May import extraction, training, scores and probes, and what lies below.
+"""
 
 from jessl.pretraining.pretrain import pretrain as pretrain
 

@@ -1,4 +1,4 @@
-"""Pictures of what an encoder sees: images beside their views."""
+"""A grid of images beside their views."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class Grid:
 
 
 def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> Grid:
-    """For evenly spaced images: the image and its views; of one or two views, drawn twice.
+    """Rows of evenly spaced images: each image and its views; one or two views are drawn twice.
 
     Raises:
         ValueError: when none of the images can be read.
     """
-    chosen = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
-    some = Subset(source, chosen.astype(np.int64))
+    indices = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round())
+    sample = Subset(source, indices.astype(np.int64))
     loader = Loader(
-        some, views, count, seed=seed, shuffle=False, unreadable="drop", return_params=True
+        sample, views, count, seed=seed, shuffle=False, unreadable="drop", return_params=True
     )
-    at = {int(i): k for k, i in enumerate(some.ids)}
+    position = {int(i): k for k, i in enumerate(sample.ids)}
     names = _column_names(views)
     grid = Grid(["image"], [], [])
     for epoch in range(2 if len(views) <= 2 else 1):
@@ -41,7 +41,7 @@ def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> Gri
             assert batch.params is not None
             pictures = [unnormalised(v.cpu().numpy(), views.mean, views.std) for v in batch.views]
             if not grid.rows:
-                originals = [some.read(at[int(i)]) for i in batch.ids]
+                originals = [sample.read(position[int(i)]) for i in batch.ids]
                 grid.rows.extend([image] for image in originals)
                 grid.captions.extend([[f"{i.shape[1]}x{i.shape[0]}"]] for i in originals)
             for k, (row, captions) in enumerate(zip(grid.rows, grid.captions, strict=True)):
@@ -50,7 +50,7 @@ def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> Gri
     if not grid.rows:
         where, reason = next(iter(loader.skipped.items()))
         raise ValueError(
-            f"none of {len(some)} images of {source.name} can be read: {where}: {reason}"
+            f"none of {len(sample)} images of {source.name} can be read: {where}: {reason}"
         )
     return grid
 

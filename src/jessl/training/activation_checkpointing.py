@@ -1,4 +1,4 @@
-"""Less memory for more time: blocks of an encoder whose insides are computed again when needed.
+"""Activation checkpointing: less memory for more time, by computing blocks of an encoder twice.
 
 Chen, Xu, Zhang, Guestrin, Training Deep Nets with Sublinear Memory Cost, 2016: a block keeps its
 input alone, and the backward pass computes the rest again, one more forward pass a step. Values,
@@ -25,7 +25,7 @@ class _Recomputed(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(*args, **kwargs)
-        # torch.compile knows itself what a second pass must not change, and takes no such contexts
+        # torch.compile handles the second pass itself, and accepts no such contexts
         if not torch.compiler.is_compiling():
             kwargs["context_fn"] = functools.partial(_contexts, self)
         return checkpoint(
@@ -96,22 +96,22 @@ def _recomputed(kind: type) -> type:
 
 def _contexts(block: nn.Module) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
     """What stands around the first and the second forward pass of a block."""
-    return contextlib.nullcontext(), _statistics_kept(block)
+    return contextlib.nullcontext(), _preserved_statistics(block)
 
 
 @contextlib.contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
+def _preserved_statistics(block: nn.Module) -> Iterator[None]:
     """Let the block's batch norms change copies of their running statistics.
 
     Without statistics at all (track_running_stats=False) a batch norm keeps fewer tensors for its
     gradient than it did the first time, and checkpoint refuses that.
     """
-    held = [(m, name, b) for m in block.modules() if isinstance(m, _NormBase)
+    buffers = [(m, name, b) for m in block.modules() if isinstance(m, _NormBase)
             for name, b in m._buffers.items() if b is not None]  # fmt: skip
-    for module, name, buffer in held:
+    for module, name, buffer in buffers:
         module._buffers[name] = buffer.clone()
     try:
         yield
     finally:
-        for module, name, buffer in held:
+        for module, name, buffer in buffers:
             module._buffers[name] = buffer
