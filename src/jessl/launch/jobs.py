@@ -39,7 +39,7 @@ _EXIT_SAVED = 75
 
 
 class JobEnvironment(Protocol):
-    """The part of submitit's JobEnvironment that is used environment."""
+    """The part of submitit's JobEnvironment that is used here."""
 
     job_id: str
     num_tasks: int
@@ -166,9 +166,8 @@ def _until_signalled(work: Callable[[Callable[[], bool]], T]) -> T:
         requeue.wait(_BOTH_SIGNALS_SECONDS)
         if not requeue.is_set() or not callable(before[requeue_signal]):
             sys.exit(_EXIT_SAVED)
-        before[requeue_signal](
-            requeue_signal, None
-        )  # writes the next submission, requeues and exits
+        # submitit's handler writes the next submission, requeues and exits
+        before[requeue_signal](requeue_signal, None)
         raise AssertionError("submitit's handler came back from requeuing") from None
     finally:
         for number, handler in before.items():
