@@ -229,7 +229,7 @@ def test_orders_and_agreement_follow_their_rules() -> None:
     assert orders["alpha_req"].names == ("b", "c", "a")
     assert orders["twonn"].names == ("a", "b", "c")
     assert orders["twonn"].leaders == ("a",)
-    taus = {(pair["a"], pair["b"]): pair["tau"] for pair in column_agreement(rows)}
+    taus = {(pair.a, pair.b): pair.tau for pair in column_agreement(rows)}
     assert taus["rankme", "twonn"] == pytest.approx(1.0)
     assert taus["rankme", "alpha_req"] == pytest.approx(-1 / 3)
     assert column_agreement(rows[:2]) == ()

@@ -118,14 +118,15 @@ def _labels(comparison: ComparisonData) -> list[Block]:
         "reaches 0 there is not distinguishable from the best."
     )
     blocks: list[Block] = [*figure(caption, error_panels(comparison), panels=True)]
-    if blocks and (table := component_table(comparison)) is not None:
-        lead = (
+    table = component_table(comparison)
+    if blocks and table is not None:
+        caption = (
             "Where the error comes from. Usability: what a probe cannot read out even of the "
             "images it was fitted on. Probe generalization: what is lost for lack of labelled "
             "images. EncoderData generalization: what is lost on images that pretraining has not "
             "seen. Components are signed and sum to the error."
         )
-        blocks += [Heading("Components of the error"), Lead(lead), table]
+        blocks += [Heading("Components of the error"), *figure(caption, [table])]
     return blocks
 
 

@@ -75,6 +75,7 @@ class LegendItem:
 class Picture:
     """An embedded image; with a heading and the class of its colour it stands in a panel."""
 
+    macro: ClassVar[str] = "picture"
     source: str
     description: str
     width: int | None = None
@@ -85,11 +86,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Figure:
-    """Charts and pictures with a legend and a caption; panels: side by side in a grid."""
+    """Charts, pictures or tables, with a legend and a caption; panels: side by side in a grid."""
 
     macro: ClassVar[str] = "figure"
     caption: str
-    content: Sequence[Markup | Picture]
+    content: Sequence[Drawn]
     legend: Sequence[LegendItem] = ()
     panels: bool = False
 
@@ -187,6 +188,7 @@ class Folded:
     folds: Sequence[Fold]
 
 
+Drawn = Markup | Picture | Table
 Block = Lead | Heading | Notes | Figure | Table | Settings | Facts | Folded
 
 
@@ -213,7 +215,7 @@ class Page:
 
 def figure(
     caption: str,
-    content: Iterable[Markup | Picture | None],
+    content: Iterable[Drawn | None],
     legend: Sequence[LegendItem] = (),
     *,
     panels: bool = False,

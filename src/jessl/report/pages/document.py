@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from jessl.report.formatting import unbroken
-from jessl.report.pages.content import Block, Page
+from jessl.report.pages.content import Block, Page, Picture
 
 
 def render(page: Page) -> str:
@@ -50,7 +50,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _render_block(block: Block) -> Markup:
+def _render_block(block: Block | Picture) -> Markup:
     macros = _environment().get_template("blocks.html.j2").module
     return Markup(getattr(macros, block.macro)(block))
 
