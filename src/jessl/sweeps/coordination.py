@@ -2,7 +2,7 @@
 
 Optuna stores the trials, decides every change of a state at once, draws settings and numbers the
 trials. A unit is a setting with a seed; a trial is one attempt at it. Each part below is ours
-because a fault test fails without it (tests/unit/sweeps; tried with Optuna 5.0):
+because a fault test needs it (tests/unit/sweeps; Optuna's behaviour is that of 5.0):
 
 - `Lease` and `Watch` instead of heartbeats and `fail_stale_trials`: a journal has no heartbeat
   (test_a_silent_worker_loses_its_unit...), a trial whose worker was killed before its first

@@ -29,7 +29,7 @@ def _asked(space: Any = None, **fields: Any) -> Sweep:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"space": {}}, "space: needs at least one field"),
+        ({"space": {}}, "space: expected at least one field"),
         ({"sampler": "gird"}, "unknown sampler 'gird'; did you mean 'grid'"),
         ({"space": RANGES, "sampler": "grid"}, "sampler grid needs lists of values; lr is a range"),
         ({"space": RANGES, "sampler": "each"}, "sampler each needs lists of values; lr is a range"),
@@ -229,7 +229,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ),
         ('[base]\ndata = "x"\n[study]\nprune = 1', "prune of the study: expected bool, got 1"),
         ('[base]\ndata = "x"\n[study]\ntrials = 2.0', "trials of the study: expected int"),
-        ('[base]\ndata = "x"\n[space]', "space: needs at least one field"),
+        ('[base]\ndata = "x"\n[space]', "space: expected at least one field"),
         ('[base]\ndata = "x"\n[space]\nlr = [1979-05-27]', "lr: expected .* got datetime.date"),
     ],
 )
