@@ -189,7 +189,7 @@ def cost_of_choice(group: Group) -> str:
     """
     choice = group.choices[0]
     chosen = f"{group.name}: RankMe chose {_short(choice.setting or 'none')}"
-    cost = choice.verdict
+    cost = choice.regret
     if cost is None:
         return f"{chosen}; its accuracy is unknown"
     chosen = f"{chosen} (accuracy {cost.chosen:.3f})"

@@ -39,7 +39,7 @@ class ZooCommand(Command):
         """Read, analyse, and write the files if there is a folder for them."""
         from jessl.core.progress import ProgressBar
         from jessl.core.validation import escape_control
-        from jessl.zoo.analysis import analyse, checked
+        from jessl.zoo.analysis import analyse, check_request
         from jessl.zoo.evidence import evidence
         from jessl.zoo.page.labels import in_words
         from jessl.zoo.table import read_table
@@ -49,7 +49,7 @@ class ZooCommand(Command):
             names = comma_separated(self.sections)
             if not names:
                 raise ValueError("sections: expected at least one name, got none")
-        checked(names, self.top, self.seed)
+        check_request(names, self.top, self.seed)
         with output_folder(self.out) as folder:
             models = read_table(self.table)
             log.info(f"{len(models.frame)} models in {escape_control(self.table)}")

@@ -88,7 +88,7 @@ class Choice:
         noise: where the spread comes from: "seeds", "images" (jackknife alone) or "none".
         df: its degrees of freedom.
         agreement: Kendall's tau-b with the order by the selection's own score.
-        verdict: the regret of the choice by the numbers with labels, where there are any.
+        regret: the regret of the choice by the numbers with labels, where there are any.
         warnings: reasons to doubt the order.
     """
 
@@ -100,7 +100,7 @@ class Choice:
     noise: str
     df: float | None
     agreement: Agreement
-    verdict: RegretEstimate | None
+    regret: RegretEstimate | None
     warnings: tuple[str, ...]
 
 
@@ -136,7 +136,14 @@ class Selection:
 
     def as_json(self) -> dict[str, Any]:
         """All fields as values that JSON holds; None for what is not finite."""
-        return {name: finite_json(value) for name, value in asdict(self).items()}
+        values = asdict(self)
+        for group in values["groups"]:
+            group["choices"] = [
+                # the key of the file format
+                {"verdict" if name == "regret" else name: value for name, value in choice.items()}
+                for choice in group["choices"]
+            ]
+        return {name: finite_json(value) for name, value in values.items()}
 
 
 def finite_json(value: object) -> object:

@@ -156,7 +156,7 @@ def _choose(
                 noise=comparison.noise,
                 df=comparison.df,
                 agreement=kendall(comparison.utilities, first.utilities),
-                verdict=regret,
+                regret=regret,
                 warnings=tuple(setting_warnings(group, criterion, comparison)),
             )
         )

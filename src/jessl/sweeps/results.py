@@ -209,7 +209,7 @@ def _group(study: Study, method: str, field: str, runs: list[Ended]) -> SweepGro
     chosen_run = _first_choice(selection)
     value = {study.name(r.unit): _value(r, study.name(r.unit), field) for r in runs}
     group = selection.groups[0]
-    regret = group.choices[0].verdict
+    regret = group.choices[0].regret
     spreads = [s.oracle_sd for s in group.settings if s.oracle_sd is not None]
     fields = {setting.name: setting.fields for setting in group.settings}
     best = None if regret is None else fields[regret.best_setting].get(field)
@@ -264,8 +264,8 @@ def _findings(
             if choice.setting is None:
                 continue
             text = f"{group.name}: {choice.score} chooses {choice.setting or 'its only setting'}"
-            if choice.verdict is not None:
-                regret = 100 * choice.verdict.regret
+            if choice.regret is not None:
+                regret = 100 * choice.regret.regret
                 text += f", {regret:.1f} points below the best by {selection.oracle}"
             lines.append(f"{text} ({choice.rule}).")
     return lines

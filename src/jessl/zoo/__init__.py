@@ -1,7 +1,7 @@
-"""The analysis of a table of models: what goes with which error, and what predicts it; its page.
+"""The analysis of a table of models: which design choices go with which error, and its page.
 
-Imports risk, schema and core; page/ imports report and neither pandas nor the analysis. Names are
-loaded when they are first used.
+May import report and the rooms below; not selection, not comparison. Names are imported lazily, so
+that the page needs neither pandas nor the analysis.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from jessl.zoo.table import Models as Models
     from jessl.zoo.table import read_table as read_table
 
-_HOMES = {"SECTIONS": "analysis", "analyse": "analysis", "Models": "table", "read_table": "table"}
 __all__ = ["SECTIONS", "Models", "analyse", "read_table"]
+_HOMES = {"SECTIONS": "analysis", "analyse": "analysis", "Models": "table", "read_table": "table"}
 
 
 def __getattr__(name: str) -> object:

@@ -77,49 +77,50 @@ def analyse(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Every section of the analysis, as plain values that JSON knows.
+    """Every section of the analysis, as JSON values.
 
     Args:
-        models: what `read_table` read.
-        sections: names of SECTIONS; None: all of them, without those that need xgboost where that
-            is not installed.
-        top: models in the lists of the best.
+        models: the table, from `read_table`.
+        sections: names of SECTIONS; None: all, except those that need xgboost if it is not
+            installed.
+        top: length of the lists of the best models.
         seed: of resamples and folds; the same seed gives the same numbers.
-        progress: told the name of the section that begins, how many are done, and of how many.
+        progress: called with the name of the section that begins, the number of sections done, and
+            their total.
 
     Returns:
         source (of the table), seed, left_out (names), and sections: name -> question, tables,
-        notes; a table is what it is about and its rows.
+        notes. A table consists of `about` and `rows`.
 
     Raises:
-        ValueError: as `checked`, before anything is computed.
+        ValueError: as `check_request`, before anything is computed.
     """
-    names, left_out = checked(sections, top, seed)
-    found = {}
+    names, left_out = check_request(sections, top, seed)
+    results = {}
     for done, name in enumerate(names):
         if progress is not None:
             progress(name, done, len(names))
         more = {"top": top} if name == "ranking" else {}
-        found[name] = SECTIONS[name](models, seed, **more)
+        results[name] = SECTIONS[name](models, seed, **more)
     answer: dict[str, Any] = plain(
-        {"source": models.source, "seed": seed, "left_out": left_out, "sections": found}
+        {"source": models.source, "seed": seed, "left_out": left_out, "sections": results}
     )
     return answer
 
 
-def checked(
+def check_request(
     sections: Sequence[str] | None, top: int, seed: int
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The sections to make and those left out, in the order asked for.
+    """The sections to compute and those left out, in the requested order.
 
     Raises:
-        ValueError: for an unknown section, one asked for that needs xgboost without it, `top`
-            below 1, and a seed outside 0..2**31 - 1.
+        ValueError: for an unknown section, a requested section that needs xgboost if it is not
+            installed, `top` below 1, and a seed outside 0..2**31 - 1.
     """
     if check_int("top", top, None) < 1:
-        raise ValueError(f"top must be 1 or more models, got {top}")
+        raise ValueError(f"top: expected a whole number of at least 1, got {top}")
     if check_int("seed", seed, 0) > _HIGHEST_SEED:
-        raise ValueError(f"seed must be at most {_HIGHEST_SEED}, got {seed}")
+        raise ValueError(f"seed: expected at most {_HIGHEST_SEED}, got {seed}")
     has = find_spec("xgboost") is not None
     if sections is None:
         left_out = () if has else _XGBOOST

@@ -1,4 +1,4 @@
-"""Columns of a Parquet file as those of a CSV file: numbers, truth values and texts."""
+"""Columns of a Parquet file as a CSV file would hold them: numbers, truth values and texts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _NESTED = (
 
 
 def plain_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The columns whose cells are one value each, and the others.
+    """Convert columns whose cells are one value each, and name the others.
 
-    Dates and times become text as ISO 8601 writes them, decimals float64, pandas' own kinds of
-    numbers and categories what they hold, with NaN or None where missing.
+    Dates and times become ISO 8601 text, decimals float64, pandas' own number types and categories
+    their plain values, with NaN or None where missing.
 
     Returns:
-        The frame without columns of dictionaries, lists or bytes, and what each of these holds.
+        The frame without columns of dictionaries, lists or bytes; and column -> its content for
+        these columns.
     """
     kept: dict[str, pd.Series] = {}
     nested: dict[str, str] = {}
@@ -42,8 +43,8 @@ def _plain(values: pd.Series) -> pd.Series:
         return _plain(values.astype(values.cat.categories.dtype))
     if kind.is_datetime64_any_dtype(values):
         midnight = bool((values.dropna() == values.dropna().dt.normalize()).all())
-        told = values.dt.strftime("%Y-%m-%d" if midnight else "%Y-%m-%dT%H:%M:%S")
-        return told.astype(object).where(values.notna(), None)
+        texts = values.dt.strftime("%Y-%m-%d" if midnight else "%Y-%m-%dT%H:%M:%S")
+        return texts.astype(object).where(values.notna(), None)
     if kind.is_timedelta64_dtype(values):
         return values.astype(str).astype(object).where(values.notna(), None)
     if kind.is_extension_array_dtype(values) and not kind.is_string_dtype(values):
@@ -60,8 +61,8 @@ def _one(value: Any) -> Any:
 
 
 def _nested(values: pd.Series) -> str:
-    """What cells of several values hold; empty where there are none."""
+    """The content of cells that hold several values; empty where there are none."""
     if values.dtype != object:
         return ""
-    found = {type(value) for value in values}
-    return next((what for kinds, what in _NESTED if any(issubclass(t, kinds) for t in found)), "")
+    types = {type(value) for value in values}
+    return next((what for kinds, what in _NESTED if any(issubclass(t, kinds) for t in types)), "")

@@ -45,7 +45,7 @@ def spread(models: Models) -> list[Row]:
 def correlations(models: Models, seed: int = 0) -> list[Row]:
     """Rank correlation of every component with every error, of models where both are known.
 
-    Rows: component, with (a setting), and what `correlated` tells, groups being objectives.
+    Rows: component, with (a setting), and the result of `correlated`, with objectives as groups.
     """
     targets = {name: models.frame[column] for name, column in models.settings.items()}
     return _correlated(models, models.frame, targets, seed)

@@ -72,7 +72,7 @@ def held(models: Models) -> tuple[str, ...]:
     """Columns that must be equal in a group: all choices but those that follow from others."""
     own = [c for c in models.choices if c not in FOLLOWS]
     if "n_augmentations" not in own and "augmentations" in models.choices:
-        own.append("augmentations")  # nothing else tells them
+        own.append("augmentations")  # no other column holds them
     besides = [c for c in _HELD_BESIDES if c in models.frame.columns and c not in own]
     return tuple(own + besides)
 
@@ -97,7 +97,7 @@ def design_choices(models: Models) -> tuple[DesignChoice, ...]:
 
 
 def keys(frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
-    """One number a model, equal where all columns are; missing equals missing."""
+    """One number per model, equal where all columns are equal; missing equals missing."""
     numbers = np.zeros(len(frame), np.int64)
     for column in columns:
         values = frame[column]
@@ -110,10 +110,10 @@ def keys(frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
 
 
 def checkpoints(models: Models) -> pd.Series:
-    """One number a training: models that differ at most in what is taken out of the network.
+    """One number per training: its models differ at most in the layers taken from the network.
 
-    Told by equal choices but z_dim and z_layer (and an equal seed where there is one), so two
-    trainings that a table does not tell apart count as one.
+    Models with equal choices except z_dim and z_layer (and an equal seed, where there is one) count
+    as one training, so two trainings that the table does not distinguish count as one.
     """
     seed = ("seed",) if "seed" in models.frame.columns else ()
     taken = (*(c for c in held(models) if c not in ("z_dim", "z_layer")), *seed)
@@ -162,8 +162,8 @@ def controlled(models: Models, seed: int = 0) -> dict[str, Any]:
         numbers = groups(models, choice)
         for _, one in numbers.groupby(numbers):
             names = sorted(map(str, one.index))
-            told = {"columns": list(choice.columns), "models": names, "n_models": len(names)}
-            members.append({"choice": choice.name, **told})
+            group = {"columns": list(choice.columns), "models": names, "n_models": len(names)}
+            members.append({"choice": choice.name, **group})
     present = [c for c in FOLLOWS if c in models.frame.columns]
     held_too = ", ".join(held(models))
     return section(
@@ -196,7 +196,7 @@ def _sampled(models: Models) -> list[str]:
 
 
 def controlled_effects(models: Models, seed: int = 0) -> list[Row]:
-    """A row a choice (and level) and outcome, where any models can be compared.
+    """One row per choice (and level) and outcome, where any models can be compared.
 
     The error is fitted with a constant for each group (fixed effect) and the choice: the natural
     logarithm of an amount, or an indicator of a level. Components are fitted on models that have
@@ -205,7 +205,7 @@ def controlled_effects(models: Models, seed: int = 0) -> list[Row]:
     Returns:
         Rows of choice, outcome, level, reference, effect (points), low, high (95 % from t), p,
         p_permuted (the share of 1999 orders of the errors within groups, and the real one, with
-        an effect as large), unit, n_models, n_groups, note (why no effect is told, else "").
+        an effect as large), unit, n_models, n_groups, note (why there is no effect, else "").
     """
     rng = np.random.default_rng(seed)
     rows: list[Row] = []
@@ -262,22 +262,22 @@ def _fitted(
 ) -> list[Row]:
     numeric, reference = is_numeric(values), ""
     log = numeric and bool((values > 0).all())
-    asked = coded(values, log=log, reference=REFERENCES.get(choice.treatment))
+    terms = coded(values, log=log, reference=REFERENCES.get(choice.treatment))
     if not numeric:
         levels = set(values.astype(str))
-        reference = (levels - {name.split("=", 1)[1] for name in asked}).pop()
+        reference = (levels - {name.split("=", 1)[1] for name in terms}).pop()
     y, members = errors.to_numpy(np.float64), labels.to_numpy()
-    fit = ols(asked, y, members)
-    permuted = _permuted(fit, asked, members, _shuffled(y, members, rng))
+    fit = ols(terms, y, members)
+    permuted = _permuted(fit, terms, members, _shuffled(y, members, rng))
     rows = []
-    for name in asked:
-        told = fit.of(name)
+    for name in terms:
+        effect = fit.of(name)
         rows.append(
             {
                 "level": "" if numeric else name.split("=", 1)[1],
                 "reference": reference,
-                **(told or dict.fromkeys(("effect", "low", "high", "p"))),
-                "p_permuted": permuted[name] if told else None,
+                **(effect or dict.fromkeys(("effect", "low", "high", "p"))),
+                "p_permuted": permuted[name] if effect else None,
                 "unit": "points per ln" if log else "points per 1" if numeric else "points",
                 "n_models": fit.n,
                 "n_groups": fit.absorbed,
@@ -298,12 +298,12 @@ def _shuffled(y: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np
 
 
 def _permuted(
-    fit: OlsFit, asked: dict[str, np.ndarray], labels: np.ndarray, shuffled: np.ndarray
+    fit: OlsFit, terms: dict[str, np.ndarray], labels: np.ndarray, shuffled: np.ndarray
 ) -> dict[str, float]:
     """p of every column kept: the share of orders with an effect as large."""
     if not fit.columns:
         return {}
-    x = np.column_stack([within(asked[c], labels) for c in fit.columns])
+    x = np.column_stack([within(terms[c], labels) for c in fit.columns])
     effects = np.abs(np.linalg.pinv(x) @ shuffled)
     as_large = effects >= np.abs(fit.coefficients)[:, None] * (1 - 1e-9)
     p = (1 + as_large.sum(axis=1)) / (1 + _DRAWS)

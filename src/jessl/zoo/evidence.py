@@ -1,4 +1,4 @@
-"""What a table of models tells about design choices, as rows that `jessl.risk.evidence` reads.
+"""Evidence on design choices from a table of models, as rows that `jessl.risk.evidence` reads.
 
     python -m jessl.zoo.evidence TABLE OUT.json
 
@@ -46,7 +46,7 @@ _DIGITS = 8  # significant; what a machine's own linear algebra changes lies bel
 
 
 def evidence(models: Models) -> list[Row]:
-    """Effects of design choices, those that can be told.
+    """The effects of design choices that can be estimated.
 
     Returns:
         Rows of name (stable: method/choice/outcome, with the level and its reference for texts),
@@ -56,12 +56,12 @@ def evidence(models: Models) -> list[Row]:
         n_groups (None for linear), p, p_permuted (None for linear), method ("controlled" or
         "linear"), source (file and sha256 of the table). Negative effects are fewer errors.
     """
-    found = [("controlled", row) for row in controlled_effects(models)]
-    found += [("linear", row) for row in linear_effects(models)]
+    effects = [("controlled", row) for row in controlled_effects(models)]
+    effects += [("linear", row) for row in linear_effects(models)]
     source = f"{Path(models.source['name']).name} sha256:{models.source['sha256']}"
     return [
         _row(method, row, source)
-        for method, row in found
+        for method, row in effects
         if row["effect"] is not None
         and row["outcome"] in OUTCOMES
         and row["choice"] not in _NO_CHOICES

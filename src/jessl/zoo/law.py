@@ -1,4 +1,4 @@
-"""Errors with few labels, told from the components of the full-shot error.
+"""Errors with few labels, predicted from the components of the full-shot error.
 
 After Dubois, Hashimoto and Liang, ICML 2023: only what a probe loses to finite data grows when the
 labels get fewer. In percent, with n training images, N those of the full-shot decomposition and
@@ -43,7 +43,7 @@ class LawFit:
 
 
 def pairs_of(models: Models) -> pd.DataFrame:
-    """One row a (model, setting) whose error is known, of models with every component known.
+    """One row per (model, setting) whose error is known, of models with every component known.
 
     Columns: model, setting, images (n), error, train, probe_gen, enc_gen; percent.
 
@@ -71,14 +71,14 @@ def pairs_of(models: Models) -> pd.DataFrame:
 
 
 def fit(law: str, pairs: pd.DataFrame) -> LawFit:
-    """Least squares; alpha in 0..0.5, B at least 0.
+    """Fit a law by least squares; alpha in 0..0.5, B at least 0.
 
     Raises:
-        ValueError: for an unknown law, and where the settings are fewer than it has parameters
+        ValueError: for an unknown law, and where there are fewer settings than parameters
             (two, or three for the standard law).
     """
     if law not in LAWS:
-        raise ValueError(f"law must be one of {', '.join(LAWS)}, got {law!r}")
+        raise ValueError(f"law: expected one of {', '.join(LAWS)}, got {law!r}")
     needed = 3 if law == "standard" else 2
     settings = pairs["setting"].nunique()
     if settings < needed:
@@ -90,13 +90,15 @@ def fit(law: str, pairs: pd.DataFrame) -> LawFit:
     columns, error = _columns(pairs), pairs["error"].to_numpy()
     names = ("alpha", "B") if law == "two parameters" else ("alpha",)
 
-    def off(values: np.ndarray) -> np.ndarray:
+    def residuals(values: np.ndarray) -> np.ndarray:
         return np.clip(_FORMS[law](list(values), columns), 0, 100) - error
 
     bounds = ([0.0] * len(names), [HIGHEST_ALPHA, np.inf][: len(names)])
     start = [0.2, 0.5][: len(names)]
-    found = optimize.least_squares(off, start, bounds=bounds, xtol=1e-12, ftol=1e-12, gtol=1e-12)
-    return LawFit(law, dict(zip(names, map(float, found.x), strict=True)))
+    solution = optimize.least_squares(
+        residuals, start, bounds=bounds, xtol=1e-12, ftol=1e-12, gtol=1e-12
+    )
+    return LawFit(law, dict(zip(names, map(float, solution.x), strict=True)))
 
 
 def quality(error: np.ndarray, predicted: np.ndarray) -> dict[str, float | int]:
@@ -111,7 +113,7 @@ def quality(error: np.ndarray, predicted: np.ndarray) -> dict[str, float | int]:
 
 def _standard(pairs: pd.DataFrame) -> dict[str, float]:
     """a, b, c of a + b / n^c: for a given c linear least squares, so c alone is searched."""
-    # every model of a setting is told the same, so the settings' means are all that matters
+    # every model of a setting gets the same prediction, so only the settings' means matter
     groups = pairs.groupby("images")["error"].agg(["mean", "size"])
     images, mean = groups.index.to_numpy(), groups["mean"].to_numpy()
     weight = np.sqrt(groups["size"].to_numpy())

@@ -25,11 +25,11 @@ CONDITIONS = (
     *("year", "is_industry", "is_official"),
 )
 LOGARITHMIC = ("epochs", "batch_size", "nviews", "n_parameters", "z_dim")  # as conditions
-CIRCUMSTANCES = ("year", "is_industry", "is_official")  # conditions that nobody can choose
+CIRCUMSTANCES = ("year", "is_industry", "is_official")  # conditions that cannot be chosen
 _MEASURED = "train_rank"  # no choice: the effective dimensionality of the representation
-# no choice by themselves: names of variants, and what another column tells
-_NOT_ASKED = ("version", "other", "finetuning_data", "z_layer", "architecture")
-_TOLD_ELSEWHERE = ("projection1_arch", "projection_same", "pred_dim")
+# not treatments: names of variants, and columns that follow from another column
+_NO_TREATMENTS = ("version", "other", "finetuning_data", "z_layer", "architecture")
+_REDUNDANT = ("projection1_arch", "projection_same", "pred_dim")
 MIN_OF_A_LEVEL = 10  # models; a rarer level of the choice is left out with its models
 
 
@@ -44,19 +44,19 @@ def filled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def conditions(frame: pd.DataFrame, choice: str) -> tuple[str, ...]:
-    """What is given beside a choice; the objective where its family is the choice or missing."""
+    """The conditions of a choice; the objective where its family is the choice or missing."""
     swap = choice == "objective" or "ssl_mode" not in frame.columns
     given = ("objective" if c == "ssl_mode" and swap else c for c in CONDITIONS)
     return tuple(c for c in given if c in frame.columns and c != choice)
 
 
 def treatments(models: Models) -> tuple[str, ...]:
-    """The choices that are looked at: conditions that one can choose, and every other choice."""
+    """The choices whose effects are estimated: conditions that can be chosen, and other choices."""
     known = [c for c in CONDITIONS if c not in CIRCUMSTANCES]
-    left = (*_NOT_ASKED, *_TOLD_ELSEWHERE, *CIRCUMSTANCES, *known)
+    left = (*_NO_TREATMENTS, *_REDUNDANT, *CIRCUMSTANCES, *known)
     further = [c for c in held(models) if c not in left]
-    asked = [*known, *(c for c in further if not c.startswith("is_aug_")), "is_ema", _MEASURED]
-    return tuple(c for c in asked if c in models.frame and models.frame[c].nunique() > 1)
+    candidates = [*known, *(c for c in further if not c.startswith("is_aug_")), "is_ema", _MEASURED]
+    return tuple(c for c in candidates if c in models.frame and models.frame[c].nunique() > 1)
 
 
 def design_of(frame: pd.DataFrame, given: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -72,7 +72,7 @@ def linear(models: Models, seed: int = 0) -> dict[str, Any]:
 
     Args:
         models: a table; every outcome uses the models that have it.
-        seed: nothing is drawn here; sections are called alike.
+        seed: not used here; all sections have the same arguments.
 
     Returns:
         A section whose table `effects` has the rows of `linear_effects`.
@@ -96,12 +96,12 @@ def linear(models: Models, seed: int = 0) -> dict[str, Any]:
 
 
 def linear_effects(models: Models) -> list[Row]:
-    """A row a choice (and level) and outcome.
+    """One row per choice (and level) and outcome.
 
     Returns:
         Rows of choice, level, reference, outcome, effect (points), low, high (95 %), p, unit,
         n_models, n_checkpoints, collinear (conditions dropped), missing (models left out: column
-        -> how many), rare (levels left out), note (why no effect can be told, else ""). A choice
+        -> how many), rare (levels left out), note (why there is no effect, else ""). A choice
         whose values are amounts above 0 enters as natural logarithm: "points per ln" is for a
         factor of e.
     """
@@ -134,8 +134,8 @@ def _effects(
         levels = set(frame[choice].astype(str))
         wished = REFERENCES.get(choice, "")
         reference = wished if wished in levels else next(v for v in frequent if v in levels)
-    asked = coded(frame[choice], log=log, reference=reference)
-    fit = ols(design_of(frame, given) | asked, frame[column].to_numpy(np.float64))
+    terms = coded(frame[choice], log=log, reference=reference)
+    fit = ols(design_of(frame, given) | terms, frame[column].to_numpy(np.float64))
     return [
         {
             "choice": choice,
@@ -146,10 +146,10 @@ def _effects(
             "unit": "points per ln" if log else "points per 1" if numeric else "points",
             "n_models": fit.n,
             "n_checkpoints": int(trainings[frame.index].nunique()),
-            "collinear": [c for c in fit.dropped if c not in asked],
+            "collinear": [c for c in fit.dropped if c not in terms],
             "missing": missing,
             "rare": rare,
             "note": fit.why_not(name),
         }
-        for name in asked
+        for name in terms
     ]

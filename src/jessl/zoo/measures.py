@@ -12,7 +12,7 @@ from jessl.zoo.section import Row, section
 from jessl.zoo.table import Models
 
 KINDS = ("family", "architecture_exact", "ssl_mode", "objective")
-FEWEST = 8  # models of a kind below which a correlation within it is not told
+FEWEST = 8  # models of a kind below which its correlation is not reported
 
 
 def with_errors(models: Models) -> list[Row]:
@@ -44,11 +44,11 @@ def ranks_within(models: Models, seed: int = 0) -> list[Row]:
     for statistic in ranks:
         for kind, value, part in _kinds(models.frame[models.frame[statistic].notna()]):
             for name, column in models.settings.items():
-                told = correlated(part[statistic].to_numpy(), part[column].to_numpy(), seed)
-                if told["n"] < FEWEST:
+                result = correlated(part[statistic].to_numpy(), part[column].to_numpy(), seed)
+                if result["n"] < FEWEST:
                     continue
                 row: Row = {"statistic": statistic, "kind": kind, "value": value, "with": name}
-                row |= {k: v for k, v in told.items() if k == "n" or k.startswith("spearman")}
+                row |= {k: v for k, v in result.items() if k == "n" or k.startswith("spearman")}
                 rows.append(row)
     return rows
 
@@ -81,9 +81,9 @@ def measures(models: Models, seed: int = 0) -> dict[str, Any]:
 
 
 def _kinds(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    found: list[tuple[str, str, pd.DataFrame]] = [("all", "all", frame)]
+    kinds: list[tuple[str, str, pd.DataFrame]] = [("all", "all", frame)]
     for kind in KINDS:
         if kind in frame.columns:
             parts = frame.groupby(kind, sort=True)
-            found += [(kind, str(value), part) for value, part in parts if len(part) >= FEWEST]
-    return found
+            kinds += [(kind, str(value), part) for value, part in parts if len(part) >= FEWEST]
+    return kinds

@@ -1,4 +1,4 @@
-"""Ordinary least squares with what it takes to be believed: intervals, and what cannot be told."""
+"""Ordinary least squares with intervals, and with the columns that cannot be estimated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OlsFit:
         columns: those kept; coefficients and errors (their standard errors) in this order.
         dropped: columns that the columns before them determine.
         undetermined: kept columns whose coefficient would be another had another one been
-            dropped: no number is told of them.
+            dropped: they have no estimate.
         freedom: n less the columns kept and the constants absorbed.
         absorbed: constants of groups that were taken off first; they count as coefficients.
         exact: nothing is left over but rounding, so there is no spread to judge an effect by.
@@ -42,7 +42,7 @@ class OlsFit:
     exact: bool
 
     def of(self, column: str) -> dict[str, float] | None:
-        """Effect, its 95 % interval and two-sided p from t; None where nothing can be told:
+        """Effect, its 95 % interval and two-sided p from t; None where it cannot be estimated:
         see `why_not`."""
         if self.why_not(column):
             return None
@@ -53,7 +53,7 @@ class OlsFit:
         return {"effect": effect, "low": effect - half, "high": effect + half, "p": p}
 
     def why_not(self, column: str) -> str:
-        """Why no effect of a column can be told; empty where it can."""
+        """Why the effect of a column cannot be estimated; empty where it can."""
         if column in self.dropped or column in self.undetermined:
             return "cannot be told from the other columns"
         if self.freedom < 1:
@@ -73,7 +73,7 @@ def ols(
 ) -> OlsFit:
     """Least squares of values [n] on columns [n] by QR; no constant is added.
 
-    A column that the columns before it determine is dropped, so what a design is asked about
+    A column that the columns before it determine is dropped, so the columns of interest
     belongs at its end: conditions that repeat each other then do not touch it.
 
     Args:

@@ -98,9 +98,9 @@ def best_explained(models: Models) -> list[Row]:
 
 
 def ranking(models: Models, seed: int = 0, *, top: int = 5) -> dict[str, Any]:
-    """Best models, places and their agreement between settings (`seed` is of other sections)."""
+    """Best models, places and their agreement between settings; `seed` is not used here."""
     if top < 1:
-        raise ValueError(f"top must be 1 or more models, got {top}")
+        raise ValueError(f"top: expected a whole number of at least 1, got {top}")
     question = "Which models are best, and does the order hold with few labels?"
     if not models.settings:
         return section(question, {}, ["the table has no test error of a probe"])

@@ -17,7 +17,7 @@ from jessl.zoo.arrow_columns import plain_columns
 from jessl.zoo.web import download, is_address
 
 GROUPS = ("risk_decomposition", "metrics", "hyperparameters", "metadata", "statistics")
-NAMES = ("enc", "model", "name", "run")  # columns that name a model, the first found counts
+NAMES = ("enc", "model", "name", "run")  # columns that name a model, the first that exists counts
 _NO_TABLES = (
     (b"\x1f\x8b", "compressed with gzip; unpack it first"),
     (b"PK\x03\x04", "a zip archive or an Excel workbook; save it as CSV"),
@@ -49,7 +49,7 @@ class Content:
 
 
 def read_content(path: str | Path) -> Content:
-    """Read a CSV or Parquet file, told apart by their first bytes.
+    """Read a CSV or Parquet file, distinguished by their first bytes.
 
     Blanks around the names of columns and models are left out.
 
@@ -107,8 +107,8 @@ def _parquet(content: bytes, name: str) -> tuple[pd.DataFrame, dict[str, str]]:
     try:
         frame = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
     except (pa.ArrowException, OSError) as error:
-        told = " ".join(str(error).split())
-        raise ValueError(f"{name}: the Parquet file cannot be read: {told}") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{name}: the Parquet file cannot be read: {reason}") from None
     if isinstance(frame.columns, pd.MultiIndex):
         raise ValueError(f"{name}: columns must have one name each, these have several levels")
     if not len(frame):

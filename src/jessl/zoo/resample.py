@@ -1,7 +1,7 @@
 """Rank correlations with intervals from resampled rows, all resamples at once.
 
-A resample is told by how often each row is drawn; then Kendall's tau-b and Spearman's rho of all of
-them are matrix products over pairs of rows, equal to what scipy gives for each resampled table.
+A resample is stored as counts: how often each row is drawn. Kendall's tau-b and Spearman's rho of
+all resamples are matrix products over pairs of rows, equal to scipy's for each resampled table.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def correlated(
     """
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
-    found: dict[str, float | int] = {"n": len(x)}
+    result: dict[str, float | int] = {"n": len(x)}
     unclear = len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0
     some = sample(len(x), seed)
     u, v = x[some], y[some]
@@ -95,21 +95,23 @@ def correlated(
     ):
         keys = (name, f"{name}_p", f"{name}_low", f"{name}_high")
         if counts is None:
-            found.update(dict.fromkeys(keys, float("nan")))
+            result.update(dict.fromkeys(keys, float("nan")))
             continue
-        told = exact(x, y)
+        estimate = exact(x, y)
         low, high = interval(resampled(u, v, counts))
         if len(u) < len(x) and np.isfinite(low):  # else the sample is constant
             middle, narrower = exact(u, v).statistic, (len(u) / len(x)) ** 0.5
-            low, high = (told.statistic + narrower * (end - middle) for end in (low, high))
-        found.update(zip(keys, map(float, (told.statistic, told.pvalue, low, high)), strict=True))
+            low, high = (estimate.statistic + narrower * (end - middle) for end in (low, high))
+        result.update(
+            zip(keys, map(float, (estimate.statistic, estimate.pvalue, low, high)), strict=True)
+        )
     if groups is not None:
         ends = (float("nan"), float("nan"))
         if counts is not None:
             by_group = drawn(len(u), seed, groups=groups[known][some])
             ends = interval(kendall_of(u, v, by_group))
-        found["kendall_group_low"], found["kendall_group_high"] = ends
-    return found
+        result["kendall_group_low"], result["kendall_group_high"] = ends
+    return result
 
 
 def sample(n: int, seed: int, most: int = MOST_ROWS) -> np.ndarray:

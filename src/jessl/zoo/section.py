@@ -1,4 +1,4 @@
-"""What every section of the analysis is: a question, tables that answer it, and notes."""
+"""The form of a section of the analysis: a question, tables that answer it, and notes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def section(
     """A section as plain values.
 
     Args:
-        question: what it answers, one sentence.
-        tables: name -> (what its numbers are, rows); the rows of a table have the same keys.
-        notes: what is to be doubted or was left out.
+        question: the question that it answers, one sentence.
+        tables: name -> (description of the numbers, rows); the rows of a table have the same keys.
+        notes: reasons for doubt, and what was left out.
     """
     return {
         "question": question,
@@ -31,7 +31,7 @@ def section(
 
 
 def plain(value: Any) -> Any:
-    """Values that JSON knows: numpy's as Python's; what is not finite as None."""
+    """JSON values: numpy's as Python's; None for what is not finite."""
     if value is None or type(value) in (str, int, bool):  # most of the cells of a large table
         return value
     if isinstance(value, Mapping):

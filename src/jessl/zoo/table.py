@@ -39,7 +39,7 @@ _OWN = {
 # what was swept, for tables without a column a hyperparameter
 _SWEPT = ("parameter", "value")
 
-# names of the published table that tell the kind of a column where no header row does
+# names of the published table: the kind of a column where no header row gives it
 _METADATA = (
     *("where", "notes", "month", "year", "license", "is_official", "is_industry", "is_our_extract"),
     *("n_pus", "pu_type", "time_hours", "date_published", "top1acc_in1k_official"),
@@ -59,7 +59,7 @@ class Models:
             statistics are float64.
         components: which of approx, usability, probe_gen, enc_gen there are.
         settings: setting (full, 30shot, 1%, 5shot, 3shot) -> column of the probe's test error.
-        choices: columns that tell how a model was made.
+        choices: columns that describe how a model was made.
         statistics: columns of numbers measured on representations.
         metadata: every other column.
         source: name, sha256 of the bytes, rows, missing (column -> how many, for components and
@@ -97,7 +97,7 @@ class Models:
 def read_table(path: str | Path) -> Models:
     """Read a table of models from a CSV or Parquet file, or from an http(s) address.
 
-    Three forms are told apart by their columns: the published table (two header rows: group and
+    Three forms are distinguished by their columns: the published table (two header rows: group and
     name), a flat table of the same column names with errors in percent, and the rows that
     `jessl.report` makes of a study (risk_* columns, fractions), which become percent.
 
@@ -270,7 +270,7 @@ def _check_percent(
 
 
 def _left_out(content: Content) -> list[str]:
-    """What is told of columns whose cells hold several values; an error must not be one."""
+    """Notes on columns whose cells hold several values; an error must not be one of them."""
     wrong = [c for c in content.nested if c in (*COMPONENTS, *SETTINGS.values(), *_OWN)]
     if wrong:
         raise ValueError(
@@ -284,5 +284,5 @@ def _left_out(content: Content) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-    told = ", ".join(escape_control(str(n)) for n in names[:6])
-    return told + (f" and {len(names) - 6} more" if len(names) > 6 else "") if names else "none"
+    shown = ", ".join(escape_control(str(n)) for n in names[:6])
+    return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "") if names else "none"

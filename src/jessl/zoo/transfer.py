@@ -1,4 +1,4 @@
-"""How well the few-shot laws tell errors of models of a kind that they were not fitted on."""
+"""How well the few-shot laws predict errors of models of a kind that they were not fitted on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jessl.zoo.table import Models
 
 KINDS = ("year", "ssl_mode", "family")
 EACH_OUT = ("objective", "year", "ssl_mode", "family")
-FEWEST = 8  # models that a law must have to be fitted on, and to be judged on
+FEWEST = 8  # models that a law must have to be fitted on, and to be evaluated on
 FOLDS = 10
 DRAWS = 200
 
@@ -28,7 +28,7 @@ def fitted(models: Models, seed: int = 0) -> tuple[list[Row], list[Row]]:
     """
     pairs = pairs_of(models)
     parameters: list[Row] = []
-    told: list[Row] = []
+    qualities: list[Row] = []
     for law in _possible(pairs):
         whole = fit(law, pairs)
         spread = _resampled(law, pairs, seed)
@@ -43,12 +43,12 @@ def fitted(models: Models, seed: int = 0) -> tuple[list[Row], list[Row]]:
         parts |= {name: settings == name for name in pairs["setting"].unique()}
         for name, inside in parts.items():
             row = {"law": law, "setting": name, "models": pairs["model"][inside].nunique()}
-            told.append(row | quality(pairs["error"].to_numpy()[inside], predicted[inside]))
-    return parameters, told
+            qualities.append(row | quality(pairs["error"].to_numpy()[inside], predicted[inside]))
+    return parameters, qualities
 
 
 def held_out(models: Models) -> list[Row]:
-    """Every law fitted on all models but those of a kind and judged on these, for each kind."""
+    """Every law fitted on all models but those of a kind and evaluated on these, for each kind."""
     pairs = pairs_of(models)
     rows: list[Row] = []
     laws = _possible(pairs)
@@ -62,9 +62,9 @@ def held_out(models: Models) -> list[Row]:
             if min(counts) < FEWEST:
                 continue
             for law in laws:
-                told = _judged(pairs[inside], fit(law, pairs[~inside]).predict(pairs[inside]))
+                result = _quality(pairs[inside], fit(law, pairs[~inside]).predict(pairs[inside]))
                 row = {"kind": kind, "held_out": value, "law": law}
-                rows.append({**row, "fitted_on": counts[0], "models": counts[1], **told})
+                rows.append({**row, "fitted_on": counts[0], "models": counts[1], **result})
     return rows
 
 
@@ -85,7 +85,7 @@ def each_out(models: Models, seed: int = 0) -> list[Row]:
     number = dict(zip(names, order % FOLDS, strict=True))
     folds["random folds of models (flattering)"] = pairs["model"].map(number).astype(str).to_numpy()
     for law in _possible(pairs):
-        whole = _judged(pairs, fit(law, pairs).predict(pairs))
+        whole = _quality(pairs, fit(law, pairs).predict(pairs))
         count = len(names)
         same = "nothing: fitted on the same models (flattering)"
         rows.append({"left_out": same, "law": law, "folds": 0, "models": count, **whole})
@@ -93,12 +93,12 @@ def each_out(models: Models, seed: int = 0) -> list[Row]:
             if (predicted := _pooled(law, pairs, values)) is None:
                 continue
             row = {"left_out": what, "law": law, "folds": len(set(values)), "models": count}
-            rows.append(row | _judged(pairs, predicted))
+            rows.append(row | _quality(pairs, predicted))
     return sorted(rows, key=lambda r: LAWS.index(r["law"]))
 
 
 def predictions(models: Models) -> list[Row]:
-    """The error of every model and setting beside what each law tells, fitted on all models."""
+    """The error of every model and setting beside the predictions of laws fitted on all models."""
     pairs = pairs_of(models)
     table = pairs[["model", "setting", "images", "error"]].astype({"images": int})
     for law in _possible(pairs):
@@ -107,7 +107,7 @@ def predictions(models: Models) -> list[Row]:
 
 
 def few_shot(models: Models, seed: int = 0) -> dict[str, Any]:
-    """The few-shot laws: fits, what they tell of unseen kinds, and every prediction."""
+    """The few-shot laws: fits, their quality on unseen kinds, and every prediction."""
     question = "Can the error with few labels be told from the components?"
     known = models.frame.dropna(subset=list(models.components))
     notes = []
@@ -120,12 +120,12 @@ def few_shot(models: Models, seed: int = 0) -> dict[str, Any]:
         return section(question, {}, [str(error)])
     if not laws:
         return section(question, {}, ["the laws need errors in two settings or more"])
-    parameters, told = fitted(models, seed)
+    parameters, qualities = fitted(models, seed)
     return section(
         question,
         {
             "parameters": ("fitted on all models; 95 % intervals draw models again", parameters),
-            "fit": ("on the models fitted on: rmse in percent", told),
+            "fit": ("on the models fitted on: rmse in percent", qualities),
             "held_out": (
                 "fitted on all models but those of a kind, judged on these: rmse in percent; few: "
                 "without the full-shot errors",
@@ -161,8 +161,8 @@ def _values(models: Models, kind: str, pairs: pd.DataFrame) -> np.ndarray:
     return np.asarray(pairs["model"].map(words).to_numpy(), dtype=object)
 
 
-def _judged(pairs: pd.DataFrame, predicted: np.ndarray) -> dict[str, float | int]:
-    """`quality`, and again (_few) without the full setting, whose error the laws are told."""
+def _quality(pairs: pd.DataFrame, predicted: np.ndarray) -> dict[str, float | int]:
+    """`quality`, and again (_few) without the full setting, whose error the laws use."""
     error, few = pairs["error"].to_numpy(), (pairs["setting"] != "full").to_numpy()
     without = quality(error[few], predicted[few])
     return quality(error, predicted) | {
@@ -187,9 +187,9 @@ def _pooled(law: str, pairs: pd.DataFrame, values: np.ndarray) -> np.ndarray | N
 def _resampled(law: str, pairs: pd.DataFrame, seed: int) -> dict[str, np.ndarray]:
     names = pairs["model"].unique()
     place = pairs["model"].map(dict(zip(names, range(len(names)), strict=True))).to_numpy()
-    found: list[dict[str, float]] = []
+    samples: list[dict[str, float]] = []
     for counts in drawn(len(names), seed, draws=DRAWS).astype(int):
         again = pairs.iloc[np.repeat(np.arange(len(pairs)), counts[place])]
         if law in _possible(again):
-            found.append(fit(law, again).parameters)
-    return {name: np.array([f[name] for f in found]) for name in fit(law, pairs).parameters}
+            samples.append(fit(law, again).parameters)
+    return {name: np.array([f[name] for f in samples]) for name in fit(law, pairs).parameters}

@@ -67,7 +67,7 @@ def fit_trees(table: pd.DataFrame, errors: np.ndarray, seed: int) -> Any:
 
 
 def predict_trees(booster: Any, table: pd.DataFrame) -> np.ndarray:
-    """Errors [n] that trees tell of the same columns."""
+    """Errors [n] that the trees predict from the same columns."""
     data = _xgboost().DMatrix(table, enable_categorical=True)
     return np.asarray(booster.predict(data), np.float64)
 

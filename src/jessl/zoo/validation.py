@@ -1,4 +1,4 @@
-"""Whether errors can be told ahead from design choices: for models like those known, and unlike.
+"""Whether design choices predict errors: of models similar to the known ones, and of others.
 
 Random folds put models of one checkpoint, paper and year on both sides. The other splits keep
 them together, which is what a choice among new methods needs.
@@ -75,26 +75,26 @@ def validation(models: Models, seed: int = 0) -> dict[str, Any]:
             if int(known.sum()) < MIN_MODELS or numbers[known].nunique() < 2:
                 continue
             y = frame.loc[known, column].to_numpy(np.float64)
-            if not np.ptp(y):  # nothing to tell apart
+            if not np.ptp(y):  # all errors are equal
                 continue
             fold = numbers[known].to_numpy()
             for name in ("trees", "linear"):
-                told = np.empty(len(y))
+                predicted = np.empty(len(y))
                 for one in np.unique(fold):
                     out = fold == one
                     if name == "trees":
                         part = table[known]
                         booster = fit_trees(part[~out], y[~out], seed)
-                        told[out] = predict_trees(booster, part[out])
+                        predicted[out] = predict_trees(booster, part[out])
                     else:
-                        told[out] = _linear(frame[known], y, out)
+                        predicted[out] = _linear(frame[known], y, out)
                 rows.append(
                     {
                         "outcome": outcome,
                         "model": name,
                         "split": split,
-                        "r2": float(1 - np.sum((y - told) ** 2) / np.sum((y - y.mean()) ** 2)),
-                        "rmse": float(np.sqrt(np.mean((y - told) ** 2))),
+                        "r2": float(1 - np.sum((y - predicted) ** 2) / np.sum((y - y.mean()) ** 2)),
+                        "rmse": float(np.sqrt(np.mean((y - predicted) ** 2))),
                         "n": len(y),
                         "n_folds": len(np.unique(fold)),
                     }

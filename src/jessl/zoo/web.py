@@ -1,4 +1,4 @@
-"""A table from an http(s) address: whole or not at all, within a time and a size."""
+"""Downloading a table from an http(s) address, completely or not at all, within limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_address(path: str) -> bool:
 
 
 def download(address: str) -> bytes:
-    """The body that an address answers with.
+    """The body of the response from an address.
 
     Raises:
         OSError: naming the address, where nothing, no HTTP, an error or part of a body comes, and
@@ -34,7 +34,7 @@ def download(address: str) -> bytes:
     def work() -> None:
         try:
             bodies.append(_body(address, time.monotonic() + SECONDS))
-        except Exception as error:  # told below, by the thread that asked
+        except Exception as error:  # raised below, in the calling thread
             if isinstance(error, urllib.error.HTTPError):
                 error.close()  # it holds the connection
             errors.append(error)
@@ -45,18 +45,18 @@ def download(address: str) -> bytes:
     thread.join(SECONDS)
     if bodies:
         return bodies[0]
-    told = f"{escape_control(address)}: "
+    prefix = f"{escape_control(address)}: "
     if not errors:
-        raise OSError(f"{told}the table did not come within {SECONDS:g} seconds")
+        raise OSError(f"{prefix}the table did not come within {SECONDS:g} seconds")
     error = errors[0]
     if isinstance(error, http.client.IncompleteRead):
-        raise OSError(f"{told}the answer was cut short; try again") from None
+        raise OSError(f"{prefix}the answer was cut short; try again") from None
     if isinstance(error, OSError):  # of urllib and of sockets; a few of http.client, too
-        raise OSError(f"{told}{_words(error)}") from None
+        raise OSError(f"{prefix}{_words(error)}") from None
     if isinstance(error, ValueError | http.client.InvalidURL):
-        raise ValueError(f"{told}is no address: {_words(error)}") from None
+        raise ValueError(f"{prefix}is no address: {_words(error)}") from None
     if isinstance(error, http.client.HTTPException):
-        raise OSError(f"{told}what answers is no web server ({_words(error)})") from None
+        raise OSError(f"{prefix}what answers is no web server ({_words(error)})") from None
     raise error
 
 
@@ -70,7 +70,7 @@ def _body(address: str, end: float) -> bytes:
                 raise OSError(f"the table is larger than {MOST_BYTES / 1e6:g} MB")
             if time.monotonic() > end:
                 raise OSError(f"the table did not come within {SECONDS:g} seconds")
-        if answer.length:  # read1 says nothing of bytes that were promised and never came
+        if answer.length:  # read1 does not report bytes that were announced and never arrived
             raise http.client.IncompleteRead(b"", answer.length)
     return b"".join(parts)
 

@@ -34,7 +34,7 @@ def _group(folder: Path, table: dict[float, tuple[float, list[float | None]]]) -
 
 def test_a_good_choice(tmp_path: Path) -> None:
     group = _group(tmp_path, {1.0: (5, [0.5, 0.52]), 2.0: (9, [0.7, 0.72])})
-    cost = group.choices[0].verdict
+    cost = group.choices[0].regret
     assert cost is not None
     assert (cost.regret, cost.random_regret) == (0, pytest.approx(0.1))
     sds = [s.oracle_sd for s in group.settings if s.oracle_sd is not None]

@@ -146,7 +146,7 @@ def test_what_computes_the_same_is_one_setting(tmp_path: Path) -> None:
     _run(tmp_path / "d", "vicreg", 8.0, objective_options={"cov": 4}, epochs=3)
     settings = select([tmp_path]).groups[0].settings
     assert settings[0].fields == {"epochs": 3, "objective_options.cov": 4}
-    assert settings[1].fields == {"epochs": None, "objective_options.cov": 1.0}
+    assert settings[1].fields == {"epochs": 10, "objective_options.cov": 1.0}
     # what follows from another field has no name: it would stand in the way of the plateau
     folder = tmp_path / "derived"
     _run(folder / "a", "byol", 5.0, batch_size=64, derived={"lr": 0.25})
@@ -249,19 +249,19 @@ def test_labels_tell_and_never_choose(tmp_path: Path) -> None:
             _run(tmp_path / f"{lr}-{seed}", "simclr", 20 * lr + seed / 10, lr=lr, n=400,
                  seed=seed, accuracy=shown)  # fmt: skip
     found = select([tmp_path])
-    verdict = found.groups[0].choices[0].verdict
-    assert verdict is not None
-    assert (verdict.best_setting, verdict.spearman.value) == ("lr=0.1", pytest.approx(-1))
-    assert verdict.regret == pytest.approx(0.3)
-    assert verdict.regret_sd == pytest.approx(0.02 / math.sqrt(2))
-    assert verdict.random_regret == pytest.approx(0.91 - (0.91 + 0.81 + 0.61) / 3)
+    estimate = found.groups[0].choices[0].regret
+    assert estimate is not None
+    assert (estimate.best_setting, estimate.spearman.value) == ("lr=0.1", pytest.approx(-1))
+    assert estimate.regret == pytest.approx(0.3)
+    assert estimate.regret_sd == pytest.approx(0.02 / math.sqrt(2))
+    assert estimate.random_regret == pytest.approx(0.91 - (0.91 + 0.81 + 0.61) / 3)
     assert found.groups[0].settings[0].oracle == pytest.approx(0.61)
     for run in tmp_path.iterdir():
         append(run, [Record(run="x", name="accuracy/logistic", value=0.1, split="test")])
     again = select([tmp_path])
     assert again.chosen == found.chosen
     assert [c.run for c in again.ranking] == [c.run for c in found.ranking]
-    assert select([tmp_path], oracle="accuracy/knn").groups[0].choices[0].verdict == verdict
+    assert select([tmp_path], oracle="accuracy/knn").groups[0].choices[0].regret == estimate
     with pytest.raises(ValueError, match="none of the runs has a record accuracy/mlp"):
         select([tmp_path], oracle="accuracy/mlp")
     with pytest.raises(ValueError, match="oracle: expected accuracy/NAME or risk/NAME"):
@@ -345,9 +345,9 @@ def test_a_table_of_a_study(tmp_path: Path, ending: str) -> None:
     assert vicreg.settings[0].oracle == pytest.approx(0.75)
     assert [c.run for c in found.ranking if c.diverged] == ["f"]
     assert any("left out, not finished: e" in w for w in found.warnings)
-    verdict = vicreg.choices[0].verdict
-    assert verdict is not None
-    assert verdict.regret == 0
+    estimate = vicreg.choices[0].regret
+    assert estimate is not None
+    assert estimate.regret == 0
     with pytest.raises(ValueError, match="unknown column 'nesum_projector'"):
         select(path, by="nesum")
     with pytest.raises(ValueError, match="one table or runs"):
@@ -409,7 +409,7 @@ def test_the_command_shows_what_was_chosen(
     assert f"simclr: take {tmp_path / 'lr0.4-1'}" in lines
     assert any(line.split()[:4] == ["simclr", "rankme/backbone", "lr=0.1", "-1.00"]
                for line in lines), out  # fmt: skip
-    assert "more about the other scores: --json" in err
+    assert "more warnings about the other scores: --json" in err
     assert main([*args, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["chosen"] == {"simclr": str(tmp_path / "lr0.4-1")}

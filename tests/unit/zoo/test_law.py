@@ -166,7 +166,7 @@ def test_tables_with_too_little_say_so(tmp_path):
     assert laws == {"two parameters", "one parameter"}
     with pytest.raises(ValueError, match="needs errors in 3 settings"):
         fit("standard", pairs_of(read_table(tmp_path / "two.csv")))
-    with pytest.raises(ValueError, match="law must be one of"):
+    with pytest.raises(ValueError, match="law: expected one of"):
         fit("cubic", pairs_of(models))
 
 

@@ -149,8 +149,8 @@ def test_parquet_errors_and_names_must_be_plain(tmp_path):
     ("options", "told"),
     [
         ({"seed": -1}, "seed: expected a whole number of at least 0, got -1"),
-        ({"seed": 2**40}, "seed must be at most"),
-        ({"top": 0}, "top must be 1 or more"),
+        ({"seed": 2**40}, "seed: expected at most"),
+        ({"top": 0}, "top: expected a whole number of at least 1"),
         ({"sections": "nope"}, "unknown section 'nope'"),
         ({"out": ""}, "out: expected the name of a folder"),
         ({"out": "FILE"}, "out: expected a folder, got the file .*"),

@@ -287,7 +287,7 @@ def test_mistakes_of_the_command(tmp_path):
         ZooCommand(table=path, sections="rankin").run()
     with pytest.raises(ValueError, match="at least one section"):
         ZooCommand(table=path, sections=" ,").run()
-    with pytest.raises(ValueError, match="top must be 1 or more"):
+    with pytest.raises(ValueError, match="top: expected a whole number of at least 1"):
         ZooCommand(table=path, top=0).run()
     with pytest.raises(ValueError, match="out: expected a folder, got the file"):
         ZooCommand(table=path, out=Path(path)).run()
