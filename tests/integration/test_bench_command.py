@@ -11,7 +11,7 @@ from PIL import Image
 
 from jessl.cli.main import main
 from jessl.data import UnreadableImage, open_source
-from jessl.data.loading.loader_advice import verdict
+from jessl.data.loading.loader_advice import loader_advice
 from jessl.data.loading.measure import Stages, measure_stages, thread_counts
 from jessl.views import View, Views, presets
 
@@ -133,18 +133,19 @@ def _stages(read: float, decode: float, views: float) -> Stages:
 def test_the_verdict_follows_from_the_numbers() -> None:
     slow, fast = _stages(0.2, 1.2, 0.6), _stages(0.2, 0.3, 0.3)
     rates = {1: 450.0, 2: 900.0, 4: 1500.0}
-    lines = verdict(slow, (slow, fast), rates, short_side=256, need=1300)
+    lines = loader_advice(slow, (slow, fast), rates, short_side=256, need=1300)
     assert lines[0] == "decoding takes 60% of a core's time for an image (views 30%, reading 10%)"
     assert "--short-side 256 would make an image about 2.5x faster" in lines[1]
     assert lines[2] == "4 threads feed this training (1,500 images/s, 1,300 needed)"
     assert (
-        "packed, they would do" in verdict(slow, (slow, fast), rates, short_side=256, need=3000)[2]
+        "packed, they would do"
+        in loader_advice(slow, (slow, fast), rates, short_side=256, need=3000)[2]
     )
-    starved = verdict(slow, (slow, slow), rates, short_side=256, need=3000)
+    starved = loader_advice(slow, (slow, slow), rates, short_side=256, need=3000)
     assert starved[-1].endswith("the device waits 50% of the time")
-    disk = verdict(_stages(3, 1, 1), None, rates, short_side=256)
+    disk = loader_advice(_stages(3, 1, 1), None, rates, short_side=256)
     assert "a faster disk" in disk[1]
-    assert verdict(_stages(0, 0, 1), None, rates, short_side=256) == [
+    assert loader_advice(_stages(0, 0, 1), None, rates, short_side=256) == [
         "views take 100% of a core's time for an image"
     ]
 

@@ -60,7 +60,7 @@ class BenchCommand(Command):
         self._check()
         from jessl.core.devices import pick_device
         from jessl.core.log import log
-        from jessl.data.loading.loader_advice import packing_gain, verdict
+        from jessl.data.loading.loader_advice import loader_advice, packing_gain
         from jessl.data.loading.measure import measure_packed, measure_stages
 
         device = pick_device(self.device)
@@ -81,7 +81,7 @@ class BenchCommand(Command):
             log.info(f"measuring what packing to a short side of {short_side} would give")
             packed = measure_packed(source, views, short_side=short_side, crops_only=on_gpu)
         rates = self._measure_loader(source, views, batch_size, device)
-        advice = verdict(
+        advice = loader_advice(
             stages,
             packed,
             rates,

@@ -6,7 +6,8 @@ May import core; never views, encoders, objectives, scores or probes.
 from __future__ import annotations
 
 from jessl.data.decode.image import UnreadableImage
-from jessl.data.loading.loader import Batch, Loader
+from jessl.data.loading.batch import Batch
+from jessl.data.loading.loader import Loader
 from jessl.data.open_source import open_source
 from jessl.data.sources.base import Source
 from jessl.data.sources.dataset import DatasetSource

@@ -1,4 +1,4 @@
-"""One batch in the making: which images, what was drawn for them, and the buffers they fill."""
+"""Assembling one batch: reading its images and rendering their views into buffers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from jessl.data.decode.image import UnreadableImage
 from jessl.data.sources.base import Source
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class ViewRenderer(Protocol):
-    """What a batch asks of a prepared recipe of views: see `jessl.views.apply.CpuRenderer`."""
+    """Samples parameters and renders views: see `jessl.views.apply.CpuRenderer`."""
 
     shapes: tuple[tuple[int, int, int], ...]
-    dtype: Any
+    dtype: npt.DTypeLike
 
     def draw(
         self,
@@ -44,13 +45,14 @@ class BatchBuffer:
     """A batch whose rows are filled by several threads, each row by one.
 
     Attributes:
-        place: of its first image in the order of the epoch.
-        indices: int64 [n], the images that it has in the end; -1 where none could be read.
+        start: position of its first image in the order of the epoch.
+        indices: int64 [n], the images it contains in the end; -1 where none could be read.
         ids, sizes, table: of these images: int64 [n], int64 [2, n] and float64 [k, n, columns].
-        out: a tensor [n, c, size, size] for each view; none where a GPU makes the views.
+        out: a tensor [n, c, size, size] for each view; empty where a GPU renders the views.
+        arrays: numpy views of `out`.
     """
 
-    place: int
+    start: int
     indices: np.ndarray
     ids: np.ndarray
     sizes: np.ndarray
@@ -66,16 +68,16 @@ class BatchBuffer:
 
 
 class BatchFiller:
-    """Reads images and paints their views into batches; called from many threads.
+    """Reads images and renders their views into batches; called from many threads.
 
     Args:
         source: the images.
-        renderer: makes their views.
-        order: int64, indices of the epoch as this rank sees it.
+        renderer: renders their views.
+        order: int64, the indices of this rank in the epoch.
         seed, epoch: of the parameters.
-        unreadable: what becomes of an image that cannot be read: "replace", "drop" or "raise".
-        skipped: gets the place of each image that cannot be read, and the reason.
-        painted: whether views are painted here; a GPU that holds the images paints them itself.
+        unreadable: what to do about an image that cannot be read: "replace", "drop" or "raise".
+        skipped: filled with the place of each unreadable image, and the reason.
+        renders: False where a GPU that holds the images renders the views itself.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class BatchFiller:
         epoch: int,
         unreadable: str,
         skipped: dict[str, str],
-        painted: bool = True,
+        renders: bool = True,
     ) -> None:
         self.source = source
         self.renderer = renderer
@@ -97,26 +99,26 @@ class BatchFiller:
         self.epoch = epoch
         self.unreadable = unreadable
         self.skipped = skipped
-        self.painted = painted
+        self.renders = renders
         self._lock = threading.Lock()
 
     def fill(self, batch: BatchBuffer, start: int, stop: int) -> None:
         """Fill rows start..stop-1 of a batch."""
-        indices = self.order[batch.place + start : batch.place + stop]
-        together = self.source.rows(indices)
-        if together is not None:
+        indices = self.order[batch.start + start : batch.start + stop]
+        images = self.source.rows(indices)
+        if images is not None:
             batch.indices[start:stop] = indices
             batch.ids[start:stop] = self.source.ids[indices]
-            batch.sizes[0, start:stop], batch.sizes[1, start:stop] = together.shape[1:3]
+            batch.sizes[0, start:stop], batch.sizes[1, start:stop] = images.shape[1:3]
             self._draw(batch, start, stop)
-            if self.painted:
-                self.renderer.render(together, start, batch.table, batch.arrays)
+            if self.renders:
+                self.renderer.render(images, start, batch.table, batch.arrays)
             return
         for row in range(start, stop):
-            found = self._first_readable(batch.place + row, len(batch))
-            if found is None:
+            readable = self._first_readable(batch.start + row, len(batch))
+            if readable is None:
                 continue
-            index, image = found
+            index, image = readable
             batch.indices[row] = index
             batch.ids[row] = self.source.ids[index]
             batch.sizes[:, row] = image.shape[:2]
@@ -126,18 +128,19 @@ class BatchFiller:
     def _draw(self, batch: BatchBuffer, start: int, stop: int) -> None:
         self.renderer.draw(batch.table, batch.ids, self.epoch, self.seed, batch.sizes, start, stop)
 
-    def _first_readable(self, place: int, batch: int) -> tuple[int, np.ndarray] | None:
-        """The image at a place of the order or, when replacing, the first readable behind it.
+    def _first_readable(self, position: int, batch_size: int) -> tuple[int, np.ndarray] | None:
+        """The image at a position of the order or, when replacing, the first readable one after it.
 
         The same row of the following batches is tried first, so that no two rows of a batch are
-        replaced by one image while one of those can be read; then all others.
+        replaced by the same image while one of those can be read; then all others.
         """
         n = len(self.order)
-        tried: Iterable[int] = (place,)
+        positions: Iterable[int] = (position,)
         if self.unreadable == "replace":
-            tried = chain(range(place, place + n, batch), range(place + 1, place + n))
-        for at in tried:
-            index = int(self.order[at % n])
+            same_row = range(position, position + n, batch_size)
+            positions = chain(same_row, range(position + 1, position + n))
+        for candidate in positions:
+            index = int(self.order[candidate % n])
             try:
                 return index, self.source.read(index)
             except UnreadableImage as error:
@@ -153,11 +156,11 @@ class BatchFiller:
         return None
 
 
-def chunks(rows: int, workers: int, *, together: bool) -> list[tuple[int, int]]:
-    """How the rows of a batch are shared out among threads: (start, stop) pairs.
+def chunks(rows: int, workers: int, *, one_array: bool) -> list[tuple[int, int]]:
+    """Divide the rows of a batch among threads: (start, stop) pairs.
 
-    Images that are read one by one go a few at a time, so that all threads end together; rows of
-    an array go in pieces that make the call into compiled code cheap.
+    Images that are read one by one are dealt a few at a time, so that all threads end together;
+    rows of one array in pieces large enough to make the call into compiled code cheap.
     """
-    step = max(32, -(-rows // workers)) if together else max(1, min(8, rows // (4 * workers)))
+    step = max(32, -(-rows // workers)) if one_array else max(1, min(8, rows // (4 * workers)))
     return [(start, min(start + step, rows)) for start in range(0, rows, step)]

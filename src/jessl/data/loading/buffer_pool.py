@@ -1,4 +1,4 @@
-"""Batch buffers that are used again as soon as nobody holds them."""
+"""Batch buffers that are reused once their last tensor is gone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class BufferPool:
-    """Lends arrays of one shape; an array comes back when its last tensor is gone.
+    """Lends arrays of one shape; an array returns when its last tensor is gone.
 
-    A fresh array costs its page faults (0.4 ms for a view of 224 pixels), a used one nothing.
-    Whoever keeps batches keeps their arrays, too: nothing is ever written over while it is held.
+    A new array costs page faults (0.4 ms for a view of 224 pixels), a reused one nothing. An array
+    is never overwritten while a tensor still refers to it.
 
     Args:
         shape, dtype: of the arrays.
-        pinned: page-locked memory, from which a GPU copies while the program goes on.
+        pinned: page-locked memory, from which a GPU copies asynchronously.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: type, *, pinned: bool = False) -> None:
@@ -29,10 +29,10 @@ class BufferPool:
         self.pinned = pinned
         self._free: list[np.ndarray] = []
         self._lock = threading.Lock()
-        self.made = 0
+        self.created = 0
 
     def lend(self) -> torch.Tensor:
-        """A tensor over an array that nothing else uses; what it holds is undefined."""
+        """A tensor on an array that nothing else uses; its values are undefined."""
         import torch
 
         with self._lock:
@@ -43,7 +43,7 @@ class BufferPool:
         return torch.from_numpy(lent)
 
     def _new(self) -> np.ndarray:
-        self.made += 1
+        self.created += 1
         if self.pinned:
             import torch
 

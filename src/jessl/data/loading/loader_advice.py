@@ -1,4 +1,4 @@
-"""What the measurements of a loader mean, in plain sentences; pure functions of the numbers."""
+"""Advice from the measurements of a loader, in plain sentences; pure functions of the numbers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jessl.data.loading.measure import Stages
 
-# less is not worth the disk that a packing takes
+# a smaller gain is not worth the disk space of the packed images
 _WORTH_PACKING = 1.2
-# share of the time at which a stage is worth a sentence
-_MUCH = 0.4
+# share of the time from which on a stage is mentioned
+_LARGE_SHARE = 0.4
 
 
-def verdict(
+def loader_advice(
     stages: Stages,
     packed: tuple[Stages, Stages] | None,
     rates: Mapping[int, float],
@@ -23,14 +23,14 @@ def verdict(
     need: float | None = None,
     shares_cores: bool = False,
 ) -> list[str]:
-    """Sentences on where the time goes, what packing would give, and whether a training is fed.
+    """Sentences on where the time goes, what packing would gain, and whether the loader keeps up.
 
     Args:
-        stages: of the images as they are.
-        packed: of a few images as they are and packed; None where packing changes nothing.
-        rates: images a second of the loader by number of threads.
-        short_side: pixels to which packing was measured.
-        need: images a second that the training takes; None: unknown.
+        stages: costs of the images as they are.
+        packed: costs of a few images as they are, and packed; None where packing changes nothing.
+        rates: images per second of the loader, by number of threads.
+        short_side: pixels of the packed images that were measured.
+        need: images per second that the training consumes; None: unknown.
         shares_cores: whether training and loader run on the same cores.
     """
     lines = [_where(stages)]
@@ -40,7 +40,7 @@ def verdict(
             f"jessl pack SRC OUT --short-side {short_side} would make an image about {gain:.1f}x "
             "faster; small crops become coarser"
         )
-    elif stages.read_ms / stages.total_ms >= _MUCH:
+    elif stages.read_ms / stages.total_ms >= _LARGE_SHARE:
         lines.append(
             "a faster disk, or jessl pack to shards, which are read in one sweep, would help most"
         )
@@ -54,12 +54,12 @@ def verdict(
 
 
 def packing_gain(packed: tuple[Stages, Stages] | None) -> float:
-    """How many times faster an image is when packed; 1 where that was not measured."""
+    """How many times faster an image loads when packed; 1 where that was not measured."""
     return 1.0 if packed is None else packed[0].total_ms / packed[1].total_ms
 
 
 def threads_that_feed(rates: Mapping[int, float], need: float) -> int | None:
-    """The least of the measured numbers of threads that gives `need` images a second."""
+    """The smallest measured number of threads that reaches `need` images per second."""
     return next((n for n in sorted(rates) if rates[n] >= need), None)
 
 
@@ -83,7 +83,7 @@ def _fed(rates: Mapping[int, float], need: float, gain: float) -> str:
         return f"{threads} this training ({rates[enough]:,.0f} images/s, {need:,.0f} needed)"
     most = max(rates, key=lambda n: rates[n])
     threads = "1 thread gives" if most == 1 else f"{most} threads give"
-    said = f"{threads} {rates[most]:,.0f} of the {need:,.0f} images/s that this training needs"
+    rate = f"{threads} {rates[most]:,.0f} of the {need:,.0f} images/s that this training needs"
     if gain >= _WORTH_PACKING and rates[most] * gain >= need:
-        return f"{said}; packed, they would do"
-    return f"{said}: the device waits {1 - rates[most] / need:.0%} of the time"
+        return f"{rate}; packed, they would do"
+    return f"{rate}: the device waits {1 - rates[most] / need:.0%} of the time"

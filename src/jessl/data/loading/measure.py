@@ -1,4 +1,4 @@
-"""Where the time of a loader goes, on the user's own images and machine."""
+"""Where a loader spends its time, measured on the user's own images and machine."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from jessl.data.loading.loader import Loader
 from jessl.data.packing.encode import Recipe, packed
 from jessl.data.sources.base import Source
 
-# images that are encoded anew to learn what packing would give
-_PACKED = 32
-# images whose views are made together
-_TOGETHER = 16
+# images that are packed to measure the gain
+_PACKED_IMAGES = 32
+# images whose views are rendered in one call
+_CHUNK_IMAGES = 16
 
 
 @dataclass(frozen=True)
 class Stages:
-    """What one image costs on one core, in milliseconds (means over `images` images).
+    """Time per image on one core, in milliseconds (means over `images` images).
 
     Attributes:
-        read_ms: getting the file, or the pixels of sources that have no files.
-        decode_ms: file to pixels; 0 for sources that have no files.
-        views_ms: drawing the parameters of all views and making them; with a GPU, the crops alone.
+        read_ms: reading the file, or the pixels of sources without files.
+        decode_ms: decoding the file; 0 for sources without files.
+        views_ms: sampling the parameters of all views and rendering them; with a GPU, only crops.
         images: how many were measured.
         unreadable: how many of the sample could not be read.
-        file_kb: mean size of the files in thousands of bytes; None where there are none.
+        file_kb: mean file size in thousands of bytes; None for sources without files.
         height_px, width_px: medians.
     """
 
@@ -49,12 +49,12 @@ class Stages:
 
     @property
     def total_ms(self) -> float:
-        """All stages together."""
+        """Sum of the stages."""
         return self.read_ms + self.decode_ms + self.views_ms
 
     @property
     def images_per_second(self) -> float:
-        """What one core could do at most."""
+        """The most that one core can do."""
         return 1000 / self.total_ms
 
 
@@ -63,23 +63,23 @@ def measure_stages(
 ) -> Stages:
     """Measure reading, decoding and views on evenly spaced images, one after the other.
 
-    The first images that can be read are done once beforehand: what compiles or is imported is not
+    The first readable images are processed once beforehand, so that compilation and imports are not
     counted.
 
     Args:
         source: the images.
         views: a recipe (`jessl.views.Views`).
-        images: at most so many.
-        crops_only: measure the crops alone, as a loader makes them whose views a GPU finishes.
+        images: how many at most.
+        crops_only: measure only the crops, as a loader renders them when a GPU finishes the views.
 
     Raises:
-        UnreadableImage: when not one of them can be read.
+        UnreadableImage: when none of them can be read.
     """
     chosen = linspace_indices(len(source), images)
     canvas = _Canvas(views, crops_only)
-    for start in range(0, len(chosen), _TOGETHER):
+    for start in range(0, len(chosen), _CHUNK_IMAGES):
         with contextlib.suppress(UnreadableImage):
-            _timed(source, canvas, chosen[start : start + _TOGETHER])
+            _timed(source, canvas, chosen[start : start + _CHUNK_IMAGES])
             break
     return _timed(source, canvas, chosen)
 
@@ -92,9 +92,9 @@ def measure_packed(
     quality: int | None = None,
     crops_only: bool = False,
 ) -> tuple[Stages, Stages]:
-    """The stages of a few images as they are, and as `pack` would make them.
+    """The stages of a few images as they are, and as `pack` would write them.
 
-    Reading is that of the source both times.
+    The time to read is that of the source in both.
 
     Args:
         source: the images.
@@ -102,13 +102,13 @@ def measure_packed(
         short_side, quality: of `jessl.data.packing.pack`.
 
     Raises:
-        UnreadableImage: when not one image can be read.
+        UnreadableImage: when no image can be read.
     """
-    before = measure_stages(source, views, images=_PACKED, crops_only=crops_only)
+    before = measure_stages(source, views, images=_PACKED_IMAGES, crops_only=crops_only)
     recipe = Recipe(short_side=short_side, quality=quality)
     canvas = _Canvas(views, crops_only)
     tally = _Tally(canvas)
-    for index in map(int, linspace_indices(len(source), _PACKED)):
+    for index in map(int, linspace_indices(len(source), _PACKED_IMAGES)):
         try:
             file = packed(source, index, recipe).data
         except UnreadableImage:
@@ -130,17 +130,17 @@ def measure_loader(
     seconds: float = 2.0,
     device: str = "cpu",
 ) -> float:
-    """Images a second through a `Loader` once it runs.
+    """Images per second through a `Loader` once it runs.
 
-    The batches that are in the works before the first one is there do not count.
+    Batches that are begun before the first one is ready do not count.
 
     Args:
         source: the images.
         views: a recipe (`jessl.views.Views`).
         batch_size: images a batch.
-        threads: of the loader.
-        seconds: at least so long is measured.
-        device: where the views are put.
+        threads: workers of the loader.
+        seconds: minimal duration of the measurement.
+        device: the device of the views.
     """
     loader = Loader(source, views, min(batch_size, len(source)), workers=threads, device=device)
     skip = loader.prefetch + 1
@@ -165,16 +165,16 @@ def thread_counts(most: int) -> list[int]:
 
 
 class _Canvas:
-    """Paints views as a loader does, again and again into the same memory."""
+    """Renders views as a loader does, always into the same memory."""
 
     def __init__(self, views: Any, crops_only: bool) -> None:
         self._views = views
         self._renderer: ViewRenderer = views.renderer(crops_only=crops_only)
         shapes, dtype = self._renderer.shapes, self._renderer.dtype
-        self._out = [np.ones((_TOGETHER, *shape), dtype) for shape in shapes]
+        self._out = [np.ones((_CHUNK_IMAGES, *shape), dtype) for shape in shapes]
 
     def seconds(self, ids: Sequence[int], images: Sequence[np.ndarray]) -> float:
-        """Time to draw and paint all views of images [h, w, c]; of an array, all at once."""
+        """Time to sample and render all views of images [h, w, c]; of an array, all at once."""
         renderer, out = self._renderer, self._out
         n = len(images)
         sizes = np.array([image.shape[:2] for image in images], dtype=np.int64).T.copy()
@@ -191,38 +191,38 @@ class _Canvas:
 
 
 class _Tally:
-    """Adds up what images cost; their views are painted a few images at a time."""
+    """Sums the time of images; their views are rendered a few images at a time."""
 
     def __init__(self, canvas: _Canvas) -> None:
-        self.reading = self.decoding = self.painting = 0.0
+        self.reading = self.decoding = self.rendering = 0.0
         self._canvas = canvas
         self._shapes: list[tuple[int, ...]] = []
         self._file_bytes: list[int] = []
         self._waiting: list[tuple[int, np.ndarray]] = []
 
     def add(self, id_: int, image: np.ndarray, file_bytes: int | None = None) -> None:
-        """Count one image that was read and decoded."""
+        """Add one image that was read and decoded."""
         self._shapes.append(image.shape)
         if file_bytes is not None:
             self._file_bytes.append(file_bytes)
         self._waiting.append((id_, image))
-        if len(self._waiting) == _TOGETHER:
-            self._paint()
+        if len(self._waiting) == _CHUNK_IMAGES:
+            self._render()
 
     def add_rows(self, ids: np.ndarray, images: np.ndarray) -> None:
-        """Count images that are one array [n, h, w, c]."""
+        """Add images that are one array [n, h, w, c]."""
         self._shapes += [images.shape[1:]] * len(images)
-        self.painting += self._canvas.seconds(ids.tolist(), images)  # type: ignore[arg-type]
+        self.rendering += self._canvas.seconds(ids.tolist(), images)  # type: ignore[arg-type]
 
     def stages(self, unreadable: int) -> Stages:
         """Means over the images."""
         if self._waiting:
-            self._paint()
+            self._render()
         n = len(self._shapes)
         return Stages(
             read_ms=1000 * self.reading / n,
             decode_ms=1000 * self.decoding / n,
-            views_ms=1000 * self.painting / n,
+            views_ms=1000 * self.rendering / n,
             images=n,
             unreadable=unreadable,
             file_kb=statistics.fmean(self._file_bytes) / 1000 if self._file_bytes else None,
@@ -230,8 +230,8 @@ class _Tally:
             width_px=int(np.median([shape[1] for shape in self._shapes])),
         )
 
-    def _paint(self) -> None:
-        self.painting += self._canvas.seconds(*zip(*self._waiting, strict=True))
+    def _render(self) -> None:
+        self.rendering += self._canvas.seconds(*zip(*self._waiting, strict=True))
         self._waiting = []
 
 
@@ -239,8 +239,8 @@ def _timed(source: Source, canvas: _Canvas, chosen: np.ndarray) -> Stages:
     tally = _Tally(canvas)
     unreadable = 0
     first: UnreadableImage | None = None
-    for start in range(0, len(chosen), _TOGETHER):
-        group = chosen[start : start + _TOGETHER]
+    for start in range(0, len(chosen), _CHUNK_IMAGES):
+        group = chosen[start : start + _CHUNK_IMAGES]
         since = time.perf_counter()
         rows = source.rows(group)
         if rows is not None:
@@ -249,7 +249,7 @@ def _timed(source: Source, canvas: _Canvas, chosen: np.ndarray) -> Stages:
             continue
         for index in map(int, group):
             try:
-                image, file_bytes = _one(source, index, tally)
+                image, file_bytes = _read_and_decode(source, index, tally)
             except UnreadableImage as error:
                 unreadable += 1
                 first = first or error
@@ -260,23 +260,23 @@ def _timed(source: Source, canvas: _Canvas, chosen: np.ndarray) -> Stages:
     return tally.stages(unreadable)
 
 
-def _one(source: Source, index: int, tally: _Tally) -> tuple[np.ndarray, int | None]:
-    """One image, and the bytes of its file where it has one."""
+def _read_and_decode(source: Source, index: int, tally: _Tally) -> tuple[np.ndarray, int | None]:
+    """One image, and the size of its file in bytes where it has one."""
     since = time.perf_counter()
     file = source.encoded(index)
     if file is None:
         image = source.read(index)
         tally.reading += time.perf_counter() - since
         return image, None
-    got = time.perf_counter()
+    read_at = time.perf_counter()
     image = decode(file, source.where(index))
-    tally.decoding += time.perf_counter() - got
-    tally.reading += got - since
+    tally.decoding += time.perf_counter() - read_at
+    tally.reading += read_at - since
     return image, len(file)
 
 
 def _now(device: str) -> float:
-    """The time at which all that was asked of the device is done."""
+    """The time at which all work of the device is done."""
     if device != "cpu":
         import torch
 
