@@ -9,7 +9,6 @@ import torch
 
 from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core import collectives
-from jessl.core.process_group import rank_zero
 from jessl.core.random import seeded
 from jessl.core.validation import check_choice
 from jessl.data import Source
@@ -47,7 +46,6 @@ _LEAST = {
 }
 
 
-@rank_zero
 def resolve(config: Pretrain, source: Source, device: torch.device) -> ResolvedPretrain:
     """The configuration with every open value decided.
 
@@ -213,7 +211,6 @@ def check_even_batch(batch_size: int) -> None:
         )
 
 
-@rank_zero
 def check_config(config: Pretrain) -> None:
     """Refuse numbers out of range and unknown optimizers.
 

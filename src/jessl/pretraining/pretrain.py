@@ -63,7 +63,7 @@ def pretrain(
     with process_group(config.device) as device, ExitStack() as stack:
         # rank zero's request holds for all
         config, quiet = on_rank_zero(lambda: (config, quiet))
-        check_config(config)
+        on_rank_zero(check_config, config)
         log = Log() if is_rank_zero() and not quiet else SILENT
 
         # open the run and its images
@@ -78,7 +78,7 @@ def pretrain(
         checkpoint = folder.latest_checkpoint(log)
 
         # decide what the user left open, and build
-        settings = folder.resolved_config or resolve(config, images, device)
+        settings = folder.resolved_config or on_rank_zero(resolve, config, images, device)
         parts = build(settings, images, device, with_init=checkpoint is None)
         folder.write_settings(settings, parts)
         notes = compile_encoders(parts, settings) if settings.compile else []
