@@ -373,7 +373,7 @@ class Watch:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._marks: dict[int, tuple[tuple[Any, Any], float]] = {}
+        self._marks: dict[int, tuple[tuple[object, object], float]] = {}
 
     def abandoned(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
         """Running trials whose worker has exited on this machine, or is silent for too long."""
