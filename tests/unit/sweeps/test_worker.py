@@ -63,7 +63,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Faked:
     monkeypatch.setattr(worker, "pretrain", found.pretrain)
     monkeypatch.setattr(worker, "Run", SimpleNamespace(open=lambda path: path))
     monkeypatch.setattr(worker, "score_run", lambda *_: {})
-    monkeypatch.setattr(worker, "summary", found.summary)
+    monkeypatch.setattr(worker, "summarize_run", found.summary)
     monkeypatch.setattr(worker, "mark_diverged", lambda *_: None)
     monkeypatch.setattr(worker, "_LOOK_SECONDS", 0.02)
     return found
