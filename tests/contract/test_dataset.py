@@ -245,8 +245,8 @@ FLOATS = TENSORS.float()
         (Items([()]), "no image in an empty item"),
         (Items([{"pixels": 1, "mask": 2}]), "no image in a dict with pixels, mask.* under image"),
         (range(3), "item 0 of range: .* int came"),
-        ({"x": PICTURES}, "dict came; allowed: .*map-style torch Dataset"),
-        ([PICTURES[0]], "list came"),
+        ({"x": PICTURES}, "expected .*map-style torch Dataset.* got dict"),
+        ([PICTURES[0]], "got list"),
     ],
 )  # fmt: skip
 def test_what_is_refused(dataset: Any, reason: str) -> None:

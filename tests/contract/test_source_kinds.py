@@ -33,8 +33,8 @@ GOOD = np.zeros((3, 4, 5), dtype=np.uint8)
         ((GOOD, [0, 1, -2]), "-2 came"),
         ((GOOD, np.zeros((3, 2), int)), r"\[n\] wanted, \[3, 2\] came"),
         ("no/such/folder", "no file or folder no/such/folder; allowed: a folder of images"),
-        ("", "str came"),
-        (None, "NoneType came"),
+        ("", "got str"),
+        (None, "got NoneType"),
         ("torchvision:CIFAR", "did you mean 'CIFAR10' or 'CIFAR100'"),
         ("torchvision:ImageFolder", "unknown data set"),
         ("torchvision:MNIST:val", "'val'.*Allowed: test, train"),
@@ -51,12 +51,14 @@ def test_what_is_no_source_is_refused_in_one_line(spec: object, reason: str) -> 
 
 
 def test_options_of_other_kinds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="split: only for torchvision: and hf:, 'train' came"):
+    with pytest.raises(
+        ValueError, match="split: expected None but for torchvision: and hf:, got 'train'"
+    ):
         open_source(GOOD, split="train")
     (tmp_path / "train").mkdir()
     with pytest.raises(ValueError, match=r"perhaps the folder .*train\?"):
         open_source(tmp_path, split="train")
-    with pytest.raises(ValueError, match=r"only for a \.npz file"):
+    with pytest.raises(ValueError, match=r"expected None but for a \.npz file"):
         open_source("digits", y_key="y")
     with pytest.raises(ValueError, match="names another split than 'test'"):
         open_source("torchvision:MNIST:train", split="test")

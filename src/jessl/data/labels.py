@@ -128,8 +128,8 @@ def _columns(header: list[str], shown: str, groups: str | None) -> list[str]:
     if any(header.count(column) != 1 for column in needed):
         wanted = f"path and {groups}" if len(needed) == 1 else "path and label"
         raise ValueError(
-            f"labels: {shown}: the first line must be a header with the columns {wanted}, once "
-            f"each; {', '.join(header) or 'nothing'} came"
+            f"labels: {shown}: expected a header with the columns {wanted}, once each, in the "
+            f"first line, got {', '.join(header) or 'nothing'}"
         )
     if groups is not None and header.count(groups) != 1:
         had = "twice or more" if groups in header else "not"

@@ -49,7 +49,9 @@ def open_source(
         ValueError: one line that says what is wrong and what is allowed.
     """
     if groups is not None and not (isinstance(groups, str) and groups.strip()):
-        raise ValueError(f"groups: the name of a column of the labels file wanted, {groups!r} came")
+        raise ValueError(
+            f"groups: expected the name of a column of the labels file, got {groups!r}"
+        )
     if groups is not None and labels is None:
         raise ValueError(
             f"groups: {groups!r} is to be a column of the labels file; give labels, a CSV file"
@@ -77,9 +79,11 @@ def _open(spec: Any, part: str | None, x_key: str | None, y_key: str | None) -> 
     kind, _, rest = text.partition(":")
     if part is not None and kind not in ("torchvision", "hf"):
         near = f" (perhaps the folder {Path(text) / part}?)" if Path(text, part).is_dir() else ""
-        raise ValueError(f"split: only for torchvision: and hf:, {part!r} came{near}")
+        raise ValueError(f"split: expected None but for torchvision: and hf:, got {part!r}{near}")
     if not text.lower().endswith(".npz") and (x_key is not None or y_key is not None):
-        raise ValueError(f"x_key, y_key: only for a .npz file, {x_key!r}, {y_key!r} came")
+        raise ValueError(
+            f"x_key, y_key: expected None but for a .npz file, got {x_key!r}, {y_key!r}"
+        )
     if isinstance(spec, Source):
         return spec
     if isinstance(spec, tuple) and len(spec) == 2:
@@ -89,7 +93,7 @@ def _open(spec: Any, part: str | None, x_key: str | None, y_key: str | None) -> 
     if not text and is_dataset(spec):
         return DatasetSource(spec)
     if not text:
-        raise ValueError(f"data: {type(spec).__name__} came; allowed: {_ALLOWED}")
+        raise ValueError(f"data: expected {_ALLOWED}, got {type(spec).__name__}")
     if kind == "torchvision" and rest:
         from jessl.data.sources.hub_datasets import open_torchvision
 

@@ -99,12 +99,12 @@ def test_a_folder_and_repeated_rows(tmp_path: Path) -> None:
         ("patient,label\nzoe,x\n", "patient", "columns path and label, once each; patient, label"),
         ("name,patient\n0,zoe\n", "patient", "columns path and patient, once each; name, patient"),
         ("path,label,label,a\n", "a", "once each"),
-        ("", "a", "path and a, once each; nothing came"),
+        ("", "a", "path and a, once each, .* got nothing"),
         ("path,a\n", "a", "no row below the header"),
         ("path,a\n77,x\n", "a", "none of its 1 path is in array"),
         ("path,a\n0,\n1,\n", "a", "groups: .* no image of array has a cell in column 'a'"),
         (CELLS, "", "groups: the name of a column"),
-        (CELLS, 3, "groups: the name of a column of the labels file wanted, 3 came"),
+        (CELLS, 3, "groups: expected the name of a column of the labels file, got 3"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, groups: str, reason: str) -> None:

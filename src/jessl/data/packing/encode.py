@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from jessl.core.validation import check_choice
+from jessl.core.validation import check_choice, check_int
 from jessl.data.decode import jpeg
 from jessl.data.decode.image import UnreadableImage
 from jessl.data.sources.base import Source
@@ -46,15 +46,15 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("short_side", "long_side"):
             side = getattr(self, name)
-            if side is not None and not (_is_whole(side) and side >= 1):
-                raise ValueError(f"{name}: pixels from 1 on are allowed, {side!r} came")
+            if side is not None:
+                check_int(name, side, 1)
         if self.short_side is not None and self.long_side is not None:
             raise ValueError(
-                f"short_side, long_side: one of the two is allowed, {self.short_side} and "
-                f"{self.long_side} came"
+                f"short_side, long_side: expected at most one, got {self.short_side} and "
+                f"{self.long_side}"
             )
-        if self.quality is not None and not (_is_whole(self.quality) and 1 <= self.quality <= 100):
-            raise ValueError(f"quality: 1..100 is allowed, {self.quality!r} came")
+        if self.quality is not None:
+            check_int("quality", self.quality, 1, 100)
         check_choice("subsampling", self.subsampling, SUBSAMPLINGS)
 
     def target(self, height: int, width: int) -> tuple[int, int]:
@@ -145,8 +145,8 @@ def _is_plain(file: bytes) -> bool:
     """Whether any reader sees in a JPEG or PNG file what `decode` does: 8 bits, opaque, upright."""
     if file.startswith(_PNG):
         return _is_plain_png(file)
-    found = jpeg.header(file)
-    return found is not None and found.components in (1, 3) and not 2 <= found.orientation <= 8
+    header = jpeg.header(file)
+    return header is not None and header.components in (1, 3) and not 2 <= header.orientation <= 8
 
 
 def _is_plain_png(file: bytes) -> bool:
@@ -163,7 +163,3 @@ def _is_plain_png(file: bytes) -> bool:
             return True
         at += 12 + length
     return False
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
