@@ -8,6 +8,8 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 Options = TypeVar("Options")
+# the result of a command: str keys, values that JSON holds
+JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +24,11 @@ class Command:
     json: bool = False
     given: Annotated[frozenset[str], tyro.conf.Fixed, tyro.conf.Suppress] = frozenset()
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Do the work; the result consists of values that JSON holds."""
         raise NotImplementedError
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """Print the result for people."""
         raise NotImplementedError
 

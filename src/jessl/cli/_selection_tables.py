@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from jessl.cli._command import JsonObject
 from jessl.cli._output import print_table
 from jessl.core.log import log
 from jessl.schema import short_score_title
 
 
-def print_runs(selection: dict[str, Any]) -> None:
+def print_runs(selection: JsonObject) -> None:
     """A row for each setting, the run to take, and the choices of other scores if there are any."""
     by, oracle = selection["by"], selection["oracle"]
     settings = [(group, one) for group in selection["groups"] for one in group["settings"]]
@@ -37,13 +36,13 @@ def print_runs(selection: dict[str, Any]) -> None:
         log.note(f"{len(about_others)} more warnings about the other scores: --json")
 
 
-def _mark(setting: dict[str, Any]) -> str:
+def _mark(setting: JsonObject) -> str:
     if setting["mean"] is None:
         return "diverged"
     return "chosen" if setting["chosen"] else "tied" if setting["tied"] else ""
 
 
-def _print_choices(selection: dict[str, Any], has_labels: bool) -> None:
+def _print_choices(selection: JsonObject, has_labels: bool) -> None:
     """What each score chooses, how it agrees with the first, and how good that is by labels."""
     rows = []
     for group in selection["groups"]:
@@ -66,7 +65,7 @@ def _print_choices(selection: dict[str, Any], has_labels: bool) -> None:
         )
 
 
-def print_checkpoints(selection: dict[str, Any]) -> None:
+def print_checkpoints(selection: JsonObject) -> None:
     """A row for each checkpoint, and what the training recorded meanwhile."""
     rows = []
     for one in selection["checkpoints"]:
@@ -82,7 +81,7 @@ def print_checkpoints(selection: dict[str, Any]) -> None:
         log.warning(warning)
 
 
-def print_encoders(comparison: dict[str, Any]) -> None:
+def print_encoders(comparison: JsonObject) -> None:
     """A row for each encoder, the orders, and where the page is."""
     from jessl.comparison.table import SCORES
 

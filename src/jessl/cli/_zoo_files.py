@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from jessl.cli._command import JsonObject
 from jessl.cli._zoo_tables import as_text
 
 
@@ -55,9 +55,7 @@ def _remove_empty(folders: list[Path]) -> None:
             one.rmdir()
 
 
-def write_analysis(
-    analysis: dict[str, Any], evidence: list[dict[str, Any]], folder: Path
-) -> list[Path]:
+def write_analysis(analysis: JsonObject, evidence: list[JsonObject], folder: Path) -> list[Path]:
     """Write zoo.json, evidence.json, report.html and the CSV files; return their paths."""
     import pandas as pd
 

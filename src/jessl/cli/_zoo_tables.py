@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from jessl.cli._command import JsonObject
 from jessl.cli._output import print_table
 
 # rows up to which a table is printed whole, else the first _ROWS_SHOWN
@@ -12,7 +11,7 @@ _ROWS_SHOWN = 12
 _WIDEST_CELL = 60  # characters
 
 
-def print_analysis(analysis: dict[str, Any]) -> bool:
+def print_analysis(analysis: JsonObject) -> bool:
     """Print every section; return whether a table was shortened."""
     from jessl.core.validation import escape_control
     from jessl.zoo.page.labels import in_words
@@ -36,7 +35,7 @@ def print_analysis(analysis: dict[str, Any]) -> bool:
     return shortened
 
 
-def _headers_and_cells(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[object]]]:
+def _headers_and_cells(rows: list[JsonObject]) -> tuple[list[str], list[list[object]]]:
     """An interval takes one column, and so does a number with its own n or place."""
     from jessl.core.validation import escape_control
     from jessl.zoo.page.labels import in_words

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import open_images
 from jessl.cli._output import print_table
 
@@ -55,7 +55,7 @@ class BenchCommand(Command):
     seconds: float = 2.0
     x_key: str | None = None
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Measure the stages of one image, then the loader with more and more threads."""
         self._check()
         from jessl.core.devices import pick_device
@@ -167,7 +167,7 @@ class BenchCommand(Command):
             )
         return rates
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """The stages, the loader, and the recommendation."""
         images = [("as they are", result["stages"])]
         if packed := result["packed"]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from textwrap import fill
-from typing import Any
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import load_embeddings
 from jessl.cli._output import print_table, print_warnings
 from jessl.config import Decompose
@@ -28,7 +27,7 @@ class DecomposeCommand(Command, Decompose):
 
     evidence: str | None = None
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Decompose."""
         from jessl.core.progress import ProgressBar
         from jessl.probes.probe import parse_kind
@@ -53,7 +52,7 @@ class DecomposeCommand(Command, Decompose):
         advice = [one.as_json() for one in advise(decomposition, evidence)]
         return {**decomposition.as_json(), "advice": advice}
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """A row and a bar for each component, how they were estimated, and suggestions."""
         params = result["params"]
         _print_components(result)
@@ -75,7 +74,7 @@ class DecomposeCommand(Command, Decompose):
         print_warnings(params)
 
 
-def _print_components(result: dict[str, Any]) -> None:
+def _print_components(result: JsonObject) -> None:
     names = [*COMPONENT_NAMES[1:]] if result["merged"] else [*COMPONENT_NAMES]
     unit = "nats" if result["params"]["risk"] == "log_loss" else "error"
     largest = max(abs(result[name]["value"]) for name in [*names, "risk"]) or 1.0
@@ -94,7 +93,7 @@ def _bar(value: float, largest: float) -> str:
     return ("-" if value < 0 else "") + "█" * blocks
 
 
-def _print_suggestions(advice: list[dict[str, Any]]) -> None:
+def _print_suggestions(advice: list[JsonObject]) -> None:
     """The first few, wrapped; the JSON document has all of them."""
     print("\nwhat may help (associations in a table of models, not proof of a cause):")
     for one in advice[:_MOST_SUGGESTIONS]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._selection_tables import print_runs
 from jessl.cli._signals import stop_on_signals
 
@@ -38,7 +37,7 @@ class DemoCommand(Command):
     x_key: str | None = None
     y_key: str | None = None
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Run the study and write its report."""
         from jessl.demo import demo
         from jessl.report import write_report
@@ -58,7 +57,7 @@ class DemoCommand(Command):
             )
         return {**study, "report": str(write_report(self.out))}
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """The settings, best first, what was chosen, and the findings."""
         print_runs(result["selection"])
         print()

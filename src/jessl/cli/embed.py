@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import tyro
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import open_images
 from jessl.cli._output import print_left_out
 from jessl.config import Embed
@@ -31,7 +30,7 @@ class EmbedCommand(Command, Embed):
     x_key: str | None = None
     y_key: str | None = None
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Embed and save."""
         from jessl.core.log import log
         from jessl.core.progress import ProgressBar
@@ -52,7 +51,7 @@ class EmbedCommand(Command, Embed):
         shapes = {layer: [e.n, e.d] for layer, e in by_layer.items()}
         return {"out": self.out, "layers": shapes, "unreadable": meta["unreadable"]}
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """Shapes, and the images that could not be read."""
         for layer, (n, d) in result["layers"].items():
             rows = "images" if self.views is None else "views of images"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import open_images
 from jessl.cli._output import print_left_out
 from jessl.cli._signals import stop_on_signals
@@ -36,7 +36,7 @@ class PackCommand(Command, Pack):
     x_key: str | None = None
     y_key: str | None = None
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Pack."""
         from jessl.core.progress import ProgressBar
         from jessl.data.packing.pack import pack
@@ -47,7 +47,7 @@ class PackCommand(Command, Pack):
         print_left_out(packing.skipped, rest="; manifest.json lists them all")
         return asdict(packing)
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """What was written."""
         if result["resumed"] == result["shards"]:
             print(f"{result['out']} was packed already; nothing was written")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass, field
-from typing import Any
 
-from jessl.cli._command import Command, options_of
+from jessl.cli._command import Command, JsonObject, options_of
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Pretrain
 
@@ -38,7 +37,7 @@ class PretrainCommand(Command, Pretrain):
             return options
         return override_recipe(self.recipe, options, self.given)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Train and write the report, or submit the job that will."""
         config = self.config()
         if self.slurm:
@@ -71,7 +70,7 @@ class PretrainCommand(Command, Pretrain):
             "scores": scores,
         }
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """Where the results are."""
         for name in ("report", "job", "logs", "watch"):
             if name in result:

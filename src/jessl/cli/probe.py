@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import load_embeddings
 from jessl.cli._output import print_table, print_warnings
 from jessl.config import Probe
@@ -28,7 +27,7 @@ class ProbeCommand(Command, Probe):
     fraction: tuple[float, ...] = ()  # type: ignore[assignment]
     draws: int = 5
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Fit and test."""
         from jessl.core.progress import ProgressBar
         from jessl.core.validation import check_int
@@ -64,7 +63,7 @@ class ProbeCommand(Command, Probe):
             )
         return {"all": result.as_json(), "few_shot": []}
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """The results with all labels, or a row for each few-shot setting."""
         if result["all"] is None:
             _show_few_shot(result["few_shot"])
@@ -72,7 +71,7 @@ class ProbeCommand(Command, Probe):
             _show_all(result["all"])
 
 
-def _show_all(result: dict[str, Any]) -> None:
+def _show_all(result: JsonObject) -> None:
     params, intervals = result["params"], result["intervals"]
     low, high = result["low"], result["high"]
     rows: list[list[object]] = [
@@ -105,7 +104,7 @@ def _show_all(result: dict[str, Any]) -> None:
     print_warnings(params)
 
 
-def _show_few_shot(results: list[dict[str, Any]]) -> None:
+def _show_few_shot(results: list[JsonObject]) -> None:
     rows = []
     for result in results:
         few = result["shots"] if result["fraction"] is None else f"{100 * result['fraction']:g} %"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +23,7 @@ class ReportCommand(Command):
     folder: tyro.conf.Positional[str]
     table: Path | None = None
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Write the page, and the table if there should be one."""
         from jessl.report import write_report, write_table
 
@@ -33,6 +32,6 @@ class ReportCommand(Command):
         table = write_table(self.folder, self.table)
         return {"report": str(write_report(self.folder)), "table": str(table)}
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """The paths of the files."""
         print("\n".join(result.values()))

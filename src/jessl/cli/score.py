@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
 
 import tyro
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import comma_separated
 from jessl.cli._output import print_table
 from jessl.config import Score
@@ -36,7 +35,7 @@ class ScoreCommand(Command, Score):
     scores: str = "rankme"
     force: bool = False
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Score each file or folder, and compare them."""
         from jessl.core.progress import ProgressBar
         from jessl.embeddings import Embeddings
@@ -91,7 +90,7 @@ class ScoreCommand(Command, Score):
             parse_score(name)  # report a mistake before any file is read
         return names
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """A row for each file and score, ranked where they are comparable; then the warnings."""
         embeddings, order = result["embeddings"], result["order"]
         keys = ("value", "debiased", "sd", "low", "high", "n", "d")

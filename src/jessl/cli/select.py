@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import tyro
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import comma_separated
 from jessl.cli._selection_tables import print_checkpoints, print_encoders, print_runs
 from jessl.cli._signals import stop_on_signals
@@ -45,7 +44,7 @@ class SelectCommand(Command, Select, Compare):
     data: str | None = None  # type: ignore[assignment]
     out: str | None = None  # type: ignore[assignment]
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Rank and choose."""
         if self.encoders:
             if self.runs:
@@ -72,7 +71,7 @@ class SelectCommand(Command, Select, Compare):
                 option = f.name.replace("_", "-")
                 raise ValueError(f"--{option} has no meaning when choosing among {way}")
 
-    def _among_runs(self) -> dict[str, Any]:
+    def _among_runs(self) -> JsonObject:
         from jessl.selection import select
 
         if (self.train is None) != (self.test is None):
@@ -86,7 +85,7 @@ class SelectCommand(Command, Select, Compare):
             probe_runs(self.runs, self.train, self.test, oracle=self.oracle)
         return select(self, scores=scores).as_json()
 
-    def _among_checkpoints(self) -> dict[str, Any]:
+    def _among_checkpoints(self) -> JsonObject:
         from jessl.core.progress import ProgressBar
         from jessl.selection.checkpoints import select_checkpoints
 
@@ -94,7 +93,7 @@ class SelectCommand(Command, Select, Compare):
             options = SelectCheckpoints(run=self.runs[0], by=self.by, data=self.data)
             return select_checkpoints(options, progress=bar.update).as_json()
 
-    def _among_encoders(self) -> dict[str, Any]:
+    def _among_encoders(self) -> JsonObject:
         for name in ("data", "out"):
             if getattr(self, name) is None:
                 raise ValueError(f"--encoders needs --{name}")
@@ -106,7 +105,7 @@ class SelectCommand(Command, Select, Compare):
             table = compare_encoders(options, stop=stop)
         return {**table.as_json(), "page": str(write_encoders_page(options.out))}
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """Tables, then the warnings."""
         if "encoders" in result:
             print_encoders(result)

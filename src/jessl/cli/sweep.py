@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import tyro
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._selection_tables import print_runs
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Sweep
@@ -70,7 +69,7 @@ class SweepCommand(Command):
     slurm: bool = False
     slurm_options: dict[str, int | str] = field(default_factory=dict)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Work on the study until it is complete, or submit the jobs that will."""
         config, out = self.config()
         if self.slurm_options and not self.slurm:
@@ -110,7 +109,7 @@ class SweepCommand(Command):
     def config(self) -> tuple[Sweep, Path]:
         """The study with the options that replace its fields, and its folder."""
         options = {name: getattr(self, name) for name in _OVERRIDES}
-        changes: dict[str, Any] = {
+        changes: JsonObject = {
             name: value
             for name, value in options.items()
             if value is not None and value is not False and value != ()
@@ -151,7 +150,7 @@ class SweepCommand(Command):
             raise ValueError(f"study {self.study} needs images: give --data SRC")
         return named(self.study, self.data)
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """The settings, best first, the choice, and the warnings."""
         if self.slurm:
             for name in ("jobs", "logs", "watch", "cancel"):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import open_images
 
 # side of an image in the picture: wide enough for its caption
@@ -37,7 +36,7 @@ class ViewsCommand(Command):
     seed: int = 0
     x_key: str | None = None
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Draw."""
         from jessl.core.validation import check_int
 
@@ -66,6 +65,6 @@ class ViewsCommand(Command):
             "views": [str(v) for v in views.recipes],
         }
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """The path of the picture."""
         print(result["out"])

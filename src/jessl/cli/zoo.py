@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import tyro
 
-from jessl.cli._command import Command
+from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import comma_separated
 from jessl.cli._zoo_files import output_folder, write_analysis
 from jessl.cli._zoo_tables import print_analysis
@@ -35,7 +34,7 @@ class ZooCommand(Command):
     sections: str | None = None
     seed: int = 0
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> JsonObject:
         """Read, analyse, and write the files if there is a folder for them."""
         from jessl.core.progress import ProgressBar
         from jessl.core.validation import escape_control
@@ -67,7 +66,7 @@ class ZooCommand(Command):
                 log.info(f"wrote {len(files)} files to {escape_control(str(folder))}")
         return analysis
 
-    def show(self, result: dict[str, Any]) -> None:
+    def show(self, result: JsonObject) -> None:
         """The first rows of every table, below the question that it answers."""
         shortened = print_analysis(result)
         if shortened and self.out is None:
