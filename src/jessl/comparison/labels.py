@@ -206,4 +206,7 @@ def _estimate(value: float, low: float, high: float) -> dict[str, float]:
 
 def _plain(params: dict[str, Any]) -> dict[str, Any]:
     """Parameters as JSON values; None for what is not finite."""
-    return json.loads(json.dumps(params, default=str), parse_constant=lambda _: None)
+    plain: dict[str, Any] = json.loads(
+        json.dumps(params, default=str), parse_constant=lambda _: None
+    )
+    return plain

@@ -124,9 +124,10 @@ def _evaluate(
             )
     folder = config.out / row.slug
     scores, warnings = _scores(z, v, folder, config, name)
+    objective = opened.provenance.get("objective")
     row = dataclasses.replace(
         row,
-        method=opened.provenance.get("objective"),
+        method=None if objective is None else str(objective),
         weights=escape_control(str(opened.provenance.get("weights") or "")) or None,
         weights_sha256=opened.sha256,
         d=z.d,

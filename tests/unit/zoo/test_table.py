@@ -285,7 +285,7 @@ def test_mistakes_of_the_command(tmp_path):
     path = str(written(tmp_path, TWO_HEADERS))
     with pytest.raises(ValueError, match="unknown section 'rankin'; did you mean 'ranking'"):
         ZooCommand(table=path, sections="rankin").run()
-    with pytest.raises(ValueError, match="at least one section"):
+    with pytest.raises(ValueError, match="sections: expected at least one"):
         ZooCommand(table=path, sections=" ,").run()
     with pytest.raises(ValueError, match="top: expected a whole number of at least 1"):
         ZooCommand(table=path, top=0).run()
