@@ -96,7 +96,11 @@ def test_a_folder_and_repeated_rows(tmp_path: Path) -> None:
     [
         (CELLS, "camera", "groups: .* has the column 'camera' not; .* path, site, label, patient"),
         ("path,a,a\n0,1,2\n", "a", "the column 'a' twice or more"),
-        ("patient,label\nzoe,x\n", "patient", "columns path and label, once each; patient, label"),
+        (
+            "patient,label\nzoe,x\n",
+            "patient",
+            "columns path and label, once each, .* got patient, label",
+        ),
         ("name,patient\n0,zoe\n", "patient", "columns path and patient, once each; name, patient"),
         ("path,label,label,a\n", "a", "once each"),
         ("", "a", "path and a, once each, .* got nothing"),
