@@ -50,6 +50,7 @@ def _work(
 ) -> None:
     import torch
 
+    from jessl.core.log import Log
     from jessl.sweeps import worker
     from jessl.sweeps.study_state import begin
 
@@ -63,7 +64,7 @@ def _work(
         _die_at_end(study, dies)
     told: list[str] = []
     meet.wait()
-    worker.Worker(study, told.append, lambda: False).work()
+    worker.Worker(study, Log(told.append), lambda: False).work()
 
 
 def _die() -> None:

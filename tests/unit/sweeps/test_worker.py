@@ -16,6 +16,7 @@ from helpers.run_samples import small_config
 from jessl.config import Sweep
 from jessl.core.files import Busy
 from jessl.core.interruption import Stopped
+from jessl.core.log import SILENT, Log
 from jessl.sweeps import study_state, worker
 from jessl.sweeps.coordination import DIVERGED, FINISHED, PRUNED, REFUSED
 from jessl.sweeps.study_state import Study, begin
@@ -75,7 +76,7 @@ def study(tmp_path: Path, asked: Sweep) -> Study:
 
 
 def _worker(study: Study, stop: Callable[[], bool] = lambda: False) -> Worker:
-    return Worker(study, lambda line: None, stop)
+    return Worker(study, SILENT, stop)
 
 
 def _outcomes(study: Study) -> dict[tuple[Any, int], str]:
@@ -93,7 +94,7 @@ def test_a_worker_ends_every_unit_in_its_own_way(study: Study, faked: Faked) -> 
     faked.does = {0.1: _raising(ValueError("batch\nof 99")), 0.2: _raising(Diverged("NaN at 3"))}
     faked.scores = {0.3: 7.0}
     told: list[str] = []
-    assert Worker(study, told.append, lambda: False).work() == 6
+    assert Worker(study, Log(told.append), lambda: False).work() == 6
     assert _outcomes(study) == {
         (lr, seed): outcome
         for lr, outcome in zip(LRS, (REFUSED, DIVERGED, FINISHED), strict=True)
@@ -317,7 +318,7 @@ def test_an_outage_of_the_storage_refuses_no_setting(
 
     monkeypatch.setattr(study.ledger, "end", away)
     told: list[str] = []
-    Worker(study, told.append, lambda: False).work()
+    Worker(study, Log(told.append), lambda: False).work()
     assert [e.outcome for e in study.ended()] == [FINISHED] * study.count()
     assert any("does not answer (server closed the connection)" in line for line in told)
     calls = iter([0] * 10_000)
@@ -326,5 +327,5 @@ def test_an_outage_of_the_storage_refuses_no_setting(
     )
     monkeypatch.setattr(grown.ledger, "end", away)
     with pytest.raises(ValueError, match="is out of reach: server closed the connection"):
-        Worker(grown, told.append, lambda: False).work()
+        Worker(grown, Log(told.append), lambda: False).work()
     assert not any(e.outcome == REFUSED for e in grown.ended())
