@@ -153,7 +153,7 @@ MISTAKES = {
     "unknown option": (["pretrain", "--data", "digits", "--epohcs", "3"], "--epochs"),
     "missing option": (["pretrain"], "--data"),
     "an option twice": (["pretrain", "--data", "digits", "--seed", "1", "--seed", "2"], "twice"),
-    "scores of nothing": (["score", "DIR/z.npy", "--scores", ","], "at least one score"),
+    "scores of nothing": (["score", "DIR/z.npy", "--scores", ","], "at least one name"),
     "a picture of no image": (["views", "--data", "digits", "--count", "0"], "count"),
     "a run folder that is not there": (["embed", "./nope", "--data", "digits", "--out", "DIR/e"],
         "or a run folder (there is none at './nope')"),

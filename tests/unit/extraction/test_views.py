@@ -75,14 +75,14 @@ def test_the_story_by_commands(stripes: Path, tmp_path: Path, capsys) -> None:
     both = [str(tmp_path / f"e{seed}") for seed in (0, 1)]
     assert main(["score", *both, "--scores", "lidar,alignment,rankme", "--converge"]) == 0
     out, err = capsys.readouterr()
-    assert "not put in order (--force does): they are not of the same recipe of views" in err
-    assert "of fewer rows" in out
+    assert "not ranked (--force ranks them): they are not of the same recipe of views" in err
+    assert "with fewer rows" in out
     assert main(["score", *both, "--scores", "all", "--force", "--jackknife", "0"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0].split()[:3] == ["score", "#", "embeddings"]
     assert "lidar" in out
-    assert "in order all the same" in err
+    assert "ranked anyway" in err
     assert main(["score", both[0], "--scores", "lidarr"]) == 2
     assert "did you mean 'lidar'" in capsys.readouterr().err
 

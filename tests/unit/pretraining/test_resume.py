@@ -115,7 +115,7 @@ def test_sigterm_saves_and_exits_with_75(stripes: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 75, said
-    assert "go on with --resume" in said
+    assert "continue with --resume" in said
     assert "Traceback" not in said
     assert checkpoint.steps(out / "checkpoints")
 
