@@ -133,7 +133,7 @@ def test_the_story_by_commands(
     assert code == 0
     assert out.splitlines()[1].split()[0] == "error"
     code, out, said = _said(capsys, "decompose", *both, "--probe", "ridge")
-    assert "approximation is within usability" in out
+    assert "usability includes approximation" in out
     assert "of the test rows 120 identical to a training row" in said
 
 
