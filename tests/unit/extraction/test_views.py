@@ -56,7 +56,7 @@ def test_local_crops_are_left_out_and_unlike_views_take_turns() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"n_views": 3}, "say which by views"),
+        ({"n_views": 3}, "give views as well"),
         ({"views": "simclr", "n_views": 1}, "in 2..256, got 1"),
         ({"views": "simclrr"}, "did you mean 'simclr'"),
     ],
