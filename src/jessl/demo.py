@@ -99,7 +99,8 @@ def demo(
         if value is not None:
             check_int(name, value, least)
     workers = check_int("workers", min(8, usable_cores()) if workers is None else workers, 1)
-    request = Pretrain(data=str(data), labels=labels and str(labels), x_key=x_key, y_key=y_key)
+    labels_file = None if labels is None else str(labels)
+    request = Pretrain(data=str(data), labels=labels_file, x_key=x_key, y_key=y_key)
     sources = partial(_sources, request, images or _IMAGES[quick])
     train, test = divided(request, images or _IMAGES[quick])
     config = study_config(request, train, quick=quick, epochs=epochs)
@@ -114,8 +115,8 @@ def demo(
         if result.selection is None:
             raise ValueError(" ".join(result.findings))
         for group in result.groups:
-            value = f"{group.parameter} {format_value(group.chosen)}"
-            log.info(f"chosen    {group.method}: {value}, by RankMe alone ({group.rule})")
+            chosen = f"{group.parameter} {format_value(group.chosen)}"
+            log.info(f"chosen    {group.method}: {chosen}, by RankMe alone ({group.rule})")
         study = result.as_json() | {
             "title": f"{', '.join(g.method for g in result.groups)} on {train.name}",
             "data": data_facts,
@@ -327,8 +328,13 @@ def _command(
 ) -> str:
     """The command line that runs this study."""
     parts = ["jessl", "demo", "--data", request.data, "--out", str(folder)]
-    options = {"labels": request.labels, "x-key": request.x_key, "y-key": request.y_key}
-    options |= {"epochs": epochs, "images": images}
+    options: dict[str, object] = {
+        "labels": request.labels,
+        "x-key": request.x_key,
+        "y-key": request.y_key,
+        "epochs": epochs,
+        "images": images,
+    }
     parts += ["--quick"] if quick else []
     for name, value in options.items():
         parts += [] if value is None else [f"--{name}", str(value)]

@@ -45,7 +45,8 @@ def _headers_and_cells(rows: list[JsonObject]) -> tuple[list[str], list[list[obj
     companions = {
         f"{k}_{part}": k for k in keys for part in ("n", "place") if f"{k}_{part}" in keys
     }
-    headers, columns = [], []
+    headers: list[str] = []
+    columns: list[list[object]] = []
     for key in keys:
         if key in companions or key == "high" or key.endswith("_high"):
             continue

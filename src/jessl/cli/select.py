@@ -77,7 +77,7 @@ class SelectCommand(Command, Select, Compare):
         if (self.train is None) != (self.test is None):
             raise ValueError("--train, --test: expected both: probes are fitted, then tested")
         scores = comma_separated(self.scores)
-        if self.train is not None:
+        if self.train is not None and self.test is not None:
             from jessl.selection.probe_runs import probe_runs
 
             # report mistakes before probes are fitted; their records do not affect the choice

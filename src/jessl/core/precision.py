@@ -93,5 +93,6 @@ def _cudnn_allows_tf32() -> bool:
     try:
         return torch.backends.cudnn.allow_tf32
     except RuntimeError:  # likewise
-        operators = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+        cudnn = torch.backends.cudnn
+        operators: list[_Operator] = [getattr(cudnn, name) for name in ("conv", "rnn")]
         return not all(o.fp32_precision == "tf32" for o in operators)

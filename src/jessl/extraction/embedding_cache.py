@@ -240,8 +240,9 @@ class EmbeddingCache:
             )["backbone"]
         except NothingReadable:
             no_rows = np.empty((0, encoder.dim), np.float32)
-            meta = {"unreadable": _unreadable(images)}
-            part = Embeddings(no_rows, None, np.empty(0, np.int64), meta)
+            part = Embeddings(
+                no_rows, None, np.empty(0, np.int64), {"unreadable": _unreadable(images)}
+            )
         bad = int((~np.isfinite(part.features).all(axis=1)).sum())
         if bad:
             raise ValueError(f"NaN or infinite features in {bad} of {part.n} rows")

@@ -124,7 +124,7 @@ def _open_run(
     checkpoint.restore(
         {"encoder": net, "objective": objective}, latest.tensors, latest.path / checkpoint.MODEL
     )
-    provenance = {
+    provenance: dict[str, object] = {
         "encoder": net.name,
         "stem": net.stem,
         "weights": f"run {run.name}, step {latest.step}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
 
 from jessl.config.field_types import convert_to_annotation
 from jessl.core.discovery import public_modules
@@ -22,6 +22,7 @@ from jessl.objectives._base import TrainingPosition as TrainingPosition
 class ObjectiveConfig(Protocol):
     """The options of a method: a frozen dataclass."""
 
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     name: ClassVar[str]
 
     def __init__(self, **options: Any) -> None: ...
@@ -29,6 +30,10 @@ class ObjectiveConfig(Protocol):
     def build(self, dim: int) -> Objective:
         """The objective for representations of width `dim`."""
         ...
+
+
+def _is_config(member: object) -> TypeGuard[type[ObjectiveConfig]]:
+    return isinstance(member, type) and dataclasses.is_dataclass(member)
 
 
 CONFIGS: dict[str, type[ObjectiveConfig]] = {}
@@ -39,8 +44,8 @@ for _module in public_modules(__name__, __path__).values():
     for _name in _module.__all__:
         _member = getattr(_module, _name)
         globals()[_name] = _member
-        if isinstance(_member, type) and dataclasses.is_dataclass(_member):
-            CONFIGS[_member.name] = _member  # type: ignore[attr-defined]
+        if _is_config(_member):
+            CONFIGS[_member.name] = _member
 
 
 def build_objective(name: str, dim: int, options: Mapping[str, object] | None = None) -> Objective:
@@ -59,7 +64,7 @@ def build_objective(name: str, dim: int, options: Mapping[str, object] | None = 
             type or out of range.
     """
     config = CONFIGS[check_choice("objective", name, CONFIGS)]
-    fields = {f.name: f for f in dataclasses.fields(config)}  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(config)}
     values = dict(options or {})
     for option, value in values.items():
         if option not in fields:

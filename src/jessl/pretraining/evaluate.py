@@ -145,7 +145,9 @@ def _accuracies(embeddings: dict[str, Embeddings], probes: LayerProbes | None) -
     # the order of a source can follow its labels; a fixed shuffle does not
     order = np.random.default_rng(0).permutation(z.n)
     fit, test = z.subset(order[::2]), z.subset(order[1::2])
-    if test.n and fit.labels is not None and len(np.unique(fit.labels)) > 1:
+    if fit.labels is None or test.labels is None:
+        return numbers
+    if test.n and len(np.unique(fit.labels)) > 1:
         accuracy = online_probes(fit.features, fit.labels, test.features, test.labels)
         numbers |= {f"accuracy/{name}": value for name, value in accuracy.items()}
     return numbers

@@ -130,7 +130,10 @@ class RunFolder:
 
     def save_checkpoint(self, parts: Parts, keep: int) -> None:
         """Write a checkpoint, and delete all but the `keep` newest; 0 keeps all."""
-        state = {"trainer": parts.trainer.state(), "loader": parts.loader.state_dict()}
+        state: dict[str, object] = {
+            "trainer": parts.trainer.state(),
+            "loader": parts.loader.state_dict(),
+        }
         self._write_checkpoint(parts, state, keep)
 
     @rank_zero

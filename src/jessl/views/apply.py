@@ -121,7 +121,7 @@ class CpuRenderer:
         self.views = views
         self.shapes = tuple((channels, v.size, v.size) for v in views.recipes)
         self._sizes = tuple(v.size for v in views.recipes)
-        self.dtype = np.uint8 if as_uint8 or crops_only else np.float32
+        self.dtype: type[np.generic] = np.uint8 if as_uint8 or crops_only else np.float32
         self._floats = self.dtype == np.float32
         self._mode = CROPS if crops_only else (BYTES if as_uint8 else NORMALISED)
         self._kernels = compiled()

@@ -9,7 +9,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from jessl.data.decode.image import UnreadableImage
 from jessl.data.sources.base import Source
@@ -21,8 +20,11 @@ if TYPE_CHECKING:
 class ViewRenderer(Protocol):
     """Samples parameters and renders views: see `jessl.views.apply.CpuRenderer`."""
 
-    shapes: tuple[tuple[int, int, int], ...]
-    dtype: npt.DTypeLike
+    @property
+    def shapes(self) -> tuple[tuple[int, int, int], ...]: ...
+
+    @property
+    def dtype(self) -> type[np.generic]: ...
 
     def draw(
         self,

@@ -23,7 +23,9 @@ class BufferPool:
         pinned: page-locked memory, from which a GPU copies asynchronously.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: type, *, pinned: bool = False) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], dtype: type[np.generic], *, pinned: bool = False
+    ) -> None:
         self.shape = shape
         self.dtype = dtype
         self.pinned = pinned
