@@ -40,7 +40,7 @@ def gather(x: torch.Tensor, dim: int = 0) -> torch.Tensor:
     """
     if world() == 1:
         return x
-    parts = _Gather.apply(x)
+    parts: torch.Tensor = _Gather.apply(x)
     return parts.movedim(0, dim + 1).flatten(dim, dim + 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 _UNKNOWN = "?"
@@ -27,10 +28,11 @@ def has_exited(name: str) -> bool:
 def _this_machine() -> str:
     """This machine since its start, as far as processes see each other (containers do not)."""
     parts = [socket.gethostname()]
-    for read in (
+    readers: tuple[Callable[[], str], ...] = (
         lambda: Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
         lambda: os.readlink("/proc/self/ns/pid"),
-    ):
+    )
+    for read in readers:
         try:
             parts.append(read())
         except OSError:
