@@ -185,11 +185,11 @@ def test_missing_and_other_labels() -> None:
     assert open_source(Items([(image, -1) for image in PICTURES])).labels is None
     names = open_source(Items([(image, "cat") for image in PICTURES]))
     assert names.labels is None
-    assert any("labels are left out: integers wanted, str came" in note for note in names.notes)
+    assert any("labels are left out: expected integers, got str" in note for note in names.notes)
     odd = [(image, 0) for image in PICTURES]
     odd[1] = (PICTURES[1], -7)
     for dataset in (Items(odd), Listed(odd, [label for _, label in odd])):
-        with pytest.raises(ValueError, match=r"labels: item 1 of .*: 0, 1, .* -7 came"):
+        with pytest.raises(ValueError, match=r"labels: item 1 of .*: expected 0, 1, .* got -7"):
             _ = open_source(dataset).labels
 
 
@@ -203,7 +203,7 @@ def test_items_that_raise_are_unreadable_and_the_loader_goes_on() -> None:
         source.read(0)
     with pytest.raises(UnreadableImage, match="item 3 of Items: None in the place"):
         source.read(3)
-    with pytest.raises(UnreadableImage, match=r"item 5 of Items: floats \d+\.\.2\d\d came"):
+    with pytest.raises(UnreadableImage, match=r"item 5 of Items: .* got floats \d+\.\.2\d\d"):
         source.read(5)
     assert labels_of(source) == [-1, 1, 2, -1, *LABELS[4:].tolist()]
     loader = Loader(source, presets.simclr(8), 4, shuffle=False, unreadable="drop", workers=2)
@@ -229,22 +229,22 @@ FLOATS = TENSORS.float()
 @pytest.mark.parametrize(
     ("dataset", "reason"),
     [
-        (Endless(), "Endless is an IterableDataset.* map-style"),
-        (Unending(), "Unending has no length: a map-style"),
+        (Endless(), "Endless: expected a map-style .* got an IterableDataset"),
+        (Unending(), "Unending: expected a map-style .* without a length"),
         (Items([]), "no image in Items"),
         (Items([FLOATS[0] / 127 - 1]), r"item 0 of Items: floats -1\.\..* take Normalize out of"),
-        (Items([FLOATS[0]]), r"floats 0\.\.2\d\d came: .*; make values 0\.\.255 uint8"),
+        (Items([FLOATS[0]]), r"got floats 0\.\.2\d\d; make values 0\.\.255 uint8"),
         (Items([FLOATS[0] * torch.nan]), r"floats nan\.\.nan"),
-        (Items([TENSORS[0].long()]), r"must be uint8.*torch.int64 \[3, 6, 9\] came"),
-        (Items([PICTURES[0].astype(bool)]), r"must be uint8.* bool \[6, 9, 3\] came"),
-        (Items([TENSORS[0].numpy()]), r"\[h, w, c\] with c 1\.\.4 is wanted, uint8 \[3, 6, 9\]"),
-        (Items([torch.from_numpy(PICTURES[0])]), r"\[c, h, w\] with c 1\.\.4 is wanted"),
-        (Items([TENSORS]), r"\[12, 3, 6, 9\] came"),
+        (Items([TENSORS[0].long()]), r"expected uint8.* got torch.int64 \[3, 6, 9\]"),
+        (Items([PICTURES[0].astype(bool)]), r"expected uint8.* got bool \[6, 9, 3\]"),
+        (Items([TENSORS[0].numpy()]), r"\[h, w, c\] with c 1\.\.4, got uint8 \[3, 6, 9\]"),
+        (Items([torch.from_numpy(PICTURES[0])]), r"\[c, h, w\] with c 1\.\.4, got"),
+        (Items([TENSORS]), r"got torch.uint8 \[12, 3, 6, 9\]"),
         (Items([PICTURES[0][:0]]), "without pixels"),
-        (Items(["a.jpg"]), "a Pillow image, an array or a tensor is wanted, str came"),
+        (Items(["a.jpg"]), "expected a Pillow image, an array or a tensor, got str"),
         (Items([()]), "no image in an empty item"),
         (Items([{"pixels": 1, "mask": 2}]), "no image in a dict with pixels, mask.* under image"),
-        (range(3), "item 0 of range: .* int came"),
+        (range(3), "item 0 of range: .* got int"),
         ({"x": PICTURES}, "expected .*map-style torch Dataset.* got dict"),
         ([PICTURES[0]], "got list"),
     ],

@@ -43,7 +43,7 @@ def labels_from_csv(source: Source, path: str | Path, groups: str | None = None)
     shown = escape_control(str(path))
     groups = None if groups is None else groups.strip()
     columns, rows = _rows(Path(path), shown, groups)
-    found, unknown = _known(source, rows, shown)
+    matched, unknown = _known(source, rows, shown)
     notes = []
     if unknown:
         notes.append(
@@ -52,7 +52,7 @@ def labels_from_csv(source: Source, path: str | Path, groups: str | None = None)
         )
     labels, classes = source.labels, source.classes
     if "label" in columns:
-        given = _cells(found, columns.index("label"), "label", shown)
+        given = _cells(matched, columns.index("label"), "label", shown)
         labels, classes = _numbered(given, len(source))
         if labels is None:
             notes.append(f"{shown}: all labels are empty")
@@ -62,7 +62,7 @@ def labels_from_csv(source: Source, path: str | Path, groups: str | None = None)
     names = sorted({cells[at] for _, _, cells in rows} - {""})
     number = dict(zip(names, hashed_ids(names, shown).tolist(), strict=True))
     grouped = np.full(len(source), -1, dtype=np.int64)
-    for index, name in _cells(found, at, "group", shown).items():
+    for index, name in _cells(matched, at, "group", shown).items():
         grouped[index] = number[name]
     alone = int((grouped == -1).sum())
     if alone == len(source):
@@ -82,14 +82,14 @@ def _known(
 ) -> tuple[list[tuple[int, _Row]], list[str]]:
     """The rows of images that the source has, with their indices; the paths of the others."""
     known = {source.key(index): index for index in range(len(source))}
-    found, unknown = [], []
+    matched, unknown = [], []
     for row in rows:
         index = known.get(source.find(row[1]))
         if index is None:
             unknown.append(row[1])
         else:
-            found.append((index, row))
-    if not found:
+            matched.append((index, row))
+    if not matched:
         example = escape_control(source.key(0)) if len(source) else ""
         reason = (
             f"none of its {_paths(unknown)} is in {source.name}: the first is "
@@ -98,17 +98,17 @@ def _known(
             else "it has no row below the header"
         )
         raise ValueError(f"labels: {shown}: {reason}")
-    return found, unknown
+    return matched, unknown
 
 
 def _paths(some: list[str]) -> str:
     return f"{len(some)} {'path' if len(some) == 1 else 'paths'}"
 
 
-def _cells(found: list[tuple[int, _Row]], at: int, what: str, shown: str) -> dict[int, str]:
+def _cells(matched: list[tuple[int, _Row]], at: int, what: str, shown: str) -> dict[int, str]:
     """The cell of each image at a place of its row, where it is not empty."""
     given: dict[int, tuple[str, int]] = {}
-    for index, (line, key, cells) in found:
+    for index, (line, key, cells) in matched:
         cell = cells[at]
         if not cell:
             continue
@@ -141,7 +141,7 @@ def _columns(header: list[str], shown: str, groups: str | None) -> list[str]:
 
 def _rows(path: Path, shown: str, groups: str | None) -> tuple[list[str], list[_Row]]:
     """The wanted columns, and every row of the file that is not empty."""
-    found = []
+    rows = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader: Any = csv.reader(file, strict=True)
@@ -161,7 +161,7 @@ def _rows(path: Path, shown: str, groups: str | None) -> tuple[list[str], list[_
                 if not cells[at_path]:
                     raise ValueError(f"labels: {shown}: line {reader.line_num} has no path")
                 wanted = tuple(cells[place] for place in places)
-                found.append((reader.line_num, cells[at_path], wanted))
+                rows.append((reader.line_num, cells[at_path], wanted))
     except FileNotFoundError:
         raise ValueError(f"labels: no file {shown}") from None
     except OSError as error:
@@ -170,7 +170,7 @@ def _rows(path: Path, shown: str, groups: str | None) -> tuple[list[str], list[_
         raise ValueError(f"labels: {shown} is not UTF-8 text") from None
     except csv.Error as error:
         raise ValueError(f"labels: {shown}: line {reader.line_num}: {error}") from None
-    return columns, found
+    return columns, rows
 
 
 def _numbered(given: dict[int, str], n: int) -> tuple[np.ndarray | None, tuple[str, ...] | None]:

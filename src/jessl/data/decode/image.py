@@ -113,9 +113,9 @@ def header_size(data: bytes | str | Path, where: str | None = None) -> tuple[int
         UnreadableImage: when the header cannot be read.
     """
     where = _name(data) if where is None else where
-    found = jpeg.header(data if isinstance(data, bytes) else _read(data, where, _HEAD_BYTES))
-    if found is not None:
-        return found.size
+    plain = jpeg.header(data if isinstance(data, bytes) else _read(data, where, _HEAD_BYTES))
+    if plain is not None:
+        return plain.size
     with _file(data, where) as file, _open(file, where) as image:
         width, height = image.size
         # Pillow has turned the size of a TIFF already, and a PNG without EXIF in its header would

@@ -99,20 +99,19 @@ def decode(data: bytes, *, fast: bool = False) -> np.ndarray | None:
         uint8 [height, width, channels], contiguous and writable, channels 1 or 3, upright; None
         for all that Pillow should judge.
     """
-    found = header(data)
-    if found is None or found.components not in (1, 3):
+    head = header(data)
+    if head is None or head.components not in (1, 3):
         return None
-    grey = found.components == 1
+    grey = head.components == 1
     try:
-        # strict: a warning of the decoder is an error, and how much of it can be borne is Pillow's
-        # to say
+        # strict: a warning of the decoder is an error; Pillow decides how much of it is bearable
         image = simplejpeg.decode_jpeg(
             data, "GRAY" if grey else "RGB", fastdct=fast, fastupsample=fast, strict=True
         )
     except ValueError:
         return None
-    assert image.shape == (found.height, found.width, found.components)
-    return _upright(image, found.orientation)
+    assert image.shape == (head.height, head.width, head.components)
+    return _upright(image, head.orientation)
 
 
 def _plain(frame: bytes | None, exif: bytes | None, xmp: bytes | None) -> Header | None:

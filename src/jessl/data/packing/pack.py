@@ -50,7 +50,7 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class Packing:
-    """What came of a packing.
+    """The result of a packing.
 
     Attributes:
         out: the folder.
@@ -130,11 +130,11 @@ def pack(
     """
     recipe = Recipe(short_side, long_side, quality, subsampling)
     if isinstance(shard_mb, bool) or not 0 < shard_mb < float("inf"):
-        raise ValueError(f"shard_mb: more than 0 is allowed, {shard_mb!r} came")
+        raise ValueError(f"shard_mb: expected a number above 0, got {shard_mb!r}")
     if workers is not None and workers < 1:
-        raise ValueError(f"workers: 1 or more are allowed, {workers!r} came")
+        raise ValueError(f"workers: expected a whole number of at least 1, got {workers!r}")
     if shuffle is not None and not 0 <= shuffle < 2**64:
-        raise ValueError(f"shuffle: a seed of 0 or more is allowed, {shuffle!r} came")
+        raise ValueError(f"shuffle: expected a seed of at least 0, got {shuffle!r}")
     source = open_source(source)
     out = Path(out)
     plan = {
@@ -183,13 +183,13 @@ class _Work:
             if not (entry.is_file() and shard.is_file()):
                 return
             try:
-                told, part = read_json(entry), read_index(self.notes / f"{name}.npz")
+                written, part = read_json(entry), read_index(self.notes / f"{name}.npz")
             except ValueError:
                 return
-            if shard.stat().st_size != told["bytes"]:
+            if shard.stat().st_size != written["bytes"]:
                 return
             self.parts.append(part)
-            self.entries.append(told)
+            self.entries.append(written)
 
     def run(
         self,
@@ -270,7 +270,7 @@ class _Work:
             },
         )
         shutil.rmtree(self.notes)
-        return _told(self.out, self.entries, self.resumed)
+        return _result(self.out, self.entries, self.resumed)
 
 
 def shard_name(number: int) -> str:
@@ -319,17 +319,16 @@ def _order(source: Source, seed: int | None) -> np.ndarray:
 def _refuse_other(out: Path, plan: dict[str, Any], name: str) -> None:
     """Raise ValueError when `out` is no folder for this packing."""
     if out.exists() and not out.is_dir():
-        raise ValueError(f"out: {escape_control(str(out))} is a file; a folder is wanted")
+        raise ValueError(f"out: expected a folder, got the file {escape_control(str(out))}")
     begun, whole = out / UNFINISHED / _PLAN, out / MANIFEST
-    told = next((path for path in (whole, begun) if path.is_file()), None)
-    if told is None:
+    plan_file = next((path for path in (whole, begun) if path.is_file()), None)
+    if plan_file is None:
         # an empty folder of notes is what a packing leaves that was killed at once
         others = {p.name for p in (out.iterdir() if out.is_dir() else ())} - {LOCK, UNFINISHED}
         if INDEX in others:
             raise ValueError(
                 f"out: {escape_control(str(out))} has shards and an index but no {MANIFEST}, so "
-                "that it "
-                "cannot be told what they are; delete it, or give a new folder"
+                "their source is unknown; delete it, or give a new folder"
             )
         if others:
             raise ValueError(
@@ -337,14 +336,16 @@ def _refuse_other(out: Path, plan: dict[str, Any], name: str) -> None:
                 "folder"
             )
         return
-    there = read_json(told)
+    there = read_json(plan_file)
     if not isinstance(there, dict) or there.get("format") != FORMAT:
-        raise ValueError(f"out: {told} is not of a packing; give a new folder")
+        raise ValueError(
+            f"out: {escape_control(str(plan_file))} is not of a packing; give a new folder"
+        )
     shown = escape_control(str(out))
     if (there["source"], there["images"]) != (plan["source"], plan["images"]):
         raise ValueError(
             f"out: {shown} was packed from other data ({there['images']} images of "
-            f"{there['name']}; {plan['images']} of {name} came); give a new folder"
+            f"{there['name']}; got {plan['images']} of {name}); give a new folder"
         )
     differ = [
         f"{option.replace('_', '-')} {was} there, {plan['options'].get(option)} here"
@@ -357,7 +358,7 @@ def _refuse_other(out: Path, plan: dict[str, Any], name: str) -> None:
 
 
 def _finished(out: Path, plan: dict[str, Any], name: str) -> Packing | None:
-    """What came of a packing that is whole already.
+    """The result of a packing that is whole already.
 
     Raises:
         ValueError: when a shard of it is gone or has another size.
@@ -375,10 +376,10 @@ def _finished(out: Path, plan: dict[str, Any], name: str) -> Packing | None:
                 f"out: {escape_control(str(file))} is missing or not as it was written; delete "
                 f"{escape_control(str(out))} and pack again"
             )
-    return _told(out, manifest["shards"], len(manifest["shards"]))
+    return _result(out, manifest["shards"], len(manifest["shards"]))
 
 
-def _told(out: Path, entries: list[dict[str, Any]], resumed: int) -> Packing:
+def _result(out: Path, entries: list[dict[str, Any]], resumed: int) -> Packing:
     before = [entry["source_bytes"] for entry in entries]
     return Packing(
         out=str(out),

@@ -136,8 +136,8 @@ def _escaped(key: str) -> str:
     return "%5F" + name[1:] if name.startswith("__") else name
 
 
-def _percent(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogateescape"))
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogateescape"))
 
 
 def _member(name: str, data: bytes) -> tuple[bytes, bytes]:

@@ -134,7 +134,7 @@ def _checked_images(images: Any, name: str) -> np.ndarray:
             advice = "; for values 0..1 convert by (255 * x).round().astype('uint8')"
         elif array.dtype.kind in "iub":
             advice = "; for values 0..255 convert by x.astype('uint8')"
-        raise ValueError(f"data: {name}: images must be uint8, {array.dtype} {shape} came{advice}")
+        raise ValueError(f"data: {name}: expected uint8 images, got {array.dtype} {shape}{advice}")
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or array.shape[3] not in (1, 2, 3, 4):
@@ -142,8 +142,8 @@ def _checked_images(images: Any, name: str) -> np.ndarray:
         if array.ndim == 4 and array.shape[1] in (1, 2, 3, 4):
             advice = "; channels come last: x.transpose(0, 2, 3, 1)"
         raise ValueError(
-            f"data: {name}: images must be [n, h, w] or [n, h, w, c] with c 1..4, "
-            f"{shape} came{advice}"
+            f"data: {name}: expected images [n, h, w] or [n, h, w, c] with c 1..4, "
+            f"got {shape}{advice}"
         )
     if 0 in array.shape:
         raise ValueError(f"data: {name}: no image in an array {shape}")
@@ -157,7 +157,7 @@ def _checked_labels(
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise ValueError(f"labels: {name}: [n] wanted, {list(array.shape)} came")
+        raise ValueError(f"labels: {name}: expected [n], got {list(array.shape)}")
     if len(array) != n:
         raise ValueError(f"labels: {name}: {n} images but {len(array)} labels")
     classes = None
@@ -169,13 +169,13 @@ def _checked_labels(
         array = np.array([number[text] for text in texts.tolist()])
     if array.dtype.kind not in "iub":
         raise ValueError(
-            f"labels: {name}: integers (-1: missing) or strings wanted, {array.dtype} came"
+            f"labels: {name}: expected integers (-1: missing) or strings, got {array.dtype}"
         )
     if array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"labels: {name}: at most 2^63 - 1 is allowed, {array.max()} came")
+        raise ValueError(f"labels: {name}: expected at most 2^63 - 1, got {array.max()}")
     array = array.astype(np.int64)
     if array.min() < -1:
-        raise ValueError(f"labels: {name}: 0, 1, ... or -1 (missing) wanted, {array.min()} came")
+        raise ValueError(f"labels: {name}: expected 0, 1, ... or -1 (missing), got {array.min()}")
     return (array, classes) if (array >= 0).any() else (None, None)
 
 

@@ -71,7 +71,7 @@ class DatasetSource(Source):
         self._reading = None if safe else threading.Lock()
         self._labelling = threading.Lock()
         self._has_labels = False
-        self._found: tuple[np.ndarray | None] | None = None
+        self._loaded_labels: tuple[np.ndarray | None] | None = None
         notes = self._tried()
         if not safe and threads is None and not _is_of(dataset, "torchvision."):
             notes.append(
@@ -84,17 +84,17 @@ class DatasetSource(Source):
     def labels(self) -> np.ndarray | None:  # type: ignore[override]
         """Int64 [n], -1 where missing; None when there are none. The first use may read all."""
         with self._labelling:
-            if self._found is None:
+            if self._loaded_labels is None:
                 every = [self._label(i) for i in range(len(self))] if self._has_labels else [-1]
                 try:
                     labels = np.array(every, dtype=np.int64)
                 except OverflowError:
                     largest = max(every, key=abs)
                     raise ValueError(
-                        f"labels: {self.name}: at most 2^63 - 1 is allowed, {largest} came"
+                        f"labels: {self.name}: expected at most 2^63 - 1, got {largest}"
                     ) from None
-                self._found = (labels if (labels >= 0).any() else None,)
-            return self._found[0]
+                self._loaded_labels = (labels if (labels >= 0).any() else None,)
+            return self._loaded_labels[0]
 
     @property
     def classes(self) -> tuple[str, ...] | None:  # type: ignore[override]
@@ -143,10 +143,10 @@ class DatasetSource(Source):
         known = {index: label for index, label in labels.items() if label is not None}
         self._has_labels = bool(known) and all(is_integer(label) for label in known.values())
         if self._has_labels:
-            seen = {index: int(label) for index, label in known.items()}
-            listed = _listed_labels(self._dataset, len(self), seen)
+            known_labels = {index: int(label) for index, label in known.items()}
+            listed = _listed_labels(self._dataset, len(self), known_labels)
             if listed is not None:
-                self._found = (listed if (listed >= 0).any() else None,)
+                self._loaded_labels = (listed if (listed >= 0).any() else None,)
             else:
                 notes.append(
                     f"no list of labels (targets, labels, ...): all {len(self)} items are gone "
@@ -154,7 +154,7 @@ class DatasetSource(Source):
                 )
         elif known:
             kinds = ", ".join(sorted({type(label).__name__ for label in known.values()}))
-            notes.append(f"labels are left out: integers wanted, {kinds} came")
+            notes.append(f"labels are left out: expected integers, got {kinds}")
         return notes
 
     def _changes(self, index: int, item: Any) -> bool:
@@ -198,7 +198,7 @@ class DatasetSource(Source):
             return -1
         if not is_integer(label) or int(label) < -1:
             raise ValueError(
-                f"labels: {self.where(index)}: 0, 1, ... or -1 (missing) wanted, {label!r} came"
+                f"labels: {self.where(index)}: expected 0, 1, ... or -1 (missing), got {label!r}"
             )
         return int(label)
 
@@ -223,13 +223,13 @@ def is_dataset(value: Any) -> bool:
 
 def probed(source: Source) -> list[np.ndarray | str]:
     """Evenly spaced images, or the reason why one cannot be read, for a fingerprint."""
-    found: list[np.ndarray | str] = []
+    images: list[np.ndarray | str] = []
     for index in range(0, len(source), -(-len(source) // _PROBED_IMAGES)):
         try:
-            found.append(source.read(index))
+            images.append(source.read(index))
         except UnreadableImage as error:
-            found.append(error.reason)
-    return found
+            images.append(error.reason)
+    return images
 
 
 def class_names(dataset: Any) -> tuple[str, ...] | None:
@@ -247,15 +247,15 @@ def _length(dataset: Any, name: str) -> int:
     iterable = _torch_kind("IterableDataset")
     if iterable is not None and isinstance(dataset, iterable):
         raise ValueError(
-            f"data: {name} is an IterableDataset, but images are drawn by index: a map-style "
-            "data set (with __len__ and __getitem__) is wanted, or tar shards"
+            f"data: {name}: expected a map-style data set (with __len__ and __getitem__) or "
+            "tar shards, since images are drawn by index, got an IterableDataset"
         )
     try:
         n = len(dataset)
     except (TypeError, NotImplementedError):
         raise ValueError(
-            f"data: {name} has no length: a map-style data set (with __len__ and __getitem__) is "
-            "wanted"
+            f"data: {name}: expected a map-style data set (with __len__ and __getitem__), got one "
+            "without a length"
         ) from None
     if n == 0:
         raise ValueError(f"data: no image in {name}")
@@ -287,10 +287,10 @@ def _reads_in_threads(dataset: Any) -> bool:
     return _is_of(dataset, "torchvision.") and any(hasattr(dataset, name) for name in _FILES)
 
 
-def _listed_labels(dataset: Any, n: int, seen: dict[int, int]) -> np.ndarray | None:
-    """The first list of n labels in a data set that has those seen of its items: int64 [n]."""
+def _listed_labels(dataset: Any, n: int, known: dict[int, int]) -> np.ndarray | None:
+    """The first list of n labels that agrees with the known ones: int64 [n]."""
     for listed in _lists(dataset):
-        if len(listed) == n and all(listed[index] == label for index, label in seen.items()):
+        if len(listed) == n and all(listed[index] == label for index, label in known.items()):
             return listed
     return None
 

@@ -14,7 +14,7 @@ _LABEL_KEYS = ("label", "target", "y", 1)
 
 
 class NoImage(ValueError):
-    """Something in the place of an image; the message says what, and what is wanted."""
+    """Something in the place of an image; the message names it, and what is expected."""
 
 
 def image_of(item: Any) -> Any:
@@ -50,24 +50,22 @@ def checked(image: Any) -> Image.Image | np.ndarray:
         image: a Pillow image, an array [h, w] or [h, w, c], or a tensor [h, w] or [c, h, w].
 
     Raises:
-        NoImage: for anything else, with what came and what is wanted.
+        NoImage: for anything else, with what is expected and what is there.
     """
     if isinstance(image, Image.Image):
         return image
     if not (isinstance(image, np.ndarray) or _is_tensor(image)):
-        raise NoImage(
-            f"a Pillow image, an array or a tensor is wanted, {type(image).__name__} came"
-        )
-    array, came = _as_array(image), f"{image.dtype} {list(image.shape)} came"
+        raise NoImage(f"expected a Pillow image, an array or a tensor, got {type(image).__name__}")
+    array, got = _as_array(image), f"got {image.dtype} {list(image.shape)}"
     if array.ndim == 2:
         array = array[:, :, None]
     elif array.ndim == 3 and _is_tensor(image):
         array = array.transpose(1, 2, 0)
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
         order = "[c, h, w]" if _is_tensor(image) else "[h, w, c]"
-        raise NoImage(f"an image [h, w] or {order} with c 1..4 is wanted, {came}")
+        raise NoImage(f"expected an image [h, w] or {order} with c 1..4, {got}")
     if 0 in array.shape:
-        raise NoImage(f"an image without pixels: {came}")
+        raise NoImage(f"expected an image with pixels, {got}")
     if array.dtype.kind == "f":
         low, high = array.min(), array.max()
         if not (low >= 0 and high <= 1):
@@ -75,10 +73,10 @@ def checked(image: Any) -> Image.Image | np.ndarray:
             if low >= 0:
                 advice = "make values 0..255 uint8, and take Normalize out of the transform"
             raise NoImage(
-                f"floats {low:.3g}..{high:.3g} came: uint8, or floats in 0..1, are wanted; {advice}"
+                f"expected uint8, or floats in 0..1, got floats {low:.3g}..{high:.3g}; {advice}"
             )
     elif array.dtype != np.uint8:
-        raise NoImage(f"images must be uint8, or floats in 0..1; {came}")
+        raise NoImage(f"expected uint8, or floats in 0..1, {got}")
     return array
 
 

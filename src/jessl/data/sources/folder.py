@@ -43,7 +43,7 @@ class FolderSource(Source):
             raise ValueError(f"data: no folder {self.name}")
         self._keys, self._bytes, others = _scan(self.root)
         if not self._keys:
-            raise ValueError(f"data: no image in the folder {self.name}: {_seen(others)}")
+            raise ValueError(f"data: no image in the folder {self.name}: {_other_files(others)}")
         self.ids = hashed_ids(self._keys, self.name)
         parents = [key.split("/")[:-1] for key in self._keys]
         names = sorted({parent[0] for parent in parents if parent})
@@ -98,7 +98,7 @@ def _scan(root: Path) -> tuple[list[str], np.ndarray, Counter[str]]:
     Each real folder is entered once, real folders before links, so that loops of links end and
     an image bears the path without links where it has one.
     """
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     others: Counter[str] = Counter()
     # a link to a folder around the root would take in its neighbours
     entered = {_identity(folder) for folder in root.resolve().parents}
@@ -120,11 +120,11 @@ def _scan(root: Path) -> tuple[list[str], np.ndarray, Counter[str]]:
                 elif os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file():
                     extension = os.path.splitext(entry.name)[1][1:].lower()
                     if extension in EXTENSIONS:
-                        found[key] = entry.stat().st_size
+                        sizes[key] = entry.stat().st_size
                     else:
                         others[extension] += 1
-    keys = sorted(found)
-    return keys, np.array([found[key] for key in keys], dtype=np.int64), others
+    keys = sorted(sizes)
+    return keys, np.array([sizes[key] for key in keys], dtype=np.int64), others
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -132,7 +132,7 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _seen(others: Counter[str]) -> str:
+def _other_files(others: Counter[str]) -> str:
     wanted = f"looked for {', '.join(EXTENSIONS)}"
     if not others:
         return f"{wanted}; it holds no file"

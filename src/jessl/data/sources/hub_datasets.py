@@ -46,7 +46,7 @@ class HuggingFaceSource(Source):
         images = [key for key, kind in features.items() if isinstance(kind, datasets.Image)]
         if not images or not len(dataset):
             raise ValueError(
-                f"data: {name}: a column of images wanted, {len(dataset)} rows came with the "
+                f"data: {name}: expected a column of images, got {len(dataset)} rows with the "
                 f"columns {', '.join(features)}"
             )
         self._column = images[0]
@@ -185,7 +185,9 @@ def _constructed(kind: Any, part: str | None, shown: str) -> Any:
     elif "split" in taken and taken["split"].default is inspect.Parameter.empty:
         raise ValueError(f"split: {shown} needs one: {shown}:SPLIT")
     elif part is not None:
-        raise ValueError(f"split: torchvision:{kind.__name__} has no splits, {part!r} came")
+        raise ValueError(
+            f"split: expected None, since torchvision:{kind.__name__} has no splits, got {part!r}"
+        )
     home = os.environ.get("JESSL_DATA")
     root = Path(home).expanduser() if home else Path.home() / ".cache" / "jessl"
     if "root" in taken:

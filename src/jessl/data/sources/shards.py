@@ -137,7 +137,7 @@ def tars_in(folder: Path) -> list[Path]:
 def is_pattern(text: str) -> bool:
     """Whether `text` has braces to expand: shard-{000..012}.tar or {train,val}.tar."""
     return any(
-        _RANGE.fullmatch(found) or "," in found for found in _BRACES.findall(text)
+        _RANGE.fullmatch(piece) or "," in piece for piece in _BRACES.findall(text)
     ) and is_tar(Path(text))
 
 
@@ -160,9 +160,7 @@ def expand(pattern: str) -> list[Path]:
             first, last = int(span[1]), int(span[2])
             count *= max(last - first + 1, 0)
             if not 0 < count <= _MOST_SHARDS:
-                raise ValueError(
-                    f"data: {pattern} stands for {count} shards; 1..{_MOST_SHARDS} are allowed"
-                )
+                raise ValueError(f"data: {pattern}: expected 1..{_MOST_SHARDS} shards, got {count}")
             choices.append([f"{n:0{len(span[1])}d}" for n in range(first, last + 1)])
         else:
             choices.append(piece.split(",") if "," in piece else [f"{{{piece}}}"])

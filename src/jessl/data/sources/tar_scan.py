@@ -42,12 +42,12 @@ def scan(paths: list[Path], name: str) -> tuple[Index, list[str], list[str]]:
     skipped: list[str] = []
     rows: list[tuple[int, int, int, int]] = []
     keys: list[str] = []
-    found: list[int | str | None] = []
+    sample_labels: list[int | str | None] = []
     for number, path in enumerate(paths):
         for key, offset, size, header, label in _images(path, skipped):
             rows.append((number, offset, size, header))
             keys.append(key)
-            found.append(label)
+            sample_labels.append(label)
     if not rows:
         reason = f" ({skipped[0]})" if skipped else ""
         raise ValueError(
@@ -57,7 +57,7 @@ def scan(paths: list[Path], name: str) -> tuple[Index, list[str], list[str]]:
     columns = np.array(rows, dtype=np.int64)
     if len(set(keys)) < len(keys):
         keys = [f"{paths[row[0]].name}/{key}" for row, key in zip(rows, keys, strict=True)]
-    labels, classes, notes = _labels(found)
+    labels, classes, notes = _labels(sample_labels)
     index = Index(
         files=tuple(path.name for path in paths),
         file_bytes=np.array([path.stat().st_size for path in paths], dtype=np.int64),
@@ -186,21 +186,21 @@ def _label(texts: dict[str, bytes], where: str) -> int | str | None:
 
 def _checked(label: int, where: str) -> int | None:
     if not -1 <= label < 2**63:
-        raise ValueError(f"labels: {where}: 0, 1, ... or -1 (missing) wanted, {label} came")
+        raise ValueError(f"labels: {where}: expected 0, 1, ... or -1 (missing), got {label}")
     return None if label == -1 else label
 
 
 def _labels(
-    found: list[int | str | None],
+    sample_labels: list[int | str | None],
 ) -> tuple[np.ndarray, tuple[str, ...] | None, list[str]]:
     """Labels int64 [n] (-1 where missing), classes, and notes."""
-    known = [label for label in found if label is not None]
+    known = [label for label in sample_labels if label is not None]
     if all(isinstance(label, int) for label in known):
-        return np.array([-1 if x is None else x for x in found], dtype=np.int64), None, []
+        return np.array([-1 if x is None else x for x in sample_labels], dtype=np.int64), None, []
     names = sorted({str(label) for label in known})
     if 2 * len(names) > len(known) > 2:
         note = f"{len(known)} texts, {len(names)} of them different, are captions and no labels"
-        return np.full(len(found), -1, dtype=np.int64), None, [note]
+        return np.full(len(sample_labels), -1, dtype=np.int64), None, [note]
     number = {name: label for label, name in enumerate(names)}
-    labels = [-1 if x is None else number[str(x)] for x in found]
+    labels = [-1 if x is None else number[str(x)] for x in sample_labels]
     return np.array(labels, dtype=np.int64), tuple(names), []
