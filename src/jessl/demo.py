@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +65,7 @@ def demo(
     y_key: str | None = None,
     log: Log = log,
     stop: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Run or continue the demo study.
 
     Args:
@@ -124,13 +123,14 @@ def demo(
         }
         if train.labels is not None:
             study |= _closing_check(result, folder, config.base, (train, test), log)
+        seconds = round(time.monotonic() - began, 1)
         study |= {
-            "seconds": round(time.monotonic() - began, 1),
+            "seconds": seconds,
             "hardware": f"{workers} workers, {usable_cores()} cores, {platform.machine()}",
             "command": _command(request, folder, quick, epochs, images),
         }
         write_json(folder / FILE, study)
-    log.info(f"done      in {duration(study['seconds'])}")
+    log.info(f"done      in {duration(seconds)}")
     return study
 
 
@@ -230,7 +230,7 @@ def _difference(size: float, sd: float) -> str:
 
 def _closing_check(
     result: SweepResult, folder: Path, base: Pretrain, images: tuple[Source, Source], log: Log
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What labels say: the verdicts, the errors of the chosen runs, and the baselines."""
     assert result.selection is not None
     assert base.encoder is not None
@@ -299,7 +299,7 @@ def _pixels(part: Source, size: int) -> Embeddings:
     return Embeddings(np.concatenate(flat), np.concatenate(labels))
 
 
-def _data_facts(train: Source, test: Source) -> dict[str, Any]:
+def _data_facts(train: Source, test: Source) -> dict[str, object]:
     """The data in the report; read before the training, so that nothing fails after it."""
     channels = _first_image(train).shape[2]
     heights, widths = train.sizes()

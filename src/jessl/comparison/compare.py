@@ -154,7 +154,7 @@ def _compare(specs: list[EncoderSpec], config: ComparisonConfig, notes: list[str
     return table
 
 
-def _settings(config: ComparisonConfig, state: ComparisonState) -> dict[str, Any]:
+def _settings(config: ComparisonConfig, state: ComparisonState) -> dict[str, object]:
     source, plan = config.source, state.plan
     labelled = 0 if source.labels is None else int((source.labels >= 0).sum())
     whole_source = source.source if isinstance(source, Subset) else source

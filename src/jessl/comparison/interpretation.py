@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from jessl.comparison.table import ColumnAgreement, EncoderRow, Order, top_third_counts
 from jessl.schema import few_rows, score_title
@@ -16,7 +15,7 @@ def interpretation_notes(
     rows: Sequence[EncoderRow],
     orders: Sequence[Order],
     agreement: Sequence[ColumnAgreement],
-    settings: dict[str, Any],
+    settings: Mapping[str, object],
 ) -> tuple[str, ...]:
     """The sentences, conclusions first; every number in them is in the table."""
     good = [row for row in rows if row.failed is None]
@@ -34,7 +33,7 @@ def interpretation_notes(
 
 
 def _winners(
-    good: Sequence[EncoderRow], orders: Sequence[Order], settings: dict[str, Any]
+    good: Sequence[EncoderRow], orders: Sequence[Order], settings: Mapping[str, object]
 ) -> list[str]:
     by_error = next((o for o in orders if o.column == "error"), None)
     if by_error is None:
@@ -127,7 +126,7 @@ def _rows(good: Sequence[EncoderRow]) -> list[str]:
     ]
 
 
-def _views(good: Sequence[EncoderRow], settings: dict[str, Any]) -> list[str]:
+def _views(good: Sequence[EncoderRow], settings: Mapping[str, object]) -> list[str]:
     if not any("lidar" in row.scores for row in good):
         return []
     text = (
@@ -174,7 +173,7 @@ def _agreement(agreement: Sequence[ColumnAgreement]) -> list[str]:
     return sentences
 
 
-def _labels(good: Sequence[EncoderRow], settings: dict[str, Any]) -> list[str]:
+def _labels(good: Sequence[EncoderRow], settings: Mapping[str, object]) -> list[str]:
     if not any(row.labelled for row in good):
         return []
     sentences = [

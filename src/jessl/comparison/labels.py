@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -46,7 +45,7 @@ class LabelledResults:
     train_rows: int
     test_rows: int
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The values for the table: numbers with their intervals, and the protocol."""
         risk = self.risk
         return {
@@ -204,9 +203,9 @@ def _estimate(value: float, low: float, high: float) -> dict[str, float]:
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
-def _plain(params: dict[str, Any]) -> dict[str, Any]:
+def _plain(params: dict[str, object]) -> dict[str, object]:
     """Parameters as JSON values; None for what is not finite."""
-    plain: dict[str, Any] = json.loads(
+    plain: dict[str, object] = json.loads(
         json.dumps(params, default=str), parse_constant=lambda _: None
     )
     return plain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 # fields that change nothing of what is computed, or its rounding only, and fields that identify a
 # run within a setting; data sets are compared by the checksum of their images
@@ -18,7 +17,7 @@ INCIDENTAL = frozenset(
 _OPTIONS = ("objective_options", "view_options")
 
 
-def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
+def hyperparameters(config: Mapping[str, object]) -> dict[str, object]:
     """The fields of a configuration that define a run's setting, without its seed.
 
     Args:
@@ -29,4 +28,9 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
         {'lr': 0.1, 'objective_options.cov': 4}
     """
     plain = {k: v for k, v in config.items() if k not in INCIDENTAL and k not in _OPTIONS}
-    return plain | {f"{o}.{k}": v for o in _OPTIONS for k, v in config.get(o, {}).items()}
+    for name in _OPTIONS:
+        options = config.get(name, {})
+        if not isinstance(options, Mapping):
+            raise ValueError(f"{name}: expected an object of options, got {options!r}")
+        plain |= {f"{name}.{option}": value for option, value in options.items()}
+    return plain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from jessl.config.pretrain import Pretrain
 
@@ -44,7 +43,7 @@ class Sweep:
     """
 
     base: Pretrain
-    space: dict[str, Any]
+    space: dict[str, object]
     sampler: str | None = None
     trials: int | None = None
     seeds: tuple[int, ...] = (0, 1)
@@ -57,6 +56,6 @@ class Sweep:
     keep_share: float = 0.5
     sampler_seed: int = 0
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds."""
         return {**asdict(self), "seeds": list(self.seeds), "scores": list(self.scores)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torchvision
 from torch import nn
 
@@ -30,7 +28,7 @@ def build_torchvision(
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise ValueError(unknown_name("torchvision model", name, known, most=8))
-    options: dict[str, Any] = {"weights": "DEFAULT"} if pretrained else {}
+    options: dict[str, object] = {"weights": "DEFAULT"} if pretrained else {}
     if name.startswith("vit") and size is not None and not pretrained:
         options["image_size"] = size
     body = fetch(name, lambda: torchvision.models.get_model(name, **options))

@@ -62,7 +62,7 @@ class RankMeCallback(TrainerCallback):
         every_n_steps: int | None = None,
         every_n_epochs: int | None = None,
         batch_size: int = 256,
-        collate: Callable[[list[Any]], Any] | None = None,
+        collate: Callable[[list[object]], Any] | None = None,
         log: Callable[[dict[str, float]], None] | None = None,
     ) -> None:
         if every_n_steps is not None and every_n_epochs is not None:
@@ -81,7 +81,7 @@ class RankMeCallback(TrainerCallback):
         self._measure = Measure(layer, features)
 
     def on_train_begin(
-        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
+        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: object
     ) -> None:
         self._measure.check(model)
 
@@ -92,7 +92,7 @@ class RankMeCallback(TrainerCallback):
         control: Any,
         metrics: dict[str, float] | None = None,
         model: Any = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         if self.every_n_steps is not None or self.every_n_epochs is not None:
             return
@@ -103,13 +103,13 @@ class RankMeCallback(TrainerCallback):
             metrics[name] = value
 
     def on_step_end(
-        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
+        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: object
     ) -> None:
         if self.every_n_steps is not None and state.global_step % self.every_n_steps == 0:
             self._log(self._measure.name, args, state, model)
 
     def on_epoch_end(
-        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
+        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: object
     ) -> None:
         if self.every_n_epochs is not None and round(state.epoch) % self.every_n_epochs == 0:
             self._log(self._measure.name, args, state, model)
@@ -123,7 +123,7 @@ class RankMeCallback(TrainerCallback):
             state.log_history.append(entry)
         return value
 
-    def _share(self, device: Any) -> Iterator[Any]:
+    def _share(self, device: Any) -> Iterator[object]:
         """The batches of this process, on its device."""
         indices = range(collectives.rank(), len(self.dataset), collectives.world())
         if not indices:

@@ -58,7 +58,7 @@ class Measure:
         if self.features is None:
             self._module(model)
 
-    def __call__(self, model: nn.Module, batches: Iterable[Any]) -> float:
+    def __call__(self, model: nn.Module, batches: Iterable[object]) -> float:
         """RankMe, as published, of the rows of all processes; each calls it with its own batches.
 
         A process may have no batches. Warns once when n < 4 d.

@@ -53,7 +53,7 @@ class RankMeCallback(Callback):
 
     def __init__(
         self,
-        images: torch.Tensor | Iterable[Any],
+        images: torch.Tensor | Iterable[object],
         layer: str = "projector",
         *,
         features: Features | None = None,
@@ -83,12 +83,12 @@ class RankMeCallback(Callback):
         # the value is the same everywhere; sync_dist keeps Lightning from asking for it
         pl_module.log(self._measure.name, value, sync_dist=trainer.world_size > 1)
 
-    def _share(self, pl_module: Any) -> Iterator[Any]:
+    def _share(self, pl_module: Any) -> Iterator[object]:
         """The batches of this process, on its device."""
         rank, world = collectives.rank(), collectives.world()
         if isinstance(self.images, torch.Tensor):
             mine = self.images[rank::world]
-            batches: Iterable[Any] = mine.split(self.batch_size) if len(mine) else ()
+            batches: Iterable[object] = mine.split(self.batch_size) if len(mine) else ()
         else:
             batches = islice(self.images, rank, None, world)
         for batch in batches:

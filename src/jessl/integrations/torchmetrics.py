@@ -49,7 +49,7 @@ class RankMe(Metric):
     total: Tensor
     count: Tensor
 
-    def __init__(self, d: int, *, eps: float = EPS, center: bool = False, **kwargs: Any) -> None:
+    def __init__(self, d: int, *, eps: float = EPS, center: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
         if d < 1:
             raise ValueError(f"d: expected at least 1 feature, got {d}")

@@ -19,7 +19,7 @@ _MOST_TIMEOUTS = 100
 _CANCEL = {"local": "kill", "slurm": "scancel"}
 
 # a job on this machine is a child of this process: unreferenced, it would warn while it runs
-_children: list[Any] = []
+_children: list[object] = []
 
 
 def submit(
@@ -77,7 +77,7 @@ def submit_sweep(
     workers: int,
     storage: str | None,
     lease_seconds: float = 60.0,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Submit workers of a study to a cluster; more can be submitted at any time.
 
     Args:

@@ -62,7 +62,7 @@ class LayerProbes(nn.Module):
         for linear in self._linears():
             nn.init.normal_(linear.weight, std=0.01, generator=generator)
             nn.init.zeros_(linear.bias)
-        groups: list[dict[str, Any]] = [
+        groups: list[dict[str, object]] = [
             {"params": [linear.weight for linear in self._linears()]},
             {"params": [linear.bias for linear in self._linears()], "weight_decay": 0.0},
         ]
@@ -141,7 +141,7 @@ class LayerProbes(nn.Module):
             grad.copy_(part.view_as(grad))
 
     @torch.no_grad()
-    def accuracy(self, features: Mapping[str, Any], labels: Any) -> dict[str, dict[str, float]]:
+    def accuracy(self, features: Mapping[str, object], labels: Any) -> dict[str, dict[str, float]]:
         """Accuracy of each layer's classifier on held-out rows.
 
         Args:
@@ -199,11 +199,11 @@ class LayerProbes(nn.Module):
 
         return logits
 
-    def optimizer_state(self) -> dict[str, Any]:
+    def optimizer_state(self) -> dict[str, object]:
         """The state of the optimizer, which resuming needs in addition to `state_dict`."""
         return self._optimizer.state_dict()
 
-    def load_optimizer_state(self, state: dict[str, Any]) -> None:
+    def load_optimizer_state(self, state: dict[str, object]) -> None:
         """Restore an `optimizer_state`."""
         self._optimizer.load_state_dict(state)
 

@@ -108,7 +108,7 @@ def probe(
     [fitted] = next(chosen.fit_path(request))
     evaluation = evaluate(fitted, test_rows.x, test_rows.y)
     unseen = sorted(set(test_rows.y.tolist()) - set(fitted.classes.tolist()))
-    params: dict[str, Any] = {
+    params: dict[str, object] = {
         "kind": kind,
         **tuned.options,
         **fitted.details,
@@ -152,7 +152,7 @@ def _build_result(
     test_rows: LabelledRows,
     classes: NDArray[np.int64],
     names: object,
-    params: dict[str, Any],
+    params: dict[str, object],
     curve: dict[str, list[float]] | None,
     seed: int,
 ) -> ProbeResult:

@@ -62,7 +62,7 @@ class ProbeResult:
     ids: NDArray[np.int64] = field(repr=False)
     units: NDArray[np.int64] | None = field(repr=False)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields except the arrays as JSON values."""
         fields = {k: v for k, v in vars(self).items() if k not in _ARRAYS}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()} | {
@@ -112,10 +112,10 @@ class FewShot:
     accuracy: Estimate
     sd: float | None
     errors: tuple[float, ...]
-    chosen: tuple[dict[str, Any], ...]
+    chosen: tuple[dict[str, object], ...]
     params: dict[str, Any]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as JSON values."""
         return asdict(self)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from jessl.probes.bootstrap import Estimate
 from jessl.risk.evidence import COLUMN_TITLES, COLUMNS, EvidenceRow, published_evidence
@@ -31,7 +30,7 @@ class Advice:
     evidence: tuple[str, ...]
     sure: str
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as JSON values."""
         return {**asdict(self), "evidence": list(self.evidence)}
 

@@ -169,7 +169,7 @@ def decompose(
             estimates["risk"] = Estimate(
                 estimates["risk"].value, *wilson_interval(wrong, len(test_rows.y))
             )
-    params: dict[str, Any] = {
+    params: dict[str, object] = {
         "probe": probe,
         **terms.params,
         "risk": risk,

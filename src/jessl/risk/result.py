@@ -49,10 +49,10 @@ class RiskDecomposition:
     differences: dict[str, Estimate]
     dominant: str | None
     order: str
-    params: dict[str, Any]
+    params: dict[str, object]
     merged: bool
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as JSON values."""
         return asdict(self)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +77,7 @@ class RiskTerms:
     on_test: dict[str, Values]
     choices: dict[str, list[Values]]
     draws: dict[str, Values]
-    params: dict[str, Any]
+    params: dict[str, object]
     converged: bool
     fit: Callable[[LabelledRows], FittedProbe] = field(repr=False)
 
@@ -153,7 +152,7 @@ def _terms_without_held_out(
         probe_on_union, options["union_test"] = _fit_least_training_risk(plan, both)
         converged.append(probe_on_train.converged)
     converged.append(probe_on_union.converged)
-    params: dict[str, Any] = {"tuning_curve": tuned.curve, "tuned_on": tuned.method}
+    params: dict[str, object] = {"tuning_curve": tuned.curve, "tuned_on": tuned.method}
     params |= tuned.options if plan.shared else {"options_by_risk": options}
 
     def fit(rows: LabelledRows) -> FittedProbe:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +37,14 @@ class ScoreResult:
     n: int
     d: int
     higher_is_better: bool | None
-    params: dict[str, Any]
+    params: dict[str, object]
     warnings: tuple[str, ...]
     curve: tuple[tuple[int, float], ...] = ()
 
     def __float__(self) -> float:
         return self.value
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as JSON values; None for numbers that are not finite."""
         fields = asdict(self)
         numbers = ("value", "sd", "debiased", "low", "high")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from jessl.config import hyperparameters
 from jessl.core.validation import unknown_name
@@ -159,7 +159,7 @@ def _read_run(run: Run, criteria: Sequence[Criterion], oracle: str) -> RunSummar
     )
 
 
-def _fields(config: dict[str, Any]) -> dict[str, object]:
+def _fields(config: dict[str, object]) -> dict[str, object]:
     """The hyperparameters of a configuration without the method."""
     return {name: v for name, v in hyperparameters(config).items() if name != "objective"}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from jessl.config import SelectCheckpoints
 from jessl.config.verb import takes_options
@@ -87,7 +86,7 @@ class CheckpointSelection:
     online: tuple[OnlineScore, ...]
     warnings: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds; None for what is not finite."""
         answer = asdict(self)
         for row in (*answer["checkpoints"], *answer["online"]):

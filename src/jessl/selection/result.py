@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from jessl.core.rank_correlation import Agreement
 from jessl.selection.regret import RegretEstimate
@@ -134,7 +133,7 @@ class Selection:
     groups: tuple[Group, ...] = ()
     oracle: str = ORACLE
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds; None for what is not finite."""
         values = asdict(self)
         for group in values["groups"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from jessl import records
 from jessl.data import Source, split_source
@@ -243,7 +242,7 @@ def mark_diverged(run: Run, reason: str) -> None:
         records.append(run.path, [made])
 
 
-def summarize_run(run: Run, values: dict[str, CriterionValue]) -> dict[str, Any]:
+def summarize_run(run: Run, values: dict[str, CriterionValue]) -> dict[str, object]:
     """A finished run as the storage of a sweep keeps it, for machines without its folder."""
     recorded = run.records()
     losses = [r.value for r in recorded if r.name == "loss" and isinstance(r.value, float)]

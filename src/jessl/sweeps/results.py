@@ -53,7 +53,7 @@ class SweepGroup:
     random_regret: float | None = None
     seed_sd: float | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds; without labels what they say is left out."""
         known = asdict(self) | {"runs": list(self.runs)}
         known["verdict"] = known.pop("rule")
@@ -92,7 +92,7 @@ class SweepResult:
     seconds: float
     versions: str
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds: the content of study.json."""
         return {
             "name": self.name,

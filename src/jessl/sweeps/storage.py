@@ -173,7 +173,7 @@ def _open_database(url: str) -> Storage:
     if sqlite and not Path(str(parsed.database)).absolute().parent.is_dir():
         # the lock beside it would make the folder of a mistyped path
         raise ValueError(f"storage {shown} cannot be reached: its folder does not exist")
-    options: dict[str, Any] = {"pool_pre_ping": True}
+    options: dict[str, object] = {"pool_pre_ping": True}
     if sqlite:
         options["connect_args"] = {"timeout": _BUSY_SECONDS}
     guard = _locked(Path(f"{parsed.database}.lock")) if sqlite else contextlib.nullcontext
@@ -199,7 +199,7 @@ def _postgresql_driver() -> str:
     return next(installed, "psycopg2")
 
 
-def _with_tables(url: str, options: dict[str, Any]) -> RDBStorage:
+def _with_tables(url: str, options: dict[str, object]) -> RDBStorage:
     """Optuna's storage; of workers that make its tables at the same moment all but one fail."""
     from sqlalchemy.exc import IntegrityError, ProgrammingError
 

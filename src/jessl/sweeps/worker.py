@@ -200,9 +200,8 @@ class Worker:
         scores = score_run(run, list({c.text: c for c in criteria}.values()), study.images)
         result = summarize_run(run, scores)
         if study.test is not None:
-            result["test"] = probe_run(run, study.source, study.test)
-            if plan.config.decompose:
-                result["test"] |= decompose_run(run)
+            test = probe_run(run, study.source, study.test)
+            result["test"] = test | (decompose_run(run) if plan.config.decompose else {})
         return result
 
     def _merit(self, result: dict[str, Any]) -> float | None:

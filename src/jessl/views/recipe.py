@@ -238,7 +238,7 @@ class ViewRecipes:
         return out
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
+    def from_dict(cls, data: dict[str, object]) -> Self:
         """A recipe from `as_dict`, TOML or JSON.
 
         Raises:

@@ -21,7 +21,7 @@ from jessl.zoo.validation import validation
 Section = Callable[..., dict[str, Any]]  # (models, seed) -> what section.section returns
 
 
-def counts(models: Models, seed: int = 0) -> dict[str, Any]:
+def counts(models: Models, seed: int = 0) -> dict[str, object]:
     """How many models, objectives and architectures there are, and what is missing."""
     frame = models.frame
     rows: list[Row] = [{"what": "models", "count": len(frame)}]
@@ -76,7 +76,7 @@ def analyse(
     top: int = 5,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Every section of the analysis, as JSON values.
 
     Args:
@@ -102,7 +102,7 @@ def analyse(
             progress(name, done, len(names))
         more = {"top": top} if name == "ranking" else {}
         results[name] = SECTIONS[name](models, seed, **more)
-    answer: dict[str, Any] = plain(
+    answer: dict[str, object] = plain(
         {"source": models.source, "seed": seed, "left_out": left_out, "sections": results}
     )
     return answer

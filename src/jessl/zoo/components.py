@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -84,7 +82,7 @@ def trends(models: Models) -> list[Row]:
     return rows
 
 
-def components(models: Models, seed: int = 0) -> dict[str, Any]:
+def components(models: Models, seed: int = 0) -> dict[str, object]:
     """Spread, trends and correlations of the components."""
     question = "Which component makes the difference between models, and for which error?"
     if not models.components:

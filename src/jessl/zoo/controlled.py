@@ -9,7 +9,6 @@ rows once per column that may vary, which shrinks its p-values (a projection hea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -146,7 +145,7 @@ def groups(models: Models, choice: DesignChoice) -> pd.Series:
     return numbers[values > 1]
 
 
-def controlled(models: Models, seed: int = 0) -> dict[str, Any]:
+def controlled(models: Models, seed: int = 0) -> dict[str, object]:
     """Effects of every choice within groups of models that differ in nothing else.
 
     Args:

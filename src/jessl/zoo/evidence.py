@@ -13,7 +13,6 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jessl.core.files import atomic_write
 from jessl.zoo.controlled import controlled_effects
@@ -70,7 +69,7 @@ def evidence(models: Models) -> list[Row]:
 
 def _row(method: str, row: Row, source: str) -> Row:
     levels = f":{row['level']} for {row['reference']}" if row["level"] else ""
-    numbers: dict[str, Any] = {key: _short(row[key]) for key in ("effect", "low", "high")}
+    numbers: dict[str, float] = {key: _short(row[key]) for key in ("effect", "low", "high")}
     return {
         "name": f"{method}/{row['choice']}{levels}/{row['outcome']}",
         "choice": row["choice"],

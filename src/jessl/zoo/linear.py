@@ -8,8 +8,6 @@ layers of one checkpoint: n_checkpoints, beside every n, is how many trainings t
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -67,7 +65,7 @@ def design_of(frame: pd.DataFrame, given: tuple[str, ...]) -> dict[str, np.ndarr
     return design
 
 
-def linear(models: Models, seed: int = 0) -> dict[str, Any]:
+def linear(models: Models, seed: int = 0) -> dict[str, object]:
     """The effect of every choice on every component and setting, given the conditions.
 
     Args:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 from scipy import stats
 
@@ -53,7 +51,7 @@ def ranks_within(models: Models, seed: int = 0) -> list[Row]:
     return rows
 
 
-def measures(models: Models, seed: int = 0) -> dict[str, Any]:
+def measures(models: Models, seed: int = 0) -> dict[str, object]:
     """Correlations of statistics of representations with errors."""
     question = "Does a number that needs no labels, such as a rank, tell the error?"
     if not models.statistics:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
 
 import pandas as pd
 from scipy import stats
@@ -97,7 +96,7 @@ def best_explained(models: Models) -> list[Row]:
     return rows
 
 
-def ranking(models: Models, seed: int = 0, *, top: int = 5) -> dict[str, Any]:
+def ranking(models: Models, seed: int = 0, *, top: int = 5) -> dict[str, object]:
     """Best models, places and their agreement between settings; `seed` is not used here."""
     if top < 1:
         raise ValueError(f"top: expected a whole number of at least 1, got {top}")
@@ -109,7 +108,7 @@ def ranking(models: Models, seed: int = 0, *, top: int = 5) -> dict[str, Any]:
     in_all = sorted(set.intersection(*names))
     placed = places(models)
     ordered = placed.sort_values(next(iter(models.settings)), kind="stable")
-    columns: dict[str, Any] = {"model": ordered.index}
+    columns: dict[str, object] = {"model": ordered.index}
     for setting in models.settings:
         columns[setting] = models.error(setting).loc[ordered.index].to_numpy()
         columns[f"{setting}_place"] = ordered[setting].to_numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -106,7 +105,7 @@ def predictions(models: Models) -> list[Row]:
     return list(table.to_dict("records"))
 
 
-def few_shot(models: Models, seed: int = 0) -> dict[str, Any]:
+def few_shot(models: Models, seed: int = 0) -> dict[str, object]:
     """The few-shot laws: fits, their quality on unseen kinds, and every prediction."""
     question = "Can the error with few labels be told from the components?"
     known = models.frame.dropna(subset=list(models.components))

@@ -88,7 +88,7 @@ def sampled(models: Models, seed: int) -> tuple[Models, list[str]]:
     return replace(models, frame=frame), [f"A seeded sample of {MOST_MODELS} of {n} models."]
 
 
-def trees(models: Models, seed: int = 0) -> dict[str, Any]:
+def trees(models: Models, seed: int = 0) -> dict[str, object]:
     """How far the trees of each component and setting lean on each choice.
 
     Args:

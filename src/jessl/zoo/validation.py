@@ -6,8 +6,6 @@ them together, which is what a choice among new methods needs.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -45,7 +43,7 @@ def folds(models: Models, split: str, seed: int) -> pd.Series | None:
     return groups.map(places)
 
 
-def validation(models: Models, seed: int = 0) -> dict[str, Any]:
+def validation(models: Models, seed: int = 0) -> dict[str, object]:
     """R2 of predictions for models that were not fitted, pooled over the folds.
 
     R2 is 1 - sum of squared mistakes / sum of squares around the mean of all models: 0 is as good

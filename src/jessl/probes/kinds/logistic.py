@@ -9,7 +9,6 @@ probabilities. Along the path of penalties each fit starts from the previous one
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +35,7 @@ _LEAST_SLOPE = 1e-4
 _SMALL = 2**22
 
 
-def candidates(options: Mapping[str, Any]) -> list[Options]:
+def candidates(options: Mapping[str, object]) -> list[Options]:
     """The path of C, or the C that was set.
 
     scikit-learn's convention: the probe minimises C times the sum of the losses plus half the

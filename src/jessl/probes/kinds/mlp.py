@@ -84,7 +84,7 @@ class PerceptronProbe:
         return votes
 
 
-def candidates(options: Mapping[str, Any]) -> list[Options]:
+def candidates(options: Mapping[str, object]) -> list[Options]:
     """The path of weight decays, or the one that was set, with the other options.
 
     Raises:

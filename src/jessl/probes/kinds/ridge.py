@@ -31,7 +31,7 @@ _SMALL = 2**26
 _ENTRIES = 2**23
 
 
-def candidates(options: Mapping[str, Any]) -> list[Options]:
+def candidates(options: Mapping[str, object]) -> list[Options]:
     """The path of penalties, or the one that was set.
 
     The probe minimises the mean over rows of the squared error plus `penalty` times the squared
