@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jessl.core.log import log
+from jessl.core.validation import escape_control
 
 _MOST_LEFT_OUT = 5
 
@@ -44,9 +45,13 @@ def print_warnings(params: Mapping[str, Any]) -> None:
     Args:
         params: of the result, as in its JSON document.
     """
+    if text := _unlabelled(params):
+        log.note(text)
     if n := params.get("unseen_test_rows"):
+        names = params.get("unseen_class_names") or []
+        first = f" ({len(names)}, the first is {escape_control(names[0])})" if names else ""
         log.warning(
-            f"{n} test images are of classes that train does not have; they count as errors"
+            f"{n} test images are of classes that train does not have{first}; they count as errors"
         )
     if (duplicates := params.get("near_duplicates")) and (text := _duplicates(duplicates)):
         log.warning(text)
@@ -56,6 +61,16 @@ def print_warnings(params: Mapping[str, Any]) -> None:
         log.warning(f"{n} test images belong to groups that train has too")
     if not params["converged"]:
         log.warning("a fit stopped before it converged")
+
+
+def _unlabelled(params: Mapping[str, Any]) -> str:
+    counts = [(params.get(f"unlabelled_{name}_rows") or 0, name) for name in ("train", "test")]
+    parts = [f"{n:,} {name}" for n, name in counts if n]
+    total = sum(n for n, _ in counts)
+    if not parts:
+        return ""
+    verb, left = ("row has", "is") if total == 1 else ("rows have", "are")
+    return f"{' and '.join(parts)} {verb} no label (-1) and {left} left out"
 
 
 def _duplicates(duplicates: Mapping[str, Any]) -> str:

@@ -54,6 +54,7 @@ class ProbeCommand(Command, Probe):
                     folds=self.folds,
                     protocol=self.protocol,
                     device=self.device,
+                    class_names=self.class_names,
                     **self.options,
                 )
             return {"all": None, "few_shot": [result.as_json() for result in results]}

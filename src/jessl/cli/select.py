@@ -13,7 +13,7 @@ from jessl.cli._signals import stop_on_signals
 from jessl.config import Compare, Select, SelectCheckpoints
 
 # the options that each of the three ways of choosing reads
-_OF_RUNS = {f.name for f in fields(Select)} | {"train", "test"}
+_OF_RUNS = {f.name for f in fields(Select)} | {"train", "test", "class_names"}
 _OF_CHECKPOINTS = {f.name for f in fields(SelectCheckpoints)} | {"runs", "checkpoints"}
 _OF_ENCODERS = {f.name for f in fields(Compare)}
 _OF_ALL = {f.name for f in fields(Command)}
@@ -28,6 +28,8 @@ class SelectCommand(Command, Select, Compare):
         train: SRC of labelled images to fit probes on, for runs without a record of `oracle`; with
             --test.
         test: SRC of labelled images to test on.
+        class_names: names of the labels 0, 1, ... of --train, --test or --data, whichever has
+            numbers only: a,b,c or a text file with a name on each line.
         checkpoints: choose among the checkpoints of one run.
         encoders: choose among encoders instead: timm:NAME, torchvision:NAME, hf:NAME, files, runs.
         data: SRC of the images that the encoders should suit; with --checkpoints where the images
@@ -76,13 +78,21 @@ class SelectCommand(Command, Select, Compare):
 
         if (self.train is None) != (self.test is None):
             raise ValueError("--train, --test: expected both: probes are fitted, then tested")
+        if self.class_names is not None and self.train is None:
+            raise ValueError("--class-names: expected --train and --test as well")
         scores = comma_separated(self.scores)
         if self.train is not None and self.test is not None:
             from jessl.selection.probe_runs import probe_runs
 
             # report mistakes before probes are fitted; their records do not affect the choice
             select(self, scores=scores, oracle=Select.oracle)
-            probe_runs(self.runs, self.train, self.test, oracle=self.oracle)
+            probe_runs(
+                self.runs,
+                self.train,
+                self.test,
+                oracle=self.oracle,
+                class_names=self.class_names,
+            )
         return select(self, scores=scores).as_json()
 
     def _among_checkpoints(self) -> JsonObject:

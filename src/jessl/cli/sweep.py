@@ -14,7 +14,17 @@ from jessl.cli._signals import stop_on_signals
 from jessl.config import Sweep
 
 # options that replace a field of the study where they are given
-_OVERRIDES = ("trials", "by", "sampler", "test", "grace_epochs", "scores", "prune", "decompose")
+_OVERRIDES = (
+    "trials",
+    "by",
+    "sampler",
+    "test",
+    "class_names",
+    "grace_epochs",
+    "scores",
+    "prune",
+    "decompose",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +49,8 @@ class SweepCommand(Command):
         sampler: grid, each (one field at a time), random or tpe; None: grid where all fields have
             lists, else random.
         test: SRC of labelled images for a final check, which does not affect the choice.
+        class_names: names of the labels 0, 1, ... of the images or of --test, whichever has numbers
+            only: a,b,c or a text file with a name on each line.
         decompose: with --test, also the components of the error, for jessl zoo.
         prune: stop runs that fall behind, by the score alone.
         grace_epochs: epochs before any run is stopped; None: a quarter of them.
@@ -60,6 +72,7 @@ class SweepCommand(Command):
     scores: tuple[str, ...] = ()
     sampler: str | None = None
     test: str | None = None
+    class_names: str | None = None
     decompose: bool = False
     prune: bool = False
     grace_epochs: int | None = None

@@ -20,7 +20,7 @@ from jessl.core.files import locked
 from jessl.core.log import Log, log
 from jessl.core.validation import check_int, escape_control
 from jessl.data import Subset, open_source
-from jessl.data.labels import check_same_classes
+from jessl.data.labels import check_same_classes, with_class_names
 from jessl.encoders import Preprocess
 from jessl.extraction.embed import repeat_views
 from jessl.extraction.embedding_cache import without_labels
@@ -36,6 +36,7 @@ def compare_encoders(
     *,
     out: str | Path,
     labels: str | Path | None = None,
+    class_names: str | Path | Sequence[str] | None = None,
     groups: str | None = None,
     shots: Sequence[int] = (),
     test: Any = None,
@@ -83,12 +84,13 @@ def compare_encoders(
     )
     if not 2 <= check_int("n_views", n_views, None) <= 256:
         raise ValueError(f"n_views: expected 2 to 256, got {n_views}")
-    source = limit_images(
-        check_channels(open_source(data, labels=labels, groups=groups)), most, seed
-    )
-    tested = None
+    sources = {"data": check_channels(open_source(data, labels=labels, groups=groups))}
     if test is not None:
-        tested = limit_images(check_channels(open_source(test)), most, seed)
+        sources["test"] = check_channels(open_source(test))
+    named = with_class_names(class_names, **sources)
+    source = limit_images(named[0], most, seed)
+    tested = limit_images(named[1], most, seed) if test is not None else None
+    if tested is not None:
         check_same_classes(source, tested)
     viewed = limit_images(without_labels(source), view_images, seed) if view_images else None
     config = ComparisonConfig(

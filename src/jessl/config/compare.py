@@ -16,6 +16,8 @@ class Compare:
         out: folder of the comparison; the same call continues there.
         labels: CSV file with columns path,label; labels affect the errors only.
         groups: a column of that file: images with the same value are never divided by a split.
+        class_names: names of the labels 0, 1, ... of `data` or `test`, whichever has numbers only:
+            a,b,c or a text file with a name on each line.
         shots: images per class of few-shot probes; none: 3, 5 and 30. Numbers larger than a class
             are left out.
         test: SRC of labelled images to test on; None: a quarter of the labelled images of `data`.
@@ -35,6 +37,7 @@ class Compare:
     data: str
     out: str
     labels: str | None = None
+    class_names: str | None = None
     groups: str | None = None
     shots: tuple[int, ...] = ()
     test: str | None = None

@@ -37,6 +37,8 @@ class Decompose:
             and a fifth of the training rows (whole groups where there are groups).
         duplicates: count test rows that are (nearly) identical to training rows.
         device: cpu, cuda or cuda:N.
+        class_names: names of the labels 0, 1, ... of a set whose labels are numbers only, where
+            another has class names: a,b,c or a text file with a name on each line.
         seed: of folds, subsets and resamples.
     """
 
@@ -56,4 +58,5 @@ class Decompose:
     n_sub: int | None = None
     duplicates: bool = True
     device: str = "cpu"
+    class_names: str | None = None
     seed: int = 0

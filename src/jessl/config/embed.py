@@ -27,6 +27,8 @@ class Embed:
         labels: CSV file with columns path,label.
         groups: another column of that file, such as patient or camera. Images with the same value
             form a group, which no split of the embeddings divides.
+        class_names: names of the labels 0, 1, ... where the labels are numbers only: a,b,c or a
+            text file with a name on each line.
         views: preset or file of random views to embed instead of the central one, a row for each
             view; the scores lidar and alignment need them. Their size is the encoder's; a preset
             with local crops contributes its global crops only.
@@ -47,6 +49,7 @@ class Embed:
     arch: str | None = None
     key: str | None = None
     labels: str | None = None
+    class_names: str | None = None
     groups: str | None = None
     views: str | None = None
     n_views: int | None = None

@@ -28,6 +28,8 @@ class Probe:
             other training labels, at most 50,000, as in the tables of Dubois et al. 2023).
         duplicates: count test rows that are (nearly) identical to training rows.
         device: cpu, cuda or cuda:N, for logistic, mlp and knn.
+        class_names: names of the labels 0, 1, ... of a set whose labels are numbers only, where
+            another has class names: a,b,c or a text file with a name on each line.
         seed: of the choice of images, of the folds and of random parts of a fit.
     """
 
@@ -42,4 +44,5 @@ class Probe:
     protocol: str = "few"
     duplicates: bool = True
     device: str = "cpu"
+    class_names: str | None = None
     seed: int = 0

@@ -33,6 +33,8 @@ class Sweep:
         scores: more scores to compute for every run, for comparison.
         test: SRC of labelled images. A probe of every finished run, fitted on the labelled images
             of `base.data`, is tested on them; this does not affect the choice.
+        class_names: names of the labels 0, 1, ... of `base.data` or `test`, whichever has numbers
+            only: a,b,c or a text file with a name on each line.
         decompose: with `test`, also compute the components of the error of every run, for
             `jessl zoo`.
         prune: stop runs that fall behind, by the score alone (successive halving).
@@ -50,6 +52,7 @@ class Sweep:
     by: str = "rankme"
     scores: tuple[str, ...] = ()
     test: str | None = None
+    class_names: str | None = None
     decompose: bool = False
     prune: bool = False
     grace_epochs: int | None = None

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jessl.core.class_names import (
+    LabelledSet,
+    check_enough_names,
+    match_labels,
+    names_for_unnamed,
+)
 from jessl.core.hashing import hashed_ids
 from jessl.core.validation import escape_control
 from jessl.data.sources.base import Source
@@ -189,26 +196,57 @@ def _numbered(given: dict[int, str], n: int) -> tuple[np.ndarray | None, tuple[s
     return labels, classes
 
 
-def _labels(source: Source) -> set[int]:
-    labels = source.labels
-    return set() if labels is None else set(labels[labels >= 0].tolist())
+def with_class_names(
+    class_names: str | Path | Iterable[str] | None, **sources: Source
+) -> list[Source]:
+    """The sources; those that have labels without names get `class_names`.
+
+    Args:
+        class_names: names of the labels 0, 1, ..., "a,b,c", a file of names, or None.
+        sources: argument -> source.
+
+    Raises:
+        ValueError: for invalid names, too few of them, and where every source has names.
+    """
+    if class_names is None:  # labels of a data set may need a reading of all images
+        return list(sources.values())
+    unnamed = {
+        argument: source
+        for argument, source in sources.items()
+        if source.labels is not None and source.classes is None
+    }
+    if all(source.labels is None for source in sources.values()):
+        first = next(iter(sources.values()))
+        raise ValueError(f"class_names: the images of {first.name} have no labels")
+    names = names_for_unnamed(class_names, {name: name not in unnamed for name in sources})
+    assert names is not None
+    for argument, source in unnamed.items():
+        check_enough_names(_labelled_set(argument, source), names)
+    return [
+        SourceWithLabels(source, source.labels, names) if argument in unnamed else source
+        for argument, source in sources.items()
+    ]
 
 
 def check_same_classes(train: Source, test: Source) -> None:
-    """Refuse labels that do not mean the same on both sides.
+    """Refuse labels that cannot be matched by class name; see `jessl.core.class_names`.
+
+    A class that one side lacks is allowed.
 
     Raises:
-        ValueError: where one has none, the names of the classes differ, or no class of `test` is
-            among those of `train`.
+        ValueError: where one has no labels, one has names and the numbers of the other are not
+            among them, or no class of `test` is among those of `train`.
     """
     for name, source in (("train", train), ("test", test)):
-        if not _labels(source):
+        if source.labels is None or not (source.labels >= 0).any():
             raise ValueError(f"{name}: the images of {source.name} have no labels")
-    a, b = train.classes, test.classes
-    if a is not None and b is not None and tuple(a) != tuple(b):
-        odd = sorted({*map(str, a)} ^ {*map(str, b)})[:3] or ["another order"]
-        raise ValueError(f"test: its classes are not those to learn from ({', '.join(odd)})")
-    known, wanted = _labels(train), _labels(test)
-    if not known & wanted:
-        numbers = ", ".join(map(str, sorted(wanted)[:3]))
+    other = _labelled_set("test", test)
+    matched = match_labels(_labelled_set("train", train), other)
+    if len(matched.absent) == len(other.used()):
+        numbers = ", ".join(matched.absent[:3])
         raise ValueError(f"test: none of its classes ({numbers}) is among those to learn from")
+
+
+def _labelled_set(argument: str, source: Source) -> LabelledSet:
+    assert source.labels is not None
+    return LabelledSet(argument, source.labels, source.classes)

@@ -15,6 +15,7 @@ from jessl.core.devices import pick_device
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice
 from jessl.data import open_source
+from jessl.data.labels import with_class_names
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder, Preprocess
 from jessl.extraction.extract import LAYERS, check_channels, extract
@@ -40,6 +41,7 @@ def embed(
     stem: str | None = None,
     size: int | None = None,
     labels: str | Path | None = None,
+    class_names: str | Path | Sequence[str] | None = None,
     groups: str | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -76,6 +78,8 @@ def embed(
     if views is None and n_views is not None:
         raise ValueError("n_views counts random views: give views as well, such as simclr")
     opened = check_channels(open_source(source, labels=labels, groups=groups))
+    if class_names is not None:
+        [opened] = with_class_names(class_names, data=opened)
     net, objective, provenance = open_encoder(
         encoder, init=init, stem=stem, size=size, seed=seed, arch=arch, key=key
     )

@@ -15,7 +15,7 @@ from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings
 from jessl.probes.bootstrap import Estimate, Resampled
 from jessl.probes.duplicates import DuplicateReport, near_duplicates
-from jessl.probes.labelled import check_comparable, labelled_rows
+from jessl.probes.labelled import ClassNames, labelled_pair
 from jessl.probes.probe import probe
 from jessl.probes.result import FewShot, ProbeResult
 
@@ -34,6 +34,7 @@ def few_shot(
     draws: int = DRAWS,
     seed: int = 0,
     duplicates: bool = True,
+    class_names: ClassNames = None,
     progress: ProgressCallback | None = None,
     **options: Any,
 ) -> list[FewShot]:
@@ -52,6 +53,7 @@ def few_shot(
         draws: of the training images, at least 1.
         seed: of the first draw; those of the others are derived from it.
         duplicates: count test rows that are (nearly) training rows.
+        class_names: names of the labels of the set that has none, as for `probe`.
         progress: called with (probes done, of how many).
         options: kind, protocol, tuning, folds, device and the options of `probe`.
 
@@ -74,13 +76,16 @@ def few_shot(
     options = {"duplicates": False, **options}
     twins = None
     if duplicates:
-        rows = [labelled_rows(name, z).x for name, z in (("train", train), ("test", test))]
-        check_comparable(train, test, "test")
-        twins = near_duplicates(*rows)
+        pair = labelled_pair(train, test, class_names)
+        twins = near_duplicates(pair.train.x, pair.test.x)
     for one in settings:
         results = []
         for draw in range(draws):
-            results.append(probe(train, test, seed=seed + 1000 * draw, **options, **one))
+            results.append(
+                probe(
+                    train, test, seed=seed + 1000 * draw, class_names=class_names, **options, **one
+                )
+            )
             done += 1
             if progress is not None:
                 progress(done, draws * len(settings))
@@ -117,6 +122,9 @@ def _summarise(results: list[ProbeResult], twins: DuplicateReport | None) -> Few
             "draws": draws,
             "converged": all(r.params["converged"] for r in results),
             "unseen_test_rows": max(r.params["unseen_test_rows"] for r in results),
+            "unseen_class_names": max((r.params["unseen_class_names"] for r in results), key=len),
+            "unlabelled_train_rows": first.params["unlabelled_train_rows"],
+            "unlabelled_test_rows": first.params["unlabelled_test_rows"],
             "near_duplicates": twins,
             "test_rows_of_train_groups": first.params["test_rows_of_train_groups"],
             "test_rows": first.params["test_rows"],

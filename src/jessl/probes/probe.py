@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from jessl.probes.base import Evaluation, FitRequest, ProbeKind, check_device, e
 from jessl.probes.bootstrap import Resampled, percentile_interval, resample_balanced_accuracy
 from jessl.probes.duplicates import near_duplicates
 from jessl.probes.labelled import (
+    ClassNames,
+    LabelledPair,
     LabelledRows,
-    check_comparable,
     count_rows_of_shared_groups,
-    labelled_rows,
+    labelled_pair,
 )
 from jessl.probes.registry import KINDS
 from jessl.probes.result import ProbeResult, wilson_interval
@@ -48,6 +49,7 @@ def probe(
     protocol: str = "few",
     duplicates: bool = True,
     device: str = "cpu",
+    class_names: ClassNames = None,
     progress: ProgressCallback | None = None,
     **options: Any,
 ) -> ProbeResult:
@@ -55,7 +57,8 @@ def probe(
 
     Hyperparameters are chosen by training rows only; test rows are used once, for the error.
     Rows of one group (`Embeddings.groups`) or of one image (equal ids) are never on both sides of
-    a split of train. Ties go to the smallest label; labels that `train` lacks count as errors.
+    a split of train. Labels are matched by class name (`meta["classes"]`), never by position.
+    Classes of test that `train` lacks count as errors. Ties go to the smallest label.
 
     Example:
         result = jessl.probe(train, test, kind="ridge")
@@ -70,15 +73,16 @@ def probe(
 
     Raises:
         ValueError: for missing labels, fewer than two classes, NaN or infinite rows (counted),
-            another d, a class with fewer images than `shots`, unknown kinds and options.
+            another d, class names on one side only, a class with fewer images than `shots`,
+            unknown kinds and options.
     """
     train, test = as_embeddings(train), as_embeddings(test)
     chosen = parse_kind(kind, options)
     check_choice("protocol", protocol, PROTOCOLS)
     seed, device = check_int("seed", seed, 0), check_device(device)
-    labelled, test_rows = labelled_rows("train", train), labelled_rows("test", test)
-    check_comparable(train, test, "test")
-    sampled = _few_rows(labelled.y, shots, fraction, seed)
+    pair = labelled_pair(train, test, class_names)
+    labelled, test_rows = pair.train, pair.test
+    sampled = _few_rows(pair, shots, fraction, seed)
     train_rows = labelled if sampled is None else labelled.rows(sampled)
     others = None
     if protocol == "published":
@@ -121,6 +125,7 @@ def probe(
         "unlabelled_train_rows": labelled.missing,
         "unlabelled_test_rows": test_rows.missing,
         "unseen_classes": unseen,
+        "unseen_class_names": [pair.names.get(k, str(k)) for k in unseen],
         "unseen_test_rows": int(np.isin(test_rows.y, unseen).sum()),
         "train_groups": None if train_rows.units is None else len(np.unique(train_rows.units)),
         "near_duplicates": near_duplicates(train_rows.x, test_rows.x) if duplicates else None,
@@ -130,8 +135,9 @@ def probe(
         "protocol": protocol if sampled is not None else None,
         "seed": seed,
     }
-    names = test.meta.get("classes") or train.meta.get("classes")
-    return _build_result(evaluation, test_rows, fitted.classes, names, params, tuned.curve, seed)
+    return _build_result(
+        evaluation, test_rows, fitted.classes, pair.names, params, tuned.curve, seed
+    )
 
 
 def parse_kind(kind: str, options: Iterable[str], argument: str = "kind") -> ProbeKind:
@@ -151,7 +157,7 @@ def _build_result(
     evaluation: Evaluation,
     test_rows: LabelledRows,
     classes: NDArray[np.int64],
-    names: object,
+    names: Mapping[int, str],
     params: dict[str, object],
     curve: dict[str, list[float]] | None,
     seed: int,
@@ -187,7 +193,7 @@ def _build_result(
         log_loss=None if evaluation.loss is None else float(evaluation.loss.mean()),
         intervals=intervals,
         per_class={
-            str(label): {"name": _class_name(names, label), "error": float(error), "n": int(n)}
+            str(label): {"name": names.get(label), "error": float(error), "n": int(n)}
             for label, error, n in zip(labels.tolist(), by_class, sizes, strict=True)
         },
         params=params,
@@ -221,17 +227,14 @@ def _group_interval(
 _FEW_GROUPS = 10
 
 
-def _class_name(names: object, label: int) -> str | None:
-    return str(names[label]) if isinstance(names, list) and label < len(names) else None
-
-
 def _few_rows(
-    y: NDArray[np.int64], shots: int | None, fraction: float | None, seed: int
+    pair: LabelledPair, shots: int | None, fraction: float | None, seed: int
 ) -> NDArray[np.intp] | None:
+    y = pair.train.y
     if shots is not None and fraction is not None:
         raise ValueError(f"shots, fraction: expected one of them, got {shots} and {fraction}")
     if shots is not None:
-        return split.sample_per_class(y, shots, seed)
+        return split.sample_per_class(y, shots, seed, pair.names)
     if fraction is None:
         return None
     if not (isinstance(fraction, Real) and 0 < fraction <= 1) or fraction is True:

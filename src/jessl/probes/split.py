@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.validation import check_int
+from jessl.core.validation import check_int, escape_control
 
 
 def assign_folds(
@@ -120,8 +122,16 @@ def stratified_sample(
     return np.sort(np.concatenate(chosen))
 
 
-def sample_per_class(y: NDArray[np.int64], each: int, seed: int) -> NDArray[np.intp]:
+def sample_per_class(
+    y: NDArray[np.int64], each: int, seed: int, names: Mapping[int, str] | None = None
+) -> NDArray[np.intp]:
     """Exactly `each` sorted rows of every class.
+
+    Args:
+        y: [n] labels.
+        each: rows of a class.
+        seed: of the choice.
+        names: number -> name of a class, for the message.
 
     Raises:
         ValueError: when a class has fewer.
@@ -130,9 +140,9 @@ def sample_per_class(y: NDArray[np.int64], each: int, seed: int) -> NDArray[np.i
     each = check_int("shots", each, 1)
     if counts.min() < each:
         poor = int(classes[counts.argmin()])
+        name = escape_control((names or {}).get(poor, f"class {poor}"))
         raise ValueError(
-            f"shots: expected at most {int(counts.min())} images per class (class {poor}), got "
-            f"{each}"
+            f"shots: expected at most {int(counts.min())} images per class ({name}), got {each}"
         )
     rng = np.random.default_rng([seed, 2])
     return np.sort(

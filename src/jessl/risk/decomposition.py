@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from jessl.probes.base import check_device
 from jessl.probes.bootstrap import RESAMPLES, Estimate
 from jessl.probes.duplicates import near_duplicates
 from jessl.probes.labelled import (
+    ClassNames,
     LabelledRows,
     check_comparable,
     count_rows_of_shared_groups,
     labelled_rows,
+    names_of_unnamed,
 )
 from jessl.probes.probe import parse_kind
 from jessl.probes.result import wilson_interval
@@ -32,7 +34,7 @@ from jessl.probes.tuning import default_folds
 from jessl.risk.components import ORDERS, bounded, components, differences, dominant
 from jessl.risk.resampling import SupervisedTwin, resampled, warnings_of_resampling
 from jessl.risk.result import RiskDecomposition
-from jessl.risk.terms import DecompositionPlan, RiskTerms, measure, measure_few
+from jessl.risk.terms import DecompositionPlan, measure, measure_few
 from jessl.schema import COMPONENT_NAMES
 
 ESTIMATORS = ("crossfit", "published")
@@ -70,6 +72,7 @@ def decompose(
     draws: int = DRAWS,
     duplicates: bool = True,
     device: str = "cpu",
+    class_names: ClassNames = None,
     progress: ProgressCallback | None = None,
     **options: Any,
 ) -> RiskDecomposition:
@@ -114,7 +117,8 @@ def decompose(
 
     Raises:
         ValueError: for missing labels, fewer than two classes with two rows in train, another
-            d, NaN or infinite rows (counted), and values out of range.
+            d, NaN or infinite rows (counted), class names on one side only, and values out of
+            range.
     """
     train, test = as_embeddings(train), as_embeddings(test)
     kind = parse_kind(probe, options, "probe")
@@ -129,8 +133,12 @@ def decompose(
         ("risk", risk, RISKS),
     ):
         check_choice(name, value, allowed)
-    train_rows, test_rows = labelled_rows("train", train), labelled_rows("test", test)
+    twins = _loaded_twins(supervised)
+    names = names_of_unnamed(class_names, train=train, test=test, **twins)
+    train_rows = labelled_rows("train", train, names)
+    test_rows = labelled_rows("test", test, names)
     check_comparable(train, test, "test")
+    test_rows, matched = test_rows.matched_to(train_rows)
     if (np.unique(train_rows.y, return_counts=True)[1] >= 2).sum() < 2:
         raise ValueError(
             "train: expected at least two classes with two labelled rows each, got fewer"
@@ -148,11 +156,11 @@ def decompose(
     if few:
         if n_sub is not None:
             raise ValueError("estimator: expected crossfit with shots or fraction, got published")
-        sample = _sampler(train_rows, shots, fraction)
+        sample = _sampler(train_rows, shots, fraction, matched.names)
         terms = measure_few(plan, train_rows, test_rows, sample, draws)
     else:
         terms = measure(plan, train_rows, test_rows)
-    twin = _twin(terms, supervised, train, risk)
+    twin = SupervisedTwin(terms, twins, train_rows, risk, names) if twins else None
     risks, samples, optimism = resampled(terms, train_rows, test_rows, twin, seed)
     has_twin = twin is not None
     parts = {one: components(risks, samples, one, has_twin, risk) for one in ORDERS}
@@ -193,6 +201,7 @@ def decompose(
         "unlabelled_train_rows": train_rows.missing,
         "unlabelled_test_rows": test_rows.missing,
         "unseen_test_rows": int((~np.isin(test_rows.y, train_rows.y)).sum()),
+        "unseen_class_names": list(matched.absent),
         "near_duplicates": near_duplicates(train_rows.x, test_rows.x) if duplicates else None,
         "test_rows_of_train_groups": count_rows_of_shared_groups(train, test),
         "risks": risks,
@@ -244,27 +253,28 @@ def _number_of_folds(plan: DecompositionPlan, train: LabelledRows) -> int:
 
 
 def _sampler(
-    train: LabelledRows, shots: int | None, fraction: float | None
+    train: LabelledRows, shots: int | None, fraction: float | None, names: Mapping[int, str]
 ) -> Callable[[int], NDArray[np.intp]]:
     if shots is not None and fraction is not None:
         raise ValueError(f"shots, fraction: expected one of them, got {shots} and {fraction}")
     if shots is not None:
-        return lambda seed: split.sample_per_class(train.y, shots, seed)
+        return lambda seed: split.sample_per_class(train.y, shots, seed, names)
     if not isinstance(fraction, Real) or not 0 < fraction < 1:
         raise ValueError(f"fraction: expected a share above 0 and below 1, got {fraction}")
     rows = round(float(fraction) * len(train.y))
     return lambda seed: split.stratified_sample(train.y, rows, seed, at_least=1)
 
 
-def _twin(
-    terms: RiskTerms, supervised: _Pair | None, train: Embeddings, by: str
-) -> SupervisedTwin | None:
+def _loaded_twins(supervised: _Pair | None) -> dict[str, Embeddings]:
+    """The embeddings of the supervised twin by their names in messages; empty without one."""
     if supervised is None:
-        return None
+        return {}
     if not isinstance(supervised, (tuple, list)) or len(supervised) != 2:
         raise ValueError(
             "supervised: expected a pair (train, test) of Embeddings, got "
             f"{type(supervised).__name__}"
         )
-    pair = (as_embeddings(supervised[0]), as_embeddings(supervised[1]))
-    return SupervisedTwin(terms, pair, train, by)
+    return {
+        "supervised_train": as_embeddings(supervised[0]),
+        "supervised_test": as_embeddings(supervised[1]),
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,17 +24,24 @@ class SupervisedTwin:
     """
 
     def __init__(
-        self, terms: RiskTerms, pair: tuple[Embeddings, Embeddings], train: Embeddings, by: str
+        self,
+        terms: RiskTerms,
+        twins: Mapping[str, Embeddings],
+        own: LabelledRows,
+        by: str,
+        class_names: tuple[str, ...] | None = None,
     ) -> None:
-        twin_train = labelled_rows("supervised train", pair[0])
-        twin_test = labelled_rows("supervised test", pair[1])
+        pair = twins["supervised_train"], twins["supervised_test"]
+        twin_train = labelled_rows("supervised train", pair[0], class_names)
+        twin_test = labelled_rows("supervised test", pair[1], class_names)
         check_comparable(pair[0], pair[1], "supervised test")
+        twin_train, _ = twin_train.matched_to(own)
+        twin_test, _ = twin_test.matched_to(own)
         if len(np.unique(twin_train.y)) < 2:
             raise ValueError("supervised train: expected at least two classes, got one")
         fitted = terms.fit(twin_train)
         self.values = row_risks(evaluate(fitted, twin_train.x, twin_train.y), by)
         self.test_risk = float(row_risks(evaluate(fitted, twin_test.x, twin_test.y), by).mean())
-        own = labelled_rows("train", train)
         same = np.array_equal(twin_train.ids, own.ids)
         self.paired = same and np.array_equal(twin_train.y, own.y)
         self.units = twin_train.units

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jessl.core.log import log
 from jessl.core.validation import check_choice
 from jessl.data import Source, open_source
-from jessl.data.labels import check_same_classes
+from jessl.data.labels import check_same_classes, with_class_names
 from jessl.probes.registry import KINDS
 from jessl.runs import Run
 from jessl.selection.candidates import open_runs
@@ -22,6 +22,7 @@ def probe_runs(
     test: Source | str | Path,
     *,
     oracle: str = ORACLE,
+    class_names: str | Path | Sequence[str] | None = None,
     workers: int | None = None,
     seed: int = 0,
 ) -> list[str]:
@@ -31,6 +32,7 @@ def probe_runs(
         runs: run folders, folders that hold runs, Runs; unfinished ones are skipped.
         train: labelled images to fit on: a Source or SRC; test: others to test on.
         oracle: "accuracy/KIND", KIND a probe: logistic, ridge, mlp or knn.
+        class_names: names of the labels 0, 1, ... of the images whose labels are numbers only.
         workers: threads that decode; None: the cores.
         seed: of the probe's folds.
 
@@ -46,6 +48,8 @@ def probe_runs(
     check_choice("oracle", kind, KINDS)
     known = open_runs(runs)
     sources = {"train": open_source(train), "test": open_source(test)}
+    named = with_class_names(class_names, **sources)
+    sources = dict(zip(sources, named, strict=True))
     check_same_classes(**sources)
     if sources["train"].fingerprint() == sources["test"].fingerprint():
         raise ValueError("test: expected other images than train, got the same")

@@ -82,6 +82,8 @@ def plan_sweep(config: Sweep) -> SweepPlan:
         raise ValueError(f"keep_share: expected a number in (0, 1), got {config.keep_share:g}")
     if config.grace_epochs is not None and config.grace_epochs < 1:
         raise ValueError(f"grace_epochs: expected at least 1, got {config.grace_epochs}")
+    if config.class_names is not None and config.test is None:
+        raise ValueError("class_names: expected test as well, whose labels are to be matched")
     if config.decompose and config.test is None:
         raise ValueError("decompose needs labelled images to test on: give test as well")
     chosen_by = parse_criterion(config.by)

@@ -15,7 +15,7 @@ from jessl.core.devices import pick_device
 from jessl.core.processes import process_name
 from jessl.core.random import seeded
 from jessl.data import Source, open_source, unlabelled
-from jessl.data.labels import check_same_classes
+from jessl.data.labels import check_same_classes, with_class_names
 from jessl.objectives import build_objective
 from jessl.pretraining import defaults
 from jessl.sweeps import manifest, pruning, space
@@ -202,6 +202,7 @@ def _open_images(
     with seeded(0):
         using = [build_objective(str(m), _TRIED_DIM).uses_labels for m in methods]
     if test is not None:
+        source, test = with_class_names(plan.config.class_names, data=source, test=test)
         check_same_classes(source, test)
     return source, source if any(using) else unlabelled(source), test
 

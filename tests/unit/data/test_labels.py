@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from jessl.data import Source, Subset, open_source
-from jessl.data.labels import labels_from_csv
+from jessl.data.labels import check_same_classes, labels_from_csv, with_class_names
 
 
 @pytest.fixture
@@ -123,3 +123,28 @@ def test_missing_file(photos: Source, tmp_path: Path) -> None:
         labels_from_csv(photos, tmp_path / "gone.csv")
     with pytest.raises(ValueError, match="cannot be read"):
         labels_from_csv(photos, tmp_path)
+
+
+def test_classes_of_two_sources_are_matched_by_name() -> None:
+    x = np.zeros((3, 4, 4, 3), np.uint8)
+    named = open_source((x, np.array(["ant", "bee", "cat"])))
+    fewer = open_source((x, np.array(["bee", "cat", "bee"])))
+    numbers = open_source((x, np.array([0, 1, 2])))
+    check_same_classes(named, fewer)
+    check_same_classes(fewer, named)
+    for one, two, argument in ((named, numbers, "test"), (numbers, named, "train")):
+        with pytest.raises(ValueError, match=rf"{argument}: expected class names .*--class-names"):
+            check_same_classes(one, two)
+        one, two = with_class_names("ant,bee,cat", train=one, test=two)
+        assert one.classes == two.classes == ("ant", "bee", "cat")
+        check_same_classes(one, two)
+    digits = open_source((x, np.array(["1", "10", "2"])))
+    check_same_classes(digits, open_source((x, np.array([10, 2, 1]))))
+    with pytest.raises(ValueError, match="test: expected classes of train"):
+        check_same_classes(named, open_source((x, np.array(["x", "y", "z"]))))
+    with pytest.raises(ValueError, match=r"every label of test \(0 to 2\), got 2"):
+        with_class_names("ant,bee", train=named, test=numbers)
+    with pytest.raises(ValueError, match="got class names in data"):
+        with_class_names("ant,bee", data=named)
+    with pytest.raises(ValueError, match="have no labels"):
+        with_class_names("ant,bee", data=open_source(x))

@@ -265,11 +265,19 @@ def test_embeddings_that_no_probe_can_be_carried_over_to_are_refused() -> None:
     x, y = rng.normal(size=(40, 3)), np.arange(40) % 2
     meta = {"encoder": "smallconv:4", "weights": "run a", "classes": ["cat", "dog"]}
     train = Embeddings(x, y, meta=meta)
-    assert probe(train, Embeddings(x, y)).accuracy >= 0  # nothing is known of the other one
-    for what, other in (("classes", ["dog", "elk"]), ("weights", "run b"), ("encoder", "timm:x")):
+    unnamed = {k: v for k, v in meta.items() if k != "classes"}
+    assert probe(train, Embeddings(x, y, meta={"classes": ["cat", "dog"]})).accuracy >= 0
+    for what, other in (("weights", "run b"), ("encoder", "timm:x")):
         test = Embeddings(x, y, meta={**meta, what: other})
         with pytest.raises(ValueError, match=f"test: expected {what} "):
             probe(train, test)
+    for one, two, argument in (
+        (train, Embeddings(x, y, meta=unnamed), "test"),
+        (Embeddings(x, y, meta=unnamed), train, "train"),
+    ):
+        with pytest.raises(ValueError, match=rf"{argument}: expected class names .*--class-names"):
+            probe(one, two)
+        assert probe(one, two, class_names=["cat", "dog"]).accuracy >= 0
 
 
 def test_standardisation_in_chunks_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
