@@ -40,7 +40,7 @@ GOOD = np.zeros((3, 4, 5), dtype=np.uint8)
         ("torchvision:MNIST:val", "'val'.*Allowed: test, train"),
         ("torchvision:EMNIST", "needs one"),
         ("torchvision:Omniglot:train", "has no splits"),
-        ("shard-{3..1}.tar", "stands for 0 shards"),
+        ("shard-{3..1}.tar", "expected 1..1000000 shards, got 0"),
         ("shard-{00..02}.tar", r"3 of 3 shards .* missing, the first is shard-00\.tar"),
     ],
 )

@@ -16,12 +16,12 @@ def check_memory(needed: int, what: str) -> None:
     Raises:
         ValueError: with both sizes.
     """
-    available = _available()
+    available = available_memory()
     if available is not None and needed > available:
         raise ValueError(f"{what}: needs {_gib(needed)} of memory, {_gib(available)} is available")
 
 
-def _available() -> int | None:
+def available_memory() -> int | None:
     """Bytes available without swapping; None where the system does not report them (not Linux)."""
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():

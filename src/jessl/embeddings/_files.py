@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.numpy_files import map_npy, names_in_npz, read_npz
+
 # a numpy array, or a torch tensor where numpy has no such type
 Array = Any
 
@@ -48,22 +50,14 @@ def read_arrays(path: Path, *, mmap: bool) -> dict[str, Array]:
 
 def read_npy(path: Path, *, mmap: bool) -> NDArray[Any]:
     """The array of a .npy file, or a map of it."""
-    with path.open("rb") as file:
-        if file.read(6) != b"\x93NUMPY":
-            raise ValueError("not a .npy file")
     # mapping first compares the announced size with the file, before any memory is allocated
-    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    mapped = map_npy(path)
     return np.asarray(mapped) if mmap else np.array(mapped)
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
-    # np.load leaves a file that it opened itself open when the archive is damaged
-    with path.open("rb") as file:
-        if file.read(2) != b"PK":
-            raise ValueError("not a .npz file")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in _ALL_NAMES if name in archive.files}
+    present = names_in_npz(path)
+    return dict(read_npz(path, [name for name in _ALL_NAMES if name in present]))
 
 
 def _read_safetensors(path: Path) -> dict[str, Array]:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from jessl.core.files import atomic_directory
+from jessl.core.zip_files import check_uncompressed_zip
 
 MODEL = "model.safetensors"
 STATE = "state.pt"
@@ -82,6 +83,7 @@ def load(path: Path) -> Checkpoint:
     try:
         tensors = load_file(file)
         file = path / STATE
+        check_uncompressed_zip(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
         step = int(state.pop("step"))
     except Exception as error:  # safetensors, zip and pickle errors have no common base

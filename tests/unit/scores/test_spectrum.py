@@ -60,12 +60,14 @@ def test_a_damaged_file_is_named(tmp_path, damage):
 
 
 def test_more_memory_than_there_is_is_refused_before_it_is_taken(monkeypatch):
-    monkeypatch.setattr(resources, "_available", lambda: 2**20)
+    monkeypatch.setattr(resources, "available_memory", lambda: 2**20)
     with pytest.raises(ValueError, match=r"1024 features in 20 blocks: needs 0\.2 GiB.*0\.0 GiB"):
         Spectrum(1024, blocks=20)
     assert Spectrum(64).nbytes == 8 * 64**2
     assert Spectrum(64, blocks=2).nbytes == 3 * 8 * 64**2
-    monkeypatch.setattr(resources, "_available", lambda: None)  # where the system does not say
+    monkeypatch.setattr(
+        resources, "available_memory", lambda: None
+    )  # where the system does not say
     Spectrum(1024, blocks=2)
 
 

@@ -18,8 +18,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from jessl.core.resources import available_memory
 from jessl.core.validation import escape_control
 from jessl.data.decode import jpeg
+from jessl.data.decode.memory import LARGE_BYTES, MOST_DECODED_BYTES, one_large_at_a_time
 
 # Only formats of photographs: Pillow's other plugins run foreign programs (EPS) or read vectors.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
@@ -43,6 +45,8 @@ _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _MOST_BYTES = 0x7FFFF000
 # where a JPEG file has told its size, if it is not full of metadata
 _HEAD_BYTES = 1 << 16
+# pixels that are converted at a time: their intermediate values take up to 32 bytes each
+_TILE_PIXELS = 1 << 20
 _hush_lock = threading.Lock()
 
 
@@ -88,7 +92,9 @@ def decode(data: bytes | str | Path, where: str | None = None, *, fast: bool = F
 
     Raises:
         UnreadableImage: when it is missing, empty, corrupt, truncated, of an unsupported kind, or
-            has more than twice Pillow's `Image.MAX_IMAGE_PIXELS` pixels.
+            has more than twice Pillow's `Image.MAX_IMAGE_PIXELS` pixels. No image takes more than
+            2 GiB of memory, conversions included, and those that take more than 128 MiB are
+            decoded one at a time.
     """
     where = _name(data) if where is None else where
     encoded = data if isinstance(data, bytes) else _read(data, where)
@@ -96,14 +102,23 @@ def decode(data: bytes | str | Path, where: str | None = None, *, fast: bool = F
     if plain is not None:
         return plain
     with _open(io.BytesIO(encoded), where) as image:
-        try:
-            image.load()
-            upright = _upright(image)
-        except MemoryError:
-            raise
-        except Exception as error:  # Pillow's plugins raise whatever a corrupt file leads them to
-            raise UnreadableImage(where, _reason(error, image.format)) from error
-        return pixels(upright, where)
+        needed = _needed_bytes(image)
+        if needed > MOST_DECODED_BYTES:
+            reason = f"too large: decoding takes {needed} bytes, allowed are {MOST_DECODED_BYTES}"
+            raise UnreadableImage(where, reason)
+        with one_large_at_a_time(needed):
+            try:
+                image.load()
+                return pixels(_upright(image), where)
+            except UnreadableImage:
+                raise
+            except MemoryError as error:
+                if needed <= LARGE_BYTES and _is_memory_short(needed):
+                    raise
+                size = f"{image.width} x {image.height} pixels, as its header says"
+                raise UnreadableImage(where, f"too large to decode: {size}") from error
+            except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes
+                raise UnreadableImage(where, _reason(error, image.format)) from error
 
 
 def header_size(data: bytes | str | Path, where: str | None = None) -> tuple[int, int]:
@@ -132,6 +147,26 @@ def pixels(image: Image.Image, where: str) -> np.ndarray:
     """
     if 0 in image.size:
         raise UnreadableImage(where, f"zero-sized ({image.width}x{image.height} pixels)")
+    width, height = image.size
+    if width * height <= _TILE_PIXELS:
+        return _pixels(image, where)
+    # tile by tile: the intermediate values of a large image take ten times the memory of the result
+    image.load()
+    columns = min(width, _TILE_PIXELS)
+    rows = max(1, _TILE_PIXELS // columns)
+    result: np.ndarray | None = None
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            box = (left, top, min(left + columns, width), min(top + rows, height))
+            tile = _pixels(image.crop(box), where)
+            if result is None:
+                result = np.empty((height, width, tile.shape[2]), dtype=np.uint8)
+            result[box[1] : box[3], box[0] : box[2]] = tile
+    assert result is not None
+    return result
+
+
+def _pixels(image: Image.Image, where: str) -> np.ndarray:
     mode = image.mode
     clear = image.info.get("transparency")
     if mode == "I" or mode in _SIXTEEN_BIT:
@@ -255,6 +290,18 @@ def _on_white(image: np.ndarray) -> np.ndarray:
     """Uint8 [h, w, channels + alpha] composited on white."""
     colour, alpha = image[:, :, :-1].astype(np.uint32), image[:, :, -1:].astype(np.uint32)
     return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _needed_bytes(image: Image.Image) -> int:
+    """Bytes that decoding an opened file takes: as Pillow stores it, turned, and as an array."""
+    stored = {"1": 1, "L": 1, "P": 1}.get(image.mode, 2 if image.mode in _SIXTEEN_BIT else 4)
+    grey = image.mode in ("1", "L", "I", *_SIXTEEN_BIT)
+    return image.width * image.height * (2 * stored + (1 if grey else 3))
+
+
+def _is_memory_short(needed: int) -> bool:
+    available = available_memory()
+    return available is not None and available < 2 * needed + (64 << 20)
 
 
 def _reason(error: Exception, kind: str | None) -> str:

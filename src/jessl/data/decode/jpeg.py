@@ -15,6 +15,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from jessl.data.decode.memory import one_large_at_a_time
+
 _START = b"\xff\xd8\xff"
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -23,6 +25,8 @@ _APP1, _SCAN = 0xE1, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # RST0..7, SOI, EOI and TEM have no length; none belongs before a scan
 _LONE = frozenset({0x01, *range(0xD0, 0xDA)})
+# pixels, and the coefficients that a progressive file keeps while it is decoded
+_BYTES_PER_PIXEL = 9
 _ORIENTATION = 0x0112
 _SHORT = 3
 # bytes of one value of each EXIF type; values of up to four bytes lie in the entry itself
@@ -105,9 +109,10 @@ def decode(data: bytes, *, fast: bool = False) -> np.ndarray | None:
     grey = head.components == 1
     try:
         # strict: a warning of the decoder is an error; Pillow decides how much of it is bearable
-        image = simplejpeg.decode_jpeg(
-            data, "GRAY" if grey else "RGB", fastdct=fast, fastupsample=fast, strict=True
-        )
+        with one_large_at_a_time(head.height * head.width * _BYTES_PER_PIXEL):
+            image = simplejpeg.decode_jpeg(
+                data, "GRAY" if grey else "RGB", fastdct=fast, fastupsample=fast, strict=True
+            )
     except ValueError:
         return None
     assert image.shape == (head.height, head.width, head.components)

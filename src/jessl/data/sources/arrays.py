@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jessl.core.hashing import checksum
+from jessl.core.numpy_files import map_npy, names_in_npz, read_npz
 from jessl.core.validation import escape_control
 from jessl.data.sources.base import Source
 
@@ -87,29 +86,26 @@ def open_arrays(path: Path, *, x_key: str | None = None, y_key: str | None = Non
     """
     name = escape_control(str(path))
     kind = path.suffix.lower()
-    with path.open("rb") as file:
-        if not file.read(6).startswith(b"\x93NUMPY" if kind == ".npy" else b"PK"):
-            raise ValueError(f"data: {name} is no {kind} file, whatever its name says")
+    if not path.is_file():
+        raise ValueError(f"data: {name}: expected a {kind} file, got no regular file")
     images: Any
     labels: Any = None
     try:
         if kind == ".npy":
             # copy on write: writable for torch, which warns of read-only memory, and still safe
-            images = np.load(path, mmap_mode="c", allow_pickle=False)
+            images = map_npy(path, mode="c")
         else:
-            with np.load(path, allow_pickle=False) as arrays:
-                x_key = _key("x_key", x_key, _X_KEYS, arrays.files, name)
-                if y_key is not None or set(_Y_KEYS) & set(arrays.files):
-                    y_key = _key("y_key", y_key, _Y_KEYS, arrays.files, name)
-                images = arrays[x_key]
-                labels = None if y_key is None else arrays[y_key]
+            present = names_in_npz(path)
+            x_key = _key("x_key", x_key, _X_KEYS, present, name)
+            if y_key is not None or set(_Y_KEYS) & set(present):
+                y_key = _key("y_key", y_key, _Y_KEYS, present, name)
+            arrays = read_npz(path, [x_key] if y_key is None else [x_key, y_key])
+            images = arrays[x_key]
+            labels = None if y_key is None else arrays[y_key]
     except _NoSuchKey:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        text = " ".join(str(error).split())
-        if "object" in text.lower():
-            text = "it holds Python objects (a pickle), which are never loaded"
-        raise ValueError(f"data: {name} cannot be read as {kind}: {text}") from None
+    except ValueError as error:
+        raise ValueError(f"data: {name} cannot be read as {kind}: {error}") from None
     return ArraySource(images, labels, name=name)
 
 
@@ -162,7 +158,8 @@ def _checked_labels(
         raise ValueError(f"labels: {name}: {n} images but {len(array)} labels")
     classes = None
     if array.dtype.kind in "US":
-        texts = array.astype(str)
+        coded = array.dtype.kind == "S"
+        texts = np.char.decode(array, "utf-8", "backslashreplace") if coded else array
         names = sorted(set(texts.tolist()) - {""})
         classes = tuple(names)
         number = {"": -1, **{text: label for label, text in enumerate(names)}}

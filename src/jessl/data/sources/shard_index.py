@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jessl.core.files import atomic_write
+from jessl.core.numpy_files import read_npz
 from jessl.core.validation import escape_control
 
 INDEX = "index.npz"
@@ -185,14 +185,8 @@ def read_index(path: Path) -> Index:
             lengths, values out of range.
     """
     try:
-        # numpy leaves a file open that it opened itself and cannot read
-        with path.open("rb") as file:
-            if file.read(2) != b"PK":
-                raise ValueError("no .npz file")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as npz:
-                arrays = {name: npz[name] for name in npz.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_npz(path)
+    except (OSError, ValueError) as error:
         raise ValueError(f"it cannot be read: {' '.join(str(error).split())}") from None
     if "format" not in arrays or arrays["format"].shape != ():
         raise ValueError("it is no index of jessl")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import re
@@ -22,6 +23,14 @@ _MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\
 _MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)
 _JSON_LABELS = ("label", "cls", "class", "target")
 _MOST_LABEL_BYTES = 1 << 20
+
+
+# what tarfile raises, beside its own errors, for the numbers and names of corrupt headers
+_OF_CORRUPT_HEADERS = (ValueError, ArithmeticError, LookupError, RecursionError, MemoryError)
+
+
+class _ImpossibleMember(ValueError):
+    """A member that would not lie behind the one before it."""
 
 
 def is_tar(path: Path) -> bool:
@@ -130,6 +139,11 @@ def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, str, int, in
     try:
         with tarfile.open(path, "r:", errors="surrogateescape") as tar:
             for member in tar:
+                if member.size < 0 or not end < tar.offset:
+                    raise _ImpossibleMember(
+                        f"data: {shown}: expected members that follow each other, got "
+                        f"{escape_control(member.name)} of {member.size} bytes"
+                    )
                 end = tar.offset
                 if not member.isreg() or member.issparse():
                     continue
@@ -143,10 +157,14 @@ def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, str, int, in
                 match = _MEMBER.match(member.name)
                 if match:
                     yield match[1], match[2].lower(), member.offset_data, member.size
-    except tarfile.TarError as error:
+    except _ImpossibleMember:
+        raise
+    except (tarfile.TarError, OSError, *_OF_CORRUPT_HEADERS) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         if not end:
-            raise ValueError(f"data: {shown} is not a tar file: {error}") from None
-        skipped.append(f"{shown}: torn after byte {end} of {total}: {error}")
+            raise ValueError(f"data: {shown} is not a tar file: {_line(error)}") from None
+        skipped.append(f"{shown}: torn after byte {end} of {total}: {_line(error)}")
         return
     with path.open("rb") as file:
         file.seek(end)
@@ -160,6 +178,10 @@ def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, str, int, in
         skipped.append(f"{shown}: damaged at byte {end} of {total}; what follows is left out")
 
 
+def _line(error: Exception) -> str:
+    return escape_control(" ".join(str(error).split())) or type(error).__name__
+
+
 def _label(texts: dict[str, bytes], where: str) -> int | str | None:
     """The label of one sample; see ShardSource."""
     for kind, data in texts.items():
@@ -171,8 +193,8 @@ def _label(texts: dict[str, bytes], where: str) -> int | str | None:
         if kind == "json":
             try:
                 value = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"labels: {where}.json is not JSON: {error}") from None
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"labels: {where}.json is not JSON: {_line(error)}") from None
             if isinstance(value, dict):
                 value = next((value[key] for key in _JSON_LABELS if key in value), None)
         if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value):

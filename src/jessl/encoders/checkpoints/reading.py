@@ -5,21 +5,15 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
+from jessl.core.zip_files import ZipBombError, check_uncompressed_zip
+
 # nested dicts: VISSL's classy_state_dict.base_model.model.trunk is four deep
 _DEEPEST = 8
-# torch.save never compresses: a file that unpacks to this many times its size is not its own
-_MOST_EXPANSION = 4
-_SLACK_BYTES = 1 << 20
-
-
-class _ZipBombError(ValueError):
-    """A file unpacks to far more than its size."""
 
 
 def read_file(path: str | Path) -> object:
@@ -39,14 +33,14 @@ def read_file(path: str | Path) -> object:
             from safetensors.torch import load_file
 
             return load_file(path)
-        _refuse_zip_bombs(path)
+        check_uncompressed_zip(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # which protocol a file was pickled with
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} {_describe_refusal(str(error))}") from None
-    except _ZipBombError:
-        raise
+    except ZipBombError as error:
+        raise ValueError(f"cannot read weights from {path}: {error}") from None
     except Exception as error:  # safetensors, zip and pickle errors have no common base
         lines = str(error).strip().splitlines()
         # errors of the pickle reader may be as bare as KeyError: 101
@@ -67,19 +61,6 @@ def _describe_refusal(error: str) -> str:
         "its state_dict as .safetensors (torch.load with weights_only=False, then "
         "safetensors.torch.save_file) and give that"
     )
-
-
-def _refuse_zip_bombs(path: Path) -> None:
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    size = path.stat().st_size
-    if unpacked > _MOST_EXPANSION * size + _SLACK_BYTES:
-        raise _ZipBombError(
-            f"cannot read weights from {path}: its {size:,} bytes unpack to {unpacked:,}; "
-            "torch.save does not compress"
-        )
 
 
 def flatten_tensors(contents: object) -> dict[str, torch.Tensor]:
