@@ -171,7 +171,89 @@ def test_labels_are_read_once_and_only_when_asked_for() -> None:
     before = listed.reads
     assert labels_of(source) == LABELS.tolist()
     assert source.classes == ("x", "y", "z")
-    assert listed.reads == before
+    assert listed.reads == before + N  # its list may not be that of its items
+
+
+class Doubled(ImageFolder):
+    """With its own `__getitem__`, which changes some labels."""
+
+    def __getitem__(self, index: int) -> Any:
+        image, label = super().__getitem__(index)
+        return image, 2 * label if index == 5 else label
+
+
+class Shifted(Subset):
+    """A part with a transform of its own."""
+
+    def __getitem__(self, index: int) -> Any:
+        image, label = super().__getitem__(index)
+        return image, label + (index == 1)
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        return [self[index] for index in indices]
+
+
+class Wrapped:
+    """Another data set behind all its attributes."""
+
+    def __init__(self, inside: Any) -> None:
+        self.inside = inside
+
+    def __len__(self) -> int:
+        return len(self.inside)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inside, name)
+
+    def __getitem__(self, index: int) -> Any:
+        image, label = self.inside[index]
+        return image, 0 if index == 7 else label
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: ImageFolder(root, target_transform=lambda c: 1 if c == 2 else c),
+        lambda root: ImageFolder(root, target_transform=lambda c: -1 if c == 1 else c),
+        Doubled,
+        lambda root: Shifted(ImageFolder(root), range(N)),
+        lambda root: Wrapped(ImageFolder(root)),
+    ],
+)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda whole: whole,
+        lambda whole: Subset(whole, [11, 0, 5, 7, 1]),
+        lambda whole: ConcatDataset([whole, whole]),
+        lambda whole: Subset(ConcatDataset([whole, whole]), [-1, 3, 5, 7, 13]),
+    ],
+)
+def test_every_label_is_that_of_its_item(change: Any, wrap: Any, tmp_path: Path) -> None:
+    dataset = wrap(change(str(folder_of(tmp_path))))
+    given = [int(dataset[i][1]) for i in range(len(dataset))]
+    source = open_source(dataset)
+    assert labels_of(source) == given
+    assert any("are gone through once" in note for note in source.notes)
+
+
+def test_class_names_of_changed_labels_are_left_out(tmp_path: Path) -> None:
+    root = str(folder_of(tmp_path))
+    same = open_source(ImageFolder(root, target_transform=lambda c: c))
+    assert same.classes == ("a", "b", "c")
+    other = open_source(ImageFolder(root, target_transform=lambda c: (c + 1) % 3))
+    assert other.classes is None
+    assert any("class names are left out" in note for note in other.notes)
+    # items come from samples, whatever was written into targets
+    whole = ImageFolder(root)
+    whole.targets = [0] * N
+    assert labels_of(open_source(whole)) == [label for _, label in whole.samples]
+
+
+def test_labels_that_are_missing_in_all_items_tried() -> None:
+    items: list[Any] = [(image, None) for image in PICTURES]
+    items[1] = (PICTURES[1], 4)
+    assert labels_of(open_source(Items(items))) == [-1, 4] + [-1] * (N - 2)
 
 
 @pytest.mark.parametrize("targets", [(5 - LABELS).tolist(), [0, 1], None, ["a"] * N])

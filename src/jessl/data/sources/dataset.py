@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,19 @@ from jessl.data.sources.base import Source
 from jessl.data.sources.dataset_items import (
     NoImage,
     checked,
+    has_label,
     image_of,
     is_float,
     is_integer,
     label_of,
 )
+from jessl.data.sources.dataset_labels import (
+    class_names,
+    names_hold,
+    names_may_differ,
+    proven_labels,
+)
 
-# attributes in which data sets keep labels, or pairs of a path and a label
-_LABELS = ("targets", "_labels", "labels", "y")
-_PAIRS = ("_samples", "samples", "index")
 # torchvision's data sets with one of these open a file anew for each image
 _FILES = ("_samples", "samples", "_images", "images", "_image_files", "imgs", "_files")
 # items that are read at opening, to see what they are
@@ -43,10 +47,10 @@ class DatasetSource(Source):
     within 0..1 (of ToTensor), which become round(255 x). Other floats are refused: encoders
     normalise by themselves.
 
-    Labels are integers, -1 or None where missing; labels of other kinds are left out. Where the
-    data set lists labels (targets, labels, samples, ..., also inside torch's Subset, ConcatDataset
-    and TensorDataset), these are taken if they are those of the items tried; else all items are
-    gone through once, when labels are first asked for.
+    Labels are integers, -1 or None where missing; labels of other kinds are left out. Lists of
+    labels (targets, samples, ...) are taken where the code that reads the items is torchvision's
+    own and no transform of targets is set, also inside torch's Subset, ConcatDataset and
+    TensorDataset; else all items are gone through once, when labels are first asked for.
 
     An item that raises, or is None, is unreadable, for the reason that it raised.
 
@@ -71,6 +75,7 @@ class DatasetSource(Source):
         self._reading = None if safe else threading.Lock()
         self._labelling = threading.Lock()
         self._has_labels = False
+        self._proven = False
         self._loaded_labels: tuple[np.ndarray | None] | None = None
         notes = self._tried()
         if not safe and threads is None and not _is_of(dataset, "torchvision."):
@@ -98,7 +103,10 @@ class DatasetSource(Source):
 
     @property
     def classes(self) -> tuple[str, ...] | None:  # type: ignore[override]
-        return None if self.labels is None else class_names(self._dataset)
+        labels = self.labels
+        if labels is None or not (self._proven or names_hold(self._dataset, labels)):
+            return None
+        return class_names(self._dataset)
 
     def read(self, index: int) -> np.ndarray:
         try:
@@ -141,21 +149,29 @@ class DatasetSource(Source):
             )
         labels = {index: label_of(item) for index, item in items.items()}
         known = {index: label for index, label in labels.items() if label is not None}
-        self._has_labels = bool(known) and all(is_integer(label) for label in known.values())
+        # items may have a place for a label that is empty in those tried
+        placed = any(has_label(item) for item in items.values())
+        self._has_labels = placed and all(is_integer(label) for label in known.values())
         if self._has_labels:
-            known_labels = {index: int(label) for index, label in known.items()}
-            listed = _listed_labels(self._dataset, len(self), known_labels)
-            if listed is not None:
-                self._loaded_labels = (listed if (listed >= 0).any() else None,)
+            proven = proven_labels(self._dataset, len(self))
+            if proven is not None:
+                self._proven = True
+                self._found = (proven if (proven >= 0).any() else None,)
             else:
-                notes.append(
-                    f"no list of labels (targets, labels, ...): all {len(self)} items are gone "
-                    "through once when labels are asked for"
-                )
+                notes.append(self._note_of_reading())
         elif known:
             kinds = ", ".join(sorted({type(label).__name__ for label in known.values()}))
             notes.append(f"labels are left out: expected integers, got {kinds}")
         return notes
+
+    def _note_of_reading(self) -> str:
+        note = (
+            f"all {len(self)} items are gone through once when labels are asked for, as no list "
+            "(targets, labels, ...) is known to be that of all items"
+        )
+        if names_may_differ(self._dataset):
+            note += "; class names are left out where labels differ from those of torchvision"
+        return note
 
     def _changes(self, index: int, item: Any) -> bool:
         """Whether an item is another when it is read again."""
@@ -232,17 +248,6 @@ def probed(source: Source) -> list[np.ndarray | str]:
     return images
 
 
-def class_names(dataset: Any) -> tuple[str, ...] | None:
-    """The names of the labels 0, 1, ... that a data set keeps as `classes`."""
-    if _wraps(dataset, "Subset"):
-        return class_names(dataset.dataset)
-    names = getattr(dataset, "classes", None)
-    if not isinstance(names, list | tuple) or not names:
-        return None
-    # ImageNet keeps several names for each class
-    return tuple(name if isinstance(name, str) else ", ".join(map(str, name)) for name in names)
-
-
 def _length(dataset: Any, name: str) -> int:
     iterable = _torch_kind("IterableDataset")
     if iterable is not None and isinstance(dataset, iterable):
@@ -285,42 +290,3 @@ def _reads_in_threads(dataset: Any) -> bool:
             return all(_reads_in_threads(part) for part in dataset.datasets)
         return _wraps(dataset, "TensorDataset")
     return _is_of(dataset, "torchvision.") and any(hasattr(dataset, name) for name in _FILES)
-
-
-def _listed_labels(dataset: Any, n: int, known: dict[int, int]) -> np.ndarray | None:
-    """The first list of n labels that agrees with the known ones: int64 [n]."""
-    for listed in _lists(dataset):
-        if len(listed) == n and all(listed[index] == label for index, label in known.items()):
-            return listed
-    return None
-
-
-def _lists(dataset: Any) -> Iterator[np.ndarray]:
-    """What may be the labels of a data set, int64, -1 where missing."""
-    if _wraps(dataset, "Subset"):
-        for listed in _lists(dataset.dataset):
-            yield listed[np.asarray(dataset.indices)]
-    elif _wraps(dataset, "ConcatDataset"):
-        parts = [next(_lists(part), None) for part in dataset.datasets]
-        if all(part is not None for part in parts):
-            yield np.concatenate([part for part in parts if part is not None])
-    else:
-        columns = [getattr(dataset, name, None) for name in _LABELS]
-        columns += list(getattr(dataset, "tensors", ()))[1:]
-        for pairs in (getattr(dataset, name, None) for name in _PAIRS):
-            if isinstance(pairs, list) and pairs and isinstance(pairs[0], tuple):
-                columns += zip(*pairs, strict=False)
-        for column in columns:
-            labels = _as_labels(column)
-            if labels is not None:
-                yield labels
-
-
-def _as_labels(column: Any) -> np.ndarray | None:
-    values = column.tolist() if hasattr(column, "tolist") else column
-    if not isinstance(values, list | tuple) or not values:
-        return None
-    if not all(value is None or is_integer(value) for value in values):
-        return None
-    labels = np.array([-1 if value is None else int(value) for value in values], dtype=np.int64)
-    return labels if labels.min() >= -1 else None

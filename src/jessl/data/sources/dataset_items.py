@@ -43,6 +43,13 @@ def label_of(item: Any) -> Any:
     return item[1] if isinstance(item, list | tuple) and len(item) > 1 else None
 
 
+def has_label(item: Any) -> bool:
+    """Whether an item has a place for a label, which may be empty."""
+    if isinstance(item, Mapping):
+        return any(key in item for key in _LABEL_KEYS)
+    return isinstance(item, list | tuple) and len(item) > 1
+
+
 def checked(image: Any) -> Image.Image | np.ndarray:
     """The image itself where it is Pillow's, else an array uint8 or float in 0..1 [h, w, c].
 

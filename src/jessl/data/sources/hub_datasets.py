@@ -17,7 +17,8 @@ from jessl.core.validation import check_choice, unknown_name
 from jessl.data.decode.image import UnreadableImage, decode, header_size
 from jessl.data.sources.arrays import ArraySource
 from jessl.data.sources.base import Source
-from jessl.data.sources.dataset import DatasetSource, class_names, probed
+from jessl.data.sources.dataset import DatasetSource, probed
+from jessl.data.sources.dataset_labels import class_names
 
 # torchvision's readers of a user's own folder: here a folder is given as a folder
 _FOLDERS = ("VisionDataset", "DatasetFolder", "ImageFolder")
