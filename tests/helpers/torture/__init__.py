@@ -1,0 +1,1 @@
+"""Torture: damaged files (fuzz) and killed processes (kills), seeded, so that each case repeats."""
