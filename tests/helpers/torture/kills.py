@@ -266,8 +266,8 @@ def trial(
         kept = [p for n in STRANGERS for p in (folder / n, folder / "out" / n) if p.exists()]
         fault = _continued(job, folder, undisturbed)
         lost = [p for p in kept if not p.is_file() or p.read_text() != "not of jessl"]
-        if lost and not fault:
-            fault = f"a file that is not of jessl was removed: {lost[0].relative_to(folder)}"
+        if lost:
+            fault = f"not of jessl and gone: {lost[0].relative_to(folder)}; {fault}"
     if not fault:
         shutil.rmtree(folder)
     return Trial(job, number, way, moment, code, fault)

@@ -110,7 +110,7 @@ def run(folder: Path) -> None:
 
 
 def study(folder: Path) -> None:
-    """A finished study of two runs, its file, and a table of runs."""
+    """A finished study of two runs, its file, a table of runs, and one of models."""
     import jessl
     from helpers.run_samples import SMALL
 
@@ -123,6 +123,11 @@ def study(folder: Path) -> None:
     jessl.sweep(config, folder / "study")
     rows = "".join(f"run{i},vicreg,{lr},{i},{3 + i}.5\n" for i, lr in enumerate((0.1, 0.2, 0.4)))
     (folder / "table.csv").write_text(f"run,method,lr,seed,rankme_projector\n{rows}")
+    models = "".join(
+        f"m{i},{10 + i},{2**i},vicreg,{i}.5,{20 + i},3,{24 + 2 * i}.5\n" for i in range(9)
+    )
+    names = "name,epochs,z_dim,objective,usability,probe_gen,enc_gen,train_test"
+    (folder / "zoo.csv").write_text(f"{names}\n{models}")
 
 
 def recipes(folder: Path) -> None:

@@ -139,6 +139,12 @@ def _study_file(folder: Path) -> None:
     plan_sweep(read_toml(folder / "study.toml", None))
 
 
+def _zoo(folder: Path) -> None:
+    from jessl.zoo.table import read_table
+
+    read_table(folder / "zoo.csv")
+
+
 def _study_folder(folder: Path) -> None:
     from jessl.sweeps.study_state import begin
 
@@ -220,7 +226,7 @@ FILES: dict[str, Target] = {
     "table.csv, select": Target(
         "study", "table.csv", mutations.text, _command("select", "{}/table.csv")
     ),
-    "table.csv, zoo": Target("study", "table.csv", mutations.text, _command("zoo", "{}/table.csv")),
+    "zoo.csv": Target("study", "zoo.csv", mutations.text, _zoo),
 }
 
 TARGETS = {**IMAGES, **FILES}
