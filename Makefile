@@ -6,7 +6,7 @@ BIN := .venv/bin
 DONE := .venv/.jessl-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test check bench docs wheel clean
+.PHONY: setup demo test torture check bench docs wheel clean
 
 setup: $(DONE)
 
@@ -31,6 +31,13 @@ check: $(DONE)
 # cores wait by spinning
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
+# 200 kills, 20,000 damaged images, 20,000 damaged files: about an hour on two cores; a second
+# call goes on, and `make torture MINUTES=10` begins nothing after ten minutes
+torture: $(DONE)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/torture.py --work torture \
+	  $(if $(MINUTES),--minutes $(MINUTES)) \
+	  --record benchmarks/records/$(shell date +%F)-torture.md
 
 bench: $(DONE)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linear_probe.py --flip 0 --out bench-linear-probe
