@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         main(["score", "my-run/embeddings/projector"])
     """
     _never_fail_to_print()
+    # a closed connection of training processes is our one line, not pages of torch's
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
         print(_help())

@@ -2,7 +2,8 @@
 
 torchrun, or anything else that sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT,
 starts the processes. gloo connects them on CPUs; on GPUs NCCL does, with gloo beside it for
-decisions. With one process every function here is the identity.
+decisions. With one process every function here is the identity. `heartbeats` says how long a
+process waits for another.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import distributed
 
-from jessl.core import collectives
+from jessl.core import collectives, heartbeats
 from jessl.core.devices import pick_device
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# the others wait while the first process evaluates alone
-_TIMEOUT = datetime.timedelta(hours=2)
 _CPU = torch.device("cpu")
+# what torch says of a peer that is gone; its errors have no class of their own
+_LOST_PEER = ("connection closed", "connection reset", "timed out", "broken pipe", "store")
+# of the group that `process_group` made; an existing group is watched by its owner
+_watch: heartbeats.Heartbeats | None = None
 
 
 @contextmanager
@@ -39,7 +42,11 @@ def process_group(device: str) -> Iterator[torch.device]:
 
     Raises:
         ValueError: if the environment names several processes but not where they meet.
+        ConnectionError: naming the rank of a process that does not come, has ended, or does not
+            arrive for `heartbeats.ARRIVAL_SECONDS`. Where one is silent for
+            `heartbeats.SILENT_SECONDS`, this process ends with one line.
     """
+    global _watch
     world = os.environ.get("WORLD_SIZE") or "1"
     if not world.isdigit() or world == "0":
         raise ValueError(f"WORLD_SIZE: expected a whole number of at least 1, got {world!r}")
@@ -48,11 +55,53 @@ def process_group(device: str) -> Iterator[torch.device]:
         return
     place = _device_of_rank(device, int(world))
     backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=_TIMEOUT)
     try:
+        store = _join(backend)
+        _watch = heartbeats.Heartbeats(store, collectives.rank(), collectives.world())
         yield place
+    except RuntimeError as error:
+        if not _is_lost_peer(error):
+            raise
+        raise _lost_peer(error) from None
     finally:
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+        if _watch is not None:
+            _watch.stop()
+            _watch = None
+
+
+def _join(backend: str) -> distributed.Store:
+    """Meet the other processes and make the group; the store through which they met."""
+    patience = datetime.timedelta(seconds=heartbeats.SILENT_SECONDS)
+    store, rank, world = next(distributed.rendezvous("env://", timeout=patience))
+    store.set_timeout(patience)
+    distributed.init_process_group(
+        backend,
+        store=distributed.PrefixStore("group", store),
+        rank=rank,
+        world_size=world,
+        timeout=datetime.timedelta(seconds=heartbeats.ARRIVAL_SECONDS),
+    )
+    return distributed.PrefixStore("jessl", store)
+
+
+def _is_lost_peer(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    is_theirs = isinstance(error, distributed.DistError) or "gloo" in text or "nccl" in text
+    return is_theirs and any(words in text for words in _LOST_PEER)
+
+
+def _lost_peer(error: RuntimeError) -> ConnectionError:
+    """One line in place of torch's; the first process that is left reports it."""
+    if _watch is None:
+        reason = str(error).strip().splitlines()[0]
+        return ConnectionError(f"the training processes did not meet: {reason}")
+    ranks = _watch.lost()
+    lost = ConnectionError(heartbeats.lost_line(ranks))
+    left = set(range(int(os.environ["WORLD_SIZE"]))) - set(ranks)
+    lost.reported = int(os.environ["RANK"]) != min(left)  # type: ignore[attr-defined]
+    return lost
 
 
 def _device_of_rank(device: str, world: int) -> torch.device:
@@ -104,6 +153,10 @@ def on_rank_zero(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
             result = function(*args, **kwargs)
         except Exception as error:
             failure = _picklable(error)
+        if _watch is not None:
+            _watch.end_alone()
+    elif _watch is not None:  # a collective would give up before a long evaluation ends
+        _watch.wait_for_first()
     shared = [failure, result]
     distributed.broadcast_object_list(shared, src=0, device=_CPU)
     failure = shared[0]  # type: ignore[assignment]

@@ -1,11 +1,14 @@
-"""Names of processes, by which any machine can tell them apart and this one sees their end."""
+"""Processes: names by which any machine can tell them apart, and scripts that may start some."""
 
 from __future__ import annotations
 
+import ast
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 _UNKNOWN = "?"
 
@@ -50,3 +53,53 @@ def _start_ticks(pid: int) -> str:
         return _UNKNOWN
     fields = stat.rpartition(")")[2].split()
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def check_main_guard(call: str) -> None:
+    """Refuse to start processes where each of them would run the caller's script again.
+
+    A new process imports the script of its parent, and runs what does not stand under
+    `if __name__ == "__main__":`. Only scripts are refused: a notebook, `python -c` and modules that
+    end in `__main__` are not imported again.
+
+    Args:
+        call: what starts the processes, as the error names it.
+
+    Raises:
+        ValueError: naming the line of the script.
+    """
+    frame = _script_frame()
+    if frame is None:
+        return
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return  # typed in by hand, or no Python: it is not imported again
+    guards = [n for n in ast.walk(tree) if isinstance(n, ast.If) and _names_main(n.test)]
+    for guard in guards:
+        encloses = guard.lineno <= line <= (guard.end_lineno or line)
+        leaves = isinstance(guard.body[-1], ast.Raise | ast.Expr)  # if not main: sys.exit()
+        if encloses or (leaves and (guard.end_lineno or line) < line):
+            return
+    raise ValueError(
+        f'{call}: put the call in line {line} of {file} under if __name__ == "__main__": '
+        "(each new process imports the script and would run the call again)"
+    )
+
+
+def _script_frame() -> FrameType | None:
+    """Where the script that Python was started with is at the moment; None without one."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None and spec.name.rpartition(".")[2] == "__main__":
+        return None
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__":
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def _names_main(test: ast.expr) -> bool:
+    return any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(test))

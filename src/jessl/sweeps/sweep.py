@@ -16,6 +16,7 @@ from jessl.config import Sweep
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.interruption import Stopped
 from jessl.core.log import Log, log
+from jessl.core.processes import check_main_guard
 from jessl.core.resources import usable_cores
 from jessl.core.validation import check_int
 from jessl.sweeps.coordination import MOST_LOST, Unit
@@ -47,7 +48,8 @@ def sweep(
         out: its folder. Machines that share it continue each other's runs.
         storage: None (an SQLite file in the folder: for the processes of one machine),
             "journal:PATH" (a file on a shared disk) or a database, postgresql://user@host/name.
-        jobs: processes here, which share the cores.
+        jobs: processes here, which share the cores. In a script the call stands under
+            `if __name__ == "__main__":`, for each process imports the script.
         lease_seconds: a worker that is silent for so long counts as gone, and its run is tried
             again.
         sources: opens the images, and labelled ones of the closing check or None, in place of the
@@ -60,11 +62,13 @@ def sweep(
         The choice and its reasons, which study.json in the folder holds as well.
 
     Raises:
-        ValueError: for an impossible study (see `begin`), or workers that are killed again and
-            again.
+        ValueError: for an impossible study (see `begin`), workers that are killed again and again,
+            and `jobs` above 1 in a script without `if __name__ == "__main__":` around the call.
         Stopped: when `stop` returned True; the same call continues.
     """
     jobs = check_int("jobs", jobs, 1)
+    if jobs > 1:
+        check_main_guard(f"sweep with jobs={jobs}")
     began = time.monotonic()
     study = begin(out, config, storage=storage, lease_seconds=lease_seconds, sources=sources)
     log.info(_announcement(study, jobs))
