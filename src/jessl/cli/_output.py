@@ -1,4 +1,7 @@
-"""How commands print for people: tables on standard output, warnings on standard error."""
+"""How commands print for people: tables on standard output, warnings on standard error.
+
+Control characters are escaped here and in `jessl.core.log`; the commands need not.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,22 @@ from jessl.core.validation import escape_control
 _MOST_LEFT_OUT = 5
 
 
+def print_lines(*lines: object) -> None:
+    """Print lines on standard output, with control characters escaped; "" is an empty line."""
+    for line in lines:
+        print(escape_control(str(line)))
+
+
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Aligned columns on standard output; numbers to four significant places, None as a dash."""
-    text = [list(headers), *[[_cell(value) for value in row] for row in rows]]
+    text = [[_cell(title) for title in headers], *[[_cell(value) for value in row] for row in rows]]
     widths = [max(len(row[k]) for row in text) for k in range(len(headers))]
     for i, row in enumerate(text):
         cells = []
         for k, cell in enumerate(row):
             is_number = i > 0 and isinstance(rows[i - 1][k], (int, float))
             cells.append(cell.rjust(widths[k]) if is_number else cell.ljust(widths[k]))
-        print("  ".join(cells).rstrip())
+        print_lines("  ".join(cells).rstrip())
 
 
 def _cell(value: object) -> str:
@@ -28,7 +37,7 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
-    return str(value)
+    return escape_control(str(value))
 
 
 def print_left_out(reasons: Mapping[str, str], rest: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jessl.cli._command import JsonObject
-from jessl.cli._output import print_table
+from jessl.cli._output import print_lines, print_table
 from jessl.core.log import log
 from jessl.schema import short_score_title
 
@@ -24,9 +24,10 @@ def print_runs(selection: JsonObject) -> None:
     for group in selection["groups"]:
         choice = group["choices"][0]
         if choice["path"] is not None:
-            print(f"\n{group['name']}: take {choice['path']}\n  by {by}: {choice['rule']}")
+            print_lines("", f"{group['name']}: take {choice['path']}")
+            print_lines(f"  by {by}: {choice['rule']}")
     if others or has_labels:
-        print()
+        print_lines("")
         _print_choices(selection, has_labels)
     about_others = [w for w in selection["warnings"] if any(f": {name}: " in w for name in others)]
     for warning in selection["warnings"]:
@@ -57,9 +58,9 @@ def _print_choices(selection: JsonObject, has_labels: bool) -> None:
             rows.append(row)
     headers = ["group", "score", "chooses", "tau", "p"]
     print_table([*headers, *(["regret", "sd", "random", "rho"] if has_labels else [])], rows)
-    print(f"tau: Kendall's, with the order by {selection['by']}, over settings")
+    print_lines(f"tau: Kendall's, with the order by {selection['by']}, over settings")
     if has_labels:
-        print(
+        print_lines(
             f"regret: test {selection['oracle']} below the best setting, sd over seeds; random: of "
             "a setting chosen at random; rho: Spearman's, of score and test"
         )
@@ -72,9 +73,9 @@ def print_checkpoints(selection: JsonObject) -> None:
         mark = "chosen" if one["chosen"] else "tied" if one["tied"] else ""
         rows.append([one["path"], one["epoch"], one["value"], one["debiased"], one["sd"], mark])
     print_table(["checkpoint", "epoch", selection["by"], "debiased", "sd", ""], rows)
-    print(f"\ntake {selection['chosen']}: {selection['rule']}")
+    print_lines("", f"take {selection['chosen']}: {selection['rule']}")
     if selection["online"]:
-        print("\non the sample that was evaluated during training:")
+        print_lines("", "on the sample that was evaluated during training:")
         online = [[one["epoch"], one["split"], one["value"]] for one in selection["online"]]
         print_table(["epoch", "sample", selection["by"]], online)
     for warning in selection["warnings"]:
@@ -94,9 +95,9 @@ def print_encoders(comparison: JsonObject) -> None:
         rows.append([*row, *values, error, one["failed"] or ""])
     titles = map(short_score_title, SCORES)
     print_table(["encoder", "d", "px", "MB", "ms", *titles, "error", ""], rows)
-    print()
+    print_lines("")
     for order in comparison["orders"]:
-        print(f"{order['column']}, {order['rule']}: {', '.join(order['names'])}")
-    print(f"\npage: {comparison['page']}")
+        print_lines(f"{order['column']}, {order['rule']}: {', '.join(order['names'])}")
+    print_lines("", f"page: {comparison['page']}")
     for note in comparison["notes"]:
         log.note(note)

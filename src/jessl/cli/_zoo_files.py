@@ -59,6 +59,7 @@ def write_analysis(analysis: JsonObject, evidence: list[JsonObject], folder: Pat
     """Write zoo.json, evidence.json, report.html and the CSV files; return their paths."""
     import pandas as pd
 
+    from jessl.core.csv_files import write_csv
     from jessl.core.files import atomic_write, write_json
     from jessl.zoo.page.page import zoo_page
 
@@ -72,5 +73,5 @@ def write_analysis(analysis: JsonObject, evidence: list[JsonObject], folder: Pat
         for table_name, table in section["tables"].items():
             files.append(folder / f"{section_name}_{table_name}.csv")
             rows = [{k: as_text(v) for k, v in row.items()} for row in table["rows"]]
-            pd.DataFrame(rows).to_csv(files[-1], index=False)
+            write_csv(pd.DataFrame(rows), files[-1])
     return files

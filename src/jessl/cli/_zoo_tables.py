@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jessl.cli._command import JsonObject
-from jessl.cli._output import print_table
+from jessl.cli._output import print_lines, print_table
 
 # rows up to which a table is printed whole, else the first _ROWS_SHOWN
 _WHOLE_TABLE = 36
@@ -18,20 +18,20 @@ def print_analysis(analysis: JsonObject) -> bool:
 
     shortened = False
     for section in analysis["sections"].values():
-        print(f"\n{section['question'].upper()}")
+        print_lines("", f"{section['question'].upper()}")
         for name, table in section["tables"].items():
             rows = table["rows"]
-            print(f"\n{in_words(name)}: {table['about']}")
+            print_lines("", f"{in_words(name)}: {table['about']}")
             shown = rows if len(rows) <= _WHOLE_TABLE else rows[:_ROWS_SHOWN]
             print_table(*_headers_and_cells(shown))
             if len(shown) < len(rows):
                 shortened = True
-                print(f"... and {len(rows) - len(shown)} more rows")
+                print_lines(f"... and {len(rows) - len(shown)} more rows")
         for note in section["notes"]:
-            print(f"note: {escape_control(note)}")
+            print_lines(f"note: {escape_control(note)}")
     if analysis["left_out"]:
         names = " and ".join(analysis["left_out"])
-        print(f"\nleft out, xgboost is not installed (pip install 'jessl[zoo]'): {names}")
+        print_lines("", f"left out, xgboost is not installed (pip install 'jessl[zoo]'): {names}")
     return shortened
 
 

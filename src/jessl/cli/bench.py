@@ -9,7 +9,7 @@ import tyro
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import open_images
-from jessl.cli._output import print_table
+from jessl.cli._output import print_lines, print_table
 
 if TYPE_CHECKING:
     import torch
@@ -180,7 +180,7 @@ class BenchCommand(Command):
                 for name, s in images
             ],
         )
-        print()
+        print_lines("")
         needs = result["needs"]
         rates = [(row["threads"], row["images_per_second"]) for row in result["loader"]]
         print_table(
@@ -188,10 +188,10 @@ class BenchCommand(Command):
             [[threads, round(rate), _share(rate, needs)] for threads, rate in rates],
         )
         if needs is not None:
-            print(f"a training needs {needs:,.0f} images/s")
-        print()
+            print_lines(f"a training needs {needs:,.0f} images/s")
+        print_lines("")
         for line in result["verdict"]:
-            print(f"- {line}")
+            print_lines(f"- {line}")
 
 
 def _share(rate: float, needs: float | None) -> str | None:

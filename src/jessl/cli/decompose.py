@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from textwrap import fill
+from textwrap import wrap
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import load_embeddings
-from jessl.cli._output import print_table, print_warnings
+from jessl.cli._output import print_lines, print_table, print_warnings
 from jessl.config import Decompose
 from jessl.schema import COMPONENT_NAMES, component_title
 
@@ -58,18 +58,19 @@ class DecomposeCommand(Command, Decompose):
         _print_components(result)
         other = "union" if result["order"] == "published" else "published"
         components = params[f"{other}_order"]
-        print(
-            f"\n{other} order: probe generalization {components['probe_generalization']:.4f}, "
-            f"encoder generalization {components['encoder_generalization']:.4f}"
+        print_lines(
+            "",
+            f"{other} order: probe generalization {components['probe_generalization']:.4f}, "
+            f"encoder generalization {components['encoder_generalization']:.4f}",
         )
-        print(
+        print_lines(
             f"{params['probe']} probe, {params['estimator']} estimator"
             + (f", {params['folds']} folds" if params["folds"] else "")
             + f", {params['tuning']} tuning ({params['regularisation']}); "
             f"{params['train_rows']:,} training and {params['test_rows']:,} test images"
         )
         if result["merged"]:
-            print("usability includes approximation, as there are no --supervised embeddings")
+            print_lines("usability includes approximation, as there are no --supervised embeddings")
         _print_suggestions(result["advice"])
         print_warnings(params)
 
@@ -95,9 +96,9 @@ def _bar(value: float, largest: float) -> str:
 
 def _print_suggestions(advice: list[JsonObject]) -> None:
     """The first few, wrapped; the JSON document has all of them."""
-    print("\nwhat may help (associations in a table of models, not proof of a cause):")
+    print_lines("", "what may help (associations in a table of models, not proof of a cause):")
     for one in advice[:_MOST_SUGGESTIONS]:
         basis = "" if one["sure"] == "no row" else f" [{one['sure']}]"
-        print(fill(one["text"] + basis, 100, initial_indent="- ", subsequent_indent="  "))
+        print_lines(*wrap(one["text"] + basis, 100, initial_indent="- ", subsequent_indent="  "))
     if len(advice) > _MOST_SUGGESTIONS:
-        print(f"... and {len(advice) - _MOST_SUGGESTIONS} more in --json")
+        print_lines(f"... and {len(advice) - _MOST_SUGGESTIONS} more in --json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jessl.cli._command import Command, JsonObject
+from jessl.cli._output import print_lines
 from jessl.cli._selection_tables import print_runs
 from jessl.cli._signals import stop_on_signals
 
@@ -60,7 +61,7 @@ class DemoCommand(Command):
     def show(self, result: JsonObject) -> None:
         """The settings, best first, what was chosen, and the findings."""
         print_runs(result["selection"])
-        print()
+        print_lines("")
         for finding in result["findings"]:
-            print(f"- {finding}")
-        print(f"\nreport: {result['report']}")
+            print_lines(f"- {finding}")
+        print_lines("", f"report: {result['report']}")

@@ -9,7 +9,7 @@ import tyro
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import open_images
-from jessl.cli._output import print_left_out
+from jessl.cli._output import print_left_out, print_lines
 from jessl.config import Embed
 
 
@@ -55,5 +55,5 @@ class EmbedCommand(Command, Embed):
         """Shapes, and the images that could not be read."""
         for layer, (n, d) in result["layers"].items():
             rows = "images" if self.views is None else "views of images"
-            print(f"{result['out']}: {layer}, {n:,} {rows}, {d} features")
+            print_lines(f"{result['out']}: {layer}, {n:,} {rows}, {d} features")
         print_left_out(result["unreadable"])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jessl.core.validation import unknown_name
+from jessl.core.validation import escape_control, unknown_name
 
 if TYPE_CHECKING:
     from jessl.cli._command import Command
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if line is None or os.environ.get("JESSL_DEBUG"):
             raise
         if not getattr(error, "reported", False):  # else another process has printed it
-            print(f"jessl {name}: error: {line}", file=sys.stderr)
+            print(escape_control(f"jessl {name}: error: {line}"), file=sys.stderr)
         return EXIT_MISTAKE
 
 
@@ -97,7 +97,7 @@ def _run(command: Command) -> int:
         result = command.run()
     except Interrupted as stop:
         if is_first_process():
-            print(f"jessl: {stop}", file=sys.stderr)
+            print(escape_control(f"jessl: {stop}"), file=sys.stderr)
         return EXIT_SAVED
     if not is_first_process():
         return EXIT_OK
@@ -118,7 +118,9 @@ def _print_json(result: dict[str, object]) -> None:
 
     # characters that the stream cannot write must become JSON's escapes, not the stream's
     is_ascii = (getattr(sys.stdout, "encoding", None) or "").lower() not in ("utf-8", "utf8")
-    print(json.dumps(result, indent=2, ensure_ascii=is_ascii))
+    text = json.dumps(result, indent=2, ensure_ascii=is_ascii)
+    # JSON escapes control characters below 32 alone; the others stand in its strings only
+    print(escape_control(text, escape=lambda letter: json.dumps(letter)[1:-1], keep="\n"))
 
 
 def _never_fail_to_print() -> None:

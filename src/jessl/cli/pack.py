@@ -9,7 +9,7 @@ import tyro
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import open_images
-from jessl.cli._output import print_left_out
+from jessl.cli._output import print_left_out, print_lines
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Pack
 
@@ -50,11 +50,11 @@ class PackCommand(Command, Pack):
     def show(self, result: JsonObject) -> None:
         """What was written."""
         if result["resumed"] == result["shards"]:
-            print(f"{result['out']} was packed already; nothing was written")
+            print_lines(f"{result['out']} was packed already; nothing was written")
         shards = "1 shard" if result["shards"] == 1 else f"{result['shards']:,} shards"
         before = result["source_bytes"]
         source_size = "" if before is None else f" (source files: {before / 1e6:,.1f} MB)"
-        print(
+        print_lines(
             f"{result['out']}: {result['images']:,} images in {shards}, "
             f"{result['bytes'] / 1e6:,.1f} MB{source_size}; {result['resized']:,} resized, "
             f"{result['kept']:,} unchanged"

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 
 from jessl.cli._command import Command, JsonObject, options_of
+from jessl.cli._output import print_lines
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Pretrain
 
@@ -74,7 +75,7 @@ class PretrainCommand(Command, Pretrain):
         """Where the results are."""
         for name in ("report", "job", "logs", "watch"):
             if name in result:
-                print(f"{name:<9} {result[name]}")
+                print_lines(f"{name:<9} {result[name]}")
 
 
 def override_recipe(recipe: str, options: Pretrain, given: frozenset[str]) -> Pretrain:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import load_embeddings
-from jessl.cli._output import print_table, print_warnings
+from jessl.cli._output import print_lines, print_table, print_warnings
 from jessl.config import Probe
 
 _WORST_CLASSES = 5
@@ -91,17 +91,18 @@ def _show_all(result: JsonObject) -> None:
     ]
     print_table(["", "value", "95 % from", "to"], rows)
     chosen = ", ".join(f"{k} {params[k]:g}" for k in (result["curve"] or {}) if k in params)
-    print(
-        f"\n{params['kind']} probe, {params['train_rows']:,} rows to fit on, "
+    print_lines(
+        "",
+        f"{params['kind']} probe, {params['train_rows']:,} rows to fit on, "
         f"{params['test_rows']:,} to test; {params['classes']} classes"
-        + (f"; {chosen} by {params['tuned_on']}" if chosen else "")
+        + (f"; {chosen} by {params['tuned_on']}" if chosen else ""),
     )
     by_error = sorted(result["per_class"].items(), key=lambda item: -item[1]["error"])
     worst = ", ".join(
         f"{c['name'] or label} {c['error']:.3f} of {c['n']}"
         for label, c in by_error[:_WORST_CLASSES]
     )
-    print(f"classes with the largest error: {worst}")
+    print_lines(f"classes with the largest error: {worst}")
     print_warnings(params)
 
 
@@ -115,5 +116,5 @@ def _show_few_shot(results: list[JsonObject]) -> None:
     print_table(["shots", "rows", "draws", "accuracy", "95 % from", "to", "sd of draws"], rows)
     params = results[0]["params"]
     tuned = f", tuned by {params['tuned_on']}" if params["tuned_on"] else ""
-    print(f"\n{params['kind']} probe{tuned}")
+    print_lines("", f"{params['kind']} probe{tuned}")
     print_warnings(params)

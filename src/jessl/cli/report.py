@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from jessl.cli._command import Command, JsonObject
+from jessl.cli._output import print_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,4 +35,4 @@ class ReportCommand(Command):
 
     def show(self, result: JsonObject) -> None:
         """The paths of the files."""
-        print("\n".join(result.values()))
+        print_lines(*result.values())

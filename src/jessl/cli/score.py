@@ -9,7 +9,7 @@ import tyro
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import comma_separated
-from jessl.cli._output import print_table
+from jessl.cli._output import print_lines, print_table
 from jessl.config import Score
 from jessl.core.log import log
 
@@ -109,7 +109,9 @@ class ScoreCommand(Command, Score):
         headers = ["value", "debiased", "sd", "95 % from", "to", "n", "d", "better"]
         print_table(["score", *(["#"] if order else []), "embeddings", *headers], rows)
         if any(row[-6] is not None for row in rows):
-            print("95 %: of the debiased value where there is one; over images, not over trainings")
+            print_lines(
+                "95 %: of the debiased value where there is one; over images, not over trainings"
+            )
         if self.converge:
             _print_curves(curves)
         for (path, warning), names in warnings.items():
@@ -122,7 +124,7 @@ class ScoreCommand(Command, Score):
 
 
 def _print_curves(curves: list[list[str]]) -> None:
-    print("\nwith fewer rows:")
+    print_lines("", "with fewer rows:")
     widest = max(map(len, curves))
     padded = [row + [""] * (widest - len(row)) for row in curves]
     print_table(["score", "embeddings", *["rows: value"] * (widest - 2)], padded)

@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from jessl.cli._command import Command, JsonObject
+from jessl.cli._output import print_lines
 from jessl.cli._selection_tables import print_runs
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Sweep
@@ -167,13 +168,13 @@ class SweepCommand(Command):
         """The settings, best first, the choice, and the warnings."""
         if self.slurm:
             for name in ("jobs", "logs", "watch", "cancel"):
-                print(f"{name:<9} {result[name]}")
+                print_lines(f"{name:<9} {result[name]}")
             return
         selection = result["selection"]
         print_runs(selection)
         # the last findings repeat the choices, which are printed above
         choices = sum(len(group["choices"]) for group in selection["groups"])
         for text in result["findings"][: len(result["findings"]) - choices]:
-            print(text)
-        print(f"report    {result['report']}")
-        print(f"tables    {'  '.join(result['tables'])}")
+            print_lines(text)
+        print_lines(f"report    {result['report']}")
+        print_lines(f"tables    {'  '.join(result['tables'])}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import open_images
+from jessl.cli._output import print_lines
 
 # side of an image in the picture: wide enough for its caption
 _CELL_PX = 144
@@ -67,4 +68,4 @@ class ViewsCommand(Command):
 
     def show(self, result: JsonObject) -> None:
         """The path of the picture."""
-        print(result["out"])
+        print_lines(result["out"])

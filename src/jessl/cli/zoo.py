@@ -8,6 +8,7 @@ import tyro
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import comma_separated
+from jessl.cli._output import print_lines
 from jessl.cli._zoo_files import output_folder, write_analysis
 from jessl.cli._zoo_tables import print_analysis
 from jessl.core.log import log
@@ -70,4 +71,4 @@ class ZooCommand(Command):
         """The first rows of every table, below the question that it answers."""
         shortened = print_analysis(result)
         if shortened and self.out is None:
-            print("\nevery row: --out DIR writes CSV files, --json prints them")
+            print_lines("", "every row: --out DIR writes CSV files, --json prints them")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jessl.core.csv_files import write_csv
 from jessl.core.files import atomic_write, write_json
 from jessl.core.rank_correlation import kendall
 from jessl.schema import SUFFIXES, accuracy_column, component_column, score_column
@@ -184,8 +185,7 @@ class EncoderTable:
         import pandas as pd
 
         frame = pd.DataFrame([row.flat() for row in self.rows])
-        with atomic_write(self.path / "table.csv") as part:
-            frame.to_csv(part, index=False)
+        write_csv(frame, self.path / "table.csv")
         with atomic_write(self.path / "table.parquet") as part:
             frame.to_parquet(part, index=False)
         write_json(self.path / "encoders.json", self.as_json())

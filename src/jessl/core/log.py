@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from jessl.core.validation import escape_control
+
 
 def is_first_process() -> bool:
     """Whether this process reports to the user, by the environment variables of torchrun."""
@@ -23,6 +25,9 @@ def _to_standard_error(line: str) -> None:
 class Log:
     """Messages to the user, on standard error unless `write` is given.
 
+    Control characters are escaped here, so that names of files and classes can stand in a text as
+    they are.
+
     Args:
         write: called with one line, without its line end.
 
@@ -38,15 +43,15 @@ class Log:
 
     def info(self, text: str) -> None:
         """A line as it is."""
-        self._write(text)
+        self._write(escape_control(text))
 
     def note(self, text: str) -> None:
         """A fact that needs no action."""
-        self._write(f"note: {text}")
+        self.info(f"note: {text}")
 
     def warning(self, text: str) -> None:
         """A reason to doubt a result."""
-        self._write(f"warning: {text}")
+        self.info(f"warning: {text}")
 
 
 log = Log()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from jessl.core.validation import escape_control
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
@@ -33,7 +35,9 @@ class ProgressBar:
     ) -> None:
         self._bar = _rich_bar() if not quiet and _on_terminal() else None
         if self._bar is not None:
-            self._task = self._bar.add_task(title, total=total, completed=done, text="")
+            self._task = self._bar.add_task(
+                escape_control(title), total=total, completed=done, text=""
+            )
 
     @property
     def visible(self) -> bool:
@@ -51,7 +55,7 @@ class ProgressBar:
             return
         if text is None:
             text = f"{done:,}" if total is None else f"{done:,}/{total:,}"
-        self._bar.update(self._task, completed=done, total=total, text=text)
+        self._bar.update(self._task, completed=done, total=total, text=escape_control(text))
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -83,10 +87,10 @@ def _rich_bar() -> RichProgress:
     )
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # brackets of a file name are no colours
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )

@@ -9,7 +9,7 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Real
 
 
@@ -137,17 +137,21 @@ def _shown(value: object) -> str:
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def escape_control(text: str) -> str:
+def escape_control(text: str, *, escape: Callable[[str], str] | None = None, keep: str = "") -> str:
     """Text from outside (file names, labels) on one line, safe for any stream and terminal.
 
     Control characters become escapes such as \\x1b and \\n. Bytes of a file name that are not UTF-8
-    become \\x.. as well.
+    become \\x.. as well. Text that is escaped already stays as it is.
+
+    Args:
+        escape: writes one such character; None: as Python does.
+        keep: characters to leave.
     """
-    return _UNPRINTABLE.sub(_escaped, text)
+    write = escape or _escaped
+    return _UNPRINTABLE.sub(lambda m: m[0] if m[0] in keep else write(m[0]), text)
 
 
-def _escaped(match: re.Match[str]) -> str:
-    letter = match.group()
+def _escaped(letter: str) -> str:
     if "\udc80" <= letter <= "\udcff":  # Python's stand-in for a byte that is not UTF-8
         return f"\\x{ord(letter) - 0xDC00:02x}"
     return letter.encode("unicode_escape").decode("ascii")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from jessl.config import hyperparameters
+from jessl.core.csv_files import write_csv
 from jessl.core.files import atomic_write
 from jessl.records import HELD_OUT, PRETRAIN_SAMPLE
 from jessl.report.formatting import (
@@ -183,10 +184,10 @@ def write_table(folder: str | Path, path: str | Path) -> Path:
     from pandas import DataFrame
 
     rows = DataFrame(summary_rows(folder))
-    with atomic_write(path) as part:
-        if path.suffix == ".csv":
-            rows.to_csv(part, index=False)
-        else:
+    if path.suffix == ".csv":
+        write_csv(rows, path)
+    else:
+        with atomic_write(path) as part:
             rows.to_parquet(part, index=False)
     return path
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING
 
 from jessl.config import hyperparameters
-from jessl.core.validation import unknown_name
+from jessl.core.csv_files import check_columns, csv_frame, csv_rows, csv_text, read_regular_file
+from jessl.core.validation import escape_control, unknown_name
 from jessl.runs import Run, is_run
 from jessl.schema import RUN_FACTS, SUFFIXES, parse_column, record_column
 from jessl.scores import SCORES
@@ -22,7 +24,12 @@ from jessl.selection.criteria import (
     record_value,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _TABLES = (".csv", ".parquet")
+_TRUE = frozenset({"true", "yes", "1", "1.0"})
+_FALSE = frozenset({"false", "no", "0", "0.0", ""})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,16 +171,25 @@ def _fields(config: dict[str, object]) -> dict[str, object]:
     return {name: v for name, v in hyperparameters(config).items() if name != "objective"}
 
 
-def _read_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> RunSummaries:
+def _read_frame(path: Path) -> pd.DataFrame:
+    name = escape_control(str(path))
+    content = read_regular_file(path, "a table of runs is a .csv or .parquet file")
+    if path.suffix == ".csv":
+        header, *rows = csv_rows(csv_text(content, name), name)
+        return csv_frame([column.strip() for column in header], rows, name)
     import pandas as pd
 
-    if not path.is_file():
-        raise ValueError(f"there is no table {path}")
     try:
-        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        reason = (str(error) or repr(error)).splitlines()[0]
-        raise ValueError(f"{path} cannot be read as a table: {reason}") from None
+        frame = pd.read_parquet(io.BytesIO(content))
+    except (ValueError, OSError) as error:  # pyarrow's errors are of these classes
+        reason = " ".join(str(error).split()) or repr(error)
+        raise ValueError(f"{name}: the Parquet file cannot be read: {reason}") from None
+    check_columns([str(column) for column in frame.columns], name)
+    return frame
+
+
+def _read_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> RunSummaries:
+    frame = _read_frame(path)
     columns = [str(c) for c in frame.columns]
     for wanted in ("method", *(record_column(c.text) for c in criteria)):
         if wanted not in columns:
@@ -190,64 +206,108 @@ def _read_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> RunSu
     summaries, unfinished = [], []
     for place, raw in enumerate(frame.to_dict("records")):
         row = {str(k): _plain(v) for k, v in raw.items()}
-        summary = _read_row(row, place, plain, criteria, record_column(oracle))
+        cells = _Row(row, place, escape_control(str(path)))
+        summary = _read_row(cells, plain, criteria, record_column(oracle))
         if summary is None:
-            unfinished.append(_name(row, place))
+            unfinished.append(cells.name)
         else:
             summaries.append(summary)
     return RunSummaries(summaries, unfinished)
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A row of a table; a cell of another kind than its column is named in the error."""
+
+    cells: dict[str, object]
+    place: int
+    table: str
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return str(self.cells.get("run") or f"row {self.place + 1}")
+
+    def number(self, column: str) -> float | None:
+        """A number, also where other cells made the column text; None for an empty cell."""
+        value = self.cells.get(column)
+        if value is None or isinstance(value, bool):
+            return None
+        try:
+            return float(value)  # type: ignore[arg-type]  # refused by the next line
+        except OverflowError:  # a whole number beyond the range of floats
+            return math.inf
+        except (TypeError, ValueError):
+            raise self._wrong(column, "a number", value) from None
+
+    def whole(self, column: str) -> int | None:
+        """A whole number; None for an empty cell."""
+        value = self.number(column)
+        if value is None:
+            return None
+        if not value.is_integer():
+            raise self._wrong(column, "a whole number", self.cells[column])
+        return int(value)
+
+    def truth(self, column: str) -> bool:
+        """True or false, in the ways that tables write them; an empty cell is false."""
+        value = self.cells.get(column)
+        words = str(value).strip().lower()
+        if value is None or words in _FALSE:
+            return False
+        if words in _TRUE:
+            return True
+        raise self._wrong(column, "true or false", value)
+
+    def _wrong(self, column: str, expected: str, value: object) -> ValueError:
+        where = f"column {escape_control(column)}, run {escape_control(self.name)}"
+        return ValueError(f"{self.table}: {where}: expected {expected}, got {value!r}")
+
+
 def _read_row(
-    row: dict[str, object], place: int, plain: list[str], criteria: Sequence[Criterion], oracle: str
+    row: _Row, plain: list[str], criteria: Sequence[Criterion], oracle: str
 ) -> RunSummary | None:
     """None where the first criterion is missing: in a table, NaN and an empty cell are the same."""
+    cells = row.cells
     values = {c.text: _measured(row, c) for c in criteria}
-    loss = row.get("loss")
+    loss = row.number("loss")
     diverged = None
-    if row.get("diverged"):
+    if row.truth("diverged"):
         diverged = "the table marks it as diverged"
-    elif isinstance(loss, float) and not math.isfinite(loss):
+    elif loss is not None and not math.isfinite(loss):
         diverged = "its last loss is not finite"
     elif math.isinf(values[criteria[0].text].value):
         diverged = f"its {criteria[0].text} is not finite"
     elif math.isnan(values[criteria[0].text].value):
         return None
-    fields = {name: row[name] for name in plain}
-    swept = row.get("parameter")
+    fields = {name: cells[name] for name in plain}
+    swept = cells.get("parameter")
     if swept and not any(swept in (name, name.rpartition(".")[2]) for name in plain):
-        fields[str(swept)] = row.get("value")
-    seed = row.get("seed")
-    name = _name(row, place)
+        fields[str(swept)] = cells.get("value")
     return RunSummary(
-        run=name,
-        path=str(row.get("path") or name),
-        method=str(row["method"]),
-        seed=None if seed is None else int(cast(float, seed)),
+        run=row.name,
+        path=str(cells.get("path") or row.name),
+        method=str(cells["method"]),
+        seed=row.whole("seed"),
         fields=fields,
         measured=values,
-        data=str(row.get("data_fingerprint") or ""),
+        data=str(cells.get("data_fingerprint") or ""),
         diverged=diverged,
-        oracle=_number(row.get(oracle)),
-        age=float(place),
+        oracle=row.number(oracle),
+        age=float(row.place),
     )
 
 
-def _measured(row: dict[str, object], criterion: Criterion) -> CriterionValue:
+def _measured(row: _Row, criterion: Criterion) -> CriterionValue:
     key = record_column(criterion.text)
-    value = _number(row[key])
-    n, d = (_number(row.get(f"{key}_{part}")) for part in ("n", "d"))
+    value = row.number(key)
     return CriterionValue(
         value=math.nan if value is None else value,
-        sd=_number(row.get(f"{key}_sd")),
-        debiased=_number(row.get(f"{key}_debiased")),
-        n=None if n is None else int(n),
-        d=None if d is None else int(d),
+        sd=row.number(f"{key}_sd"),
+        debiased=row.number(f"{key}_debiased"),
+        n=row.whole(f"{key}_n"),
+        d=row.whole(f"{key}_d"),
     )
-
-
-def _name(row: dict[str, object], place: int) -> str:
-    return str(row.get("run") or f"row {place + 1}")
 
 
 def _plain(value: object) -> object:
@@ -256,9 +316,3 @@ def _plain(value: object) -> object:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     return None if type(value).__name__ in ("NAType", "NaTType") else value
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value)

@@ -359,7 +359,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         select([tmp_path / "nothing"])
     with pytest.raises(ValueError, match="at least one run"):
         select([])
-    with pytest.raises(ValueError, match="there is no table"):
+    with pytest.raises(ValueError, match="no such file"):
         select(tmp_path / "no.csv")
     (tmp_path / "broken.parquet").write_text("nothing")
     with pytest.raises(ValueError, match="cannot be read as a table"):
@@ -414,3 +414,29 @@ def test_the_command_shows_what_was_chosen(
     told = json.loads(capsys.readouterr().out)
     assert told["chosen"] == {"simclr": str(tmp_path / "lr0.4-1")}
     assert told["groups"][0]["choices"][0]["verdict"]["regret"] == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a,simclr,0.1,1,10,\nb,simclr,0.2,1,-,", "column rankme_projector, run b: .* got '-'"),
+        ("a,simclr,0.1,first,10,", "column seed, run a: expected a number, got 'first'"),
+        ("a,simclr,0.1,1.5,10,", "column seed, run a: expected a whole number, got 1.5"),
+        ("a,simclr,0.1,1e999,10,", "column seed, run a: expected a whole number, got inf"),
+        ("a,simclr,0.1,1,10,perhaps", "column diverged, run a: expected true or false"),
+    ],
+)
+def test_a_wrong_cell_of_a_table_is_named(tmp_path: Path, rows: str, message: str) -> None:
+    table = tmp_path / "runs.csv"
+    table.write_text(f"run,method,lr,seed,rankme_projector,diverged\n{rows}\n")
+    with pytest.raises(ValueError, match=message) as error:
+        select(table)
+    assert str(error.value).startswith(str(table))
+
+
+@pytest.mark.parametrize("word", ["no", "False", "0", ""])
+def test_words_for_not_diverged(tmp_path: Path, word: str) -> None:
+    table = tmp_path / "runs.csv"
+    rows = f"a,simclr,0.1,10,{word}\nb,simclr,0.2,20,{word}\nc,simclr,0.3,99,yes\n"
+    table.write_text(f"run,method,lr,rankme_projector,diverged\n{rows}")
+    assert select(table).groups[0].choices[0].path == "b"
