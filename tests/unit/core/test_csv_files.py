@@ -27,6 +27,11 @@ def test_formulas_are_neutralised_and_come_back(tmp_path: Path) -> None:
     assert list(csv_frame(header, rows, "t")["run"]) == [*FORMULAS, *NUMBERS]
 
 
+def _read(content: bytes, name: str) -> pd.DataFrame:
+    header, *rows = csv_rows(csv_text(content, name), name)
+    return csv_frame(header, rows, name)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -42,8 +47,7 @@ def test_formulas_are_neutralised_and_come_back(tmp_path: Path) -> None:
 )
 def test_malformed_files_are_named(content: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
-        header, *rows = csv_rows(csv_text(content, "t.csv"), "t.csv")
-        csv_frame(header, rows, "t.csv")
+        _read(content, "t.csv")
     assert str(error.value).startswith("t.csv: ")
 
 

@@ -362,7 +362,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file"):
         select(tmp_path / "no.csv")
     (tmp_path / "broken.parquet").write_text("nothing")
-    with pytest.raises(ValueError, match="cannot be read as a table"):
+    with pytest.raises(ValueError, match="Parquet file cannot be read"):
         select(tmp_path / "broken.parquet")
     run = Run(tmp_path / "unfinished")
     run.write_config(Pretrain(data="x"), ResolvedPretrain(data="x", **DECIDED), {})
