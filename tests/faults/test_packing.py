@@ -194,9 +194,9 @@ def test_no_image_that_can_be_read(tmp_path: Path) -> None:
             "short_side, long_side: expected at most one, got 8 and 9",
         ),
         ({"subsampling": "4:1:1"}, "unknown subsampling '4:1:1'"),
-        ({"shard_mb": 0}, "shard_mb: more than 0"),
-        ({"workers": 0}, "workers: 1 or more"),
-        ({"shuffle": -1}, "shuffle: a seed"),
+        ({"shard_mb": 0}, "shard_mb: expected a number above 0"),
+        ({"workers": 0}, "workers: expected a whole number of at least 1"),
+        ({"shuffle": -1}, "shuffle: expected a seed"),
     ],
 )
 def test_options_that_are_refused(options: dict[str, object], reason: str, tmp_path: Path) -> None:

@@ -47,21 +47,21 @@ def study(stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "s.toml").write_text(TOML.format(data=stripes, last="1e18"))
     out = folder / "study"
-    code = cli.main(["sweep", str(folder / "s.toml"), "--out", str(out), "--decompose"])
+    code = cli(["sweep", str(folder / "s.toml"), "--out", str(out), "--decompose"])
     assert code == 0
     return out
 
 
 def _json(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
     capsys.readouterr()
-    assert cli.main([*args, "--json"]) == 0
+    assert cli([*args, "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
 def _error(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     capsys.readouterr()
-    assert cli.main(["sweep", *args]) == 2
+    assert cli(["sweep", *args]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     return line
 
@@ -201,7 +201,9 @@ def test_mistakes_are_one_line(stripes: Path, tmp_path: Path, capsys: Any) -> No
     assert "no study" in _error(capsys, str(tmp_path))
     assert "unknown study 'small_vicreg'; did you mean" in _error(capsys, "small_vicreg")
     assert "needs images: give --data" in _error(capsys, "small_vicreg_sweep")
-    assert "seeds must be at least 1" in _error(capsys, str(file), *out, "--seeds", "0")
+    assert "seeds: expected a whole number of at least 1" in _error(
+        capsys, str(file), *out, "--seeds", "0"
+    )
     assert "read with --slurm only" in _error(
         capsys, str(file), *out, "--slurm-options", "nodes", "1"
     )

@@ -243,8 +243,8 @@ def test_memory_of_batches_is_used_again(images: np.ndarray) -> None:
     for _ in range(3):
         for _ in loader:
             pass
-    (ring,) = loader._rings.values()
-    assert ring.made <= 2 * (2 + 2)  # two views; the batches ahead, the one in use, the next
+    (ring,) = loader._pools.values()
+    assert ring.created <= 2 * (2 + 2)  # two views; the batches ahead, the one in use, the next
 
 
 @pytest.mark.parametrize("k", [1, 10])
@@ -262,7 +262,7 @@ def test_size_may_change_between_epochs(images: np.ndarray) -> None:
     loader = Loader(images, lambda epoch: VIEWS.resized(12 + 4 * epoch), 16)
     sizes = [{v.shape[-1] for batch in loader for v in batch.views} for _ in range(3)]
     assert sizes == [{12}, {16}, {20}]
-    assert len(loader._rings) == 1  # memory of other sizes is given back
+    assert len(loader._pools) == 1  # memory of other sizes is given back
     fresh = Loader(images, lambda epoch: VIEWS.resized(12 + 4 * epoch), 16)
     fresh.load_state_dict({"epoch": 2, "batch": 1})
     assert next(iter(fresh)).views[0].shape[-1] == 20

@@ -28,7 +28,7 @@ def test_packing_losslessly_changes_no_loss_and_no_weight(
 
 
 def test_windows_are_for_shards(stripes: Path, packed: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="window: only tar shards are read in windows"):
+    with pytest.raises(ValueError, match="window: expected None for all sources but tar shards"):
         pretrain(small_config(stripes, tmp_path / "a", window=32), quiet=True)
     whole = pretrain(small_config(packed, tmp_path / "b", epochs=1), quiet=True)
     windows = pretrain(small_config(packed, tmp_path / "c", epochs=1, window=32), quiet=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,21 @@ from jessl.records import Record, append
 from jessl.report import write_table
 from jessl.sweeps import worker
 
+# what a pretraining decides where the study leaves it open
+DECIDED = {
+    "encoder": "smallconv",
+    "size": 8,
+    "epochs": 1,
+    "batch_size": 8,
+    "holdout": 0,
+    "lr": 0.1,
+    "weight_decay": 0.0,
+    "warmup_epochs": 0.0,
+    "channels_last": False,
+    "evaluate_epochs": 1,
+    "checkpoint_epochs": 1,
+    "log_steps": 1,
+}
 VALUES = {"cov": (0.01, 1.0, 10.0, 100.0), "temperature": (0.05, 0.15, 0.5, 2.0)}
 # RankMe at the four values, half the distance between the two seeds, and the place of the choice
 Table = tuple[tuple[float, float, float, float], float, int]
@@ -45,7 +61,9 @@ def _trains(tables: tuple[Table, Table]) -> Callable[..., None]:
         place = VALUES[option].index(value)
         ranks, spread, _ = tables[0 if option == "cov" else 1]
         run = Run(Path(str(config.out)))
-        run.write_config(config, config, {"dim": 64, "data_fingerprint": "images"})
+        decided = {k: v for k, v in DECIDED.items() if getattr(config, k) is None}
+        resolved = dataclasses.replace(config, **decided)
+        run.write_config(config, resolved, {"dim": 64, "data_fingerprint": "images"})
         rank = float(ranks[place] + (spread if config.seed else -spread))
         for layer in ("projector", "backbone"):
             end = {"value": rank, "sd": 0.1, "extra": {"n": 400, "d": 64}, "split": "pretrain"}

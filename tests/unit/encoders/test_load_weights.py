@@ -236,8 +236,8 @@ def test_a_line_says_what_was_taken_and_what_was_not(nets: tuple[nn.Module, nn.M
     tensors["state_dict.module.encoder_q.extra"] = torch.zeros(3)
     report = load_tensors(encoder, tensors, "w\n.pth")
     assert str(report) == (
-        r"w\n.pth (MoCo): 100 of 100 tensors under 'state_dict.module.encoder_q.'; complete as "
-        "well: 'state_dict.module.encoder_k.' (choose with key); 1 unused, e.g. extra; "
+        r"w\n.pth (MoCo): 100 of 100 tensors under 'state_dict.module.encoder_q.'; also complete "
+        "under 'state_dict.module.encoder_k.' (choose with key); 1 unused, e.g. extra; "
         "6 others (heads and the like) left out"
     )
     written = report.as_json()

@@ -149,7 +149,7 @@ def test_a_run_among_its_images_is_refused(tmp_path: Path) -> None:
         ({"weight_decay": float("nan")}, "weight_decay: expected at least 0 and finite, got nan"),
         ({"seed": 2**70}, "seed: expected at least 0 and finite"),
         ({"holdout": 95}, "training needs at least 2 images"),
-        ({"device": "cuda:7"}, "torch sees 0 GPUs|torch sees . GPUs"),
+        ({"device": "cuda:7"}, "expected one of . GPUs that torch sees"),
         ({"precision": "fp8"}, "unknown precision 'fp8'"),
         ({"init": "nowhere.pt"}, "no weights at nowhere.pt"),
         ({"ema_start": 2.0}, r"ema_start: expected a number in \[0, 1\]"),
