@@ -27,9 +27,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jessl.core.files import atomic_write
+from jessl.core.files import atomic_write, parse_json
 
 FILE = "records.jsonl"
+_NUMBERS = ("step", "epoch", "sd", "low", "high", "seconds")
 # the two splits of an online evaluation
 HELD_OUT, PRETRAIN_SAMPLE = "heldout", "pretrain_sample"
 
@@ -80,14 +81,14 @@ def read(folder: str | Path) -> list[Record]:
         []
     """
     path = Path(folder) / FILE
-    if not path.exists():
+    if not path.is_file():  # nothing yet, or a pipe, which would be waited for without end
         return []
     known = set(Record.__dataclass_fields__)
     records = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            fields = json.loads(line)
-        except json.JSONDecodeError:
+            fields = parse_json(line)
+        except (ValueError, RecursionError):  # torn, nested too deep, a number without end
             continue
         if isinstance(fields, dict) and _is_record(fields):
             records.append(Record(**{k: v for k, v in fields.items() if k in known}))
@@ -102,9 +103,15 @@ def _is_record(fields: dict[str, Any]) -> bool:
         and isinstance(fields["run"], str)
         and isinstance(fields["name"], str)
         and isinstance(fields["value"], (*number, list))
-        and all(isinstance(fields.get(k), number) for k in ("step", "epoch", "sd", "low", "high"))
+        and all(isinstance(v, number) for v in _as_list(fields["value"]))
+        and all(isinstance(fields.get(k, ""), str) for k in ("split", "versions"))
+        and all(isinstance(fields.get(k), number) for k in _NUMBERS)
         and isinstance(fields.get("extra", {}), dict)
     )
+
+
+def _as_list(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def keep_records(folder: str | Path, condition: Callable[[Record], bool]) -> None:

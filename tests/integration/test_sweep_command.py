@@ -189,7 +189,7 @@ def test_mistakes_are_one_line(stripes: Path, tmp_path: Path, capsys: Any) -> No
         ("epochs = 2", 'epochs = "2"', "field epochs of [base] in"),
         ("lr = [0.001, 0.002]", "lr = []", "lr: expected a list of values, got an empty one"),
         ("lr = [0.001, 0.002]", "lr = [-1.0]", "lr: expected at least 0"),
-        ("[base]", "[base", "is no TOML"),
+        ("[base]", "[base", "is not TOML"),
         ('"each"', '"eech"', "unknown sampler 'eech'; did you mean 'each'"),
         ('"nesum/backbone"', '"nesumm"', "did you mean 'nesum'"),
     ):

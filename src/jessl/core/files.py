@@ -7,12 +7,15 @@ import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 LOCK = ".lock"
+_MOST_DIGITS = 300  # floats end at 1.8e308
 
 
 class Busy(ValueError):
@@ -146,15 +149,52 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        ValueError: when the file is missing or is not JSON.
+        ValueError: when the file is missing, is no regular file, or is not JSON.
     """
-    path = Path(path)
+    return _parsed(Path(path), parse_json, "JSON")
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ValueError: when the file is missing, is no regular file, or is not TOML.
+    """
+    tables: dict[str, Any] = _parsed(Path(path), tomllib.loads, "TOML")
+    return tables
+
+
+def parse_json(text: str) -> Any:
+    """JSON without whole numbers that no float can hold, which no reader expects.
+
+    Raises:
+        ValueError: for text that is not such JSON.
+        RecursionError: for text that is nested too deep.
+    """
+    return json.loads(text, parse_int=_whole)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return int(digits)
+
+
+def _parsed(path: Path, parse: Callable[[str], Any], kind: str) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
+            raise ValueError(f"{path} is not a regular file")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ValueError(f"no file {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not {kind}: {error}") from None
+    try:
+        return parse(text)
+    except RecursionError:
+        raise ValueError(f"{path} is not {kind} of ours: it is nested too deep") from None
+    except ValueError as error:  # malformed, or a number of thousands of digits
+        raise ValueError(f"{path} is not {kind}: {error}") from None
 
 
 def _about(error: OSError, path: Path) -> OSError:

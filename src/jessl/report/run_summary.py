@@ -167,7 +167,8 @@ def _hyperparameters(run: RunData) -> Row:
     """The resolved hyperparameters of a run, where its folder holds them, as cells of a table."""
     chosen = run.config.get("chosen")
     resolved = chosen if isinstance(chosen, dict) else {}
-    cells = hyperparameters(resolved.get("config") or {})
+    config = resolved.get("config")
+    cells = hyperparameters(config if isinstance(config, dict) else {})
     cells.pop("objective", None)  # the column method
     return {**cells, "data_fingerprint": resolved.get("data_fingerprint")}
 

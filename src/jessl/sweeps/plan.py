@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from jessl.config import Pretrain, Sweep, matches_annotation
+from jessl.core.files import read_toml as read_toml_file
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.extraction.extract import LAYERS
 from jessl.pretraining.evaluate import SCORES
@@ -150,10 +150,7 @@ def read_toml(path: Path, data: str | None) -> Sweep:
     Raises:
         ValueError: for a file that is no TOML, and an unknown table or field with the nearest ones.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no TOML: {error}") from None
+    tables = read_toml_file(path)
     for name in tables:
         if name not in _TABLES:
             raise ValueError(unknown_name(f"table of {path}", name, _TABLES))

@@ -206,8 +206,8 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[base", "is no TOML"),
-        ("a = \xff", "is no TOML"),
+        ("[base", "is not TOML"),
+        ("a = \xff", "is not TOML"),
         ("[spce]\nlr = [1]", "unknown table of .* 'spce'; did you mean 'space'"),
         ("base = 3", r"expected base to be a table, written \[base\]"),
         ("[[study]]\nseeds = 3", r"expected study to be a table, written \[study\]"),

@@ -28,6 +28,8 @@ def read_file(path: str | Path) -> object:
         raise ValueError(f"no weights at {path}: a folder, not a file")
     if not path.is_file():
         raise ValueError(f"no weights at {path}: not a file")
+    if kind := _text_kind(path):
+        raise ValueError(f"{path} is text ({kind}), not weights")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -47,6 +49,15 @@ def read_file(path: str | Path) -> object:
         reason = lines[0] if lines and not isinstance(error, KeyError) else type(error).__name__
         hint = "" if isinstance(error, PermissionError) else " (not a weights file, or truncated)"
         raise ValueError(f"cannot read weights from {path}: {reason}{hint}") from None
+
+
+def _text_kind(path: Path) -> str | None:
+    """What a file is that a failed download left in the place of weights; None for others."""
+    with path.open("rb") as file:
+        head = file.read(512).lstrip().lower()
+    if head.startswith(b"version https://git-lfs.github.com"):
+        return "a Git LFS pointer: fetch the file itself with git lfs pull"
+    return "a web page" if head.startswith((b"<!doctype", b"<html", b"<?xml")) else None
 
 
 def _describe_refusal(error: str) -> str:
