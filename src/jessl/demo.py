@@ -32,6 +32,7 @@ from jessl.runs import Run
 from jessl.selection.grouping import format_value
 from jessl.selection.result import Group
 from jessl.selection.run_evaluation import decompose_run
+from jessl.sweeps import manifest
 from jessl.sweeps.results import FILE, SweepResult
 from jessl.sweeps.study_state import RUNS, Sources
 from jessl.sweeps.sweep import sweep
@@ -94,6 +95,8 @@ def demo(
         print(study["findings"])
     """
     began = time.monotonic()
+    folder = Path(out)
+    manifest.read(folder)  # refuses a folder of other things before anything is opened
     for name, value, least in (("epochs", epochs, 1), ("images", images, 20)):
         if value is not None:
             check_int(name, value, least)
@@ -108,8 +111,7 @@ def demo(
         f"data      {train.name}: {len(train):,} images to train on, {len(test):,} for the closing "
         "check; labels are hidden until then"
     )
-    folder = Path(out)
-    with locked(folder):
+    with locked(folder, check=partial(manifest.read, folder)):
         result = sweep(config, folder, jobs=workers, sources=sources, log=log, stop=stop)
         if result.selection is None:
             raise ValueError(" ".join(result.findings))

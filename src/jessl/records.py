@@ -27,7 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jessl.core.files import atomic_write, parse_json
+from jessl.core.files import atomic_write, contained, parse_json
 
 FILE = "records.jsonl"
 _NUMBERS = ("step", "epoch", "sd", "low", "high", "seconds")
@@ -62,7 +62,7 @@ def append(folder: str | Path, records: Iterable[Record]) -> None:
     lines = _lines(records)
     if not lines:
         return
-    path = Path(folder) / FILE
+    path = contained(folder, FILE)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         # end a line that a killed process left incomplete, so that the next record stays readable
@@ -80,7 +80,7 @@ def read(folder: str | Path) -> list[Record]:
         >>> read("no/such/folder")
         []
     """
-    path = Path(folder) / FILE
+    path = contained(folder, FILE)
     if not path.is_file():  # nothing yet, or a pipe, which would be waited for without end
         return []
     known = set(Record.__dataclass_fields__)

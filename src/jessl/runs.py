@@ -20,7 +20,7 @@ from typing import Any
 
 from jessl import records
 from jessl.config import Pretrain, ResolvedPretrain
-from jessl.core.files import read_json, write_json
+from jessl.core.files import contained, read_json, write_json
 
 CONFIG = "config.json"
 
@@ -55,21 +55,25 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoints are."""
-        return self.path / "checkpoints"
+        """Where the checkpoints are; ValueError for a link out of the run."""
+        return contained(self.path, "checkpoints")
 
     @property
     def views(self) -> Path:
-        """Where the recipe of the views is."""
-        return self.path / "views.json"
+        """Where the recipe of the views is; ValueError for a link out of the run."""
+        return contained(self.path, "views.json")
 
     def embeddings(self, layer: str) -> Path:
-        """Where the embeddings of the training images at "backbone" or "projector" are."""
-        return self.path / "embeddings" / layer
+        """Where the embeddings of the training images at "backbone" or "projector" are.
+
+        Raises:
+            ValueError: for a link out of the run.
+        """
+        return contained(self.path, "embeddings", layer)
 
     def config(self) -> Pretrain:
         """The configuration as the user gave it."""
-        stored = _read_object(self.path / CONFIG)
+        stored = _read_object(contained(self.path, CONFIG))
         stored.pop("chosen", None)
         return Pretrain.from_json(stored)
 
@@ -97,7 +101,7 @@ class Run:
         return any(r.split == "pretrain" and r.name == "rankme/backbone" for r in self.records())
 
     def _resolved(self) -> dict[str, Any]:
-        resolved = _read_object(self.path / CONFIG).get("chosen")
+        resolved = _read_object(contained(self.path, CONFIG)).get("chosen")
         if not isinstance(resolved, dict) or "config" not in resolved:
             raise ValueError(f"{self.path / CONFIG} lacks what was chosen: not a run of jessl")
         return resolved

@@ -11,6 +11,7 @@ from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import open_images
 from jessl.cli._output import print_left_out, print_lines
 from jessl.config import Embed
+from jessl.core.leftovers import other_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,24 +33,48 @@ class EmbedCommand(Command, Embed):
 
     def run(self) -> JsonObject:
         """Embed and save."""
+        from jessl.core.files import locked
         from jessl.core.log import log
         from jessl.core.progress import ProgressBar
         from jessl.encoders.load_report import summary_of
         from jessl.extraction.embed import embed
 
-        if Path(self.out).exists() and any(Path(self.out).iterdir()):
-            raise ValueError(f"out: expected a new or an empty folder, got {self.out}")
-        source = open_images(
-            self.data, labels=self.labels, groups=self.groups, x_key=self.x_key, y_key=self.y_key
-        )
-        with ProgressBar("embedding") as bar:
-            embedded = embed(self, source=source, labels=None, groups=None, progress=bar.update)
+        with locked(self.out, check=self._check_out):
+            source = open_images(
+                self.data,
+                labels=self.labels,
+                groups=self.groups,
+                x_key=self.x_key,
+                y_key=self.y_key,
+            )
+            with ProgressBar("embedding") as bar:
+                embedded = embed(self, source=source, labels=None, groups=None, progress=bar.update)
         by_layer = embedded if isinstance(embedded, dict) else {self.layers[0]: embedded}
         meta = next(iter(by_layer.values())).meta
         if (report := meta.get("weights_report")) is not None:
             log.note(summary_of(report))
         shapes = {layer: [e.n, e.d] for layer, e in by_layer.items()}
-        return {"out": self.out, "layers": shapes, "unreadable": meta["unreadable"]}
+        return {
+            "out": self.out,
+            "layers": shapes,
+            "unreadable": meta["unreadable"],
+            "damaged_checkpoints": meta.get("damaged_checkpoints", []),
+        }
+
+    def _check_out(self) -> None:
+        """Refuse a folder with anything in it, and say what to do about a part of a result."""
+        out = Path(self.out)
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"out: expected a new or an empty folder, got the file {out}")
+        names = other_names(out)
+        layers = sorted(names & set(self.layers))
+        if layers and names == set(layers) != set(self.layers):
+            raise ValueError(
+                f"out: {out} holds {', '.join(layers)} only, of an interrupted or another command; "
+                f"delete {out} and embed again, or give a new folder"
+            )
+        if names:
+            raise ValueError(f"out: expected a new or an empty folder, got {out}")
 
     def show(self, result: JsonObject) -> None:
         """Shapes, and the images that could not be read."""

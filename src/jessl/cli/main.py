@@ -31,6 +31,7 @@ COMMANDS = {
     "sweep": ("train many settings and choose one without labels", "SweepCommand"),
     "zoo": ("analyse which design choices go with the errors of many models", "ZooCommand"),
     "report": ("write a page about a run or a study", "ReportCommand"),
+    "doctor": ("check a folder: checksums, leftovers of killed commands, locks", "DoctorCommand"),
     "bench": ("measure how fast images load on this machine", "BenchCommand"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from jessl.config import Compare
 from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import pick_device
-from jessl.core.files import locked
+from jessl.core.files import is_contained_file, locked, read_json, write_json
+from jessl.core.leftovers import other_names
 from jessl.core.log import Log, log
 from jessl.core.validation import check_int, escape_control
 from jessl.data import Subset, open_source
@@ -26,6 +28,9 @@ from jessl.extraction.embed import repeat_views
 from jessl.extraction.embedding_cache import without_labels
 from jessl.extraction.extract import check_channels
 from jessl.pretraining.images import MOST_IMAGES, limit_images
+
+# marks a folder as one of a comparison from its beginning on
+_MARK, _MARK_FORMAT = "comparison.json", "jessl.comparison"
 
 
 @takes_options(Compare)
@@ -111,8 +116,40 @@ def compare_encoders(
     )
     if viewed is not None:
         _checked_views(views, n_views)
-    with locked(out):
+    with locked(out, check=partial(_check_folder, out)):
+        write_json(out / _MARK, {"format": _MARK_FORMAT, "version": 1})
         return _compare(specs, config, list(notes))
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder with anything but a comparison."""
+    names = other_names(out)
+    if not names or _has_format(out / _MARK, _MARK_FORMAT):
+        return
+    # earlier releases wrote no mark
+    if _has_format(out / "encoders.json", "jessl.encoders"):
+        return
+    if all(_is_of_encoder(out / name) for name in names):
+        return
+    raise ValueError(
+        f"out: {out} is not empty and holds no comparison of encoders; give a new folder"
+    )
+
+
+def _has_format(file: Path, name: str) -> bool:
+    if not is_contained_file(file.parent, file.name):
+        return False
+    try:
+        content = read_json(file)
+    except ValueError:
+        return False
+    return isinstance(content, dict) and content.get("format") == name
+
+
+def _is_of_encoder(folder: Path) -> bool:
+    """Whether a folder is one that an interrupted comparison leaves for an encoder."""
+    parts, meta = folder / "embeddings.parts", folder / "embeddings" / "meta.json"
+    return parts.is_dir() or meta.is_file()
 
 
 def _checked_views(views: str, n_views: int) -> None:

@@ -15,7 +15,7 @@ import torch
 from jessl.comparison import labels as encoder_labels
 from jessl.comparison.encoder_specs import FAILURES, EncoderSpec, open_encoder_spec, short_reason
 from jessl.comparison.table import SCORES, EncoderRow
-from jessl.core.files import read_json, write_json
+from jessl.core.files import contained, read_json, write_json
 from jessl.core.image_grid import write_grid
 from jessl.core.log import Log
 from jessl.core.progress import ProgressBar
@@ -122,7 +122,7 @@ def _evaluate(
             v = cache.embeddings(
                 "views", config.viewed, views=random, seed=config.seed, progress=count.update
             )
-    folder = config.out / row.slug
+    folder = contained(config.out, row.slug)
     scores, warnings = _scores(z, v, folder, config, name)
     objective = opened.provenance.get("objective")
     row = dataclasses.replace(
@@ -149,7 +149,7 @@ def _scores(
     z: Embeddings, v: Embeddings | None, folder: Path, config: ComparisonConfig, encoder: str
 ) -> tuple[dict[str, ScoreJson], list[str]]:
     """Scores without labels and warnings; read from the folder where the features are unchanged."""
-    kept = folder / "scores.json"
+    kept = contained(config.out, folder.name, "scores.json")
     key = [z.meta["key"], None if v is None else v.meta["key"], config.seed, *SCORES]
     if kept.exists():
         held = read_json(kept)

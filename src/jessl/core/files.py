@@ -8,13 +8,24 @@ import json
 import os
 import shutil
 import stat
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-LOCK = ".lock"
+from jessl.core.exchange import exchange
+from jessl.core.leftovers import (
+    LOCK,
+    create_file,
+    create_folder,
+    held,
+    remove_leftovers,
+    remove_tree,
+)
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 _MOST_DIGITS = 300  # floats end at 1.8e308
 
 
@@ -27,23 +38,26 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` when the block succeeds.
 
     A process killed inside the block leaves `path` as it was. On an error the temporary file is
-    removed and the error is raised.
+    removed and the error is raised. Where `path` is a link, the link is replaced and its target
+    stays as it is.
 
     Example:
         >>> with atomic_write("table.csv") as part:
         ...     part.write_text("a,b\\n")
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
     try:
-        yield part
-        _sync(part)
-        # mkstemp creates files that only their owner can read; the result follows the umask
-        part.chmod(0o666 & ~_umask())
-        part.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = create_file(path)
+    except OSError as error:
+        raise _about(error, path) from error
+    try:
+        with held(part):
+            yield part
+            _sync(part)
+            # the result follows the umask
+            part.chmod(0o666 & ~_umask())
+            part.replace(path)
         _sync(path.parent)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -57,24 +71,23 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` when the block succeeds.
 
-    An existing `path` is replaced only after the new folder is complete and synced.
+    An existing `path` is exchanged with the new folder in one step once that is complete and
+    synced, so that a process killed at any time leaves the old one or the new one there. File
+    systems without such a step set the old one aside first, and the next call brings it back. What
+    killed calls left of `path` is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    remove_leftovers(path.parent, target=path)
+    part = create_folder(path)
     try:
-        yield part
-        for file in part.rglob("*"):
-            _sync(file)
-        _sync(part)
-        part.chmod(0o777 & ~_umask())
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            path.replace(old / path.name)
-            part.replace(path)
-            shutil.rmtree(old)
-        else:
-            part.replace(path)
+        with held(part):
+            yield part
+            for file in part.rglob("*"):
+                _sync(file)
+            _sync(part)
+            part.chmod(0o777 & ~_umask())
+            _take_place(part, path)
         _sync(path.parent)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
@@ -84,58 +97,110 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def _take_place(part: Path, path: Path) -> None:
+    """Put a complete folder in the place of `path`, and remove what was there."""
+    if not os.path.lexists(path):
+        part.replace(path)
+    elif exchange(part, path):
+        remove_tree(part)
+    else:
+        old = create_folder(path, "old")
+        with held(old):
+            path.replace(old / path.name)
+            part.replace(path)
+            remove_tree(old)
+
+
 @contextlib.contextmanager
-def locked(folder: str | Path) -> Iterator[None]:
-    """Be the only writer of a folder; what killed writers left in it is removed first.
+def locked(folder: str | Path, check: Callable[[], object] | None = None) -> Iterator[None]:
+    """Be the only writer of a folder.
 
     The lock ends with the process that holds it. A folder created here is removed when the block
     fails and leaves nothing in it.
 
+    Args:
+        folder: created where it does not exist.
+        check: raises ValueError where the folder is not one that this command writes. It is called
+            before anything is touched and again under the lock; then what killed writers left in
+            the folder and its subfolders is removed. Without it nothing is removed.
+
     Raises:
         Busy: when another process is writing it.
+        ValueError: of `check`; nothing was touched.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     folder = Path(folder)
+    if check is not None:
+        check()
     created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
+    lock = file_lock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise Busy(f"another process is writing {folder}; wait for it or stop it") from None
     try:
-        for place in (folder, *(p for p in folder.iterdir() if p.is_dir())):
-            remove_partial(place)
+        if check is not None:
+            check()
+            root = folder.resolve()  # a person gave the folder; links in it are not followed
+            for place in (root, *(p for p in root.iterdir() if p.is_dir())):
+                remove_leftovers(place)
         yield
     except BaseException:
         lock.release()
-        if created and not any(p.name != LOCK for p in folder.iterdir()):
+        if created and folder.is_dir() and not any(p.name != LOCK for p in folder.iterdir()):
             shutil.rmtree(folder)
         raise
     finally:
         lock.release()
 
 
-def remove_partial(folder: str | Path) -> None:
-    """Remove what killed writers left in a folder; only for its only writer.
+def file_lock(path: str | Path) -> FileLock:
+    """A lock that is a file; a link is never followed, for opening a lock empties its file.
 
-    Unfinished files and folders are deleted. A folder that was set aside while its successor took
-    its place comes back if the successor is missing.
+    Raises:
+        ValueError: where the path is a link.
+    """
+    from filelock import FileLock
+
+    if Path(path).is_symlink():
+        raise ValueError(f"{path} is a link: a lock has to be a file of its folder; remove it")
+    return FileLock(path)
+
+
+def contained(folder: str | Path, *parts: str) -> Path:
+    """The path of `parts` in a folder, where no link on the way leads out of the folder.
+
+    The folder itself may be a link: a person gave it.
+
+    Raises:
+        ValueError: naming the path that leads elsewhere.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        return
-    for old in folder.glob(".*.old"):
-        for entry in old.iterdir():
-            if not (folder / entry.name).exists():
-                entry.replace(folder / entry.name)
-        shutil.rmtree(old)
-    for part in folder.glob(".*.part"):
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink()
+    path = folder.joinpath(*parts)
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a circle of links
+        inside = False
+    if not inside:
+        raise ValueError(f"{path} leads out of {folder}: links in it are not followed")
+    return path
+
+
+def is_contained_file(folder: str | Path, *parts: str) -> bool:
+    """Whether a path in a folder is a regular file that lies in the folder."""
+    try:
+        path = contained(folder, *parts)
+    except ValueError:
+        return False
+    return path.is_file()
+
+
+def copy_file(source: Path, path: str | Path) -> None:
+    """Copy a file's content to `path`, atomically."""
+    with atomic_write(path) as part:
+        shutil.copyfile(source, part)
 
 
 def write_json(path: str | Path, value: object) -> None:

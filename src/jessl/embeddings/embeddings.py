@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.checksums import sha256_of
 from jessl.core.files import atomic_directory, read_json, write_json
+from jessl.core.leftovers import other_names, set_aside
 from jessl.embeddings._checks import (
     checked_features,
     checked_index,
@@ -144,7 +146,7 @@ class Embeddings:
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> Path:
-        """Write a folder (features.npy, ids.npy, meta.json) atomically.
+        """Write a folder (features.npy, ids.npy, meta.json with their checksums) atomically.
 
         With labels.npy and groups.npy where there are labels and groups. Existing embeddings at
         `path` are replaced.
@@ -172,8 +174,10 @@ class Embeddings:
                 "labels": self._labels is not None,
                 "groups": self._groups is not None,
                 "sha256": self.checksum(),
+                "files": {p.name: sha256_of(p) for p in part.iterdir() if p.name != "features.npy"},
                 "meta": self._meta,
             }
+            header["header_sha256"] = _header_checksum(header)
             write_json(part / "meta.json", header)
         return path
 
@@ -185,7 +189,7 @@ class Embeddings:
             path: the folder or the file. Names inside .npz and .safetensors: features, z, x or
                 embeddings; labels or y, ids and groups (optional). Nothing is ever unpickled.
             mmap: leave the features of a folder or a float32 .npy file on disk and read them as
-                they are used; the checksum is not verified then.
+                they are used; their checksum is not verified then, those of the other files are.
 
         Raises:
             ValueError: naming the file and the reason: missing, truncated, changed since it was
@@ -195,6 +199,11 @@ class Embeddings:
         if path.is_dir():
             return _load_folder(path, mmap)
         if not path.exists():
+            if (aside := set_aside(path)) is not None:
+                raise ValueError(
+                    f"no folder {path}: its replacement was interrupted, and it lies in {aside}; "
+                    f"jessl doctor {path.parent} --clean brings it back"
+                )
             raise ValueError(f"no file or folder {path}")
         if path.suffix not in SUFFIXES:
             raise ValueError(f"{path}: expected a folder of embeddings, .npy, .npz or .safetensors")
@@ -211,12 +220,18 @@ def as_embeddings(value: Embeddings | str | Path) -> Embeddings:
 
 def _load_folder(path: Path, mmap: bool) -> Embeddings:
     header = _read_header(path)
+    # folders that older versions wrote have checksums of the features alone
+    files = header.get("files", {})
+    if not isinstance(files, dict):
+        raise ValueError(f"{path / 'meta.json'}: files: expected an object of checksums")
     arrays = {}
     # folders that older versions wrote have no entry "groups"
     for name in ("features", "ids", *(key for key in ("labels", "groups") if header.get(key))):
         file = path / f"{name}.npy"
         if not file.exists():
             raise ValueError(f"no file {file}")
+        if file.name in files and sha256_of(file) != files[file.name]:
+            raise ValueError(f"{file}: changed since it was written (SHA-256 differs)")
         with errors_naming(file):
             arrays[name] = read_npy(file, mmap=mmap and name == "features")
     with errors_naming(path):
@@ -239,14 +254,22 @@ def _read_header(path: Path) -> dict[str, Any]:
     header = read_json(path / "meta.json")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError(f"{path / 'meta.json'}: not the header of a folder of embeddings")
+    if header.get("header_sha256", _header_checksum(header)) != _header_checksum(header):
+        raise ValueError(f"{path / 'meta.json'}: changed since it was written (SHA-256 differs)")
     return header
+
+
+def _header_checksum(header: dict[str, Any]) -> str:
+    """SHA-256 of the header as canonical JSON, without its own checksum (hexadecimal)."""
+    content = {k: v for k, v in header.items() if k != "header_sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _replaceable(path: Path) -> bool:
     """Whether a path is an empty folder or one that `save` wrote."""
     if not path.is_dir():
         return False
-    if not any(path.iterdir()):
+    if not other_names(path):
         return True
     try:
         header = read_json(path / "meta.json")

@@ -12,6 +12,8 @@ from jessl.config import Embed
 from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import pick_device
+from jessl.core.files import atomic_directory, contained
+from jessl.core.leftovers import other_names
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice
 from jessl.data import open_source
@@ -105,9 +107,21 @@ def embed(
         progress=progress,
     )
     if out is not None:
-        for layer, embeddings in by_layer.items():
-            embeddings.save(Path(out) if len(by_layer) == 1 else Path(out) / layer)
+        _save(by_layer, Path(out))
     return by_layer if len(by_layer) > 1 else by_layer[layers[0]]
+
+
+def _save(by_layer: dict[str, Embeddings], out: Path) -> None:
+    """Save one layer in `out`, several in folders of their names; into a new folder all or none."""
+    if len(by_layer) == 1:
+        next(iter(by_layer.values())).save(out)
+    elif other_names(out):
+        for layer, embeddings in by_layer.items():
+            embeddings.save(contained(out, layer))
+    else:
+        with atomic_directory(out) as part:
+            for layer, embeddings in by_layer.items():
+                embeddings.save(part / layer)
 
 
 def repeat_views(views: str | Path | Views, n_views: int, preprocess: Preprocess) -> Views:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence, Sized
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from jessl.core.files import remove_partial
+from jessl.core.files import contained
 from jessl.core.interruption import Stopped
+from jessl.core.leftovers import remove_leftovers, remove_tree
 from jessl.core.log import Log
 from jessl.core.progress import ProgressCallback
 from jessl.data import Source, Subset, UnreadableImage, unlabelled
@@ -127,13 +128,18 @@ class EmbeddingCache:
         """
         images = without_labels(source)
         key = self._key(images, views, seed)
-        folder, parts = self._folder / what, self._folder / f"{what}.parts"
+        # the folder of all encoders is the given one: links in it are not followed
+        folder, parts = (
+            contained(self._folder.parent, self._folder.name, name)
+            for name in (what, f"{what}.parts")
+        )
         cached = self._load(folder, key)
         if cached is None:
-            remove_partial(parts)
+            remove_leftovers(parts)
             cached = self._embed_all(images, views, seed, parts, key, progress)
             _with_labels_of(cached, source).save(folder)
-        shutil.rmtree(parts, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(parts)
         current = _with_labels_of(cached, source)
         if not (_equal(current.labels, cached.labels) and _equal(current.groups, cached.groups)):
             current.save(folder)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from jessl import runs
+from jessl.core.files import contained
+from jessl.core.log import log
 from jessl.core.random import seeded
 from jessl.encoders import Encoder, build_encoder, load_weights
 from jessl.encoders.checkpoints import open_checkpoint as foreign
@@ -99,13 +101,13 @@ def weights_file(init: str | Path) -> Path:
     """The file behind --init: itself, or the weights of a checkpoint or of a run's newest one."""
     step = checkpoint_step(init)
     if step is not None:
-        return step[1] / checkpoint.MODEL
+        return contained(step[1], checkpoint.MODEL)
     if not runs.is_run(init):
         return Path(init)
     steps = checkpoint.steps(runs.Run.open(init).checkpoints)
     if not steps:
         raise ValueError(f"run {init} has no checkpoint yet")
-    return steps[-1][1] / checkpoint.MODEL
+    return contained(steps[-1][1], checkpoint.MODEL)
 
 
 def _open_run(
@@ -130,4 +132,8 @@ def _open_run(
         "weights": f"run {run.name}, step {latest.step}",
         "objective": config.objective,
     }
+    for note in notes:
+        log.note(f"{note}; the weights of step {latest.step} are taken")
+    if notes:
+        provenance["damaged_checkpoints"] = notes
     return net, objective, provenance

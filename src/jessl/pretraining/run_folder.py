@@ -15,7 +15,8 @@ import torch
 from jessl import records
 from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core import collectives, files
-from jessl.core.log import Log
+from jessl.core.leftovers import other_names
+from jessl.core.log import SILENT, Log
 from jessl.core.process_group import all_gather_object, mark_reported, on_all_ranks, rank_zero
 from jessl.data import Source
 from jessl.pretraining.build import Parts
@@ -38,14 +39,16 @@ def open_run_folder(
 ) -> Iterator[RunFolder]:
     """The folder of a new or a resumed run, locked by rank zero while the block lasts."""
     with ExitStack() as stack:
-        run = Run(_lock(config, stack))
+        run = Run(_lock(config, explicit_fields, stack))
         yield RunFolder(run, config, claim(run, config, log, explicit_fields))
 
 
 @rank_zero
-def _lock(config: Pretrain, stack: ExitStack) -> Path:
+def _lock(config: Pretrain, explicit_fields: frozenset[str], stack: ExitStack) -> Path:
     path = out_folder(config)
-    stack.enter_context(files.locked(path))
+    stack.enter_context(
+        files.locked(path, check=lambda: _claim(Run(path), config, SILENT, explicit_fields))
+    )
     return path
 
 
@@ -152,9 +155,15 @@ def claim(
         ValueError: for a folder with other things in it, a run that is not to be resumed, or
             settings that the run was not begun with.
     """
+    return _claim(run, config, log, explicit_fields)
+
+
+def _claim(
+    run: Run, config: Pretrain, log: Log, explicit_fields: frozenset[str]
+) -> ResolvedPretrain | None:
     path = run.path
     if not is_run(path):
-        if any(p.name != files.LOCK for p in path.iterdir()):
+        if other_names(path):
             raise ValueError(
                 f"out {path} is a folder with other things in it; give an empty or new folder"
             )

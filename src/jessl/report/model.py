@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jessl.core.files import is_contained_file
 from jessl.records import HELD_OUT, PRETRAIN_SAMPLE, Record
 from jessl.report.formatting import finite, format_value
 from jessl.schema import COMPONENT_NAMES
@@ -207,10 +208,14 @@ class ReportData:
         return next((r for r in self.runs() if r.name == self.study.chosen_run), None)
 
     def picture(self, name: str) -> Path | None:
-        """The file of a picture: of the study, or else of the run whose pictures are shown."""
+        """The file of a picture: of the study, or else of the run whose pictures are shown.
+
+        Links that lead out of the folder are not followed.
+        """
         run = self.pictured_run()
         folders = [self.folder, *([run.folder] if run and run.folder else [])]
-        return next((f / f"{name}.png" for f in folders if (f / f"{name}.png").is_file()), None)
+        file = f"{name}.png"
+        return next((f / file for f in folders if is_contained_file(f, file)), None)
 
     def risk_merged(self) -> set[bool]:
         """Over the runs with a decomposition: approximation and usability measured as one?"""

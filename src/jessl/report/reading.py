@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jessl import records
-from jessl.core.files import read_json
+from jessl.core.files import contained, is_contained_file, read_json
 from jessl.records import Record
 from jessl.report.formatting import (
     finite,
@@ -57,7 +57,7 @@ def _single(folder: Path) -> ReportData:
 
 
 def _study(folder: Path) -> ReportData:
-    study = _json_object(folder / "study.json")
+    study = _json_object(contained(folder, "study.json"))
     criterion = str(study.get("criterion") or "rankme/projector")
     drafts = _drafts(folder, study)
     accuracy = _accuracy_name([run for _, runs in drafts for run in runs])
@@ -91,7 +91,7 @@ def _drafts(folder: Path, study: Json) -> list[tuple[Json, list[RunData]]]:
     # runs that are not listed are shown by the method of their config
     for path in sorted((folder / "runs").glob("*/config.json")):
         name = path.parent.name
-        if name in listed:
+        if name in listed or _inside(folder, name) is None:
             continue
         run = _run(name, path.parent, {}, "", "", by_run.get(name, []))
         home = next((runs for entry, runs in drafts if entry["method"] == run.method), None)
@@ -139,10 +139,14 @@ def _data(value: object) -> str:
 
 
 def _inside(folder: Path, name: str) -> Path | None:
-    """The run's folder; None where the name is a path, so that no other file is read."""
-    path = folder / "runs" / name
-    is_name = name not in ("", ".", "..") and Path(name).name == name
-    return path if is_name and path.is_dir() else None
+    """The run's folder; None where the name is a path or a link leads out of the study."""
+    if name in ("", ".", "..") or Path(name).name != name:
+        return None
+    try:
+        path = contained(folder, "runs", name)
+    except ValueError:
+        return None
+    return path if path.is_dir() else None
 
 
 def _run(
@@ -153,7 +157,7 @@ def _run(
     parameter: str,
     more: list[Record],
 ) -> RunData:
-    has_config = folder is not None and (folder / "config.json").is_file()
+    has_config = folder is not None and is_contained_file(folder, "config.json")
     config = _json_object(folder / "config.json") if folder is not None and has_config else {}
     own = records.read(folder) if folder is not None else []
     seed = item.get("seed", config.get("seed"))

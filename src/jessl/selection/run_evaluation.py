@@ -171,7 +171,7 @@ def _probed(
     for name, source in sources.items():
         z = embed(run, source, layers=(_LAYER,), workers=workers)
         assert isinstance(z, Embeddings)
-        z.save(run.path / "embeddings" / name)
+        z.save(run.embeddings(name))
         embeddings[name] = z
     train, test = embeddings["train"], embeddings["test"]
     results = {kind: probe(train, test, kind=kind, seed=seed) for kind in kinds}
@@ -201,7 +201,7 @@ def decompose_run(run: Run, *, seed: int = 0) -> dict[str, float]:
     Returns:
         {"risk/usability": ..., "risk/total": ...}, fractions.
     """
-    z = {name: Embeddings.load(run.path / "embeddings" / name) for name in ("train", "test")}
+    z = {name: Embeddings.load(run.embeddings(name)) for name in ("train", "test")}
     images = {name: z[name].meta["data_checksum"] for name in z}
     recorded = _recorded(run, images, "risk/")
     if recorded:

@@ -11,10 +11,11 @@ from typing import Any
 import optuna
 
 from jessl.config import Pretrain, Sweep
-from jessl.core.files import read_json, write_json
+from jessl.core.files import contained, read_json, write_json
+from jessl.core.leftovers import other_names
 from jessl.runs import Run, is_run
 from jessl.sweeps.plan import sweep_from
-from jessl.sweeps.storage import DEFAULT, Storage
+from jessl.sweeps.storage import DEFAULT, Storage, is_inside
 
 FILE = "sweep.json"
 _STORAGE = "storage"
@@ -61,14 +62,13 @@ def read(folder: Path) -> SweepManifest | None:
     if folder.is_file():
         raise ValueError(f"out {folder} is a file; give the folder of a study, or a new one")
     if (folder / FILE).is_file():
-        stored = read_json(folder / FILE)
+        stored = read_json(contained(folder, FILE))
         if not isinstance(stored, dict):
             raise ValueError(f"{folder / FILE} holds no JSON object: not a study of jessl")
         plan = {k: v for k, v in stored.items() if k != _STORAGE}
         return SweepManifest(plan, stored.get(_STORAGE))
     # a command that was killed at its beginning leaves the storage alone
-    ours = (".", DEFAULT)
-    if folder.is_dir() and any(not p.name.startswith(ours) for p in folder.iterdir()):
+    if any(not name.startswith(DEFAULT) for name in other_names(folder)):
         raise ValueError(f"out {folder} is not empty and holds no study; give a new folder")
     return None
 
@@ -85,17 +85,23 @@ def stored_sweep(folder: str | Path) -> Sweep:
     return stored.sweep(Path(folder))
 
 
-def address(stored: SweepManifest | None, url: str | None) -> str | None:
-    """The storage to open: `url`, or else that of the folder.
+def address(folder: Path, stored: SweepManifest | None, url: str | None) -> str | None:
+    """The storage to open: `url`, or else the one that the folder names, if it lies in the folder.
 
     Raises:
-        ValueError: where the folder's has a password, which is not stored.
+        ValueError: where the folder's has a password, which is not stored, or lies elsewhere: a
+            folder that someone else made must not choose what is written.
     """
     if url is not None or stored is None or stored.storage is None:
         return url
     if _HIDDEN in stored.storage:
         raise ValueError(
             f"storage: the study is in {stored.storage}; give --storage with its password"
+        )
+    if not is_inside(stored.storage, folder):
+        raise ValueError(
+            f"storage: the study in {folder} names {stored.storage}, which is not in its folder; "
+            f"add --storage {stored.storage} to use it"
         )
     return stored.storage
 
@@ -186,7 +192,7 @@ def set_aside(folder: Path, path: Path) -> str | None:
     try:
         Run(path).resolved_config()
     except ValueError as error:
-        place = folder / _DAMAGED / f"{path.name}-{time.time_ns()}"
+        place = contained(folder, _DAMAGED) / f"{path.name}-{time.time_ns()}"
         place.parent.mkdir(exist_ok=True)
         path.replace(place)
         return f"{' '.join(str(error).split())}; moved to {place}"

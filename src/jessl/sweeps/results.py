@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jessl import records
-from jessl.core.files import write_json
+from jessl.core.files import copy_file, is_contained_file, write_json
 from jessl.core.progress import duration
 from jessl.runs import Run, is_run
 from jessl.selection.result import Selection
@@ -151,9 +150,9 @@ def summarize(study: Study, *, seconds: float) -> SweepResult:
     )
     if result.chosen_run is not None:
         for name in ("views.png", "neighbours.png"):
-            picture = study.folder / RUNS / result.chosen_run / name
-            if picture.is_file():
-                shutil.copy(picture, study.folder / name)
+            parts = (RUNS, result.chosen_run, name)
+            if is_contained_file(study.folder, *parts):
+                copy_file(study.folder.joinpath(*parts), study.folder / name)
     write_json(study.folder / FILE, result.as_json())
     return result
 

@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+
+from jessl.core.files import contained, file_lock
 
 DEFAULT = "study.db"
 _JOURNAL = "journal:"
@@ -69,11 +70,20 @@ def open_storage(url: str | None, folder: Path) -> Storage:
         ValueError: in one line, for a malformed address, a driver that is not installed, and a
             database that cannot be reached.
     """
-    url = url or f"{_SQLITE}{folder / DEFAULT}"
+    url = url or f"{_SQLITE}{contained(folder, DEFAULT)}"
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url.startswith(_JOURNAL):
         return _open_journal_storage(url.removeprefix(_JOURNAL))
     return _open_database(url)
+
+
+def is_inside(url: str, folder: Path) -> bool:
+    """Whether a storage is a file in a folder, without links that lead out of it."""
+    prefix = next((p for p in (_JOURNAL, _SQLITE) if url.startswith(p)), None)
+    if prefix is None:
+        return False
+    path = url.removeprefix(prefix).partition("?")[0]
+    return bool(path) and Path(path).resolve().is_relative_to(folder.resolve())
 
 
 def _open_journal_storage(path: str) -> Storage:
@@ -115,7 +125,7 @@ class _WritersLock:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._lock = FileLock(f"{path}.lock")
+        self._lock = file_lock(f"{path}.lock")
 
     def acquire(self) -> bool:
         """Wait until no other process writes."""
@@ -213,5 +223,5 @@ def _with_tables(url: str, options: dict[str, object]) -> RDBStorage:
 
 def _locked(path: Path) -> Callable[[], AbstractContextManager[object]]:
     # one object: a block inside of another of the same thread passes, as in a database
-    lock = FileLock(os.fspath(path))
+    lock = file_lock(path)
     return lambda: lock

@@ -12,6 +12,7 @@ import optuna
 
 from jessl.config import Pretrain, Sweep
 from jessl.core.devices import pick_device
+from jessl.core.files import contained
 from jessl.core.processes import process_name
 from jessl.core.random import seeded
 from jessl.data import Source, open_source, unlabelled
@@ -112,7 +113,7 @@ class Study:
 
     def config(self, unit: Unit) -> Pretrain:
         """The pretraining of a unit, in its folder."""
-        out = self.folder / RUNS / self.name(unit)
+        out = contained(self.folder, RUNS, self.name(unit))
         config = space.configured(self.plan.config.base, unit.params, unit.seed, str(out))
         return config if config.workers else replace(config, workers=self.threads)
 
@@ -169,7 +170,7 @@ def begin(
     if not 0 < lease_seconds < math.inf:
         raise ValueError(f"lease_seconds: expected a number above 0, got {lease_seconds:g}")
     stored = manifest.read(folder)
-    url = manifest.address(stored, storage)
+    url = manifest.address(folder, stored, storage)
     plan = plan_sweep(manifest.stored_sweep(folder) if config is None else config)
     # a sampler left out or given is the same; as it comes back from a file
     now = json.loads(json.dumps(replace(plan.config, sampler=plan.sampler).as_json()))

@@ -114,7 +114,7 @@ class Worker:
                 self._train(config, lease, pruning)
                 if lease.lost:
                     return False
-                with locked(path):
+                with locked(path, check=partial(Run.open, path)):
                     result |= self._evaluate(Run.open(path))
                 merit = self._merit(result)
                 if merit is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from jessl.core.files import atomic_directory
+from jessl.core.checksums import check_file, write_checksums
+from jessl.core.files import atomic_directory, contained
+from jessl.core.leftovers import remove_tree
 from jessl.core.zip_files import check_uncompressed_zip
 
 MODEL = "model.safetensors"
@@ -31,7 +32,7 @@ class Checkpoint:
 
 
 def save(folder: Path, step: int, modules: dict[str, nn.Module], state: dict[str, Any]) -> Path:
-    """Write folder/step-000000120 with model.safetensors and state.pt.
+    """Write folder/step-000000120 with model.safetensors, state.pt and their checksums.json.
 
     Args:
         folder: the checkpoints of a run.
@@ -55,6 +56,7 @@ def save(folder: Path, step: int, modules: dict[str, nn.Module], state: dict[str
         with atomic_directory(path) as part:
             save_file(tensors, part / MODEL)
             torch.save({"step": step, **state}, part / STATE)
+            write_checksums(part, (MODEL, STATE))
     except (SafetensorError, RuntimeError) as error:  # neither library raises OSError
         reason = str(error).splitlines()[0]
         raise OSError(
@@ -64,10 +66,14 @@ def save(folder: Path, step: int, modules: dict[str, nn.Module], state: dict[str
 
 
 def steps(folder: Path) -> list[tuple[int, Path]]:
-    """(step, path) of the complete checkpoints of a run, in rising order."""
+    """(step, path) of the complete checkpoints of a run, in rising order; no links."""
     if not folder.is_dir():
         return []
-    matches = [(m, p) for p in folder.iterdir() if (m := _NAME.fullmatch(p.name)) and p.is_dir()]
+    matches = [
+        (m, p)
+        for p in folder.iterdir()
+        if (m := _NAME.fullmatch(p.name)) and p.is_dir() and not p.is_symlink()
+    ]
     return sorted((int(m[1]), p) for m, p in matches)
 
 
@@ -75,14 +81,17 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        ValueError: naming the file when one is missing, truncated or holds more than data.
+        ValueError: naming the file when one is missing, truncated, changed since it was written or
+            holds more than data.
     """
     from safetensors.torch import load_file
 
     file = path / MODEL
     try:
+        check_file(contained(path, MODEL))
         tensors = load_file(file)
         file = path / STATE
+        check_file(contained(path, STATE))
         check_uncompressed_zip(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
         step = int(state.pop("step"))
@@ -126,4 +135,4 @@ def prune(folder: Path, keep: int) -> None:
     """Delete all but the `keep` newest checkpoints; 0 keeps all."""
     if keep:
         for _, path in steps(folder)[:-keep]:
-            shutil.rmtree(path)
+            remove_tree(path)

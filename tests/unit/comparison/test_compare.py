@@ -152,7 +152,7 @@ def test_killed_between_parts_the_same_bits_come_out(
     parts = tmp_path / "cut" / slug / "embeddings.parts"
     assert len(list(parts.iterdir())) == 3
     assert not (tmp_path / "cut" / slug / "embeddings").exists()
-    (parts / ".000000060.x.part").mkdir()  # what a killed writer leaves
+    (parts / ".jessl-1-0123456789abcdef.part").mkdir()  # what a killed writer leaves
     batches: list[int] = []
     monkeypatch.setattr(Encoder, "forward", _counted(Encoder.forward, batches))
     resumed = compare(runs[:1], stripes, tmp_path / "cut")

@@ -148,7 +148,7 @@ def test_resuming_keeps_what_was_asked_to_be_kept(stripes: Path, tmp_path: Path)
     with pytest.raises(Stopped):
         pretrain(config, quiet=True, stop=lambda: next(calls))
     (tmp_path / "run" / "views.png").unlink()
-    (tmp_path / "run" / "checkpoints" / ".step-000000099.x.part").mkdir()
+    (tmp_path / "run" / "checkpoints" / ".jessl-1-0123456789abcdef.part").mkdir()
     run = pretrain(Pretrain(data=str(stripes), out=config.out, resume=True), quiet=True)
     assert [s for s, _ in checkpoint.steps(run.checkpoints)] == [6, 11, 12, 18]
     assert (run.path / "views.png").exists()

@@ -292,7 +292,7 @@ def test_stops_between_epochs_of_a_single_step() -> None:
 def test_half_written_checkpoints_do_not_count(tmp_path: Path) -> None:
     trainer = _trainer()
     checkpoint.save(tmp_path, 3, trainer.modules(), {"trainer": trainer.state()})
-    (tmp_path / ".step-000000009.abc.part").mkdir()
+    (tmp_path / ".jessl-1-0123456789abcdef.part").mkdir()
     assert [s for s, _ in checkpoint.steps(tmp_path)] == [3]
 
 

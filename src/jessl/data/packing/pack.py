@@ -20,9 +20,10 @@ from PIL import features
 from jessl.config import Pack
 from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
-from jessl.core.files import LOCK, atomic_write, locked, read_json, write_json
+from jessl.core.files import atomic_write, contained, locked, read_json, write_json
 from jessl.core.hashing import splitmix64
 from jessl.core.interruption import Stopped
+from jessl.core.leftovers import other_names
 from jessl.core.progress import ProgressCallback
 from jessl.core.resources import usable_cores
 from jessl.core.validation import escape_control
@@ -144,8 +145,7 @@ def pack(
         "images": len(source),
         "options": {**asdict(recipe), "shard_mb": shard_mb, "shuffle": shuffle},
     }
-    _refuse_other(out, plan, source.name)
-    with locked(out):
+    with locked(out, check=lambda: _refuse_other(out, plan, source.name)):
         finished = _finished(out, plan, source.name)
         if finished is not None:
             return finished
@@ -167,7 +167,7 @@ class _Work:
         self.plan = plan
         self.source = source
         self.recipe = recipe
-        self.notes = out / UNFINISHED
+        self.notes = contained(out, UNFINISHED)
         self.notes.mkdir(exist_ok=True)
         if not (self.notes / _PLAN).exists():
             write_json(self.notes / _PLAN, {**plan, "name": source.name})
@@ -324,7 +324,7 @@ def _refuse_other(out: Path, plan: dict[str, Any], name: str) -> None:
     plan_file = next((path for path in (whole, begun) if path.is_file()), None)
     if plan_file is None:
         # an empty folder of notes is what a packing leaves that was killed at once
-        others = {p.name for p in (out.iterdir() if out.is_dir() else ())} - {LOCK, UNFINISHED}
+        others = other_names(out) - {UNFINISHED}
         if INDEX in others:
             raise ValueError(
                 f"out: {escape_control(str(out))} has shards and an index but no {MANIFEST}, so "

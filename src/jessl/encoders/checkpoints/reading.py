@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from jessl.core.checksums import check_file
 from jessl.core.zip_files import ZipBombError, check_uncompressed_zip
 
 # nested dicts: VISSL's classy_state_dict.base_model.model.trunk is four deep
@@ -34,7 +35,9 @@ def read_file(path: str | Path) -> object:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
+            tensors = load_file(path)
+            check_file(path)
+            return tensors
         check_uncompressed_zip(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # which protocol a file was pickled with

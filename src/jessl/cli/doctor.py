@@ -1,0 +1,170 @@
+"""The command `jessl doctor`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from jessl.cli._command import Command, JsonObject
+from jessl.core.leftovers import LOCK, is_abandoned, is_leftover, leftovers, remove_leftovers
+
+# a folder with one of these files is of jessl, and so is its lock
+_MARKS = ("config.json", "sweep.json", "study.json", "comparison.json", "manifest.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorCommand(Command):
+    """Check a folder and those below it: checkpoints and embeddings against their checksums, hidden
+    files that killed commands left, and locks.
+
+    Nothing is deleted without --clean; links are not followed.
+
+    Attributes:
+        folder: a run, a study, embeddings, or a folder of these.
+        clean: remove what killed commands left (.jessl-*.part and .jessl-*.old that no process
+            holds; what was set aside comes back where its successor is missing) and locks that no
+            process holds. Damaged checkpoints and embeddings stay.
+    """
+
+    folder: tyro.conf.Positional[str] = "."
+    clean: bool = False
+
+    def run(self) -> JsonObject:
+        """Look at every folder, and clean up where that is asked for."""
+        from jessl.core.log import log
+
+        root = Path(self.folder)
+        if not root.is_dir():
+            raise ValueError(f"folder: expected an existing folder, got {root}")
+        unfinished: list[JsonObject] = []
+        locks: list[JsonObject] = []
+        damaged: list[JsonObject] = []
+        removed: list[str] = []
+        counts = {"checkpoints": 0, "embeddings": 0}
+        for folder in _folders(root):
+            unfinished += [
+                {"path": str(p), "bytes": _bytes_of(p), "in_use": not is_abandoned(p)}
+                for p in leftovers(folder)
+            ]
+            if self.clean:
+                removed += [str(p) for p in remove_leftovers(folder)]
+            lock = folder / LOCK
+            if _is_lock(folder):
+                in_use = not _take_lock(lock, remove=self.clean)
+                locks.append({"path": str(lock), "in_use": in_use})
+                removed += [str(lock)] if self.clean and not in_use else []
+            kind, reason = _check(folder)
+            if kind is not None:
+                counts[kind] += 1
+                if reason is not None:
+                    log.warning(reason)
+                    damaged.append({"path": str(folder), "kind": kind, "reason": reason})
+        return {
+            "folder": self.folder,
+            "sound": not damaged,
+            "checked": counts,
+            "damaged": damaged,
+            "unfinished": unfinished,
+            "locks": locks,
+            "removed": removed,
+        }
+
+    def show(self, result: JsonObject) -> None:
+        """Counts, then one line for each thing that needs attention."""
+        from jessl.core.validation import escape_control
+
+        removed = set(result["removed"])
+        for kind, n in result["checked"].items():
+            bad = sum(item["kind"] == kind for item in result["damaged"])
+            print(f"{kind:<12} {n} checked, {bad} damaged")
+        for item in result["damaged"]:
+            print(f"damaged      {escape_control(item['path'])}")
+        for item in result["unfinished"]:
+            state = "in use" if item["in_use"] else "left by a killed command"
+            state = "removed" if item["path"] in removed else state
+            size = item["bytes"] / 1e6
+            print(f"unfinished   {escape_control(item['path'])}: {size:.1f} MB, {state}")
+        for item in result["locks"]:
+            state = "in use" if item["in_use"] else "held by no process, harmless"
+            state = "removed" if item["path"] in removed else state
+            print(f"lock         {escape_control(item['path'])}: {state}")
+        rest = [i for i in (*result["unfinished"], *result["locks"]) if not i["in_use"]]
+        if any(item["path"] not in removed for item in rest):
+            print(f"jessl doctor {escape_control(result['folder'])} --clean removes what is unused")
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """The folder and all below it, without links and what is unfinished."""
+    for place, names, _files in os.walk(root):
+        names[:] = sorted(n for n in names if not is_leftover(n))
+        yield Path(place)
+
+
+def _is_lock(folder: Path) -> bool:
+    """Whether a folder has a lock of jessl: a file in a folder that is known to be ours."""
+    lock = folder / LOCK
+    if lock.is_symlink() or not lock.is_file():
+        return False
+    if any((folder / name).is_file() for name in _MARKS):
+        return True
+    return all(name == LOCK for name in os.listdir(folder))
+
+
+def _take_lock(lock: Path, *, remove: bool) -> bool:
+    """Whether no process holds a lock; removed in that case, where that is asked for."""
+    from filelock import Timeout
+
+    from jessl.core.files import file_lock
+
+    try:
+        with file_lock(lock).acquire(timeout=0):
+            if remove:
+                lock.unlink(missing_ok=True)
+    except (Timeout, OSError):
+        return False
+    return True
+
+
+def _check(folder: Path) -> tuple[str | None, str | None]:
+    """(checkpoints or embeddings, or None; what is wrong with it, or None)."""
+    if _is_checkpoint(folder):
+        from jessl.training import checkpoint
+
+        try:
+            checkpoint.load(folder)
+        except ValueError as error:
+            return "checkpoints", str(error)
+        return "checkpoints", None
+    if (folder / "features.npy").is_file() and (folder / "meta.json").exists():
+        from jessl.embeddings import Embeddings
+
+        try:
+            Embeddings.load(folder)
+        except ValueError as error:
+            return "embeddings", str(error)
+        return "embeddings", None
+    return None, None
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    name = folder.name.removeprefix("step-")
+    is_step = len(name) == 9 and name.isdecimal() and folder.name != name
+    return is_step and folder.parent.name == "checkpoints"
+
+
+def _bytes_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; links count nothing."""
+    total = 0
+    with suppress(OSError):
+        if path.is_symlink():
+            return 0
+        if path.is_file():
+            return path.stat().st_size
+        for place, _names, files in os.walk(path):
+            total += sum(os.lstat(os.path.join(place, name)).st_size for name in files)
+    return total

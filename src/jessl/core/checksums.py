@@ -1,0 +1,38 @@
+"""SHA-256 of files, kept beside them and compared before they are used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from jessl.core.files import read_json, write_json
+
+FILE = "checksums.json"
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's content (64 hexadecimal digits)."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checksums(folder: Path, names: Iterable[str]) -> None:
+    """Write checksums.json: the SHA-256 of these files of a folder."""
+    write_json(folder / FILE, {name: sha256_of(folder / name) for name in names})
+
+
+def check_file(path: Path) -> None:
+    """Compare a file with the checksums.json beside it; files without one pass.
+
+    Raises:
+        ValueError: naming the file, where its content has changed since it was written.
+    """
+    if not (path.parent / FILE).is_file():
+        return
+    sums = read_json(path.parent / FILE)
+    expected = sums.get(path.name) if isinstance(sums, dict) else None
+    if not isinstance(sums, dict) or not isinstance(expected, str | None):
+        raise ValueError(f"{path.parent / FILE}: expected an object of checksums")
+    if expected is not None and sha256_of(path) != expected:
+        raise ValueError(f"{path}: changed since it was written (SHA-256 differs)")
