@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -95,7 +95,7 @@ def read(folder: str | Path) -> list[Record]:
     return records
 
 
-def _is_record(fields: dict[str, Any]) -> bool:
+def _is_record(fields: Mapping[str, object]) -> bool:
     """Whether the fields that every reader relies on exist and have their types."""
     number = (int, float, type(None))
     return (
@@ -138,7 +138,7 @@ def _lines(records: Iterable[Record]) -> str:
     return "".join(json.dumps(_clean(asdict(r)), allow_nan=False) + "\n" for r in records)
 
 
-def _clean(fields: dict[str, Any]) -> dict[str, Any]:
+def _clean(fields: dict[str, Any]) -> dict[str, object]:
     """Numbers that JSON cannot hold become null and move, as text, to extra["not_finite"]."""
     odd = {k: repr(v) for k, v in fields.items() if isinstance(v, float) and not math.isfinite(v)}
     if not odd:

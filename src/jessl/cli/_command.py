@@ -33,6 +33,6 @@ class Command:
         raise NotImplementedError
 
 
-def options_of(option_class: type[Options], command: Any) -> Options:
+def options_of(option_class: type[Options], command: object) -> Options:
     """The options of a command as an object of the option class alone."""
     return option_class(**{f.name: getattr(command, f.name) for f in fields(option_class)})  # type: ignore[arg-type]

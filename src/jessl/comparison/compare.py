@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from jessl.comparison import labels as encoder_labels
 from jessl.comparison.encoder_specs import EncoderSpec, parse_encoder_specs
@@ -21,7 +20,7 @@ from jessl.core.files import is_contained_file, locked, read_json, write_json
 from jessl.core.leftovers import other_names
 from jessl.core.log import Log, log
 from jessl.core.validation import check_int, escape_control
-from jessl.data import Subset, open_source
+from jessl.data import Source, Subset, open_source
 from jessl.data.labels import check_same_classes, with_class_names
 from jessl.encoders import Preprocess
 from jessl.extraction.embed import repeat_views
@@ -37,14 +36,14 @@ _MARK, _MARK_FORMAT = "comparison.json", "jessl.comparison"
 @renamed_arguments(tell="log")
 def compare_encoders(
     encoders: Sequence[str],
-    data: Any,
+    data: Source | str | Path,
     *,
     out: str | Path,
     labels: str | Path | None = None,
     class_names: str | Path | Sequence[str] | None = None,
     groups: str | None = None,
     shots: Sequence[int] = (),
-    test: Any = None,
+    test: Source | str | Path | None = None,
     views: str = "simclr",
     n_views: int = 10,
     view_images: int = 1000,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class EncoderRow:
     parameters: int | None = None
     weights_mb: float | None = None
     feature_mb_per_1000: float | None = None
-    cost: dict[str, Any] | None = None
+    cost: Mapping[str, float | int | str | bool] | None = None
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     labelled: dict[str, Any] | None = None
     to_best: dict[str, float] | None = None
@@ -79,9 +79,9 @@ class EncoderRow:
         low, high = result.get("low"), result.get("high")
         return None if low is None or high is None else (low, high)
 
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> dict[str, object]:
         """A row of the table: one plain value per column, named as in a table of runs (schema)."""
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "run": self.name,
             "method": self.method,
             **{k: getattr(self, k) for k in ("encoder", "weights", "failed", "d", "input_px")},
@@ -166,9 +166,9 @@ class EncoderTable:
     notes: tuple[str, ...]
     orders: tuple[Order, ...]
     agreement: tuple[ColumnAgreement, ...]
-    settings: dict[str, Any]
+    settings: dict[str, object]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds."""
         return {
             "format": "jessl.encoders",

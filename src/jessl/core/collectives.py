@@ -8,10 +8,9 @@ of the whole batch, has the same gradient as in one process on the whole batch.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import distributed
+from torch.autograd.function import FunctionCtx
 
 
 def rank() -> int:
@@ -58,13 +57,13 @@ class _Gather(torch.autograd.Function):
     """From [...] on each of W processes to [W, ...] on all."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: FunctionCtx, x: torch.Tensor) -> torch.Tensor:
         parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world())]
         distributed.all_gather(parts, x.contiguous())
         return torch.stack(parts)
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: FunctionCtx, *grads: torch.Tensor) -> torch.Tensor:
         grad = grads[0].clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(grad)
         return grad[rank()]
@@ -74,13 +73,13 @@ class _Sum(torch.autograd.Function):
     """The sum over processes, forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: FunctionCtx, x: torch.Tensor) -> torch.Tensor:
         out = x.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(out)
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: FunctionCtx, *grads: torch.Tensor) -> torch.Tensor:
         grad = grads[0].clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(grad)
         return grad

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -133,7 +134,7 @@ def _is_pooler(name: str) -> bool:
     return "pooler" in name.split(".")
 
 
-def _names_of(keys: Any) -> list[str]:
+def _names_of(keys: Iterable[str | Sequence[str]]) -> list[str]:
     """Names of pairs or triples (name, shape in the file, shape in the model)."""
     return [key if isinstance(key, str) else key[0] for key in keys]
 
@@ -155,7 +156,7 @@ def _describe_pooling(body: HuggingFaceModel, size: int, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _silenced(logging: Any) -> Iterator[None]:
+def _silenced(logging: ModuleType) -> Iterator[None]:
     """Silence the library's progress bars and log; `LoadReport` has what matters."""
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
@@ -169,7 +170,7 @@ def _silenced(logging: Any) -> Iterator[None]:
 
 
 def _read_preprocess(
-    transformers: Any, name: str, config: Any, size: int | None
+    transformers: ModuleType, name: str, config: object, size: int | None
 ) -> tuple[Preprocess, list[str]]:
     """Read preprocessor_config.json; without one use ImageNet's mean and std, with a note."""
     try:
@@ -195,7 +196,7 @@ def _read_preprocess(
     return Preprocess(px, mean, std, share), []
 
 
-def _square_side(size: Any) -> int | None:
+def _square_side(size: object) -> int | None:
     """Side of a square image, from an image processor's size in any of its formats."""
     if isinstance(size, dict):
         sides = {size[k] for k in ("height", "width", "shortest_edge") if size.get(k)}

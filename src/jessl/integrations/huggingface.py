@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import DataLoader, Subset
 
 from jessl.core import collectives
 from jessl.integrations.layer_rankme import Features, Measure
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
 
 try:
     from accelerate.utils import send_to_device
@@ -81,17 +87,24 @@ class RankMeCallback(TrainerCallback):
         self._measure = Measure(layer, features)
 
     def on_train_begin(
-        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: object
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        **kwargs: object,
     ) -> None:
         self._measure.check(model)
 
     def on_evaluate(
         self,
-        args: Any,
-        state: Any,
-        control: Any,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
         metrics: dict[str, float] | None = None,
-        model: Any = None,
+        *,
+        model: nn.Module,
         **kwargs: object,
     ) -> None:
         if self.every_n_steps is not None or self.every_n_epochs is not None:
@@ -103,18 +116,32 @@ class RankMeCallback(TrainerCallback):
             metrics[name] = value
 
     def on_step_end(
-        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: object
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        **kwargs: object,
     ) -> None:
         if self.every_n_steps is not None and state.global_step % self.every_n_steps == 0:
             self._log(self._measure.name, args, state, model)
 
     def on_epoch_end(
-        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: object
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        **kwargs: object,
     ) -> None:
         if self.every_n_epochs is not None and round(state.epoch) % self.every_n_epochs == 0:
             self._log(self._measure.name, args, state, model)
 
-    def _log(self, name: str, args: Any, state: Any, model: Any) -> float:
+    def _log(
+        self, name: str, args: TrainingArguments, state: TrainerState, model: nn.Module
+    ) -> float:
         value = self._measure(model, self._share(args.device))
         if self.log is not None:
             self.log({name: value})
@@ -123,7 +150,7 @@ class RankMeCallback(TrainerCallback):
             state.log_history.append(entry)
         return value
 
-    def _share(self, device: Any) -> Iterator[object]:
+    def _share(self, device: torch.device) -> Iterator[object]:
         """The batches of this process, on its device."""
         indices = range(collectives.rank(), len(self.dataset), collectives.world())
         if not indices:

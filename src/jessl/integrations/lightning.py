@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import DistributedSampler
 
 from jessl.core import collectives
 from jessl.integrations.layer_rankme import Features, Measure
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
 
 try:
     from lightning.pytorch.callbacks import Callback
@@ -73,17 +77,17 @@ class RankMeCallback(Callback):
         self.images, self.every_n_epochs, self.batch_size = images, every_n_epochs, batch_size
         self._measure = Measure(layer, features)
 
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._measure.check(pl_module)
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if (trainer.current_epoch + 1) % self.every_n_epochs:
             return
         value = self._measure(pl_module, self._share(pl_module))
         # the value is the same everywhere; sync_dist keeps Lightning from asking for it
         pl_module.log(self._measure.name, value, sync_dist=trainer.world_size > 1)
 
-    def _share(self, pl_module: Any) -> Iterator[object]:
+    def _share(self, pl_module: LightningModule) -> Iterator[object]:
         """The batches of this process, on its device."""
         rank, world = collectives.rank(), collectives.world()
         if isinstance(self.images, torch.Tensor):

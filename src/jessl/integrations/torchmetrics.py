@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -62,7 +62,7 @@ class RankMe(Metric):
         self.add_state("total", torch.zeros(d, dtype=float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, z: Any) -> None:
+    def update(self, z: object) -> None:
         """Add rows.
 
         Args:
@@ -74,9 +74,10 @@ class RankMe(Metric):
         """
         if getattr(z, "shape", None) == (0, self.d):
             return
-        if getattr(z, "dtype", None) in (torch.float16, torch.bfloat16) and not self._warned_half:
+        dtype = getattr(z, "dtype", None)
+        if dtype in (torch.float16, torch.bfloat16) and not self._warned_half:
             self._warned_half = True
-            warnings.warn(f"z: {z.dtype} makes RankMe up to 13 % wrong", UserWarning, stacklevel=3)
+            warnings.warn(f"z: {dtype} makes RankMe up to 13 % wrong", UserWarning, stacklevel=3)
         rows = as_rows(z)
         if rows.shape[1] != self.d:
             raise ValueError(f"z: expected {self.d} features, got {rows.shape[1]}")
@@ -103,7 +104,7 @@ class RankMe(Metric):
         value = rankme_from_eigenvalues(eigenvalues, eps=self.eps)
         return torch.tensor(value, dtype=torch.float64, device=self.gram.device)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Any:
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Self:
         """Move the states, but keep their types: every conversion of torch goes through here."""
 
         def moved(tensor: Tensor) -> Tensor:

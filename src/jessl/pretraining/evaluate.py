@@ -198,7 +198,7 @@ def final_records(
     return sorted(measurements, key=lambda r: r.name == "rankme/backbone")
 
 
-def rank_limits(objective: Objective) -> list[str]:
+def rank_limits(objective: Objective | type[Objective]) -> list[str]:
     """Why a rank is no measure of quality for an objective: one line each."""
     limits = []
     if objective.raises_rank:

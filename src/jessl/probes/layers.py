@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -141,7 +140,9 @@ class LayerProbes(nn.Module):
             grad.copy_(part.view_as(grad))
 
     @torch.no_grad()
-    def accuracy(self, features: Mapping[str, object], labels: Any) -> dict[str, dict[str, float]]:
+    def accuracy(
+        self, features: Mapping[str, object], labels: object
+    ) -> dict[str, dict[str, float]]:
         """Accuracy of each layer's classifier on held-out rows.
 
         Args:

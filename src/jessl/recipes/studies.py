@@ -6,6 +6,7 @@ a recipe. `jessl sweep NAME --data SRC` runs it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from jessl.config import Pretrain, Sweep
@@ -101,7 +102,7 @@ def small_simclr_sweep(data: str) -> Sweep:
     return _small(data, "simclr", {"objective_options.temperature": [0.05, 0.1, 0.2, 0.5, 2.0]})
 
 
-def _small(data: str, objective: str, own: dict[str, Any]) -> Sweep:
+def _small(data: str, objective: str, own: Mapping[str, Any]) -> Sweep:
     base = Pretrain(
         data=data,
         objective=objective,
@@ -160,7 +161,7 @@ def rankme_simclr(data: str) -> Sweep:
 
 
 def _large(
-    data: str, objective: str, own: dict[str, Any], rest: dict[str, Any], **options: float
+    data: str, objective: str, own: Mapping[str, Any], rest: dict[str, Any], **options: float
 ) -> Sweep:
     base = Pretrain(
         data=data,

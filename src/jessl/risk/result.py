@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jessl.probes.bootstrap import Estimate
 from jessl.schema import COMPONENT_NAMES, component_title
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
 
 _COLORS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
 
@@ -74,7 +78,7 @@ class RiskDecomposition:
             lines.append(f"{name:<32}{times * one.value:>8.2f}   {spread}")
         return "\n".join(lines)
 
-    def plot(self) -> Any:
+    def plot(self) -> Figure:
         """A plotly Figure: the components stacked to the risk, negative ones downwards."""
         from plotly.graph_objects import Bar, Figure
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Lock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from jessl.scores.gram.row_norms import RowScales, row_scales
 from jessl.scores.registry import ScoreRequest
 from jessl.scores.result import ScoreResult
 from jessl.scores.rows import Rows, is_cuda_tensor, jackknife_blocks, to_numpy
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
 
 NEAR_CAP = 0.95
 # an sd of fewer blocks is mostly chance: no sd is better than one that looks certain
@@ -212,7 +216,7 @@ def _all_spectra(
 
 
 @cache
-def _blas() -> Any:
+def _blas() -> ThreadpoolController:
     """The controller of the BLAS that the reductions call; locating it takes milliseconds."""
     import scipy.linalg  # noqa: F401  # loads its own BLAS, which the controller must see
     from threadpoolctl import ThreadpoolController

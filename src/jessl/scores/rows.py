@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +36,16 @@ def as_rows(z: object) -> Rows:
     """
     if isinstance(z, Embeddings):
         z = z.features
-    rows: Any
+    rows: Rows
     if is_cuda_tensor(z):
-        rows = z.detach()
-        if rows.is_complex():
-            raise ValueError(f"z: expected real numbers, got {rows.dtype}")
-        if not rows.is_floating_point():
-            rows = rows.double()
-        elif rows.element_size() < 4:
-            rows = rows.float()
+        tensor = z.detach()
+        if tensor.is_complex():
+            raise ValueError(f"z: expected real numbers, got {tensor.dtype}")
+        if not tensor.is_floating_point():
+            tensor = tensor.double()
+        elif tensor.element_size() < 4:
+            tensor = tensor.float()
+        rows = tensor
     else:
         rows = _as_numpy(z)
     if rows.ndim != 2 or 0 in rows.shape:
@@ -52,14 +53,13 @@ def as_rows(z: object) -> Rows:
     bad = _count_nonfinite_rows(rows)
     if bad:
         raise ValueError(f"z: {bad} of {len(rows)} rows hold NaN or infinite values")
-    if _item_size(rows) == 8:  # squares of float32 always fit
-        top = float(abs(rows).max())
+    if rows.dtype.itemsize == 8:  # squares of float32 always fit
+        top = max(float(rows.max()), -float(rows.min()))
         if top > _LARGEST_SAFE:
             raise ValueError("z: values so large that their squares overflow float64; rescale them")
         if 0 < top < 1 / _LARGEST_SAFE:
             raise ValueError("z: values so small that their squares vanish; rescale them")
-    checked: Rows = rows
-    return checked
+    return rows
 
 
 def to_numpy(rows: Rows) -> NDArray[np.floating]:
@@ -103,14 +103,11 @@ def jackknife_blocks(ids: NDArray[np.int64], blocks: int, seed: int) -> NDArray[
     return (splitmix64(ids.astype(np.uint64) + shift) % np.uint64(blocks)).astype(np.int64)
 
 
-def _item_size(z: Any) -> int:
-    return int(z.element_size()) if is_cuda_tensor(z) else int(z.dtype.itemsize)
-
-
-def _as_numpy(z: Any) -> NDArray[np.floating]:
+def _as_numpy(z: object) -> NDArray[np.floating]:
     if hasattr(z, "detach"):
-        z = z.detach().cpu()
-        z = (z.float() if z.is_floating_point() and z.element_size() < 4 else z).numpy()
+        tensor: torch.Tensor = z.detach().cpu()
+        is_half = tensor.is_floating_point() and tensor.element_size() < 4
+        z = (tensor.float() if is_half else tensor).numpy()
     try:
         array = np.asarray(z)
     except ValueError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,12 +31,12 @@ MOST_BLOCKS = 10_000
 @takes_options(Score, embeddings="z", scores="names")
 @renamed_arguments(on_block="progress")
 def score(
-    z: Any,
+    z: object,
     names: str | Iterable[str] = ("rankme",),
     *,
-    views: Any = None,
+    views: object = None,
     jackknife: int | None = None,
-    ids: Any = None,
+    ids: object = None,
     seed: int = 0,
     converge: bool = False,
     progress: ProgressCallback | None = None,

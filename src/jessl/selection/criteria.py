@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from jessl.runs import Run
 from jessl.schema import LAYER_PATTERN
 from jessl.scores import SCORES, score
 from jessl.scores.registry import OF_VIEWS, parse_score
+
+if TYPE_CHECKING:
+    from jessl.objectives import Objective
+
 
 LOSS = "loss"
 # the layer of RankMe in the paper
@@ -244,5 +248,5 @@ def criterion_limits(run: Run, criterion: Criterion) -> list[str]:
 
     # the limits depend on the class alone: no heads need to be built
     config = CONFIGS[check_choice("objective", run.config().objective, CONFIGS)]
-    method: Any = get_type_hints(config.build)["return"]
+    method: type[Objective] = get_type_hints(config.build)["return"]
     return rank_limits(method)

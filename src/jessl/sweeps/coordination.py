@@ -189,7 +189,9 @@ class Ledger:
                 merits.setdefault(name, {}).update(trial.intermediate_values)
         return merits
 
-    def end(self, unit: Unit, outcome: str, merit: float | None, result: dict[str, Any]) -> bool:
+    def end(
+        self, unit: Unit, outcome: str, merit: float | None, result: Mapping[str, object]
+    ) -> bool:
         """End a unit; False where another worker has taken it over, whose result counts."""
         trial_id = self.trial_id(unit.number)
         try:

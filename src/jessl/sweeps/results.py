@@ -109,7 +109,7 @@ class SweepResult:
             "versions": self.versions,
         }
 
-    def __getitem__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> object:
         return self.as_json()[key]
 
 

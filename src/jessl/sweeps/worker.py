@@ -242,7 +242,9 @@ class _Pruning:
         epoch: the last one with scores.
     """
 
-    def __init__(self, study: Study, unit: Unit, patiently: Callable[..., Any]) -> None:
+    def __init__(
+        self, study: Study, unit: Unit, patiently: Callable[[Callable[[], bool]], bool]
+    ) -> None:
         self._study, self._unit, self._patiently = study, unit, patiently
         self.behind = False
         self.epoch = 0

@@ -94,7 +94,9 @@ def _recomputed(kind: type) -> type:
     return _KINDS[kind]
 
 
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+def _contexts(
+    block: nn.Module,
+) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """What stands around the first and the second forward pass of a block."""
     return contextlib.nullcontext(), _preserved_statistics(block)
 

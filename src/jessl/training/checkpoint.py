@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def save(folder: Path, step: int, modules: dict[str, nn.Module], state: dict[str, Any]) -> Path:
+def save(
+    folder: Path, step: int, modules: dict[str, nn.Module], state: Mapping[str, object]
+) -> Path:
     """Write folder/step-000000120 with model.safetensors, state.pt and their checksums.json.
 
     Args:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from jessl.core.validation import check_choice
+
+if TYPE_CHECKING:
+    from torch.optim.optimizer import ParamsT
+
 
 # name -> (base learning rate for a batch of 256, weight decay)
 DEFAULTS = {"adamw": (1e-3, 1e-2), "sgd": (0.06, 5e-4), "lars": (1.0, 1e-6)}
@@ -26,7 +30,7 @@ class LARS(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: ParamsT,
         lr: float,
         *,
         momentum: float = 0.9,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -214,7 +214,7 @@ class Trainer:
         for fast, slow in [(self.encoder, teacher), *self.objective.momentum_pairs()]:
             ema.ema_update(fast, slow, momentum)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """The part of a checkpoint beside the modules' tensors; all ranks call it together."""
         cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         return {
@@ -228,7 +228,7 @@ class Trainer:
             "probes": None if self.observer is None else self.observer.optimizer_state(),
         }
 
-    def load_state(self, step: int, state: dict[str, Any]) -> None:
+    def load_state(self, step: int, state: Mapping[str, Any]) -> None:
         """Continue from `state`; the modules' tensors are loaded separately.
 
         With another number of processes the generators (dropout and its like) begin anew from

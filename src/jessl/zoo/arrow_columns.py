@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +53,7 @@ def _plain(values: pd.Series) -> pd.Series:
     return values.map(_one) if values.dtype == object else values
 
 
-def _one(value: Any) -> Any:
+def _one(value: object) -> object:
     if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
         return value.isoformat()
     return float(value) if isinstance(value, Decimal) else value

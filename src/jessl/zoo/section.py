@@ -30,7 +30,7 @@ def section(
     }
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """JSON values: numpy's as Python's; None for what is not finite."""
     if value is None or type(value) in (str, int, bool):  # most of the cells of a large table
         return value

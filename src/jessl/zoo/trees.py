@@ -11,7 +11,8 @@ does: a choice shares its credit with those that come along with it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,10 @@ from jessl.zoo.ols import is_numeric, outcomes
 from jessl.zoo.resample import sample
 from jessl.zoo.section import Row, section
 from jessl.zoo.table import Models
+
+if TYPE_CHECKING:
+    from xgboost import Booster
+
 
 ROUNDS = 80
 PARAMETERS = {
@@ -55,7 +60,7 @@ def choice_columns(models: Models) -> pd.DataFrame:
     return pd.DataFrame(columns, index=models.frame.index)
 
 
-def fit_trees(table: pd.DataFrame, errors: np.ndarray, seed: int) -> Any:
+def fit_trees(table: pd.DataFrame, errors: np.ndarray, seed: int) -> Booster:
     """xgboost's Booster of errors [n] on the columns of `choice_columns` [n rows].
 
     Raises:
@@ -66,13 +71,13 @@ def fit_trees(table: pd.DataFrame, errors: np.ndarray, seed: int) -> Any:
     return xgboost.train({**PARAMETERS, "seed": seed}, data, num_boost_round=ROUNDS)
 
 
-def predict_trees(booster: Any, table: pd.DataFrame) -> np.ndarray:
+def predict_trees(booster: Booster, table: pd.DataFrame) -> np.ndarray:
     """Errors [n] that the trees predict from the same columns."""
     data = _xgboost().DMatrix(table, enable_categorical=True)
     return np.asarray(booster.predict(data), np.float64)
 
 
-def contributions(booster: Any, table: pd.DataFrame) -> np.ndarray:
+def contributions(booster: Booster, table: pd.DataFrame) -> np.ndarray:
     """SHAP values [n, columns + 1], points of error; the last is the mean that they start from,
     and a row sums to the prediction."""
     data = _xgboost().DMatrix(table, enable_categorical=True)
@@ -150,7 +155,7 @@ def _is_category(values: pd.Series) -> bool:
     return isinstance(values.dtype, pd.CategoricalDtype)
 
 
-def _xgboost() -> Any:
+def _xgboost() -> ModuleType:
     try:
         import xgboost
     except ImportError:

@@ -30,9 +30,10 @@ _CHUNK_ENTRIES = 2**24  # of the similarity matrix: 64 MiB of float32
 # rounding of a cosine in float32; rows whose cosines differ by less are equally near
 _TIE = 1e-6
 
-_ToDevice = Callable[[NDArray[np.float32]], Any]
+_Array = Any  # of numpy, or a tensor on the device
+_ToDevice = Callable[[NDArray[np.float32]], _Array]
 # (cosines [rows, columns], count) -> (the largest of each row, their columns)
-_Largest = Callable[[Any, int], tuple[NDArray[np.float32], NDArray[np.intp]]]
+_Largest = Callable[[_Array, int], tuple[NDArray[np.float32], NDArray[np.intp]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ class NeighbourProbe:
                 votes[start : start + _ROWS] = self._block(z, to_device, largest)
         return votes
 
-    def _block(self, z: Any, to_device: _ToDevice, largest: _Largest) -> NDArray[np.float64]:
+    def _block(self, z: _Array, to_device: _ToDevice, largest: _Largest) -> NDArray[np.float64]:
         n, m, classes = len(self.place), len(z), len(self.classes)
         # one more than k: it shows whether rows beyond the k-th are as near
         keep = min(self.k + 1, n)
@@ -106,7 +107,7 @@ class NeighbourProbe:
 
     def _all_as_near(
         self,
-        z: Any,
+        z: _Array,
         tied: NDArray[np.intp],
         least: NDArray[np.float32],
         most: NDArray[np.float32],
@@ -163,7 +164,7 @@ def build(
     return NeighbourProbe(classes, x, which, place, min(k, len(place)), temperature, device)
 
 
-def candidates(options: Mapping[str, Any]) -> list[Options]:
+def candidates(options: Mapping[str, object]) -> list[Options]:
     """A single candidate: the k and the temperature that were set, or the defaults."""
     k = options.get("k", K)
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
@@ -209,7 +210,7 @@ def _row_slices(rows: int, columns: int) -> Iterator[slice]:
 
 
 @contextmanager
-def _backend(device: str | None) -> Iterator[tuple[Callable[[Any], Any], _Largest]]:
+def _backend(device: str | None) -> Iterator[tuple[_ToDevice, _Largest]]:
     """(a function that moves an array to the device, the selection of the largest)."""
     if device is None:
         yield (lambda rows: rows), _largest_by_numpy
@@ -229,12 +230,12 @@ def _largest_by_numpy(
     return np.take_along_axis(cosine, columns, axis=1), columns
 
 
-def _largest_by_torch(cosine: Any, count: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+def _largest_by_torch(cosine: _Array, count: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     best = cosine.topk(count, dim=1)
     return _to_numpy(best.values), _to_numpy(best.indices)
 
 
-def _to_numpy(values: Any) -> NDArray[Any]:
+def _to_numpy(values: _Array) -> NDArray[Any]:
     return values if isinstance(values, np.ndarray) else values.cpu().numpy()
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,7 @@ def candidates(options: Mapping[str, object]) -> list[Options]:
     return [{"weight_decay": float(decay), **others}]
 
 
-def widths_of(hidden: Any) -> list[int]:
+def widths_of(hidden: object) -> list[int]:
     """The widths in "2048-2048": those of a head of an objective before its last layer.
 
     Raises:

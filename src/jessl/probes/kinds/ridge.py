@@ -7,7 +7,6 @@ of the n probes that each leave out one row, in closed form.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +113,7 @@ def leave_one_out(
     rows = StandardisedRows(x, np.float64)
     solved = _LeastSquares(rows, place, len(every), np.ones(len(y), bool))
     n = solved.n
-    dtype: Any = np.float64 if x.size <= _SMALL else np.float32
+    dtype: np.dtype[np.floating] = np.dtype(np.float64 if x.size <= _SMALL else np.float32)
     basis = solved.basis.astype(dtype)
     paths = []
     for options in candidates:
