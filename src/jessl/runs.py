@@ -12,7 +12,6 @@ report.html      all of it as a page
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from jessl import records
 from jessl.config import Pretrain, ResolvedPretrain
+from jessl.core.deprecation import RenamedMember, renamed_arguments
 from jessl.core.files import contained, read_json, write_json
 
 CONFIG = "config.json"
@@ -85,6 +85,7 @@ class Run:
         """What was known before the training: dim, images, steps_per_epoch, data checksum."""
         return {k: v for k, v in self._resolved().items() if k != "config"}
 
+    @renamed_arguments(asked="config", chosen="resolved")
     def write_config(
         self, config: Pretrain, resolved: ResolvedPretrain, facts: Mapping[str, object]
     ) -> None:
@@ -106,15 +107,8 @@ class Run:
             raise ValueError(f"{self.path / CONFIG} lacks what was chosen: not a run of jessl")
         return resolved
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in _OLD_NAMES:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        new = _OLD_NAMES[name]
-        warnings.warn(f"Run.{name} is now called {new}", DeprecationWarning, stacklevel=2)
-        return getattr(self, new)
-
-
-_OLD_NAMES = {"asked": "config", "chosen": "resolved_config"}
+    asked = RenamedMember("config")
+    chosen = RenamedMember("resolved_config")
 
 
 def _read_object(path: Path) -> dict[str, Any]:

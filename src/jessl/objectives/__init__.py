@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
 
 from jessl.config.field_types import convert_to_annotation
+from jessl.core.deprecation import renamed_names
 from jessl.core.discovery import public_modules
 from jessl.core.validation import check_choice, unknown_name
 from jessl.objectives._base import Objective as Objective
@@ -78,3 +79,6 @@ def build_objective(name: str, dim: int, options: Mapping[str, object] | None = 
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any: ...
+
+else:
+    __getattr__ = renamed_names(__name__, Moment="TrainingPosition")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.deprecation import renamed_arguments
+from jessl.core.deprecation import RenamedMember, renamed_arguments
 from jessl.core.progress import ProgressCallback
 from jessl.core.resources import check_memory
 from jessl.core.validation import check_int
@@ -71,6 +71,8 @@ class Spectrum:
     def n(self) -> int:
         """Rows added so far."""
         return sum(s.count for s in self._sums)
+
+    lengths = RenamedMember("norm_histogram")
 
     @property
     def counts(self) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from jessl.core.deprecation import RenamedMember, renamed_arguments
 from jessl.views.apply import CpuRenderer, apply_views
 from jessl.views.params import Params, as_params, as_table, neutral_table
 from jessl.views.recipe import ViewRecipes
@@ -69,6 +70,11 @@ class Views(ViewRecipes):
         """
         return apply_views(self, images, as_table(params))
 
+    named = RenamedMember("as_params")
+    painter = RenamedMember("renderer")
+    blank = RenamedMember("neutral_table")
+
+    @renamed_arguments(octets="as_uint8")
     def renderer(self, *, as_uint8: bool = False, crops_only: bool = False) -> CpuRenderer:
         """A renderer of this recipe, for loops that fill their own buffers; see `CpuRenderer`."""
         return CpuRenderer(self, as_uint8=as_uint8, crops_only=crops_only)

@@ -1,4 +1,4 @@
-"""The analysis of a table of models: which design choices go with which error, and its page.
+"""The analysis of a table of models: which design choices are associated with less error.
 
 May import report and the rooms below; not selection, not comparison. Names are imported lazily, so
 that the page needs neither pandas nor the analysis.

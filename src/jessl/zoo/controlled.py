@@ -166,7 +166,7 @@ def controlled(models: Models, seed: int = 0) -> dict[str, object]:
     present = [c for c in FOLLOWS if c in models.frame.columns]
     held_too = ", ".join(held(models))
     return section(
-        "What changes where models differ in one design choice and in nothing else?",
+        "What changes between models that differ in one design choice only?",
         {
             "effects": (
                 "coefficient within groups (a constant a group), points of error, 95 % interval",
@@ -181,8 +181,9 @@ def controlled(models: Models, seed: int = 0) -> dict[str, object]:
         [
             f"Held equal, but for the choice itself (missing equals missing): {held_too}.",
             "Every model counts once. Components are fitted on models that have all of them.",
-            "Each interval is for itself: of 20 effects that are none, about 1 excludes 0.",
-            "p_permuted supposes no distribution; with few groups it cannot be small.",
+            "Intervals are not corrected for multiple comparisons: of 20 effects that are zero, "
+            "about 1 interval excludes 0.",
+            "p_permuted assumes no distribution; with few groups it cannot be small.",
             *_sampled(models),
         ],
     )
@@ -191,7 +192,7 @@ def controlled(models: Models, seed: int = 0) -> dict[str, object]:
 def _sampled(models: Models) -> list[str]:
     if len(models.frame) <= MOST_ROWS:
         return []
-    return [f"Of a choice with more than {MOST_ROWS} models that compare, groups are sampled."]
+    return [f"For a choice with more than {MOST_ROWS} comparable models, groups are sampled."]
 
 
 def controlled_effects(models: Models, seed: int = 0) -> list[Row]:

@@ -77,7 +77,8 @@ def linear(models: Models, seed: int = 0) -> dict[str, object]:
     """
     given = ", ".join(c for c in CONDITIONS if c in models.frame.columns)
     return section(
-        "Which design choices go with less error over all models, other things given?",
+        "Which design choices are associated with less error over all models, with the "
+        "conditions fixed?",
         {
             "effects": (
                 "coefficient of ordinary least squares, points of error, with its 95 % interval",
@@ -85,10 +86,13 @@ def linear(models: Models, seed: int = 0) -> dict[str, object]:
             )
         },
         [
-            f"Given: {given}; epochs, batch size, views, parameters and dimensions as logarithms.",
-            "Rows are taken for independent; n_checkpoints is how many trainings they come from.",
-            "Each interval is for itself: of 20 effects that are none, about 1 excludes 0.",
-            f"A level of fewer than {MIN_OF_A_LEVEL} models is left out where it is asked about.",
+            f"Conditions: {given}; epochs, batch size, views, parameters and dimensions as "
+            "logarithms.",
+            "Rows are treated as independent; n_checkpoints is the number of trainings they come "
+            "from.",
+            "Intervals are not corrected for multiple comparisons: of 20 effects that are zero, "
+            "about 1 interval excludes 0.",
+            f"A level of fewer than {MIN_OF_A_LEVEL} models is left out of its choice's effects.",
         ],
     )
 

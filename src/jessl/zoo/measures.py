@@ -1,4 +1,4 @@
-"""Which numbers measured on representations go with the error, over all models and within kinds."""
+"""Which statistics of representations correlate with the error, overall and within kinds."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def ranks_within(models: Models, seed: int = 0) -> list[Row]:
 
 def measures(models: Models, seed: int = 0) -> dict[str, object]:
     """Correlations of statistics of representations with errors."""
-    question = "Does a number that needs no labels, such as a rank, tell the error?"
+    question = "Does a label-free statistic, such as a rank, predict the error?"
     if not models.statistics:
         return section(question, {}, ["the table has no statistic of representations"])
     notes = [SAMPLED] if len(models.frame) > MOST_ROWS else []

@@ -55,11 +55,11 @@ class OlsFit:
     def why_not(self, column: str) -> str:
         """Why the effect of a column cannot be estimated; empty where it can."""
         if column in self.dropped or column in self.undetermined:
-            return "cannot be told from the other columns"
+            return "cannot be distinguished from the other columns"
         if self.freedom < 1:
             return f"{self.n} models for {len(self.columns) + self.absorbed} coefficients"
         if self.exact:
-            return "no spread: the columns tell the values exactly"
+            return "no spread: the columns determine the values exactly"
         return ""
 
     def predict(self, design: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -107,7 +107,7 @@ def predictions(models: Models) -> list[Row]:
 
 def few_shot(models: Models, seed: int = 0) -> dict[str, object]:
     """The few-shot laws: fits, their quality on unseen kinds, and every prediction."""
-    question = "Can the error with few labels be told from the components?"
+    question = "Can the error with few labels be predicted from the components?"
     known = models.frame.dropna(subset=list(models.components))
     notes = []
     if len(known) > MOST_ROWS:
@@ -126,7 +126,8 @@ def few_shot(models: Models, seed: int = 0) -> dict[str, object]:
             "parameters": ("fitted on all models; 95 % intervals draw models again", parameters),
             "fit": ("on the models fitted on: rmse in percent", qualities),
             "held_out": (
-                "fitted on all models but those of a kind, judged on these: rmse in percent; few: "
+                "fitted on all models but those of a kind, evaluated on these: rmse in percent; "
+                "few: "
                 "without the full-shot errors",
                 held_out(models),
             ),
@@ -134,10 +135,10 @@ def few_shot(models: Models, seed: int = 0) -> dict[str, object]:
                 "pooled over folds: rmse in percent; few: without the full-shot errors",
                 each_out(models, seed),
             ),
-            "predictions": ("errors and what each law tells, percent", predictions(models)),
+            "predictions": ("errors and the prediction of each law, percent", predictions(models)),
         },
         [
-            "the laws of the components are told the full-shot error: columns 'few' leave it out",
+            "the laws of the components use the full-shot error; columns 'few' leave it out",
             "images per setting are those of ImageNet-1k with 1000 classes",
             *notes,
         ],

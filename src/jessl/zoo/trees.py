@@ -1,11 +1,11 @@
 """Gradient-boosted trees of every error on the design choices, explained by TreeSHAP.
 
 After Dubois, Hashimoto and Liang, "Evaluating Self-Supervised Learning via Risk Decomposition"
-(ICML 2023), whose trees are tuned by 50 trials on the folds they are judged by; these are not
-tuned, but that how categories split was chosen by folds of the published table. TreeSHAP (Lundberg
-et al., "From local explanations to global understanding with explainable AI for trees", 2020) is
-xgboost's own. What a tree has learned of a choice is what it predicts by, not what the choice
-does: a choice shares its credit with those that come along with it.
+(ICML 2023), whose trees are tuned by 50 trials on the folds they are evaluated on. These are not
+tuned, except that the splitting of categories was chosen by folds of the published table. TreeSHAP
+(Lundberg et al., "From local explanations to global understanding with explainable AI for trees",
+2020) is xgboost's own. A SHAP value shows what a tree predicts from, not the effect of a choice:
+correlated choices share their values.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PARAMETERS = {
 }
 MIN_MODELS = 10
 MOST_MODELS = 5000  # of a table; a larger one is sampled
-# texts that name a variant, or repeat in one cell what further columns tell
+# texts that name a variant, or repeat in one cell what further columns hold
 _NOT_USED = ("architecture_exact", "augmentations", "views", "other", "is_aug_anycolor")
 
 
@@ -85,7 +85,7 @@ def contributions(booster: Booster, table: pd.DataFrame) -> np.ndarray:
 
 
 def sampled(models: Models, seed: int) -> tuple[Models, list[str]]:
-    """At most MOST_MODELS models, drawn once, in their order; and the note that says so."""
+    """At most MOST_MODELS models, drawn once, in their order; and a note on it."""
     n = len(models.frame)
     if n <= MOST_MODELS:
         return models, []
@@ -94,7 +94,7 @@ def sampled(models: Models, seed: int) -> tuple[Models, list[str]]:
 
 
 def trees(models: Models, seed: int = 0) -> dict[str, object]:
-    """How far the trees of each component and setting lean on each choice.
+    """How much the trees of each component and setting use each choice.
 
     Args:
         models: a table; an outcome that fewer than 10 models have is left out.
@@ -138,14 +138,14 @@ def trees(models: Models, seed: int = 0) -> dict[str, object]:
         for c in table.columns
     ]
     return section(
-        "Which design choices do boosted trees tell each error by?",
+        "Which design choices do boosted trees use to predict each error?",
         {
             "shap": ("mean size of a choice's SHAP value, points of error", rows),
-            "choices": ("choices that the trees are given", kinds),
+            "choices": ("inputs of the trees", kinds),
         },
         [
-            f"{ROUNDS} trees, the same for every table; validation tells what they are worth.",
-            "A choice shares its credit with choices that come along with it; this is no effect.",
+            f"{ROUNDS} trees, the same for every table; the validation section has their accuracy.",
+            "Correlated choices share their SHAP values; these are not causal effects.",
             *notes,
         ],
     )

@@ -98,7 +98,7 @@ def validation(models: Models, seed: int = 0) -> dict[str, object]:
                     }
                 )
     return section(
-        "How well do design choices tell the error of models that were not seen?",
+        "How well do design choices predict the error of unseen models?",
         {"r2": ("pooled over the folds; 0 is as good as the mean of all models", rows)},
         [
             "random: 10 folds; checkpoint: 10 folds, all layers of a training in one; objective "

@@ -85,7 +85,7 @@ def test_a_choice_that_the_conditions_determine_is_told_as_such(tmp_path: Path) 
     rows = linear_effects(table(frame, tmp_path))
     row = one(rows, "n_parameters", "full")
     assert (row["effect"], row["low"], row["p"]) == (None, None, None)
-    assert row["note"] == "cannot be told from the other columns"
+    assert row["note"] == "cannot be distinguished from the other columns"
     assert one(rows, "epochs", "full")["collinear"] == ["family=vit"]
     assert one(rows, "epochs", "full")["effect"] == pytest.approx(
         one(linear_effects(table(made(0), tmp_path)), "epochs", "full")["effect"], rel=1e-9

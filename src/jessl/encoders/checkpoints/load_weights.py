@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from jessl.core.deprecation import renamed_arguments
 from jessl.core.log import Log
 from jessl.core.validation import escape_control
 from jessl.encoders.checkpoints.matching import (
@@ -42,6 +43,7 @@ _FORMATS = (
 )
 
 
+@renamed_arguments(tell="log")
 def load_weights(
     encoder: Encoder,
     path: str | Path,

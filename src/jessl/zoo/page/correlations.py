@@ -1,4 +1,4 @@
-"""Which component goes with which error: rank correlations as dots with their intervals."""
+"""Which component correlates with which error: rank correlations as dots with their intervals."""
 
 from __future__ import annotations
 

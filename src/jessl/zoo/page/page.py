@@ -29,7 +29,7 @@ from jessl.zoo.page.tables import folded_tables
 HEADS = {
     "components": "Where the error comes from",
     "controlled": "What one choice changes",
-    "linear": "What goes with less error",
+    "linear": "Choices associated with less error",
     "trees": "What predicts the error",
     "validation": "How reliable is this?",
     "ranking": "Does the order hold with few labels?",
@@ -153,7 +153,8 @@ def _controlled(answer: Row) -> list[Block]:
 
 def _linear(answer: Row) -> list[Block]:
     caption = (
-        "Ordinary least squares over all models, with 95 % intervals: what goes with less error, "
+        "Ordinary least squares over all models, with 95 % intervals: choices associated with "
+        "less error, "
         "adjusted for other columns. Nothing was varied on purpose here, so a choice gets the "
         "credit of whatever comes along with it and is not in the table. Filled: the interval "
         "excludes 0."
