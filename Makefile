@@ -25,6 +25,7 @@ check: $(DONE)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_names.py
 	$(BIN)/python tools/draw_rooms.py --check
 
 # a process a core and one thread each: the tests are small, and OpenMP threads that share few

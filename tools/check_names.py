@@ -28,8 +28,18 @@ OLD_ERROR = re.compile(r"wanted, .* came|must be .*, got")
 
 
 def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """(line, name) of everything that a file defines, binds or calls by keyword."""
+    """(line, name) of everything that a file defines or binds, but the old names it still takes."""
+    old = {
+        target
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and getattr(node.value.func, "id", "") == "RenamedMember"
+        for target in node.targets
+    }
     for node in ast.walk(tree):
+        if node in old:
+            continue
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             yield node.lineno, node.name
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ DAMAGED = (
 )
 
 
-def map_npy(path: Path, mode: str = "r") -> NDArray[Any]:
+def map_npy(path: Path, mode: Literal["r", "c"] = "r") -> NDArray[Any]:
     """A memory map of a .npy file, whose announced size is compared with the file.
 
     Raises:

@@ -103,7 +103,7 @@ def submit_sweep(
     job_options = JobOptions.parse({"tasks_per_node": 1, **options}, base)
     if job_options.numbers["nodes"] * job_options.numbers["tasks_per_node"] > 1:
         raise ValueError("slurm options nodes, tasks_per_node: a worker is one process; give jobs")
-    url = manifest.address(manifest.read(Path(folder)), storage)
+    url = manifest.address(Path(folder), manifest.read(Path(folder)), storage)
     if job_options.cluster == "slurm" and (url is None or url.startswith("sqlite")):
         raise ValueError(
             "storage: many machines cannot write one SQLite file: give journal:PATH on a disk that "

@@ -156,7 +156,7 @@ class DatasetSource(Source):
             proven = proven_labels(self._dataset, len(self))
             if proven is not None:
                 self._proven = True
-                self._found = (proven if (proven >= 0).any() else None,)
+                self._loaded_labels = (proven if (proven >= 0).any() else None,)
             else:
                 notes.append(self._note_of_reading())
         elif known:
