@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from helpers.report_samples import write_study
+from jessl import Pretrain
 from jessl.comparison.table import EncoderRow
 from jessl.probes.registry import KINDS
 from jessl.report import summary_rows
@@ -120,3 +122,11 @@ def test_the_schema_imports_no_torch_and_no_numpy() -> None:
     code = "import sys, jessl.schema; print([m for m in ('torch', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_column_that_is_neither_a_fact_nor_measured_is_a_hyperparameter(tmp_path: Path) -> None:
+    """`jessl select` takes every other column for one, and would split the seeds of a setting."""
+    fields = {field.name for field in dataclasses.fields(Pretrain)}
+    for row in summary_rows(write_study(tmp_path / "study")):
+        others = [k for k in row if k not in RUN_FACTS and parse_column(k) is None]
+        assert {name.partition(".")[0] for name in others} <= fields
