@@ -14,6 +14,7 @@ import jessl
 from helpers.run_samples import small_config
 from jessl import Run
 from jessl.cli.main import main
+from jessl.core.checksums import write_checksums
 from jessl.core.random import seeded
 from jessl.encoders import build_encoder, load_weights, read_weights
 from jessl.encoders.checkpoints.infer_architecture import infer_architecture
@@ -283,6 +284,7 @@ def test_a_checkpoint_of_a_run_is_an_encoder(finished: Run, tmp_path: Path) -> N
     tensors = checkpoint.load(path).tensors
     first = next(k for k in tensors if k.startswith("encoder.body.") and tensors[k].ndim)
     save_file({**tensors, first: tensors[first] + 1}, earlier / checkpoint.MODEL)
+    write_checksums(earlier, (checkpoint.MODEL, checkpoint.STATE))
     newest, _, _ = open_encoder(run)
     at_end, objective, provenance = open_encoder(path)
     other, _, _ = open_encoder(str(earlier) + "/")

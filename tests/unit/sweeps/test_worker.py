@@ -305,7 +305,7 @@ def test_a_damaged_run_is_set_aside_and_trained_again(study: Study, faked: Faked
 
 
 def test_an_outage_of_the_storage_refuses_no_setting(
-    study: Study, faked: Faked, monkeypatch: pytest.MonkeyPatch
+    study: Study, faked: Faked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(worker, "_OUTAGE_SECONDS", 0.2)
     monkeypatch.setattr(worker, "_OUTAGE_LOOK_SECONDS", 0.05)
@@ -323,7 +323,9 @@ def test_an_outage_of_the_storage_refuses_no_setting(
     assert any("does not answer (server closed the connection)" in line for line in told)
     calls = iter([0] * 10_000)
     grown = study_state.begin(
-        study.folder, dataclasses.replace(study.plan.config, seeds=(0, 1, 2, 3))
+        study.folder,
+        dataclasses.replace(study.plan.config, seeds=(0, 1, 2, 3)),
+        storage=f"journal:{tmp_path}/study.log",
     )
     monkeypatch.setattr(grown.ledger, "end", away)
     with pytest.raises(ValueError, match="is out of reach: server closed the connection"):

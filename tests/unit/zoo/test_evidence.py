@@ -33,7 +33,6 @@ def test_the_published_rows_pass(tmp_path):
         ({"low": None}, "low: expected a finite number, got None"),
         ({"high": float("nan")}, "high: expected a finite number, got nan"),
         ({"high": float("inf")}, "high: expected a finite number, got inf"),
-        ({"high": 10**400}, "high: expected a finite number"),
         ({"effect": "x"}, "effect: expected a finite number"),
         ({"effect": True}, "effect: expected a finite number"),
         ({"low": 2.0, "effect": 1.5, "high": 1.0}, "expected this order, got 2, 1.5, 1$"),
@@ -66,8 +65,8 @@ def test_wrong_rows(tmp_path, changed, told):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[" * 100_000, "nested too deeply"),
-        ('[{"low": ' + "9" * 5000 + "}]", "Exceeds the limit"),
+        ("[" * 100_000, "nested too deep"),
+        ('[{"low": ' + "9" * 5000 + "}]", "a whole number of 5000 digits"),
         ("{", "is not JSON"),
         ("[1]", "expected a list of rows"),
         ("3", "expected a list of rows"),
