@@ -137,10 +137,14 @@ class SweepCommand(Command):
 
     def _study(self) -> tuple[Sweep, Path]:
         """The study that the argument names: a folder, a file, or a published one."""
+        from jessl.core.validation import refuse_path_of_the_same_name
+        from jessl.recipes.studies import NAMES
         from jessl.sweeps.manifest import stored_sweep
         from jessl.sweeps.plan import read_toml
 
         path = Path(self.study)
+        if self.study in NAMES:
+            refuse_path_of_the_same_name("study", self.study, "its name from another folder")
         if path.is_dir():
             if self.out is not None:
                 raise ValueError(f"out: {path} is the folder of a study already; leave --out out")

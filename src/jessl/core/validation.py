@@ -11,6 +11,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable
 from numbers import Real
+from pathlib import Path
 
 
 def check_choice(argument: str, value: object, allowed: Iterable[str]) -> str:
@@ -43,6 +44,22 @@ def unknown_name(argument: str, value: str, known: Iterable[str], *, most: int =
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     listed = ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
     return f"unknown {argument} {value!r}{hint} Allowed: {listed}"
+
+
+def refuse_path_of_the_same_name(argument: str, word: str, unambiguous: str) -> None:
+    """Refuse a built-in name that is also a path here: which of the two is meant is a guess.
+
+    Args:
+        unambiguous: how to spell the built-in name so that it cannot be a path.
+
+    Raises:
+        ValueError: with both spellings.
+    """
+    if Path(word).exists():
+        raise ValueError(
+            f"{argument}: expected a name or a path, got {word}, which is both: give ./{word} for "
+            f"the path, or {unambiguous} for the name"
+        )
 
 
 def check_int(

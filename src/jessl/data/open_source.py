@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jessl.core.validation import escape_control
+from jessl.core.validation import escape_control, refuse_path_of_the_same_name
 from jessl.data.sources.base import Source
 from jessl.data.sources.relabel import SourceWithLabels
 from jessl.data.sources.subset import Subset
@@ -103,6 +103,8 @@ def _open(spec: Any, part: str | None, x_key: str | None, y_key: str | None) -> 
 
         return open_hugging_face(rest, part)
     if text == "digits":
+        refuse_path_of_the_same_name("data", text, "sklearn:digits")
+    if text in ("digits", "sklearn:digits"):
         return arrays.digits()
     try:
         return _open_path(text, x_key, y_key)

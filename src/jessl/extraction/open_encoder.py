@@ -8,8 +8,10 @@ from jessl import runs
 from jessl.core.files import contained
 from jessl.core.log import log
 from jessl.core.random import seeded
+from jessl.core.validation import refuse_path_of_the_same_name
 from jessl.encoders import Encoder, build_encoder, load_weights
 from jessl.encoders.checkpoints import open_checkpoint as foreign
+from jessl.encoders.nets.smallconv import DEFAULT_WIDTH
 from jessl.objectives import Objective, build_objective
 from jessl.training import checkpoint
 
@@ -39,6 +41,8 @@ def open_encoder(
     if isinstance(encoder, Encoder):
         _refuse_file_options(encoder.name, arch=arch, key=key)
         return encoder, None, {"encoder": encoder.name}
+    if encoder == "smallconv":
+        refuse_path_of_the_same_name("encoder", encoder, f"smallconv:{DEFAULT_WIDTH}")
     step = None if isinstance(encoder, runs.Run) else checkpoint_step(encoder)
     if step is not None or isinstance(encoder, runs.Run) or runs.is_run(encoder):
         _refuse_file_options(str(encoder), arch=arch, key=key)
