@@ -45,6 +45,18 @@ def test_shard_labels(tmp_path: Path) -> None:
     assert "captions" in source.notes[0]
 
 
+def test_labels_of_other_types_are_counted(tmp_path: Path) -> None:
+    members = {}
+    for i, label in enumerate([1, 2.0, [0, 1], None, 0.5, {"id": 3}, "4"]):
+        members[f"{i}.json"] = json.dumps({"label": label}).encode()
+        members[f"{i}.png"] = png(i)
+    source = open_source(tar(tmp_path / "x.tar", members))
+    assert source.labels is not None
+    assert source.labels.tolist() == [1, 2, -1, -1, -1, -1, 4]
+    [note] = source.notes
+    assert "3 labels are no integers or names and are left out, the first is [0, 1] of 2 in" in note
+
+
 def test_shards_of_webdataset_with_jpg_and_webp(tmp_path: Path) -> None:
     import webdataset
     from webdataset import tariterators

@@ -154,7 +154,8 @@ def test_folder_rules(tmp_path: Path) -> None:
 
     assert labels_of("b/1.png", "a/1.JPG", ".git/x.png", "a/.DS_Store") == ("a", "b")
     assert labels_of("a/1.png", "a/2.png") is None
-    assert labels_of("a/1.png", "b/1.png", "2.png") is None
+    assert labels_of("a/1.png", "b/1.png", "2.png") == ("a", "b")
+    assert labels_of("a/1.png", "b/1.png", "2.png", "3.png", "4.png") is None
     assert labels_of("a/1.png", "b/c/1.png") is None
     assert labels_of("1.png", "2.png") is None
 
@@ -179,6 +180,30 @@ def test_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     with pytest.raises(ValueError, match=r"4 other files \(2 \.txt, 1 .*without extension"):
         open_source(tmp_path)
+
+
+def test_a_stray_image_leaves_the_labels_of_the_others(tmp_path: Path) -> None:
+    for i in range(6):
+        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+        (tmp_path / "ab"[i % 2] / f"{i}.png").write_bytes(png(i))
+    assert open_source(tmp_path).notes == ()
+    (tmp_path / "overview.png").write_bytes(png(0))
+    (tmp_path / "a" / "deep").mkdir()
+    (tmp_path / "a" / "deep" / "1.png").write_bytes(png(1))
+    source = open_source(tmp_path)
+    assert source.labels is not None
+    assert source.labels.tolist() == [0, 0, 0, -1, 1, 1, 1, -1]
+    assert source.classes == ("a", "b")
+    [note] = source.notes
+    assert "2 of 8 images do not lie in a class folder" in note
+    assert "the first is a/deep/1.png; without label (-1)" in note
+    # where most lie elsewhere the subfolders are no classes
+    for i in range(5):
+        (tmp_path / f"{i}.png").write_bytes(png(i))
+    source = open_source(tmp_path)
+    assert source.labels is None
+    [note] = source.notes
+    assert "no labels, as 7 of 13 images do not lie" in note
 
 
 def test_loops_of_links_end(tmp_path: Path) -> None:

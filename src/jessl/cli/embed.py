@@ -58,6 +58,7 @@ class EmbedCommand(Command, Embed):
             "out": self.out,
             "layers": shapes,
             "unreadable": meta["unreadable"],
+            "notes": list(source.notes),
             "damaged_checkpoints": meta.get("damaged_checkpoints", []),
         }
 

@@ -135,6 +135,7 @@ def extract(
         "classes": list(source.classes) if source.classes is not None else None,
         "preprocess": {"size": p.size, "mean": p.mean, "std": p.std, "crop_share": p.crop_share},
         "unreadable": loader.skipped,
+        **({"data_notes": list(source.notes)} if source.notes else {}),
         **({} if source.groups is None else {"groups_column": source.groups_column}),
         **({} if views is None else {"views": views.as_dict(), "views_seed": seed}),
     }

@@ -21,10 +21,11 @@ class FolderSource(Source):
     tiff, gif, ppm, pgm. Hidden files and folders are left out. Links are followed, each real
     folder once.
 
-    The rule of labels: when every image lies exactly one level down (folder/class/image.jpg) and
-    there are at least two such subfolders, the label is the subfolder, numbered in sorted order.
-    Otherwise (images directly in the folder, a single subfolder, deeper or mixed levels) there
-    are no labels.
+    The rule of labels: when at least half of the images lie exactly one level down
+    (folder/class/image.jpg), in two or more subfolders, the label is the subfolder, numbered in
+    sorted order; images that lie elsewhere have none (-1), and `notes` counts them with the first.
+    Otherwise (images directly in the folder, a single subfolder, deeper levels) there are no
+    labels; where two or more subfolders hold images, `notes` says why.
 
     Args:
         path: the folder.
@@ -45,12 +46,29 @@ class FolderSource(Source):
         if not self._keys:
             raise ValueError(f"data: no image in the folder {self.name}: {_other_files(others)}")
         self.ids = hashed_ids(self._keys, self.name)
+        self._label_by_subfolder()
+
+    def _label_by_subfolder(self) -> None:
         parents = [key.split("/")[:-1] for key in self._keys]
-        names = sorted({parent[0] for parent in parents if parent})
-        if len(names) >= 2 and all(len(parent) == 1 for parent in parents):
-            number = {name: label for label, name in enumerate(names)}
-            self.labels = np.array([number[parent[0]] for parent in parents], dtype=np.int64)
-            self.classes = tuple(escape_control(name) for name in names)
+        names = sorted({parent[0] for parent in parents if len(parent) == 1})
+        if len(names) < 2:
+            return
+        number = {name: label for label, name in enumerate(names)}
+        labels = [number[parent[0]] if len(parent) == 1 else -1 for parent in parents]
+        elsewhere = labels.count(-1)
+        if elsewhere:
+            lie = "images does not lie" if elsewhere == 1 else "images do not lie"
+            where = (
+                f"{elsewhere} of {len(labels)} {lie} in a class folder one level down, the first "
+                f"is {escape_control(self._keys[labels.index(-1)])}"
+            )
+        if 2 * elsewhere > len(labels):
+            self.notes = (f"{self.name}: no labels, as {where}",)
+            return
+        if elsewhere:
+            self.notes = (f"{self.name}: {where}; without label (-1)",)
+        self.labels = np.array(labels, dtype=np.int64)
+        self.classes = tuple(escape_control(name) for name in names)
 
     def read(self, index: int) -> np.ndarray:
         return decode(self._path(index), fast=bool(self.fast_decode))

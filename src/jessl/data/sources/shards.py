@@ -30,7 +30,8 @@ class ShardSource(Source):
     image is the first member whose whole extension is that of an image; its label is the member
     `cls` (an integer or a name), else `json` (an integer, a string, or an object with label, cls,
     class or target), else `txt`. Integers are labels as they are; names become classes in sorted
-    order. Texts of which more than half differ are captions and no labels, which `notes` says.
+    order; labels of other types (lists, objects, 0.5) are left out, which `notes` counts. Texts of
+    which more than half differ are captions and no labels, which `notes` says.
 
     Keys are the names of images; where two shards share keys, all names are shard.tar/key.
 

@@ -23,6 +23,7 @@ _MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\
 _MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)
 _JSON_LABELS = ("label", "cls", "class", "target")
 _MOST_LABEL_BYTES = 1 << 20
+_MOST_SHOWN = 40
 
 
 # what tarfile raises, beside its own errors, for the numbers and names of corrupt headers
@@ -52,8 +53,9 @@ def scan(paths: list[Path], name: str) -> tuple[Index, list[str], list[str]]:
     rows: list[tuple[int, int, int, int]] = []
     keys: list[str] = []
     sample_labels: list[int | str | None] = []
+    unusable: list[str] = []
     for number, path in enumerate(paths):
-        for key, offset, size, header, label in _images(path, skipped):
+        for key, offset, size, header, label in _images(path, skipped, unusable):
             rows.append((number, offset, size, header))
             keys.append(key)
             sample_labels.append(label)
@@ -67,6 +69,11 @@ def scan(paths: list[Path], name: str) -> tuple[Index, list[str], list[str]]:
     if len(set(keys)) < len(keys):
         keys = [f"{paths[row[0]].name}/{key}" for row, key in zip(rows, keys, strict=True)]
     labels, classes, notes = _labels(sample_labels)
+    if unusable:
+        notes.append(
+            f"{name}: {len(unusable)} labels are no integers or names and are left out, the first "
+            f"is {unusable[0]}"
+        )
     index = Index(
         files=tuple(path.name for path in paths),
         file_bytes=np.array([path.stat().st_size for path in paths], dtype=np.int64),
@@ -85,11 +92,11 @@ def scan(paths: list[Path], name: str) -> tuple[Index, list[str], list[str]]:
 
 
 def _images(
-    path: Path, skipped: list[str]
+    path: Path, skipped: list[str], unusable: list[str]
 ) -> Iterator[tuple[str, int, int, int, int | str | None]]:
     """Key, offset, size, CRC of the header, and label of the images of one shard.
 
-    What is torn or has no image goes to `skipped`.
+    What is torn or has no image goes to `skipped`, labels of other types to `unusable`.
     """
     shown = escape_control(str(path))
     with path.open("rb") as file:
@@ -121,9 +128,12 @@ def _images(
                 if 0 < size <= _MOST_LABEL_BYTES:
                     file.seek(at)
                     texts[kind] = file.read(size)
+                elif size:
+                    unusable.append(f"{escape_control(key)}.{kind} of {size} bytes in {shown}")
             file.seek(image[0] - HEADER_BYTES)
             header = header_sum(file.read(HEADER_BYTES))
-            yield key, *image, header, _label(texts, f"{escape_control(key)} in {shown}")
+            where = f"{escape_control(key)} in {shown}"
+            yield key, *image, header, _label(texts, where, unusable)
     if empty:
         skipped.append(
             f"{shown}: {len(empty)} samples without an image, the first is "
@@ -182,8 +192,9 @@ def _line(error: Exception) -> str:
     return escape_control(" ".join(str(error).split())) or type(error).__name__
 
 
-def _label(texts: dict[str, bytes], where: str) -> int | str | None:
-    """The label of one sample; see ShardSource."""
+def _label(texts: dict[str, bytes], where: str, unusable: list[str]) -> int | str | None:
+    """The label of one sample; see ShardSource. A value of another type goes to `unusable`."""
+    odd = ""
     for kind, data in texts.items():
         try:
             text = data.decode("utf-8-sig").strip()
@@ -199,10 +210,14 @@ def _label(texts: dict[str, bytes], where: str) -> int | str | None:
                 value = next((value[key] for key in _JSON_LABELS if key in value), None)
         if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value):
             return _checked(int(value), where)
-        if isinstance(value, int):
+        if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
             return _checked(int(value), where)
         if isinstance(value, str) and value:
             return value
+        if not odd and value is not None and value != "":
+            odd = f"{escape_control(json.dumps(value))[:_MOST_SHOWN]} of {where}"
+    if odd:
+        unusable.append(odd)
     return None
 
 
