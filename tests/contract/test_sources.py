@@ -228,3 +228,12 @@ def test_ids_are_the_documented_hash() -> None:
     assert hashed_ids(["a/b.jpg"], "x")[0] == int.from_bytes(digest, "little") // 2
     with pytest.raises(ValueError, match="'k' and 'k' have the same id"):
         hashed_ids(["k", "k"], "x")
+
+
+def test_files_with_other_extensions_are_counted_with_the_first(tmp_path: Path) -> None:
+    for name in ("a.png", "sub/b.jfif", "sub/c.jfif", "noextension"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(png(0))
+    (note,) = open_source(tmp_path).notes
+    assert "3 files are left out" in note
+    assert "2 .jfif, 1 without extension; the first is noextension" in note

@@ -42,11 +42,17 @@ class FolderSource(Source):
         self.name = escape_control(name if name is not None else str(path))
         if not self.root.is_dir():
             raise ValueError(f"data: no folder {self.name}")
-        self._keys, self._bytes, others = _scan(self.root)
+        self._keys, self._bytes, others, first = _scan(self.root)
         if not self._keys:
             raise ValueError(f"data: no image in the folder {self.name}: {_other_files(others)}")
         self.ids = hashed_ids(self._keys, self.name)
         self._label_by_subfolder()
+        if count := sum(others.values()):
+            left_out = "1 file is" if count == 1 else f"{count:,} files are"
+            self.notes += (
+                f"{self.name}: {left_out} left out, whose extensions are not those of images: "
+                f"{_extensions(others)}; the first is {escape_control(first)}",
+            )
 
     def _label_by_subfolder(self) -> None:
         parents = [key.split("/")[:-1] for key in self._keys]
@@ -110,14 +116,15 @@ def images_in(path: Path) -> bool:
     return bool(_scan(path)[0])
 
 
-def _scan(root: Path) -> tuple[list[str], np.ndarray, Counter[str]]:
-    """Sorted relative paths of images, their sizes in bytes, and the count of other extensions.
+def _scan(root: Path) -> tuple[list[str], np.ndarray, Counter[str], str]:
+    """Sorted relative paths of images, their sizes in bytes; other extensions and a first file.
 
     Each real folder is entered once, real folders before links, so that loops of links end and
     an image bears the path without links where it has one.
     """
     sizes: dict[str, int] = {}
     others: Counter[str] = Counter()
+    first = ""
     # a link to a folder around the root would take in its neighbours
     entered = {_identity(folder) for folder in root.resolve().parents}
     real, links = [(str(root), "")], list[tuple[str, str]]()
@@ -141,8 +148,9 @@ def _scan(root: Path) -> tuple[list[str], np.ndarray, Counter[str]]:
                         sizes[key] = entry.stat().st_size
                     else:
                         others[extension] += 1
+                        first = min(first, key) if first else key
     keys = sorted(sizes)
-    return keys, np.array([sizes[key] for key in keys], dtype=np.int64), others
+    return keys, np.array([sizes[key] for key in keys], dtype=np.int64), others, first
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -154,8 +162,12 @@ def _other_files(others: Counter[str]) -> str:
     wanted = f"looked for {', '.join(EXTENSIONS)}"
     if not others:
         return f"{wanted}; it holds no file"
-    kinds = ", ".join(
-        f"{count} {'.' + extension if extension else 'without extension'}"
+    return f"{wanted}; found {sum(others.values())} other files ({_extensions(others)})"
+
+
+def _extensions(others: Counter[str]) -> str:
+    """The five most frequent extensions with their counts."""
+    return ", ".join(
+        f"{count} {'.' + escape_control(extension) if extension else 'without extension'}"
         for extension, count in others.most_common(5)
     )
-    return f"{wanted}; found {sum(others.values())} other files ({kinds})"
