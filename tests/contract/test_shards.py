@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tarfile
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from helpers.source_samples import picture, png, tar
+from jessl.cli import main
 from jessl.data import Subset, UnreadableImage, open_source, unlabelled
 from jessl.data.packing.pack import pack
 from jessl.data.sources.shard_index import read_index
@@ -294,3 +296,26 @@ def test_a_shard_that_changes_after_it_was_indexed(packed: Path) -> None:
             source.read(0)
         path.write_bytes(whole)
         np.testing.assert_array_equal(source.read(0), picture(0, 20, 30))
+
+
+def test_a_shard_of_another_packing_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in "ab":  # the same names, labels and sizes; other pixels
+        x = rng.integers(0, 256, (20, 12, 12, 3), dtype=np.uint8)
+        pack((x, np.arange(20) % 2), tmp_path / name)
+    shard = tmp_path / "a" / "shard-000000.tar"
+    assert len(open_source(tmp_path / "a")) == 20
+    shard.touch()  # another time alone: the checksum decides
+    assert len(open_source(tmp_path / "a")) == 20
+    data = bytearray((tmp_path / "b" / "shard-000000.tar").read_bytes())
+    if len(data) == shard.stat().st_size:
+        shard.write_bytes(data)
+        with pytest.raises(ValueError, match=r"shard-000000\.tar is not the shard that was packed"):
+            open_source(tmp_path / "a")
+    assert main(["pack", "--verify", str(tmp_path / "b")]) == 0
+    changed = tmp_path / "b" / "shard-000000.tar"
+    status = changed.stat()
+    data[3000] ^= 1
+    changed.write_bytes(data)
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert main(["pack", "--verify", str(tmp_path / "b")]) == 2

@@ -21,6 +21,7 @@ from jessl.core.progress import ProgressBar
 from jessl.data import open_source
 from jessl.data.packing.pack import pack
 from jessl.data.packing.shard_writer import ShardFile
+from jessl.data.sources.shard_checksums import VERIFIED
 
 N = 30
 OPTIONS = {"shard_mb": 0.02, "workers": 2}
@@ -42,7 +43,11 @@ def data(tmp_path: Path) -> Path:
 
 
 def files(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    return {
+        path.name: path.read_bytes()
+        for path in out.iterdir()
+        if path.is_file() and path.name != VERIFIED
+    }
 
 
 def whole(data: Path) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -28,16 +29,23 @@ class PackCommand(Command, Pack):
         labels: CSV file with columns path,label.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
         y_key: name of the labels in an .npz file; None: y, labels or targets.
+        verify: write nothing; SRC is a packed folder, whose shards are all compared with the
+            checksums in its manifest.
     """
 
     data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")] = field()
-    out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")] = field()
+    out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")] = ""
     labels: str | None = None
     x_key: str | None = None
     y_key: str | None = None
+    verify: bool = False
 
     def run(self) -> JsonObject:
-        """Pack."""
+        """Pack, or verify a packed folder."""
+        if self.verify:
+            return self._verify()
+        if not self.out:
+            raise ValueError("OUT: expected a folder to write, got none")
         from jessl.core.progress import ProgressBar
         from jessl.data.packing.pack import pack
 
@@ -47,8 +55,24 @@ class PackCommand(Command, Pack):
         print_left_out(packing.skipped, rest="; manifest.json lists them all")
         return asdict(packing)
 
+    def _verify(self) -> JsonObject:
+        from jessl.data.sources.shard_checksums import check_shards
+        from jessl.data.sources.shards import tars_in
+
+        if self.out:
+            raise ValueError(f"OUT: expected none with --verify, got {self.out}")
+        folder = Path(self.data)
+        tars = tars_in(folder) if folder.is_dir() else []
+        count = check_shards(tars, all_of_them=True)
+        if not count:
+            raise ValueError(f"SRC: expected a folder that jessl pack wrote, got {folder}")
+        return {"out": str(folder), "verified": count, "shards": len(tars)}
+
     def show(self, result: JsonObject) -> None:
-        """What was written."""
+        """What was written, or verified."""
+        if "verified" in result:
+            print_lines(f"{result['out']}: {result['verified']:,} shards are as they were packed")
+            return
         if result["resumed"] == result["shards"]:
             print_lines(f"{result['out']} was packed already; nothing was written")
         shards = "1 shard" if result["shards"] == 1 else f"{result['shards']:,} shards"

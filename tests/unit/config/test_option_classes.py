@@ -30,7 +30,7 @@ CLASSES = [*VERBS, "Pretrain", "Sweep"]
 # command -> its option classes, and the options of the command alone
 OPTIONS = {
     "pretrain": (["Pretrain"], {"recipe", "slurm", "slurm_options"}),
-    "pack": (["Pack"], {"labels", "x_key", "y_key"}),
+    "pack": (["Pack"], {"labels", "x_key", "y_key", "verify"}),
     "embed": (["Embed"], {"x_key", "y_key"}),
     "score": (["Score"], {"force"}),
     "probe": (["Probe"], {"draws"}),

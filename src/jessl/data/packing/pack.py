@@ -32,6 +32,7 @@ from jessl.data.open_source import open_source
 from jessl.data.packing.encode import Packed, Recipe, packed
 from jessl.data.packing.shard_writer import ShardFile, member_keys
 from jessl.data.sources.base import Source
+from jessl.data.sources.shard_checksums import record_verified
 from jessl.data.sources.shard_index import (
     INDEX,
     MANIFEST,
@@ -269,6 +270,7 @@ class _Work:
                 },
             },
         )
+        record_verified([self.out / entry["file"] for entry in self.entries])
         shutil.rmtree(self.notes)
         return _result(self.out, self.entries, self.resumed)
 

@@ -14,6 +14,7 @@ from jessl.core.sampling import linspace_indices
 from jessl.core.validation import escape_control
 from jessl.data.decode.image import UnreadableImage, decode, header_size
 from jessl.data.sources.base import Source
+from jessl.data.sources.shard_checksums import check_shards
 from jessl.data.sources.shard_index import HEADER_BYTES, beside, header_sum
 from jessl.data.sources.tar_scan import is_tar, scan
 
@@ -71,6 +72,8 @@ class ShardSource(Source):
         if index is None:
             index, skipped, more = scan(self._paths, self.name)
             notes = [*notes, *skipped, *more]
+        else:
+            check_shards(self._paths)
         self._index = index
         self.ids = index.id
         self.segments = index.shard
