@@ -409,8 +409,12 @@ class _Disturbance:
             path = args[0]
         else:
             return
-        if isinstance(path, str | os.PathLike) and str(path).startswith(self.out):
+        if isinstance(path, str | os.PathLike) and self._is_output(str(path)):
             self._count(str(path), makes=event in ("open", "os.mkdir"))
+
+    def _is_output(self, path: str) -> bool:
+        # a folder that takes its place as a whole is written beside it
+        return path.startswith((self.out, f"{os.path.dirname(self.out)}/.jessl-"))
 
     def _count(self, path: str, makes: bool = False) -> None:
         if os.getpid() != self.pid:
