@@ -14,6 +14,9 @@ A report is a pure fold over records. A record has these fields:
     seconds   seconds of training behind the record (wall time, all processes that it took)
     extra     everything else about the number (n, d, debiased, warnings, conventions)
     versions  of jessl and torch
+
+Each line ends with "crc32", the checksum of the record as it is written without it. Lines of
+earlier releases have none.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -28,8 +32,10 @@ from pathlib import Path
 from typing import Any
 
 from jessl.core.files import atomic_write, contained, parse_json
+from jessl.core.log import log
 
 FILE = "records.jsonl"
+_CHECKSUM = "crc32"
 _NUMBERS = ("step", "epoch", "sd", "low", "high", "seconds")
 # the two splits of an online evaluation
 HELD_OUT, PRETRAIN_SAMPLE = "heldout", "pretrain_sample"
@@ -74,25 +80,59 @@ def append(folder: str | Path, records: Iterable[Record]) -> None:
 
 
 def read(folder: str | Path) -> list[Record]:
-    """All records of a folder in the order of writing, without incomplete and malformed lines.
+    """All records of a folder in the order of writing, without incomplete and damaged lines.
+
+    The number of lines that are left out is reported once for each file.
 
     Example:
         >>> read("no/such/folder")
         []
     """
+    records, damaged = read_lines(folder)
+    if damaged:
+        _report_damaged(contained(folder, FILE), damaged, len(records) + len(damaged))
+    return records
+
+
+def read_lines(folder: str | Path) -> tuple[list[Record], list[int]]:
+    """(the records of a folder, numbers from 1 of the lines that are none or were changed)."""
     path = contained(folder, FILE)
     if not path.is_file():  # nothing yet, or a pipe, which would be waited for without end
-        return []
+        return [], []
     known = set(Record.__dataclass_fields__)
-    records = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    records: list[Record] = []
+    damaged: list[int] = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         try:
-            fields = parse_json(line)
+            fields = parse_json(line.decode()) if line.strip() else None
         except (ValueError, RecursionError):  # torn, nested too deep, a number without end
-            continue
-        if isinstance(fields, dict) and _is_record(fields):
+            fields = ()
+        if isinstance(fields, dict) and _is_record(fields) and _is_unchanged(line, fields):
             records.append(Record(**{k: v for k, v in fields.items() if k in known}))
-    return records
+        elif fields is not None:
+            damaged.append(number)
+    return records, damaged
+
+
+# files whose damaged lines were reported, with their number
+_reported: set[tuple[Path, int]] = set()
+
+
+def _report_damaged(path: Path, damaged: list[int], lines: int) -> None:
+    if (path.resolve(), len(damaged)) not in _reported:
+        _reported.add((path.resolve(), len(damaged)))
+        log.note(
+            f"{path}: {len(damaged)} of {lines} lines are incomplete or changed since they were "
+            f"written, and are left out; the first is line {damaged[0]}"
+        )
+
+
+def _is_unchanged(line: bytes, fields: Mapping[str, object]) -> bool:
+    """Whether a line has the checksum that it ends with; lines without one pass."""
+    if _CHECKSUM not in fields:
+        return True
+    content, _, _ = line.rpartition(f', "{_CHECKSUM}": '.encode())
+    return zlib.crc32(content + b"}") == fields[_CHECKSUM]
 
 
 def _is_record(fields: Mapping[str, object]) -> bool:
@@ -135,7 +175,11 @@ def versions() -> str:
 
 
 def _lines(records: Iterable[Record]) -> str:
-    return "".join(json.dumps(_clean(asdict(r)), allow_nan=False) + "\n" for r in records)
+    return "".join(_line(json.dumps(_clean(asdict(r)), allow_nan=False)) for r in records)
+
+
+def _line(record: str) -> str:
+    return f'{record[:-1]}, "{_CHECKSUM}": {zlib.crc32(record.encode())}}}\n'
 
 
 def _clean(fields: dict[str, Any]) -> dict[str, object]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
+from jessl import records
 from jessl.cli._command import Command, JsonObject
 from jessl.core.leftovers import LOCK, is_abandoned, is_leftover, leftovers, remove_leftovers
 
@@ -19,8 +20,8 @@ _MARKS = ("config.json", "sweep.json", "study.json", "comparison.json", "manifes
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorCommand(Command):
-    """Check a folder and those below it: checkpoints and embeddings against their checksums, hidden
-    files that killed commands left, and locks.
+    """Check a folder and those below it: checkpoints, embeddings and records against their
+    checksums, hidden files that killed commands left, and locks.
 
     Nothing is deleted without --clean; links are not followed.
 
@@ -45,21 +46,23 @@ class DoctorCommand(Command):
         locks: list[JsonObject] = []
         damaged: list[JsonObject] = []
         removed: list[str] = []
-        counts = {"checkpoints": 0, "embeddings": 0}
+        restored: list[str] = []
+        counts = {"checkpoints": 0, "embeddings": 0, "records": 0}
         for folder in _folders(root):
             unfinished += [
                 {"path": str(p), "bytes": _bytes_of(p), "in_use": not is_abandoned(p)}
                 for p in leftovers(folder)
             ]
             if self.clean:
+                before = set(os.listdir(folder))
                 removed += [str(p) for p in remove_leftovers(folder)]
+                restored += [str(folder / n) for n in sorted(set(os.listdir(folder)) - before)]
             lock = folder / LOCK
             if _is_lock(folder):
                 in_use = not _take_lock(lock, remove=self.clean)
                 locks.append({"path": str(lock), "in_use": in_use})
                 removed += [str(lock)] if self.clean and not in_use else []
-            kind, reason = _check(folder)
-            if kind is not None:
+            for kind, reason in _checks(folder):
                 counts[kind] += 1
                 if reason is not None:
                     log.warning(reason)
@@ -72,6 +75,7 @@ class DoctorCommand(Command):
             "unfinished": unfinished,
             "locks": locks,
             "removed": removed,
+            "restored": restored,
         }
 
     def show(self, result: JsonObject) -> None:
@@ -89,6 +93,8 @@ class DoctorCommand(Command):
             state = "removed" if item["path"] in removed else state
             size = item["bytes"] / 1e6
             print(f"unfinished   {escape_control(item['path'])}: {size:.1f} MB, {state}")
+        for path in result["restored"]:
+            print(f"brought back {escape_control(path)}")
         for item in result["locks"]:
             state = "in use" if item["in_use"] else "held by no process, harmless"
             state = "removed" if item["path"] in removed else state
@@ -130,25 +136,35 @@ def _take_lock(lock: Path, *, remove: bool) -> bool:
     return True
 
 
-def _check(folder: Path) -> tuple[str | None, str | None]:
-    """(checkpoints or embeddings, or None; what is wrong with it, or None)."""
+def _checks(folder: Path) -> Iterator[tuple[str, str | None]]:
+    """(checkpoints, embeddings or records; what is wrong with it, or None) for what is there."""
     if _is_checkpoint(folder):
         from jessl.training import checkpoint
 
-        try:
-            checkpoint.load(folder)
-        except ValueError as error:
-            return "checkpoints", str(error)
-        return "checkpoints", None
+        yield "checkpoints", _reason(checkpoint.load, folder)
     if (folder / "features.npy").is_file() and (folder / "meta.json").exists():
         from jessl.embeddings import Embeddings
 
-        try:
-            Embeddings.load(folder)
-        except ValueError as error:
-            return "embeddings", str(error)
-        return "embeddings", None
-    return None, None
+        yield "embeddings", _reason(Embeddings.load, folder)
+    if (folder / records.FILE).is_file() and not (folder / records.FILE).is_symlink():
+        yield "records", _reason(_check_records, folder)
+
+
+def _reason(check: Callable[[Path], object], folder: Path) -> str | None:
+    try:
+        check(folder)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _check_records(folder: Path) -> None:
+    _, damaged = records.read_lines(folder)
+    if damaged:
+        raise ValueError(
+            f"{folder / records.FILE}: {len(damaged)} lines are incomplete or changed since they "
+            f"were written; the first is line {damaged[0]}"
+        )
 
 
 def _is_checkpoint(folder: Path) -> bool:

@@ -68,6 +68,7 @@ class EmbedCommand(Command, Embed):
         if out.exists() and not out.is_dir():
             raise ValueError(f"out: expected a new or an empty folder, got the file {out}")
         names = other_names(out)
+        self._check_complete(out, names)
         layers = sorted(names & set(self.layers))
         if layers and names == set(layers) != set(self.layers):
             raise ValueError(
@@ -76,6 +77,24 @@ class EmbedCommand(Command, Embed):
             )
         if names:
             raise ValueError(f"out: expected a new or an empty folder, got {out}")
+
+    def _check_complete(self, out: Path, names: set[str]) -> None:
+        """Refuse a folder with a whole result, by those words: a killed command may have ended."""
+        from jessl.embeddings import Embeddings
+
+        several = set(self.layers) if len(set(self.layers)) > 1 else set()
+        if not names or (several and names != several):
+            return
+        try:
+            whole = [Embeddings.load(out / layer) for layer in sorted(several) or [""]]
+        except (OSError, ValueError):
+            return
+        rows = f"{whole[0].n:,} rows" + (
+            f" each of {', '.join(sorted(several))}" if several else ""
+        )
+        raise ValueError(
+            f"out: {out} holds complete embeddings already ({rows}); use them, or give a new folder"
+        )
 
     def show(self, result: JsonObject) -> None:
         """Shapes, and the images that could not be read."""

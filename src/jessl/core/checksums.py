@@ -11,6 +11,10 @@ from jessl.core.files import read_json, write_json
 FILE = "checksums.json"
 
 
+class ChangedError(ValueError):
+    """A file is not the one that was written; the message does not name it."""
+
+
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a file's content (64 hexadecimal digits)."""
     with Path(path).open("rb") as file:
@@ -26,7 +30,8 @@ def check_file(path: Path) -> None:
     """Compare a file with the checksums.json beside it; files without one pass.
 
     Raises:
-        ValueError: naming the file, where its content has changed since it was written.
+        ChangedError: where its content has changed since it was written.
+        ValueError: where checksums.json is damaged.
     """
     if not (path.parent / FILE).is_file():
         return
@@ -35,4 +40,4 @@ def check_file(path: Path) -> None:
     if not isinstance(sums, dict) or not isinstance(expected, str | None):
         raise ValueError(f"{path.parent / FILE}: expected an object of checksums")
     if expected is not None and sha256_of(path) != expected:
-        raise ValueError(f"{path}: changed since it was written (SHA-256 differs)")
+        raise ChangedError("changed since it was written (SHA-256 differs)")

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from jessl.core.exchange import exchange
 from jessl.core.leftovers import (
     LOCK,
-    create_file,
-    create_folder,
-    held,
+    new_file,
+    new_folder,
     remove_leftovers,
     remove_tree,
 )
@@ -46,13 +45,10 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         ...     part.write_text("a,b\\n")
     """
     path = Path(path)
+    part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = create_file(path)
-    except OSError as error:
-        raise _about(error, path) from error
-    try:
-        with held(part):
+        with new_file(path) as part:
             yield part
             _sync(part)
             # the result follows the umask
@@ -60,11 +56,18 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             part.replace(path)
         _sync(path.parent)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        _discard(part)
         raise _about(error, path) from error
     except BaseException:
-        part.unlink(missing_ok=True)
+        _discard(part)
         raise
+
+
+def _discard(part: Path | None) -> None:
+    """Remove what was not finished, as far as that is possible."""
+    if part is not None:
+        with contextlib.suppress(OSError):
+            remove_tree(part)
 
 
 @contextlib.contextmanager
@@ -79,9 +82,9 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, target=path)
-    part = create_folder(path)
+    part: Path | None = None
     try:
-        with held(part):
+        with new_folder(path) as part:
             yield part
             for file in part.rglob("*"):
                 _sync(file)
@@ -90,10 +93,10 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             _take_place(part, path)
         _sync(path.parent)
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
+        _discard(part)
         raise _about(error, path) from error
     except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        _discard(part)
         raise
 
 
@@ -104,11 +107,15 @@ def _take_place(part: Path, path: Path) -> None:
     elif exchange(part, path):
         remove_tree(part)
     else:
-        old = create_folder(path, "old")
-        with held(old):
+        with new_folder(path, "old") as old:
             path.replace(old / path.name)
-            part.replace(path)
-            remove_tree(old)
+            try:
+                part.replace(path)
+            except OSError:
+                (old / path.name).replace(path)
+                raise
+            finally:
+                remove_tree(old)
 
 
 @contextlib.contextmanager

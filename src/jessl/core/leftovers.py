@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
@@ -50,37 +50,77 @@ def new_leftover(target: Path, suffix: str) -> Path:
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the lock of a file or a folder of this process; the identity where there are none."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(path, os.O_RDONLY)
+def new_file(target: Path) -> Iterator[Path]:
+    """A new empty file beside `target`, which only its owner can read; held in the block."""
+    with _created(target, "part", _create_file) as path:
+        yield path
+
+
+@contextlib.contextmanager
+def new_folder(target: Path, suffix: str = "part") -> Iterator[Path]:
+    """A new empty folder beside `target`, which only its owner can read; held in the block."""
+    with _created(target, suffix, lambda path: path.mkdir(0o700)) as path:
+        yield path
+
+
+@contextlib.contextmanager
+def _created(target: Path, suffix: str, create: Callable[[Path], None]) -> Iterator[Path]:
+    handle = None
+    while handle is None:
+        path = new_leftover(target, suffix)
+        create(path)
+        if fcntl is None:
+            break
+        handle = _lock(path)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield path
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
+
+
+def _create_file(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _lock(path: Path) -> int | None:
+    """A handle with the lock of a new leftover; None where another process has removed it."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    if path.exists():
+        return handle
+    os.close(handle)
+    return None
 
 
 def is_abandoned(path: Path) -> bool:
     """Whether no process holds a leftover any more; False where that cannot be known."""
-    if path.is_symlink():
-        return True  # no writer makes a link; it goes, its target stays
-    if fcntl is None:
-        return False
+    with _taken(path) as is_free:
+        return is_free
+
+
+@contextlib.contextmanager
+def _taken(path: Path) -> Iterator[bool]:
+    """Whether no process holds a leftover; in the block none can."""
+    if path.is_symlink():  # no writer makes a link; it goes, its target stays
+        yield True
+        return
+    handle = None
+    is_free = False
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_free = True
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+        yield is_free
     finally:
-        os.close(handle)
-    return True
+        if handle is not None:
+            os.close(handle)
 
 
 def leftovers(folder: str | Path) -> list[Path]:
@@ -109,11 +149,12 @@ def remove_leftovers(folder: str | Path, target: Path | None = None) -> list[Pat
         match = _NAME.fullmatch(path.name)
         if digits is not None and (match is None or match[1] != digits):
             continue
-        if not is_abandoned(path):
-            continue
-        if path.suffix == ".old":
-            _bring_back(path)
-        remove_tree(path)
+        with _taken(path) as is_free:
+            if not is_free:
+                continue
+            if path.suffix == ".old":
+                _bring_back(path)
+            remove_tree(path)
         removed.append(path)
     return removed
 
@@ -147,17 +188,3 @@ def _bring_back(old: Path) -> None:
 
 def _target_digits(target: Path) -> str:
     return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
-
-
-def create_file(target: Path) -> Path:
-    """A new empty file beside `target`, which only its owner can read."""
-    path = new_leftover(target, "part")
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    return path
-
-
-def create_folder(target: Path, suffix: str = "part") -> Path:
-    """A new empty folder beside `target`, which only its owner can read."""
-    path = new_leftover(target, suffix)
-    path.mkdir(0o700)
-    return path

@@ -15,7 +15,7 @@ from jessl.core.files import contained, read_json, write_json
 from jessl.core.leftovers import other_names
 from jessl.runs import Run, is_run
 from jessl.sweeps.plan import sweep_from
-from jessl.sweeps.storage import DEFAULT, Storage, is_inside
+from jessl.sweeps.storage import BEGUN, DEFAULT, Storage, is_begun, is_inside
 
 FILE = "sweep.json"
 _STORAGE = "storage"
@@ -68,7 +68,8 @@ def read(folder: Path) -> SweepManifest | None:
         plan = {k: v for k, v in stored.items() if k != _STORAGE}
         return SweepManifest(plan, stored.get(_STORAGE))
     # a command that was killed at its beginning leaves the storage alone
-    if any(not name.startswith(DEFAULT) for name in other_names(folder)):
+    names = other_names(folder)
+    if names and not (names <= BEGUN and is_begun(folder)):
         raise ValueError(f"out {folder} is not empty and holds no study; give a new folder")
     return None
 

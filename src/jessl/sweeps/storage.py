@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable
@@ -32,8 +33,19 @@ from optuna.storages.journal import JournalFileBackend
 from jessl.core.files import contained, file_lock
 
 DEFAULT = "study.db"
+# its file, its lock, and what SQLite writes beside it
+BEGUN = frozenset({DEFAULT, *(f"{DEFAULT}{end}" for end in (".lock", "-journal", "-wal", "-shm"))})
 _JOURNAL = "journal:"
 _SQLITE = "sqlite:///"
+# of Optuna's, which makes them one after the other
+_TABLES = frozenset(
+    {
+        *("studies", "study_directions", "study_system_attributes", "study_user_attributes"),
+        *("trials", "trial_heartbeats", "trial_intermediate_values", "trial_params"),
+        *("trial_system_attributes", "trial_user_attributes", "trial_values"),
+        *("version_info", "alembic_version"),
+    }
+)
 # how every line of a journal begins
 _BEGINNING = b'{"op_code":'
 # two processes that write one SQLite file at a time wait for each other
@@ -84,6 +96,27 @@ def is_inside(url: str, folder: Path) -> bool:
         return False
     path = url.removeprefix(prefix).partition("?")[0]
     return bool(path) and Path(path).resolve().is_relative_to(folder.resolve())
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether the database in a folder is one that `open_storage` began, by its lock and tables.
+
+    A database of another program would get the tables of a study.
+    """
+    path = folder / DEFAULT
+    if any((folder / name).is_symlink() for name in BEGUN):
+        return False
+    if not (folder / f"{DEFAULT}.lock").is_file():  # it is made before the database
+        return False
+    if not path.exists() or (folder / f"{DEFAULT}-journal").exists():
+        return True
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+            rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            return {name for (name,) in rows} <= _TABLES
+    except sqlite3.Error:
+        return False
 
 
 def _open_journal_storage(path: str) -> Storage:

@@ -13,6 +13,7 @@ import optuna
 from jessl.config import Pretrain, Sweep
 from jessl.core.devices import pick_device
 from jessl.core.files import contained
+from jessl.core.leftovers import remove_leftovers
 from jessl.core.processes import process_name
 from jessl.core.random import seeded
 from jessl.data import Source, open_source, unlabelled
@@ -184,6 +185,7 @@ def begin(
     study = _optuna_study(opened, folder.resolve().name, plan)
     manifest.agree(opened, study, now, images.fingerprint())
     manifest.write(folder, stored, now, None if url is None else opened.shown)
+    remove_leftovers(folder)
     ledger = Ledger(study, opened, process_name(), Watch(lease_seconds), plan.distributions)
     return Study(folder, plan, source, images, test, opened, ledger, lease_seconds)
 

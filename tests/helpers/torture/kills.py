@@ -33,6 +33,7 @@ WAYS = (KILL, TERM, FULL, LARGE)
 PATIENCE_SECONDS = 600.0
 STRANGERS = (".holiday.jpg.part", ".letters.old/letter.txt", "notes.txt")
 _SAVED = 75
+_COMPLETE = "holds complete embeddings already"
 _TIMED_SHARE = 0.4
 _EVENTS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
 
@@ -256,13 +257,13 @@ def trial(
     fault = _wrong_end(way, code, folder)
     if not fault:
         # what a user keeps in the same folders must be there afterwards
-        for place in (folder, folder / "out"):
-            if place == folder or (place.is_dir() and job != "embed" and job != "pack"):
-                if place != folder and not any(not p.name.startswith(".") for p in place.iterdir()):
-                    continue
-                for name in STRANGERS:
-                    (place / name).parent.mkdir(exist_ok=True)
-                    (place / name).write_text("not of jessl")
+        out = folder / "out"
+        # before it is a run or a study, a folder with other things is refused
+        is_ours = any((out / name).is_file() for name in ("config.json", "sweep.json"))
+        for place in (folder, out) if is_ours else (folder,):
+            for name in STRANGERS:
+                (place / name).parent.mkdir(exist_ok=True)
+                (place / name).write_text("not of jessl")
         kept = [p for n in STRANGERS for p in (folder / n, folder / "out" / n) if p.exists()]
         fault = _continued(job, folder, undisturbed)
         lost = [p for p in kept if not p.is_file() or p.read_text() != "not of jessl"]
@@ -293,7 +294,8 @@ def _continued(job: str, folder: Path, undisturbed: Reference) -> str:
     code, _ = execute(JOBS[job].again, folder, folder / "out")
     if code == 2 and job == "pretrain" and not (folder / "out" / "config.json").exists():
         code, _ = execute(JOBS[job].words, folder, folder / "out")  # it had not begun
-    if code != 0:
+    # the disturbance came after the result: that is said, and the result is compared
+    if code != 0 and not (code == 2 and _COMPLETE in _log(folder)):
         return f"the continuation ended with {code}: {_log(folder)[-400:]}"
     try:
         result = JOBS[job].result(folder / "out")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jessl.core import files
+from jessl.core import leftovers as leftovers_module
 from jessl.core.files import (
     Busy,
     atomic_directory,
@@ -188,3 +189,62 @@ def test_a_kill_leaves_the_old_or_the_new_folder(
     assert [p.name for p in target.iterdir()] == ["third"]
     names = sorted(p.name for p in tmp_path.iterdir())
     assert names == [f"{OURS}.part", ".other.part", "z"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no flock")
+def test_a_file_that_is_cleaned_up_before_it_is_held_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker cleans up between the two steps of another one's write."""
+    create, times = leftovers_module._create_file, []
+
+    def cleaned(path: Path) -> None:
+        create(path)
+        if not times:
+            assert remove_leftovers(tmp_path) == [path]
+        times.append(path)
+
+    monkeypatch.setattr(leftovers_module, "_create_file", cleaned)
+    with atomic_write(tmp_path / "a") as part:
+        part.write_text("a")
+        assert remove_leftovers(tmp_path) == []
+    assert len(times) == 2
+    assert (tmp_path / "a").read_text() == "a"
+
+
+@pytest.mark.parametrize("write", [atomic_write, atomic_directory])
+def test_nothing_is_removed_where_nothing_could_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: object
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(leftovers_module.os, "open", refuse)
+    monkeypatch.setattr(Path, "mkdir", lambda self, *a, **k: None if k else refuse())
+    with pytest.raises(OSError, match="No space left"), write(tmp_path / "a"):  # type: ignore[operator]
+        pass
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_failed_second_step_brings_the_old_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "z"
+    target.mkdir()
+    (target / "old").write_text("old")
+    replace = Path.replace
+
+    def refused(self: Path, to: Path) -> Path:
+        if self.suffix == ".part":
+            raise OSError(5, "Input/output error")
+        return replace(self, to)
+
+    monkeypatch.setattr(files, "exchange", lambda a, b: False)
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(OSError, match="Input/output"), atomic_directory(target):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["z"]
+    assert [p.name for p in target.iterdir()] == ["old"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from helpers.run_samples import small_config
 from jessl.config import Sweep
 from jessl.core.log import Log
+from jessl.sweeps import manifest
 from jessl.sweeps.coordination import FINISHED
 from jessl.sweeps.storage import open_storage
 from jessl.sweeps.study_state import begin
@@ -116,6 +119,47 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, asked: Sweep) -> 
         begin(tmp_path / "full", asked)
     with pytest.raises(ValueError, match="lease_seconds: expected a number above 0, got 0"):
         begin(tmp_path / "s", asked, lease_seconds=0)
+
+
+def test_only_a_database_that_a_study_began_is_continued(tmp_path: Path, asked: Sweep) -> None:
+    def make(name: str, table: str | None, lock: bool) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        with contextlib.closing(sqlite3.connect(folder / "study.db")) as database:
+            if table is not None:
+                database.execute(f"CREATE TABLE {table} (x)")
+                database.commit()
+        if lock:
+            (folder / "study.db.lock").touch()
+        return folder
+
+    assert manifest.read(make("empty", None, True)) is None
+    assert manifest.read(make("half", "studies", True)) is None
+    others = [make("foreign", "students", True), make("unlocked", "studies", False)]
+    others.append(make("backup", None, True))
+    (others[-1] / "study.db.backup").touch()
+    others.append(make("linked", None, True))
+    (others[-1] / "study.db-wal").symlink_to(tmp_path / "wal")
+    others.append(make("text", None, True))
+    (others[-1] / "study.db").write_text("a text of mine" * 99)
+    for folder in others:
+        before = (folder / "study.db").read_bytes()
+        with pytest.raises(ValueError, match="is not empty and holds no study"):
+            begin(folder, asked)
+        assert (folder / "study.db").read_bytes() == before
+    # a killed process leaves its journal, and the tables cannot be read before it is undone
+    journal = make("torn", "students", True)
+    (journal / "study.db-journal").touch()
+    assert manifest.read(journal) is None
+
+
+def test_a_worker_removes_what_killed_ones_left(tmp_path: Path, asked: Sweep) -> None:
+    begin(tmp_path / "s", asked)
+    (tmp_path / "s" / ".jessl-1-0123456789abcdef.part").write_text("half")
+    (tmp_path / "s" / ".mine.part").write_text("mine")
+    begin(tmp_path / "s")
+    names = {p.name for p in (tmp_path / "s").iterdir() if p.name.startswith(".")}
+    assert names == {".mine.part"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from jessl.core.checksums import check_file
+from jessl.core.checksums import ChangedError, check_file
 from jessl.core.zip_files import ZipBombError, check_uncompressed_zip
 
 # nested dicts: VISSL's classy_state_dict.base_model.model.trunk is four deep
@@ -44,7 +44,7 @@ def read_file(path: str | Path) -> object:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} {_describe_refusal(str(error))}") from None
-    except ZipBombError as error:
+    except (ZipBombError, ChangedError) as error:
         raise ValueError(f"cannot read weights from {path}: {error}") from None
     except Exception as error:  # safetensors, zip and pickle errors have no common base
         lines = str(error).strip().splitlines()
