@@ -22,10 +22,11 @@ from jessl.core.log import Log, log
 from jessl.core.progress import duration
 from jessl.core.resources import usable_cores
 from jessl.core.validation import check_int
-from jessl.data import Loader, Source, UnreadableImage, open_source, split_source
+from jessl.data import Loader, Source, UnreadableImage, split_source
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import embed
 from jessl.pretraining import defaults
+from jessl.pretraining.images import open_data
 from jessl.probes import probe
 from jessl.recipes.studies import digits_sweep, digits_sweep_quick
 from jessl.runs import Run
@@ -64,6 +65,8 @@ def demo(
     workers: int | None = None,
     x_key: str | None = None,
     y_key: str | None = None,
+    bits: int | None = None,
+    value_range: tuple[float, float] | None = None,
     log: Log = log,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, object]:
@@ -80,6 +83,7 @@ def demo(
         images: how many images at most; None: 6,000 (quick: 2,000).
         workers: runs at a time; None: one a core, at most 8.
         x_key, y_key: names of the arrays in an .npz file.
+        bits, value_range: which stored values become white and black, as of `open_source`.
         log: lines on the progress.
         stop: called twice a second; True saves the runs under way and raises Stopped.
 
@@ -102,7 +106,14 @@ def demo(
             check_int(name, value, least)
     workers = check_int("workers", min(8, usable_cores()) if workers is None else workers, 1)
     labels_file = None if labels is None else str(labels)
-    request = Pretrain(data=str(data), labels=labels_file, x_key=x_key, y_key=y_key)
+    request = Pretrain(
+        data=str(data),
+        labels=labels_file,
+        x_key=x_key,
+        y_key=y_key,
+        bits=bits,
+        value_range=value_range,
+    )
     sources = partial(_sources, request, images or _IMAGES[quick])
     train, test = divided(request, images or _IMAGES[quick])
     config = study_config(request, train, quick=quick, epochs=epochs)
@@ -138,9 +149,7 @@ def demo(
 
 def divided(request: Pretrain, images: int) -> tuple[Source, Source]:
     """(train, test): a fifth is for the closing check; hashes of the ids choose the images."""
-    source = open_source(
-        request.data, labels=request.labels, x_key=request.x_key, y_key=request.y_key
-    )
+    source = open_data(request)
     if len(source) > images:
         source = split_source(source, images / len(source), _SPLIT_SEED)[1]
     return split_source(source, _TEST_SHARE, _SPLIT_SEED + 1)
@@ -172,6 +181,8 @@ def study_config(request: Pretrain, train: Source, *, quick: bool, epochs: int |
         labels=request.labels,
         x_key=request.x_key,
         y_key=request.y_key,
+        bits=request.bits,
+        value_range=request.value_range,
         size=size,
         view_options=study.base.view_options if np.median(train.sizes()[0]) < 16 else {},
         epochs=epochs,
@@ -334,10 +345,13 @@ def _command(
         "labels": request.labels,
         "x-key": request.x_key,
         "y-key": request.y_key,
+        "bits": request.bits,
         "epochs": epochs,
         "images": images,
     }
     parts += ["--quick"] if quick else []
     for name, value in options.items():
         parts += [] if value is None else [f"--{name}", str(value)]
+    if request.value_range is not None:
+        parts += ["--range", *(f"{value:g}" for value in request.value_range)]
     return shlex.join(parts)

@@ -265,9 +265,10 @@ def test_missing_and_other_labels() -> None:
     some = [(image, None if i == 1 else i) for i, image in enumerate(PICTURES)]
     assert labels_of(open_source(Items(some))) == [0, -1, *range(2, N)]
     assert open_source(Items([(image, -1) for image in PICTURES])).labels is None
-    names = open_source(Items([(image, "cat") for image in PICTURES]))
-    assert names.labels is None
-    assert any("labels are left out: expected integers, got str" in note for note in names.notes)
+    others = open_source(Items([(image, 0.5) for image in PICTURES]))
+    assert others.labels is None
+    left_out = "labels are left out: expected integers or texts, got float"
+    assert any(left_out in note for note in others.notes)
     odd = [(image, 0) for image in PICTURES]
     odd[1] = (PICTURES[1], -7)
     for dataset in (Items(odd), Listed(odd, [label for _, label in odd])):

@@ -22,7 +22,7 @@ GOOD = np.zeros((3, 4, 5), dtype=np.uint8)
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        (GOOD.astype(np.float32), r"uint8 images, got float32 \[3, 4, 5\]; .*255 \* x"),
+        (GOOD.astype(np.float32), r"uint16 images, got float32 \[3, 4, 5\]; .*255 \* x"),
         (GOOD.astype(np.int64), r"int64 .*astype\('uint8'\)"),
         (GOOD[0], r"got \[4, 5\]"),
         (np.zeros((2, 3, 8, 8), np.uint8), r"transpose\(0, 2, 3, 1\)"),

@@ -8,6 +8,8 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 Options = TypeVar("Options")
+# the option --range LOW HIGH of the commands that open SRC
+ValueRangeOption = Annotated[tuple[float, float] | None, tyro.conf.arg(name="range")]
 # the result of a command: str keys, values that JSON holds
 JsonObject = dict[str, Any]
 

@@ -20,12 +20,22 @@ def open_images(
     groups: str | None = None,
     x_key: str | None = None,
     y_key: str | None = None,
+    bits: int | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> Source:
     """The images of SRC; its notes are printed on standard error."""
     from jessl.core.log import log
     from jessl.data import open_source
 
-    source = open_source(data, labels=labels, groups=groups, x_key=x_key, y_key=y_key)
+    source = open_source(
+        data,
+        labels=labels,
+        groups=groups,
+        x_key=x_key,
+        y_key=y_key,
+        bits=bits,
+        value_range=value_range,
+    )
     for note in source.notes:
         log.note(note)
     return source

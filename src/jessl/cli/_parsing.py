@@ -13,6 +13,8 @@ import tyro
 from jessl.cli._command import Command
 
 C = TypeVar("C", bound=Command)
+# options whose fields have other names
+_FIELDS = {"range": "value_range"}
 
 
 def parse(name: str, command_class: type[C], args: list[str]) -> C:
@@ -40,6 +42,7 @@ def parse(name: str, command_class: type[C], args: list[str]) -> C:
             raise
         raise ValueError(_unframed(text.getvalue())) from None
     names = {option.lstrip("-").replace("-", "_") for option in options}
+    names = {_FIELDS.get(name, name) for name in names}
     return dataclasses.replace(
         command, given=frozenset(names | {name.removeprefix("no_") for name in names})
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from jessl.cli._command import Command, JsonObject
+from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._inputs import open_images
 from jessl.cli._output import print_lines, print_table
 
@@ -38,6 +38,10 @@ class BenchCommand(Command):
         images: largest number of images to measure the stages on.
         seconds: how long each number of threads is measured.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
+        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+            larger values are clipped. 9 to 16; None: 65535 is white.
+        value_range: instead of --bits, the stored values that become black and white; it also opens
+            floating-point and signed images.
     """
 
     subject: tyro.conf.Positional[Literal["loader"]]
@@ -54,6 +58,8 @@ class BenchCommand(Command):
     images: int = 256
     seconds: float = 2.0
     x_key: str | None = None
+    bits: int | None = None
+    value_range: ValueRangeOption = None
 
     def run(self) -> JsonObject:
         """Measure the stages of one image, then the loader with more and more threads."""
@@ -65,7 +71,9 @@ class BenchCommand(Command):
 
         device = pick_device(self.device)
         on_gpu = device.type == "cuda"
-        source = open_images(self.data, x_key=self.x_key)
+        source = open_images(
+            self.data, x_key=self.x_key, bits=self.bits, value_range=self.value_range
+        )
         views = self._views(source, device)
         size = max(view.size for view in views.recipes)
         batch_size = self.batch_size or (256 if on_gpu else 32)

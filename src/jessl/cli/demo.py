@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jessl.cli._command import Command, JsonObject
+from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._output import print_lines
 from jessl.cli._selection_tables import print_runs
 from jessl.cli._signals import stop_on_signals
@@ -26,6 +26,10 @@ class DemoCommand(Command):
         workers: runs at a time, one core each; None: the cores of the machine, at most 8.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
         y_key: name of the labels in an .npz file; None: y, labels or targets.
+        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+            larger values are clipped. 9 to 16; None: 65535 is white.
+        value_range: instead of --bits, the stored values that become black and white; it also opens
+            floating-point and signed images.
     """
 
     data: str = "digits"
@@ -37,6 +41,8 @@ class DemoCommand(Command):
     workers: int | None = None
     x_key: str | None = None
     y_key: str | None = None
+    bits: int | None = None
+    value_range: ValueRangeOption = None
 
     def run(self) -> JsonObject:
         """Run the study and write its report."""
@@ -54,6 +60,8 @@ class DemoCommand(Command):
                 workers=self.workers,
                 x_key=self.x_key,
                 y_key=self.y_key,
+                bits=self.bits,
+                value_range=self.value_range,
                 stop=stop,
             )
         return {**study, "report": str(write_report(self.out))}

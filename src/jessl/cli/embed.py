@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from jessl.cli._command import Command, JsonObject
+from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._inputs import open_images
 from jessl.cli._output import print_left_out, print_lines
 from jessl.config import Embed
@@ -30,6 +30,7 @@ class EmbedCommand(Command, Embed):
     out: str = field()
     x_key: str | None = None
     y_key: str | None = None
+    value_range: ValueRangeOption = None
 
     def run(self) -> JsonObject:
         """Embed and save."""
@@ -46,9 +47,12 @@ class EmbedCommand(Command, Embed):
                 groups=self.groups,
                 x_key=self.x_key,
                 y_key=self.y_key,
+                bits=self.bits,
+                value_range=self.value_range,
             )
+            already = dict.fromkeys(("labels", "groups", "bits", "value_range"))
             with ProgressBar("embedding") as bar:
-                embedded = embed(self, source=source, labels=None, groups=None, progress=bar.update)
+                embedded = embed(self, source=source, **already, progress=bar.update)
         by_layer = embedded if isinstance(embedded, dict) else {self.layers[0]: embedded}
         meta = next(iter(by_layer.values())).meta
         if (report := meta.get("weights_report")) is not None:

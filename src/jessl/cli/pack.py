@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from jessl.cli._command import Command, JsonObject
+from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._inputs import open_images
 from jessl.cli._output import print_left_out, print_lines
 from jessl.cli._signals import stop_on_signals
@@ -39,6 +39,7 @@ class PackCommand(Command, Pack):
     x_key: str | None = None
     y_key: str | None = None
     verify: bool = False
+    value_range: ValueRangeOption = None
 
     def run(self) -> JsonObject:
         """Pack, or verify a packed folder."""
@@ -49,11 +50,19 @@ class PackCommand(Command, Pack):
         from jessl.core.progress import ProgressBar
         from jessl.data.packing.pack import pack
 
-        source = open_images(self.data, labels=self.labels, x_key=self.x_key, y_key=self.y_key)
+        source = open_images(
+            self.data,
+            labels=self.labels,
+            x_key=self.x_key,
+            y_key=self.y_key,
+            bits=self.bits,
+            value_range=self.value_range,
+        )
         with stop_on_signals("the same command continues") as stop, ProgressBar("packing") as bar:
-            packing = pack(self, source=source, progress=bar.update, stop=stop)
+            already = dict.fromkeys(("bits", "value_range"))
+            packing = pack(self, source=source, **already, progress=bar.update, stop=stop)
         print_left_out(packing.skipped, rest="; manifest.json lists them all")
-        return asdict(packing)
+        return {**asdict(packing), "notes": list(source.notes)}
 
     def _verify(self) -> JsonObject:
         from jessl.data.sources.shard_checksums import check_shards

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 
-from jessl.cli._command import Command, JsonObject, options_of
+from jessl.cli._command import Command, JsonObject, ValueRangeOption, options_of
 from jessl.cli._output import print_lines
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Pretrain
@@ -27,6 +27,7 @@ class PretrainCommand(Command, Pretrain):
         slurm_options: of the job, such as partition gpu nodes 2 gpus_per_node 8 timeout_min 600.
     """
 
+    value_range: ValueRangeOption = None
     recipe: str | None = None
     slurm: bool = False
     slurm_options: dict[str, int | str] = field(default_factory=dict)

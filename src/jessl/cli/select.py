@@ -6,14 +6,20 @@ from dataclasses import dataclass, field, fields
 
 import tyro
 
-from jessl.cli._command import Command, JsonObject
+from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._inputs import comma_separated
 from jessl.cli._selection_tables import print_checkpoints, print_encoders, print_runs
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Compare, Select, SelectCheckpoints
 
 # the options that each of the three ways of choosing reads
-_OF_RUNS = {f.name for f in fields(Select)} | {"train", "test", "class_names"}
+_OF_RUNS = {f.name for f in fields(Select)} | {
+    "train",
+    "test",
+    "class_names",
+    "bits",
+    "value_range",
+}
 _OF_CHECKPOINTS = {f.name for f in fields(SelectCheckpoints)} | {"runs", "checkpoints"}
 _OF_ENCODERS = {f.name for f in fields(Compare)}
 _OF_ALL = {f.name for f in fields(Command)}
@@ -45,6 +51,7 @@ class SelectCommand(Command, Select, Compare):
     encoders: list[str] = field(default_factory=list)  # type: ignore[assignment]
     data: str | None = None  # type: ignore[assignment]
     out: str | None = None  # type: ignore[assignment]
+    value_range: ValueRangeOption = None
 
     def run(self) -> JsonObject:
         """Rank and choose."""
@@ -80,6 +87,8 @@ class SelectCommand(Command, Select, Compare):
             raise ValueError("--train, --test: expected both: probes are fitted, then tested")
         if self.class_names is not None and self.train is None:
             raise ValueError("--class-names: expected --train and --test as well")
+        if self.train is None and (self.bits, self.value_range) != (None, None):
+            raise ValueError("--bits, --range: expected --train and --test as well")
         scores = comma_separated(self.scores)
         if self.train is not None and self.test is not None:
             from jessl.selection.probe_runs import probe_runs
@@ -92,6 +101,8 @@ class SelectCommand(Command, Select, Compare):
                 self.test,
                 oracle=self.oracle,
                 class_names=self.class_names,
+                bits=self.bits,
+                value_range=self.value_range,
             )
         return select(self, scores=scores).as_json()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jessl.cli._command import Command, JsonObject
+from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._inputs import open_images
 from jessl.cli._output import print_lines
 
@@ -26,6 +26,10 @@ class ViewsCommand(Command):
         count: number of images.
         seed: of the views.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
+        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+            larger values are clipped. 9 to 16; None: 65535 is white.
+        value_range: instead of --bits, the stored values that become black and white; it also opens
+            floating-point and signed images.
     """
 
     data: str
@@ -36,6 +40,8 @@ class ViewsCommand(Command):
     count: int = 6
     seed: int = 0
     x_key: str | None = None
+    bits: int | None = None
+    value_range: ValueRangeOption = None
 
     def run(self) -> JsonObject:
         """Draw."""
@@ -51,7 +57,9 @@ class ViewsCommand(Command):
         from jessl.pretraining.view_grid import view_rows
         from jessl.views.presets import is_file, preset
 
-        source = open_images(self.data, x_key=self.x_key)
+        source = open_images(
+            self.data, x_key=self.x_key, bits=self.bits, value_range=self.value_range
+        )
         size = self.size
         if size is None and not is_file(self.preset):
             size = default_size(source, torch.device("cpu"))

@@ -25,7 +25,7 @@ from jessl.data.labels import check_same_classes, with_class_names
 from jessl.encoders import Preprocess
 from jessl.extraction.embed import repeat_views
 from jessl.extraction.embedding_cache import without_labels
-from jessl.extraction.extract import check_channels
+from jessl.extraction.extract import check_channels, value_range_meta
 from jessl.pretraining.images import MOST_IMAGES, limit_images
 
 # marks a folder as one of a comparison from its beginning on
@@ -42,6 +42,8 @@ def compare_encoders(
     labels: str | Path | None = None,
     class_names: str | Path | Sequence[str] | None = None,
     groups: str | None = None,
+    bits: int | None = None,
+    value_range: Sequence[float] | None = None,
     shots: Sequence[int] = (),
     test: Source | str | Path | None = None,
     views: str = "simclr",
@@ -88,9 +90,10 @@ def compare_encoders(
     )
     if not 2 <= check_int("n_views", n_views, None) <= 256:
         raise ValueError(f"n_views: expected 2 to 256, got {n_views}")
-    sources = {"data": check_channels(open_source(data, labels=labels, groups=groups))}
+    opened = partial(open_source, bits=bits, value_range=value_range)
+    sources = {"data": check_channels(opened(data, labels=labels, groups=groups))}
     if test is not None:
-        sources["test"] = check_channels(open_source(test))
+        sources["test"] = check_channels(opened(test))
     named = with_class_names(class_names, **sources)
     source = limit_images(named[0], most, seed)
     tested = limit_images(named[1], most, seed) if test is not None else None
@@ -201,6 +204,7 @@ def _settings(config: ComparisonConfig, state: ComparisonState) -> dict[str, obj
         "images": len(source),
         "of_images": len(whole_source),
         "data_checksum": without_labels(source).fingerprint(),
+        **value_range_meta(source),
         "labelled": labelled,
         "classes": None
         if source.classes is None

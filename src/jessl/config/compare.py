@@ -18,6 +18,10 @@ class Compare:
         groups: a column of that file: images with the same value are never divided by a split.
         class_names: names of the labels 0, 1, ... of `data` or `test`, whichever has numbers only:
             a,b,c or a text file with a name on each line.
+        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+            larger values are clipped. 9 to 16; None: 65535 is white.
+        value_range: on the command line --range LOW HIGH: instead of `bits`, the stored values that
+            become black and white; it also opens floating-point and signed images.
         shots: images per class of few-shot probes; none: 3, 5 and 30. Numbers larger than a class
             are left out.
         test: SRC of labelled images to test on; None: a quarter of the labelled images of `data`.
@@ -39,6 +43,8 @@ class Compare:
     labels: str | None = None
     class_names: str | None = None
     groups: str | None = None
+    bits: int | None = None
+    value_range: tuple[float, float] | None = None
     shots: tuple[int, ...] = ()
     test: str | None = None
     size: int | None = None

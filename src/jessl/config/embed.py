@@ -29,6 +29,10 @@ class Embed:
             form a group, which no split of the embeddings divides.
         class_names: names of the labels 0, 1, ... where the labels are numbers only: a,b,c or a
             text file with a name on each line.
+        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+            larger values are clipped. 9 to 16; None: 65535 is white.
+        value_range: on the command line --range LOW HIGH: instead of `bits`, the stored values that
+            become black and white; it also opens floating-point and signed images.
         views: preset or file of random views to embed instead of the central one, a row for each
             view; the scores lidar and alignment need them. Their size is the encoder's; a preset
             with local crops contributes its global crops only.
@@ -51,6 +55,8 @@ class Embed:
     labels: str | None = None
     class_names: str | None = None
     groups: str | None = None
+    bits: int | None = None
+    value_range: tuple[float, float] | None = None
     views: str | None = None
     n_views: int | None = None
     batch_size: int = 256

@@ -11,10 +11,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "None": (type(None),),
 }
+_PAIR = "tuple[float, float]"
 
 
 def matches_annotation(value: object, annotation: str) -> bool:
-    """Whether `value` is of the type `annotation`: a union of plain types, or a dict.
+    """Whether `value` is of the type `annotation`: a union of plain types and pairs, or a dict.
 
     Example:
         >>> matches_annotation(0.1, "float | None"), matches_annotation(True, "int")
@@ -25,7 +26,10 @@ def matches_annotation(value: object, annotation: str) -> bool:
     kinds = _kinds(annotation)
     if isinstance(value, bool):
         return "bool" in kinds
-    return any(isinstance(value, _TYPES[kind]) for kind in kinds)
+    if isinstance(value, list | tuple):
+        is_pair = len(value) == 2 and all(matches_annotation(v, "float") for v in value)
+        return _PAIR in kinds and is_pair
+    return any(isinstance(value, _TYPES[kind]) for kind in kinds - {_PAIR})
 
 
 def convert_to_annotation(name: str, value: object, annotation: str) -> object:
@@ -50,7 +54,7 @@ def convert_to_annotation(name: str, value: object, annotation: str) -> object:
     if value is None and "None" in kinds:
         return None
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if "tuple[float, float]" in kinds:
+    if _PAIR in kinds:
         if isinstance(value, list | tuple) and len(value) == 2:
             return tuple(convert_to_annotation(name, v, "float") for v in value)
         expected = "two numbers"

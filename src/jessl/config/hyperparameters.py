@@ -8,7 +8,19 @@ from collections.abc import Mapping
 # run within a setting; data sets are compared by the checksum of their images
 INCIDENTAL = frozenset(
     {
-        *("data", "labels", "x_key", "y_key", "seed", "out", "resume", "device", "workers"),
+        *(
+            "data",
+            "labels",
+            "x_key",
+            "y_key",
+            "bits",
+            "value_range",
+            "seed",
+            "out",
+            "resume",
+            "device",
+            "workers",
+        ),
         *("checkpoint_epochs", "checkpoint_seconds", "keep_checkpoints", "log_steps"),
         *("evaluate_epochs", "online_probes", "compile", "micro_batch_size", "channels_last"),
         *("grad_checkpointing", "deterministic"),

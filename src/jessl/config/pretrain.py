@@ -22,6 +22,10 @@ class Pretrain:
         labels: CSV file with columns path,label that adds or replaces labels.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
         y_key: name of the labels in an .npz file; None: y, labels or targets.
+        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+            larger values are clipped. 9 to 16; None: 65535 is white.
+        value_range: on the command line --range LOW HIGH: instead of `bits`, the stored values that
+            become black and white; it also opens floating-point and signed images.
         out: run folder to write; refused when it holds another run, unless `resume`.
         resume: continue the run in `out` from its last checkpoint.
         objective: barlow_twins, byol, cissl, dcl, dino, dissl, lejepa, moco, simclr, simsiam, swav,
@@ -80,6 +84,8 @@ class Pretrain:
     labels: str | None = None
     x_key: str | None = None
     y_key: str | None = None
+    bits: int | None = None
+    value_range: tuple[float, float] | None = None
     out: str | None = None
     resume: bool = False
     objective: str = "vicreg"
@@ -148,4 +154,6 @@ class Pretrain:
             is_required = f.default is MISSING and f.default_factory is MISSING
             if is_required and f.name not in values:
                 raise ValueError(f"{where} lacks the field {f.name}")
-        return cls(**values)
+        # JSON has lists only
+        pair = {"value_range": tuple(values["value_range"])} if values.get("value_range") else {}
+        return cls(**(values | pair))

@@ -45,6 +45,8 @@ def embed(
     labels: str | Path | None = None,
     class_names: str | Path | Sequence[str] | None = None,
     groups: str | None = None,
+    bits: int | None = None,
+    value_range: Sequence[float] | None = None,
     device: str = "auto",
     workers: int | None = None,
     seed: int = 0,
@@ -79,7 +81,9 @@ def embed(
         raise ValueError(f"layers: expected at least one of {', '.join(LAYERS)}")
     if views is None and n_views is not None:
         raise ValueError("n_views counts random views: give views as well, such as simclr")
-    opened = check_channels(open_source(source, labels=labels, groups=groups))
+    opened = check_channels(
+        open_source(source, labels=labels, groups=groups, bits=bits, value_range=value_range)
+    )
     if class_names is not None:
         [opened] = with_class_names(class_names, data=opened)
     net, objective, provenance = open_encoder(

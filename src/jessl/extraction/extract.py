@@ -136,6 +136,7 @@ def extract(
         "preprocess": {"size": p.size, "mean": p.mean, "std": p.std, "crop_share": p.crop_share},
         "unreadable": loader.skipped,
         **({"data_notes": list(source.notes)} if source.notes else {}),
+        **value_range_meta(source),
         **({} if source.groups is None else {"groups_column": source.groups_column}),
         **({} if views is None else {"views": views.as_dict(), "views_seed": seed}),
     }
@@ -151,6 +152,12 @@ def extract(
         )
         for layer in layers
     }
+
+
+def value_range_meta(source: Source) -> dict[str, list[float]]:
+    """The stored values that are black and white, for metadata; nothing where none were chosen."""
+    chosen = source.value_range
+    return {} if chosen is None else {"value_range": [chosen.low, chosen.high]}
 
 
 def _capture_layers(

@@ -14,7 +14,14 @@ _SAMPLE = 2_048
 
 def open_data(config: Pretrain) -> Source:
     """The images of a configuration."""
-    return open_source(config.data, labels=config.labels, x_key=config.x_key, y_key=config.y_key)
+    return open_source(
+        config.data,
+        labels=config.labels,
+        x_key=config.x_key,
+        y_key=config.y_key,
+        bits=config.bits,
+        value_range=config.value_range,
+    )
 
 
 def open_images(config: Pretrain, source: Source | None) -> Source:

@@ -96,7 +96,10 @@ class TrainingImages:
 
     def _open(self) -> Source:
         config = self.run.resolved_config()
-        source = open_data(config) if self.requested is None else open_source(self.requested)
+        if self.requested is None:
+            source = open_data(config)
+        else:
+            source = open_source(self.requested, bits=config.bits, value_range=config.value_range)
         images = unlabelled(source)
         # the training may have used its images with or without labels
         same = self.run.facts().get("data_fingerprint") in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from jessl.core.log import log
@@ -23,6 +24,8 @@ def probe_runs(
     *,
     oracle: str = ORACLE,
     class_names: str | Path | Sequence[str] | None = None,
+    bits: int | None = None,
+    value_range: Sequence[float] | None = None,
     workers: int | None = None,
     seed: int = 0,
 ) -> list[str]:
@@ -33,6 +36,7 @@ def probe_runs(
         train: labelled images to fit on: a Source or SRC; test: others to test on.
         oracle: "accuracy/KIND", KIND a probe: logistic, ridge, mlp or knn.
         class_names: names of the labels 0, 1, ... of the images whose labels are numbers only.
+        bits, value_range: which stored values become white and black, as of `open_source`.
         workers: threads that decode; None: the cores.
         seed: of the probe's folds.
 
@@ -47,7 +51,8 @@ def probe_runs(
         raise ValueError(f"oracle: expected accuracy/KIND, got {oracle!r}")
     check_choice("oracle", kind, KINDS)
     known = open_runs(runs)
-    sources = {"train": open_source(train), "test": open_source(test)}
+    opened = partial(open_source, bits=bits, value_range=value_range)
+    sources = {"train": opened(train), "test": opened(test)}
     named = with_class_names(class_names, **sources)
     sources = dict(zip(sources, named, strict=True))
     check_same_classes(**sources)

@@ -28,6 +28,8 @@ _FIXED = {
     "labels": "runs on other images cannot be compared",
     "x_key": "runs on other images cannot be compared",
     "y_key": "runs on other images cannot be compared",
+    "bits": "runs on other images cannot be compared",
+    "value_range": "runs on other images cannot be compared",
     "out": "every run has a folder of its own in that of the study",
     "resume": "the study resumes its runs",
     "seed": "seeds are given beside the space (seeds)",

@@ -20,6 +20,7 @@ from jessl.data import Source, open_source, unlabelled
 from jessl.data.labels import check_same_classes, with_class_names
 from jessl.objectives import build_objective
 from jessl.pretraining import defaults
+from jessl.pretraining.images import open_data
 from jessl.sweeps import manifest, pruning, space
 from jessl.sweeps.coordination import Ended, Ledger, Unit, Watch
 from jessl.sweeps.plan import SweepPlan, in_order, plan_sweep
@@ -198,8 +199,9 @@ def _open_images(
     if sources is not None:
         source, test = sources()
     else:
-        source = open_source(base.data, labels=base.labels, x_key=base.x_key, y_key=base.y_key)
-        test = None if plan.config.test is None else open_source(plan.config.test)
+        source, test = open_data(base), None
+        if plan.config.test is not None:
+            test = open_source(plan.config.test, bits=base.bits, value_range=base.value_range)
     entry = plan.space.get("objective")
     methods = entry.values if isinstance(entry, space.Listed) else (base.objective,)
     with seeded(0):

@@ -127,7 +127,7 @@ def test_without_options_nothing_is_lost(kind: object, tmp_path: Path) -> None:
 def test_own_bytes_are_kept_where_any_reader_sees_the_same(tmp_path: Path) -> None:
     source = mixed(tmp_path / "in")
     result = pack(source, tmp_path / "out")
-    assert (result.kept, result.resized) == (3, 0)
+    assert (result.kept, result.resized) == (4, 0)
     found = members(tmp_path / "out")
     assert sorted(found) == sorted(
         f"{key}.{kind}"
@@ -147,8 +147,8 @@ def test_own_bytes_are_kept_where_any_reader_sees_the_same(tmp_path: Path) -> No
     assert found["dog/x.cls"] == b"1"
     with Image.open(io.BytesIO(found["cat/alpha.png"])) as image:
         assert image.mode == "RGB"
-    with Image.open(io.BytesIO(found["dog/deep.png"])) as image:
-        assert image.mode == "L"
+    # 16 bits are kept: in 8 a source of 12 bits would have 16 levels
+    assert found["dog/deep.png"] == (tmp_path / "in" / "dog" / "deep.png").read_bytes()
 
 
 def test_what_is_turned_or_not_rgb_is_encoded_anew(tmp_path: Path) -> None:
@@ -272,6 +272,10 @@ def test_plain_webdataset_reads_it(tmp_path: Path) -> None:
     for i, sample in enumerate(samples):
         assert sample["cls"] == source.labels[i]
         theirs = sample.get("jpg", sample.get("png"))
+        if sample["__key__"] == "dog/deep":
+            # Pillow's conversion to RGB, which webdataset asks for, clips 16 bits
+            assert source.facts(i).deep
+            continue
         np.testing.assert_array_equal(theirs, np.broadcast_to(source.read(i), theirs.shape))
     gc.collect()
 

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 import struct
-import threading
-import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from jessl.core.resources import available_memory
 from jessl.core.validation import escape_control
-from jessl.data.decode import jpeg
+from jessl.data.decode import deep, jpeg
+from jessl.data.decode.deep import FileFacts, StoredValues, is_deep_colour, unknown_tiff
 from jessl.data.decode.memory import LARGE_BYTES, MOST_DECODED_BYTES, one_large_at_a_time
+from jessl.data.decode.pillow_warnings import ignore_pillow_warnings
+from jessl.data.decode.value_range import SIXTEEN_BITS, ValueRange
 
 # Only formats of photographs: Pillow's other plugins run foreign programs (EPS) or read vectors.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
@@ -38,7 +38,11 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
-_PILLOW = r"PIL\."
+# the first bytes of files, as far as a PNG tells its bits
+_SIGNATURE_BYTES = 32
+# of a pixel of 16-bit colour: upper and lower bytes, alpha, their sum and the result
+_DEEP_COLOUR_BYTES = 28
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 # a read of a named pipe must not wait for a writer, nor Windows translate line ends
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 # what one call of os.read takes on Linux; no image of the allowed number of pixels is larger
@@ -47,7 +51,6 @@ _MOST_BYTES = 0x7FFFF000
 _HEAD_BYTES = 1 << 16
 # pixels that are converted at a time: their intermediate values take up to 32 bytes each
 _TILE_PIXELS = 1 << 20
-_hush_lock = threading.Lock()
 
 
 class UnreadableImage(ValueError):
@@ -68,14 +71,20 @@ class UnreadableImage(ValueError):
         return type(self), (self.where, self.reason)
 
 
-def decode(data: bytes | str | Path, where: str | None = None, *, fast: bool = False) -> np.ndarray:
+def decode(
+    data: bytes | str | Path,
+    where: str | None = None,
+    *,
+    fast: bool = False,
+    value_range: ValueRange | None = None,
+) -> np.ndarray:
     """Decode one image.
 
     Colour (RGB, CMYK, YCCK, palettes) becomes three channels, grey one. Transparency is laid on
-    white; 16-bit grey is divided by 257 and rounded; the EXIF orientation is applied; of an
-    animation the first frame counts. What a file is decides its content, never its name. From the
-    first call on, Pillow's warnings about odd metadata and large images are ignored in this
-    process.
+    white; 16-bit grey is divided by 257 and rounded, of 16-bit colour the upper 8 bits are taken;
+    the EXIF orientation is applied; of an animation the first frame counts. What a file is decides
+    its content, never its name. From the first call on, Pillow's warnings about odd metadata and
+    large images are ignored in this process.
 
     Pixels of JPEG files are those of libjpeg-turbo's exact transform and smooth chroma, and so
     equal Pillow's. A JPEG file that it decodes without a warning is an image, also where Pillow
@@ -86,6 +95,8 @@ def decode(data: bytes | str | Path, where: str | None = None, *, fast: bool = F
         where: what messages call the image; by default the path.
         fast: decode JPEG files with a coarser transform and chroma, in .91 (chroma 4:2:0) to .96
             (4:4:4) of the time; pixels are off by 1.3 levels on average and by up to 85.
+        value_range: which stored values are black and white in images of more than 8 bits a
+            channel, floating point included; None: 0 and 65535.
 
     Returns:
         uint8 [height, width, channels], contiguous and writable, channels 1 or 3, 0..255.
@@ -102,14 +113,16 @@ def decode(data: bytes | str | Path, where: str | None = None, *, fast: bool = F
     if plain is not None:
         return plain
     with _open(io.BytesIO(encoded), where) as image:
-        needed = _needed_bytes(image)
-        if needed > MOST_DECODED_BYTES:
-            reason = f"too large: decoding takes {needed} bytes, allowed are {MOST_DECODED_BYTES}"
-            raise UnreadableImage(where, reason)
+        needed = _allowed_bytes(image, where, deep=value_range is not None)
         with one_large_at_a_time(needed):
             try:
+                deep.refuse_mixed_up(image)
+                if value_range is not None:
+                    stored = deep.stored_values(encoded, image, _upright)
+                    if stored is not None:
+                        return _from_stored(stored, value_range)
                 image.load()
-                return pixels(_upright(image), where)
+                return pixels(_upright(image), where, value_range)
             except UnreadableImage:
                 raise
             except MemoryError as error:
@@ -139,7 +152,43 @@ def header_size(data: bytes | str | Path, where: str | None = None) -> tuple[int
         return (width, height) if turned and 5 <= _orientation(image) <= 8 else (height, width)
 
 
-def pixels(image: Image.Image, where: str) -> np.ndarray:
+def file_facts(data: bytes | str | Path, where: str | None = None) -> FileFacts:
+    """What the header of a file says about bits, bands and pages; pixels are not decoded.
+
+    Raises:
+        UnreadableImage: when the header cannot be read.
+    """
+    where = _name(data) if where is None else where
+    head = data if isinstance(data, bytes) else _read(data, where, _SIGNATURE_BYTES)
+    if head.startswith(_JPEG):
+        return FileFacts()
+    if head.startswith(_PNG):
+        return FileFacts(deep=head[24:25] == b"\x10")
+    with _file(data, where) as file, _open(file, where) as image:
+        try:
+            return deep.facts_of(image)
+        except Exception as error:  # as in decode
+            raise UnreadableImage(where, _reason(error, image.format)) from error
+
+
+def stored_values(data: bytes | str | Path, where: str | None = None) -> StoredValues | None:
+    """The stored values of an image of more than 8 bits a channel; None where it has 8.
+
+    Raises:
+        UnreadableImage: as `decode`.
+    """
+    where = _name(data) if where is None else where
+    encoded = data if isinstance(data, bytes) else _read(data, where)
+    with _open(io.BytesIO(encoded), where) as image:
+        needed = _allowed_bytes(image, where, deep=True)
+        with one_large_at_a_time(needed):
+            try:
+                return deep.stored_values(encoded, image, _upright)
+            except Exception as error:  # as in decode
+                raise UnreadableImage(where, _reason(error, image.format)) from error
+
+
+def pixels(image: Image.Image, where: str, value_range: ValueRange | None = None) -> np.ndarray:
     """The pixels of a Pillow image as uint8 [height, width, 1 or 3]; see `decode`.
 
     Raises:
@@ -149,7 +198,7 @@ def pixels(image: Image.Image, where: str) -> np.ndarray:
         raise UnreadableImage(where, f"zero-sized ({image.width}x{image.height} pixels)")
     width, height = image.size
     if width * height <= _TILE_PIXELS:
-        return _pixels(image, where)
+        return _pixels(image, where, value_range)
     # tile by tile: the intermediate values of a large image take ten times the memory of the result
     image.load()
     columns = min(width, _TILE_PIXELS)
@@ -158,7 +207,7 @@ def pixels(image: Image.Image, where: str) -> np.ndarray:
     for top in range(0, height, rows):
         for left in range(0, width, columns):
             box = (left, top, min(left + columns, width), min(top + rows, height))
-            tile = _pixels(image.crop(box), where)
+            tile = _pixels(image.crop(box), where, value_range)
             if result is None:
                 result = np.empty((height, width, tile.shape[2]), dtype=np.uint8)
             result[box[1] : box[3], box[0] : box[2]] = tile
@@ -166,11 +215,11 @@ def pixels(image: Image.Image, where: str) -> np.ndarray:
     return result
 
 
-def _pixels(image: Image.Image, where: str) -> np.ndarray:
+def _pixels(image: Image.Image, where: str, value_range: ValueRange | None) -> np.ndarray:
     mode = image.mode
     clear = image.info.get("transparency")
-    if mode == "I" or mode in _SIXTEEN_BIT:
-        return _from_sixteen_bits(image, clear, where)
+    if mode == "I" or mode in _SIXTEEN_BIT or (mode == "F" and value_range is not None):
+        return _from_sixteen_bits(image, clear, where, value_range)
     try:
         if mode in ("LA", "La") or (mode in ("1", "L") and clear is not None):
             return _on_white(np.asarray(image.convert("LA")))
@@ -185,7 +234,8 @@ def _pixels(image: Image.Image, where: str) -> np.ndarray:
     raise UnreadableImage(
         where,
         f"pixels of kind {mode!r} (floating point, LAB, ...) are not supported: save it as "
-        "8-bit grey or RGB",
+        "8-bit grey or RGB"
+        + ("" if mode != "F" else ", or give the range of its values (--range)"),
     )
 
 
@@ -226,7 +276,7 @@ def _file(data: bytes | str | Path, where: str) -> BinaryIO:
 
 
 def _open(file: BinaryIO, where: str) -> ImageFile.ImageFile:
-    _hush()
+    ignore_pillow_warnings()
     try:
         return Image.open(file, formats=FORMATS)
     except MemoryError:
@@ -234,28 +284,12 @@ def _open(file: BinaryIO, where: str) -> ImageFile.ImageFile:
     except UnidentifiedImageError:
         size = file.seek(0, io.SEEK_END)
         kinds = ", ".join(FORMATS)
-        reason = f"corrupt, or not an image: none of {kinds} in these {size} bytes"
+        reason = unknown_tiff(file) or (
+            f"corrupt, or not an image: none of {kinds} in these {size} bytes"
+        )
         raise UnreadableImage(where, reason if size else "empty file (0 bytes)") from None
     except Exception as error:  # as in decode
         raise UnreadableImage(where, _reason(error, None)) from error
-
-
-def _hush() -> None:
-    """Let Pillow's own warnings go nowhere.
-
-    warnings.catch_warnings is not safe in threads (two that overlap may leave the filters of the
-    first in place for ever), so one filter, of Pillow's modules only, is put in front and stays.
-    """
-    if _first_filter_is_ours():
-        return
-    with _hush_lock:
-        if not _first_filter_is_ours():
-            warnings.filterwarnings("ignore", module=_PILLOW)
-
-
-def _first_filter_is_ours() -> bool:
-    first: Any = warnings.filters[0] if warnings.filters else None
-    return first is not None and first[0] == "ignore" and first[3] == re.compile(_PILLOW)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -275,15 +309,31 @@ def _upright(image: Image.Image) -> Image.Image:
     return turned
 
 
-def _from_sixteen_bits(image: Image.Image, clear: object, where: str) -> np.ndarray:
-    values = np.array(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
+def _from_sixteen_bits(
+    image: Image.Image, clear: object, where: str, value_range: ValueRange | None
+) -> np.ndarray:
+    values = np.asarray(image)
+    if value_range is None and (values.min() < 0 or values.max() > 65535):
         raise UnreadableImage(
-            where, f"32-bit grey values {values.min()}..{values.max()}, allowed are 0..65535"
+            where,
+            f"32-bit grey values {values.min()}..{values.max()}, allowed are 0..65535, or others "
+            "with their range (--range)",
         )
+    try:
+        result = (value_range or SIXTEEN_BITS).to_uint8(values)
+    except ValueError as error:
+        raise UnreadableImage(where, str(error)) from None
     if isinstance(clear, int):
-        values[values == clear] = 65535
-    return ((values + 128) // 257).astype(np.uint8)[:, :, None]
+        result[values == clear] = 255
+    return result[:, :, None]
+
+
+def _from_stored(stored: StoredValues, value_range: ValueRange) -> np.ndarray:
+    result = value_range.to_uint8(stored.values)
+    if stored.alpha is None:
+        return result
+    alpha = np.rint(255 * stored.alpha).astype(np.uint8)
+    return _on_white(np.concatenate([result, alpha], axis=2))
 
 
 def _on_white(image: np.ndarray) -> np.ndarray:
@@ -292,11 +342,24 @@ def _on_white(image: np.ndarray) -> np.ndarray:
     return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def _needed_bytes(image: Image.Image) -> int:
-    """Bytes that decoding an opened file takes: as Pillow stores it, turned, and as an array."""
+def _allowed_bytes(image: ImageFile.ImageFile, where: str, *, deep: bool) -> int:
+    """Bytes that decoding an opened file takes: as Pillow stores it, turned, and as an array.
+
+    With `deep` values of 16 bits are wanted where the file has them.
+    """
+    needed = _bytes_per_pixel(image, deep) * image.width * image.height
+    if needed > MOST_DECODED_BYTES:
+        reason = f"too large: decoding takes {needed} bytes, allowed are {MOST_DECODED_BYTES}"
+        raise UnreadableImage(where, reason)
+    return needed
+
+
+def _bytes_per_pixel(image: ImageFile.ImageFile, deep: bool) -> int:
+    if deep and is_deep_colour(image):
+        return _DEEP_COLOUR_BYTES
     stored = {"1": 1, "L": 1, "P": 1}.get(image.mode, 2 if image.mode in _SIXTEEN_BIT else 4)
-    grey = image.mode in ("1", "L", "I", *_SIXTEEN_BIT)
-    return image.width * image.height * (2 * stored + (1 if grey else 3))
+    grey = image.mode in ("1", "L", "I", "F", *_SIXTEEN_BIT)
+    return 2 * stored + (1 if grey else 3)
 
 
 def _is_memory_short(needed: int) -> bool:

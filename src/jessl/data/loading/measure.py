@@ -114,7 +114,7 @@ def measure_packed(
         except UnreadableImage:
             continue
         since = time.perf_counter()
-        image = decode(file, source.where(index))
+        image = decode(file, source.where(index), value_range=source.value_range)
         tally.decoding += time.perf_counter() - since
         tally.add(int(source.ids[index]), image, len(file))
     after = tally.stages(before.unreadable)
@@ -269,7 +269,7 @@ def _read_and_decode(source: Source, index: int, tally: _Tally) -> tuple[np.ndar
         tally.reading += time.perf_counter() - since
         return image, None
     read_at = time.perf_counter()
-    image = decode(file, source.where(index))
+    image = decode(file, source.where(index), value_range=source.value_range)
     tally.decoding += time.perf_counter() - read_at
     tally.reading += read_at - since
     return image, len(file)

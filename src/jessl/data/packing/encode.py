@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 # of JPEG files that must be encoded anew where no quality was asked for
 DEFAULT_QUALITY = 90
 _PNG = b"\x89PNG\r\n\x1a\n"
+# the filter of PNG that stores each row less the one above
+_UP = 2
 # chunks that change neither the transparency nor the orientation that readers see
 _PNG_CHUNKS = frozenset(
     b"IHDR IDAT IEND gAMA cHRM sRGB iCCP sBIT pHYs bKGD hIST tIME tEXt".split(b" ")
@@ -103,10 +106,15 @@ def packed(source: Source, index: int, recipe: Recipe) -> Packed:
     resized = size != (height, width)
     own = None if file is None else _kind(file)
     before = None if file is None else len(file)
-    keep = file if file is not None and own and not resized and _is_plain(file) else None
+    deep = source.value_range is None
+    keep = file if file is not None and own and not resized and _is_plain(file, deep) else None
     if keep is None or (recipe.quality is not None):
         lossy = recipe.quality is not None or own == "jpg"
-        data = _encoded(_reduced(image, size), lossy, recipe, source.where(index))
+        values = None if lossy or not deep else _sixteen_bits(source, index)
+        if values is None:
+            data = _encoded(_reduced(image, size), lossy, recipe, source.where(index))
+        else:
+            data = _png_of_sixteen_bits(_resized(values, size))
         # a PNG file is no JPEG of the quality that was asked for, however small it is
         if keep is None or own != "jpg" or len(keep) > len(data):
             kind = "jpg" if lossy else "png"
@@ -141,17 +149,65 @@ def _encoded(picture: Image.Image, lossy: bool, recipe: Recipe, where: str) -> b
     return file.getvalue()
 
 
-def _is_plain(file: bytes) -> bool:
-    """Whether any reader sees in a JPEG or PNG file what `decode` does: 8 bits, opaque, upright."""
+def _sixteen_bits(source: Source, index: int) -> np.ndarray | None:
+    """The values of an opaque image of more than 8 bits as uint16 [h, w, 1 or 3]; else None."""
+    if not source.facts(index).deep:
+        return None
+    stored = source.stored_values(index)
+    if stored is None or stored.alpha is not None or stored.values.dtype.kind not in "iu":
+        return None
+    values = stored.values
+    if values.shape[2] not in (1, 3) or values.min() < 0 or values.max() > 65535:
+        return None
+    if stored.white != 65535:
+        values = np.rint(values / stored.white * 65535)
+    return values.astype(np.uint16)
+
+
+def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint16 [h, w, c] at another height and width, by the filter of `_reduced`."""
+    if size == values.shape[:2]:
+        return values
+    pictures = (Image.fromarray(values[:, :, c].astype(np.float32)) for c in range(values.shape[2]))
+    channels = [
+        np.asarray(picture.resize((size[1], size[0]), Image.Resampling.LANCZOS))
+        for picture in pictures
+    ]
+    return np.rint(np.stack(channels, axis=2)).clip(0, 65535).astype(np.uint16)
+
+
+def _png_of_sixteen_bits(values: np.ndarray) -> bytes:
+    """A PNG of uint16 [h, w, 1 or 3]; Pillow writes none of 16-bit colour."""
+    height, width, channels = values.shape
+    rows = np.ascontiguousarray(values.astype(">u2")).view(np.uint8).reshape(height, -1)
+    # each row less the one above, which compresses photographs well
+    filtered = np.empty((height, 1 + rows.shape[1]), dtype=np.uint8)
+    filtered[:, 0] = _UP
+    filtered[0, 1:] = rows[0]
+    filtered[1:, 1:] = rows[1:] - rows[:-1]
+    colour = 0 if channels == 1 else 2
+    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes())), (b"IEND", b""))
+    return _PNG + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+def _is_plain(file: bytes, deep: bool) -> bool:
+    """Whether any reader sees in a JPEG or PNG file what `decode` does: opaque, upright.
+
+    8 bits a channel, and with `deep` also 16.
+    """
     if file.startswith(_PNG):
-        return _is_plain_png(file)
+        return _is_plain_png(file, (b"\x08", b"\x10") if deep else (b"\x08",))
     header = jpeg.header(file)
     return header is not None and header.components in (1, 3) and not 2 <= header.orientation <= 8
 
 
-def _is_plain_png(file: bytes) -> bool:
+def _is_plain_png(file: bytes, allowed: tuple[bytes, ...]) -> bool:
     bits, colour = file[24:25], file[25:26]
-    if bits != b"\x08" or colour not in (b"\x00", b"\x02"):
+    if bits not in allowed or colour not in (b"\x00", b"\x02"):
         return False
     at = len(_PNG)
     while at + 8 <= len(file):

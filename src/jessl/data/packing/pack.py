@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import shutil
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -23,13 +23,21 @@ from jessl.core.deprecation import renamed_arguments
 from jessl.core.files import atomic_write, contained, locked, read_json, write_json
 from jessl.core.hashing import splitmix64
 from jessl.core.interruption import Stopped
-from jessl.core.leftovers import other_names
 from jessl.core.progress import ProgressCallback
 from jessl.core.resources import usable_cores
 from jessl.core.validation import escape_control
 from jessl.data.decode.image import UnreadableImage
 from jessl.data.open_source import open_source
 from jessl.data.packing.encode import Packed, Recipe, packed
+from jessl.data.packing.existing import (
+    FORMAT,
+    PLAN,
+    VERSION,
+    Packing,
+    finished_packing,
+    packing_result,
+    refuse_other,
+)
 from jessl.data.packing.shard_writer import ShardFile, member_keys
 from jessl.data.sources.base import Source
 from jessl.data.sources.shard_checksums import record_verified
@@ -43,38 +51,8 @@ from jessl.data.sources.shard_index import (
     write_index,
 )
 
-FORMAT = "jessl.pack"
-VERSION = 1
-_PLAN = "plan.json"
 # images that are encoded ahead of the one being written, for each worker
 _AHEAD = 2
-
-
-@dataclass(frozen=True)
-class Packing:
-    """The result of a packing.
-
-    Attributes:
-        out: the folder.
-        images: how many were packed.
-        shards: in how many files.
-        bytes: of all shards together.
-        source_bytes: of the files that were packed; None where the source has no files.
-        kept: images whose own bytes were kept.
-        resized: images that were made smaller.
-        skipped: key -> reason of the images that could not be read.
-        resumed: shards that an earlier call had finished; all of them when there was nothing to do.
-    """
-
-    out: str
-    images: int
-    shards: int
-    bytes: int
-    source_bytes: int | None
-    kept: int
-    resized: int
-    skipped: dict[str, str]
-    resumed: int
 
 
 @takes_options(Pack, data="source")
@@ -83,6 +61,8 @@ def pack(
     source: Source | Any,
     out: str | Path,
     *,
+    bits: int | None = None,
+    value_range: Sequence[float] | None = None,
     short_side: int | None = None,
     long_side: int | None = None,
     quality: int | None = None,
@@ -98,11 +78,12 @@ def pack(
     What an image becomes:
         - Its own bytes, where it is a JPEG or PNG file in 8-bit grey or RGB, opaque and upright,
           that needs no resizing; with `quality` only a JPEG file that is no larger than its
-          encoding at that quality.
+          encoding at that quality. PNG files of 16 bits keep theirs as well.
         - JPEG, with `quality`; and without it at quality 90 what is a JPEG file already but must
           be resized, turned upright or brought to RGB. Huffman tables are optimised.
         - PNG otherwise, so that without `quality` nothing but resizing changes what was lossless.
-          Sources that have no files (arrays, torchvision) count as lossless.
+          Sources that have no files (arrays, torchvision) count as lossless. Opaque images of 16
+          bits keep them, unless `bits` or `value_range` says how they become 8.
         Resizing is Pillow's antialiased Lanczos filter, keeps the aspect, and never enlarges.
         Grey stays grey; what is encoded anew has no metadata, and pixels as `Source.read` gives
         them.
@@ -137,17 +118,19 @@ def pack(
         raise ValueError(f"workers: expected a whole number of at least 1, got {workers!r}")
     if shuffle is not None and not 0 <= shuffle < 2**64:
         raise ValueError(f"shuffle: expected a seed of at least 0, got {shuffle!r}")
-    source = open_source(source)
+    source = open_source(source, bits=bits, value_range=value_range)
+    chosen = source.value_range
+    stored = {} if chosen is None else {"value_range": [chosen.low, chosen.high]}
     out = Path(out)
     plan = {
         "format": FORMAT,
         "version": VERSION,
         "source": source.fingerprint(),
         "images": len(source),
-        "options": {**asdict(recipe), "shard_mb": shard_mb, "shuffle": shuffle},
+        "options": {**asdict(recipe), "shard_mb": shard_mb, "shuffle": shuffle, **stored},
     }
-    with locked(out, check=lambda: _refuse_other(out, plan, source.name)):
-        finished = _finished(out, plan, source.name)
+    with locked(out, check=lambda: refuse_other(out, plan, source.name)):
+        finished = finished_packing(out, plan, source.name)
         if finished is not None:
             return finished
         work = _Work(out, plan, source, recipe)
@@ -170,8 +153,8 @@ class _Work:
         self.recipe = recipe
         self.notes = contained(out, UNFINISHED)
         self.notes.mkdir(exist_ok=True)
-        if not (self.notes / _PLAN).exists():
-            write_json(self.notes / _PLAN, {**plan, "name": source.name})
+        if not (self.notes / PLAN).exists():
+            write_json(self.notes / PLAN, {**plan, "name": source.name})
         self.entries: list[dict[str, Any]] = []
         self.parts: list[Index] = []
         self._find_whole_shards()
@@ -256,6 +239,7 @@ class _Work:
             {
                 **self.plan,
                 "name": self.source.name,
+                "notes": list(self.source.notes),
                 "versions": {
                     "jessl": version("jessl"),
                     "pillow": PIL.__version__,
@@ -272,7 +256,7 @@ class _Work:
         )
         record_verified([self.out / entry["file"] for entry in self.entries])
         shutil.rmtree(self.notes)
-        return _result(self.out, self.entries, self.resumed)
+        return packing_result(self.out, self.entries, self.resumed)
 
 
 def shard_name(number: int) -> str:
@@ -316,81 +300,3 @@ def _order(source: Source, seed: int | None) -> np.ndarray:
         return np.arange(len(source))
     key = splitmix64(np.array([seed], dtype=np.uint64))
     return np.lexsort((source.ids, splitmix64(source.ids.astype(np.uint64) ^ key)))
-
-
-def _refuse_other(out: Path, plan: dict[str, Any], name: str) -> None:
-    """Raise ValueError when `out` is no folder for this packing."""
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"out: expected a folder, got the file {escape_control(str(out))}")
-    begun, whole = out / UNFINISHED / _PLAN, out / MANIFEST
-    plan_file = next((path for path in (whole, begun) if path.is_file()), None)
-    if plan_file is None:
-        # an empty folder of notes is what a packing leaves that was killed at once
-        others = other_names(out) - {UNFINISHED}
-        if INDEX in others:
-            raise ValueError(
-                f"out: {escape_control(str(out))} has shards and an index but no {MANIFEST}, so "
-                "their source is unknown; delete it, or give a new folder"
-            )
-        if others:
-            raise ValueError(
-                f"out: {escape_control(str(out))} is not empty, and holds no packing; give a new "
-                "folder"
-            )
-        return
-    there = read_json(plan_file)
-    if not isinstance(there, dict) or there.get("format") != FORMAT:
-        raise ValueError(
-            f"out: {escape_control(str(plan_file))} is not of a packing; give a new folder"
-        )
-    shown = escape_control(str(out))
-    if (there["source"], there["images"]) != (plan["source"], plan["images"]):
-        raise ValueError(
-            f"out: {shown} was packed from other data ({there['images']} images of "
-            f"{there['name']}; got {plan['images']} of {name}); give a new folder"
-        )
-    differ = [
-        f"{option.replace('_', '-')} {was} there, {plan['options'].get(option)} here"
-        for option, was in there["options"].items()
-        if was != plan["options"].get(option)
-    ]
-    if differ or there["version"] != plan["version"]:
-        what = ", ".join(differ) or "another version of jessl"
-        raise ValueError(f"out: {shown} was packed in another way ({what}); give a new folder")
-
-
-def _finished(out: Path, plan: dict[str, Any], name: str) -> Packing | None:
-    """The result of a packing that is whole already.
-
-    Raises:
-        ValueError: when a shard of it is gone or has another size.
-    """
-    # again, under the lock: another process may have written it since
-    _refuse_other(out, plan, name)
-    if not (out / MANIFEST).is_file():
-        return None
-    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
-    manifest = read_json(out / MANIFEST)
-    for entry in [*manifest["shards"], manifest["index"]]:
-        file = out / entry["file"]
-        if not file.is_file() or file.stat().st_size != entry["bytes"]:
-            raise ValueError(
-                f"out: {escape_control(str(file))} is missing or not as it was written; delete "
-                f"{escape_control(str(out))} and pack again"
-            )
-    return _result(out, manifest["shards"], len(manifest["shards"]))
-
-
-def _result(out: Path, entries: list[dict[str, Any]], resumed: int) -> Packing:
-    before = [entry["source_bytes"] for entry in entries]
-    return Packing(
-        out=str(out),
-        images=sum(entry["images"] for entry in entries),
-        shards=len(entries),
-        bytes=sum(entry["bytes"] for entry in entries),
-        source_bytes=None if None in before else sum(before),
-        kept=sum(entry["kept"] for entry in entries),
-        resized=sum(entry["resized"] for entry in entries),
-        skipped={k: v for entry in entries for k, v in entry["skipped"].items()},
-        resumed=resumed,
-    )

@@ -10,6 +10,9 @@ import numpy as np
 from jessl.core.hashing import checksum
 from jessl.core.numpy_files import map_npy, names_in_npz, read_npz
 from jessl.core.validation import escape_control
+from jessl.data.decode.deep import FileFacts, StoredValues
+from jessl.data.decode.image import UnreadableImage
+from jessl.data.decode.value_range import SIXTEEN_BITS, ValueRange
 from jessl.data.sources.base import Source
 
 _X_KEYS = ("x", "images", "data", "arr_0")
@@ -21,12 +24,13 @@ class ArraySource(Source):
     """Images of one size in one array; ids are row numbers.
 
     Args:
-        images: uint8 [n, h, w] or [n, h, w, c], c 1..4, n at least 1. A memory-mapped array stays
-            on disk.
+        images: uint8 or uint16 [n, h, w] or [n, h, w, c], c 1..4, n at least 1; with a value range
+            also other integers and floats. A memory-mapped array stays on disk.
         labels: integers [n] or [n, 1], -1 where missing; or strings [n], "" where missing, which
             become classes in sorted order.
         name: what messages call it.
         classes: names of the labels 0, 1, ...
+        value_range: the values that are black and white, of all arrays but uint8.
 
     Raises:
         ValueError: for another type, shape or length.
@@ -39,19 +43,45 @@ class ArraySource(Source):
         *,
         name: str = "array",
         classes: tuple[str, ...] | None = None,
+        value_range: ValueRange | None = None,
     ) -> None:
         self.name = name
-        self._images = _checked_images(images, name)
+        self.value_range = value_range
+        self._images = _checked_images(images, name, any_numbers=value_range is not None)
+        n, height, width, channels = self._images.shape
+        if channels == 1 and width in (3, 4) and height > width and np.ndim(images) == 3:
+            self.notes = (
+                f"{name}: [{n}, {height}, {width}] is read as {n} grey images of {height} x "
+                f"{width} pixels; one colour image is [1, {n}, {height}, {width}]",
+            )
         self.ids = np.arange(len(self._images), dtype=np.int64)
         if labels is not None:
             self.labels, named = _checked_labels(labels, len(self._images), name)
             self.classes = None if self.labels is None else classes or named
 
     def read(self, index: int) -> np.ndarray:
-        return self._images[index]
+        image = self._images[index]
+        try:
+            return image if image.dtype == np.uint8 else self._to_uint8(image)
+        except ValueError as error:
+            raise UnreadableImage(self.where(index), str(error)) from None
 
-    def rows(self, indices: np.ndarray) -> np.ndarray:
-        return self._images[np.asarray(indices)]
+    def rows(self, indices: np.ndarray) -> np.ndarray | None:
+        # floats may be NaN, which is an unreadable image: one by one
+        if self._images.dtype.kind == "f":
+            return None
+        images = self._images[np.asarray(indices)]
+        return images if images.dtype == np.uint8 else self._to_uint8(images)
+
+    def facts(self, index: int) -> FileFacts:
+        return FileFacts(deep=self._images.dtype != np.uint8)
+
+    def stored_values(self, index: int) -> StoredValues | None:
+        image = self._images[index]
+        return None if image.dtype == np.uint8 else StoredValues(image)
+
+    def _to_uint8(self, images: np.ndarray) -> np.ndarray:
+        return (self.value_range or SIXTEEN_BITS).to_uint8(images)
 
     def key(self, index: int) -> str:
         return str(range(len(self))[index])
@@ -66,20 +96,29 @@ class ArraySource(Source):
 
     def fingerprint(self) -> str:
         step = -(-self._images.nbytes // _HASHED_BYTES)
-        return checksum(str(self._images.shape), self._images[::step], self.labels)
+        return checksum(
+            str(self._images.shape), self._images[::step], self.labels, *self.range_key()
+        )
 
 
 class _NoSuchKey(ValueError):
     """A key that a .npz file lacks, apart from the errors of reading it."""
 
 
-def open_arrays(path: Path, *, x_key: str | None = None, y_key: str | None = None) -> ArraySource:
+def open_arrays(
+    path: Path,
+    *,
+    x_key: str | None = None,
+    y_key: str | None = None,
+    value_range: ValueRange | None = None,
+) -> ArraySource:
     """Open a .npy (memory-mapped) or .npz file of images, without ever reading a pickle.
 
     Args:
         path: the file.
         x_key, y_key: names of the arrays in a .npz file; by default the first that exists of
             x, images, data, arr_0 and of y, labels, targets (labels may be absent).
+        value_range: of ArraySource.
 
     Raises:
         ValueError: when the file is not what it seems, lacks the keys, or ArraySource refuses.
@@ -106,7 +145,7 @@ def open_arrays(path: Path, *, x_key: str | None = None, y_key: str | None = Non
         raise
     except ValueError as error:
         raise ValueError(f"data: {name} cannot be read as {kind}: {error}") from None
-    return ArraySource(images, labels, name=name)
+    return ArraySource(images, labels, name=name, value_range=value_range)
 
 
 def digits() -> ArraySource:
@@ -121,16 +160,22 @@ def digits() -> ArraySource:
     return ArraySource(images, data.target, name="digits", classes=tuple("0123456789"))
 
 
-def _checked_images(images: Any, name: str) -> np.ndarray:
+def _checked_images(images: Any, name: str, *, any_numbers: bool) -> np.ndarray:
     array = np.asarray(images)
     shape = list(array.shape)
-    if array.dtype != np.uint8:
+    is_16_bit = array.dtype.kind == "u" and array.dtype.itemsize == 2
+    is_allowed = any_numbers and array.dtype.kind in "iuf"
+    if not (array.dtype == np.uint8 or is_16_bit or is_allowed):
         advice = ""
         if array.dtype.kind == "f":
             advice = "; for values 0..1 convert by (255 * x).round().astype('uint8')"
         elif array.dtype.kind in "iub":
             advice = "; for values 0..255 convert by x.astype('uint8')"
-        raise ValueError(f"data: {name}: expected uint8 images, got {array.dtype} {shape}{advice}")
+        if array.dtype.kind in "iuf":
+            advice += ", or give their range: --range LOW HIGH (value_range=(LOW, HIGH))"
+        raise ValueError(
+            f"data: {name}: expected uint8 or uint16 images, got {array.dtype} {shape}{advice}"
+        )
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or array.shape[3] not in (1, 2, 3, 4):

@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from jessl.core.sampling import linspace_indices
+from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.decode.image import UnreadableImage
+from jessl.data.decode.value_range import ValueRange
 
 
 class Source(ABC):
@@ -22,6 +24,8 @@ class Source(ABC):
         notes: lines for the user about what was left out or assumed.
         fast_decode: whether JPEG files are decoded faster and less exactly, see
             `jessl.data.decode.image.decode`; None where no files are decoded.
+        value_range: which stored values are black and white in images of more than 8 bits a
+            channel; None: 0 and 65535.
         segments: int64 [n], the number of the shard that holds each image, so that data larger
             than memory can be read shard by shard; None where all images are equally near.
         groups: int64 [n]: images of one group (a patient, a camera) are never on both sides of a
@@ -36,6 +40,7 @@ class Source(ABC):
     classes: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     fast_decode: bool | None = None
+    value_range: ValueRange | None = None
     segments: np.ndarray | None = None
     groups: np.ndarray | None = None
     groups_column: str | None = None
@@ -115,6 +120,28 @@ class Source(ABC):
             UnreadableImage: when it cannot be read.
         """
         return None
+
+    def facts(self, index: int) -> FileFacts:
+        """Whether image `index` has more than 8 bits, and bands or pages that are left out.
+
+        Pixels of files are not decoded.
+
+        Raises:
+            UnreadableImage: when the header cannot be read.
+        """
+        return FileFacts()
+
+    def stored_values(self, index: int) -> StoredValues | None:
+        """The stored values of image `index`, where it has more than 8 bits; else None.
+
+        Raises:
+            UnreadableImage: as `read`.
+        """
+        return None
+
+    def range_key(self) -> tuple[str, ...]:
+        """What the value range adds to a fingerprint: nothing where there is none."""
+        return () if self.value_range is None else (f"value_range {self.value_range}",)
 
     def find(self, key: str) -> str:
         """The key of the image that a user calls `key`: its path made relative, spaces removed."""

@@ -13,16 +13,22 @@ from PIL import Image
 
 from jessl.core.hashing import checksum
 from jessl.core.sampling import linspace_indices
-from jessl.data.decode.image import UnreadableImage, pixels
+from jessl.data.decode.deep import FileFacts, StoredValues
+from jessl.data.decode.image import UnreadableImage, file_facts, stored_values
+from jessl.data.decode.value_range import ValueRange
 from jessl.data.sources.base import Source
 from jessl.data.sources.dataset_items import (
+    EncodedImage,
     NoImage,
     checked,
     has_label,
     image_of,
+    in_memory,
+    is_deep,
     is_float,
     is_integer,
     label_of,
+    to_pixels,
 )
 from jessl.data.sources.dataset_labels import (
     class_names,
@@ -30,6 +36,7 @@ from jessl.data.sources.dataset_labels import (
     names_may_differ,
     proven_labels,
 )
+from jessl.data.sources.text_labels import numbered_texts
 
 # torchvision's data sets with one of these open a file anew for each image
 _FILES = ("_samples", "samples", "_images", "images", "_image_files", "imgs", "_files")
@@ -45,9 +52,13 @@ class DatasetSource(Source):
     img, pixel_values, x or 0 and the label under label, target, y or 1. An image is a Pillow image,
     a numpy array [h, w] or [h, w, c], or a tensor [h, w] or [c, h, w], c 1..4: uint8, or floats
     within 0..1 (of ToTensor), which become round(255 x). Other floats are refused: encoders
-    normalise by themselves.
+    normalise by themselves. uint16 is divided by 257. Arrays of other numbers need a value range.
+    An image may also be the bytes of a file, or a dict with bytes and path (Hugging Face's
+    Image(decode=False)).
 
-    Labels are integers, -1 or None where missing; labels of other kinds are left out. Lists of
+    Labels are integers, -1 or None where missing; or texts, which become class names in sorted
+    order ("" or None where missing); labels of other kinds are left out. Texts of which more than
+    half differ are captions and no labels. Lists of
     labels (targets, samples, ...) are taken where the code that reads the items is torchvision's
     own and no transform of targets is set, also inside torch's Subset, ConcatDataset and
     TensorDataset; else all items are gone through once, when labels are first asked for.
@@ -60,13 +71,19 @@ class DatasetSource(Source):
         threads: whether its `__getitem__` may run in several threads at once. By default only where
             it is torchvision's and opens a file for each image, or TensorDataset's; all others are
             read by one thread at a time.
+        value_range: the values that are black and white, in images of other types than uint8.
 
     Raises:
         ValueError: when it is empty or iterable only, or its items are no single images.
     """
 
     def __init__(
-        self, dataset: Any, name: str | None = None, *, threads: bool | None = None
+        self,
+        dataset: Any,
+        name: str | None = None,
+        *,
+        threads: bool | None = None,
+        value_range: ValueRange | None = None,
     ) -> None:
         self.name = type(dataset).__name__ if name is None else name
         self._dataset = dataset
@@ -74,7 +91,12 @@ class DatasetSource(Source):
         safe = _reads_in_threads(dataset) if threads is None else threads
         self._reading = None if safe else threading.Lock()
         self._labelling = threading.Lock()
+        self.value_range = value_range
         self._has_labels = False
+        self._has_text_labels = False
+        self._names: tuple[str, ...] | None = None
+        self._holds_files = False
+        self._is_deep = False
         self._proven = False
         self._loaded_labels: tuple[np.ndarray | None] | None = None
         notes = self._tried()
@@ -90,20 +112,29 @@ class DatasetSource(Source):
         """Int64 [n], -1 where missing; None when there are none. The first use may read all."""
         with self._labelling:
             if self._loaded_labels is None:
-                every = [self._label(i) for i in range(len(self))] if self._has_labels else [-1]
-                try:
-                    labels = np.array(every, dtype=np.int64)
-                except OverflowError:
-                    largest = max(every, key=abs)
-                    raise ValueError(
-                        f"labels: {self.name}: expected at most 2^63 - 1, got {largest}"
-                    ) from None
+                labels = self._read_labels()
                 self._loaded_labels = (labels if (labels >= 0).any() else None,)
             return self._loaded_labels[0]
+
+    def _read_labels(self) -> np.ndarray:
+        if self._has_text_labels:
+            labels, self._names, notes = numbered_texts(self._text(i) for i in range(len(self)))
+            self.notes += tuple(f"{self.name}: {note}" for note in notes)
+            return labels
+        every = [self._label(i) for i in range(len(self))] if self._has_labels else [-1]
+        try:
+            return np.array(every, dtype=np.int64)
+        except OverflowError:
+            largest = max(every, key=abs)
+            raise ValueError(
+                f"labels: {self.name}: expected at most 2^63 - 1, got {largest}"
+            ) from None
 
     @property
     def classes(self) -> tuple[str, ...] | None:  # type: ignore[override]
         labels = self.labels
+        if self._has_text_labels:
+            return None if labels is None else self._names
         if labels is None or not (self._proven or names_hold(self._dataset, labels)):
             return None
         return class_names(self._dataset)
@@ -116,6 +147,34 @@ class DatasetSource(Source):
         except NoImage as error:
             raise UnreadableImage(self.where(index), str(error)) from None
 
+    def facts(self, index: int) -> FileFacts:
+        if not self._holds_files:
+            return FileFacts(deep=self._is_deep)
+        image = self._checked_item(index)
+        if isinstance(image, EncodedImage):
+            return file_facts(image.data, self.where(index))
+        return FileFacts(deep=self._is_deep)
+
+    def stored_values(self, index: int) -> StoredValues | None:
+        image = self._checked_item(index)
+        if isinstance(image, EncodedImage):
+            return stored_values(image.data, self.where(index))
+        return in_memory(image, floats_end_at_1=self.value_range is None)
+
+    def encoded(self, index: int) -> bytes | None:
+        if not self._holds_files:
+            return None
+        image = self._checked_item(index)
+        if not isinstance(image, EncodedImage):
+            return None
+        if isinstance(image.data, bytes):
+            return image.data
+        try:
+            return image.data.read_bytes()
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+            raise UnreadableImage(self.where(index), reason) from error
+
     def key(self, index: int) -> str:
         return str(range(len(self))[index])
 
@@ -123,7 +182,7 @@ class DatasetSource(Source):
         return f"item {self.key(index)} of {self.name}"
 
     def fingerprint(self) -> str:
-        return checksum(self.name, str(len(self)), self.labels, *probed(self))
+        return checksum(self.name, str(len(self)), self.labels, *probed(self), *self.range_key())
 
     def _tried(self) -> list[str]:
         """Try some items, settle whether there are labels, and return what to tell of them all."""
@@ -132,7 +191,9 @@ class DatasetSource(Source):
         for index in linspace_indices(len(self), _TRIED).tolist():
             try:
                 items[index] = self._item(index)
-                checked(image_of(items[index]))
+                image = self._checked(items[index])
+                self._holds_files = self._holds_files or isinstance(image, EncodedImage)
+                self._is_deep = self._is_deep or is_deep(image)
             except UnreadableImage as error:
                 failed.append(error)
             except NoImage as error:
@@ -140,7 +201,8 @@ class DatasetSource(Source):
         if not items:
             raise ValueError(f"data: {len(failed)} items tried, none can be read: {failed[0]}")
         notes = []
-        if any(is_float(image_of(item)) for item in items.values()):
+        floats = any(is_float(image_of(item)) for item in items.values())
+        if floats and self.value_range is None:
             notes.append("floats in 0..1 are turned back to 0..255 by round(255 x)")
         if self._changes(*next(iter(items.items()))):
             notes.append(
@@ -152,6 +214,7 @@ class DatasetSource(Source):
         # items may have a place for a label that is empty in those tried
         placed = any(has_label(item) for item in items.values())
         self._has_labels = placed and all(is_integer(label) for label in known.values())
+        self._has_text_labels = bool(known) and all(isinstance(k, str) for k in known.values())
         if self._has_labels:
             proven = proven_labels(self._dataset, len(self))
             if proven is not None:
@@ -159,9 +222,11 @@ class DatasetSource(Source):
                 self._loaded_labels = (proven if (proven >= 0).any() else None,)
             else:
                 notes.append(self._note_of_reading())
+        elif self._has_text_labels:
+            notes.append(f"texts become class names; {self._note_of_reading()}")
         elif known:
             kinds = ", ".join(sorted({type(label).__name__ for label in known.values()}))
-            notes.append(f"labels are left out: expected integers, got {kinds}")
+            notes.append(f"labels are left out: expected integers or texts, got {kinds}")
         return notes
 
     def _note_of_reading(self) -> str:
@@ -196,13 +261,37 @@ class DatasetSource(Source):
             raise UnreadableImage(self.where(index), "None in the place of the image")
         return item
 
+    def _checked(self, item: Any) -> Image.Image | EncodedImage | np.ndarray:
+        return checked(image_of(item), any_numbers=self.value_range is not None)
+
+    def _checked_item(self, index: int) -> Image.Image | EncodedImage | np.ndarray:
+        """The image of an item, not decoded where it is a file."""
+        try:
+            with self._reading or contextlib.nullcontext():
+                return self._checked(self._item(index))
+        except NoImage as error:
+            raise UnreadableImage(self.where(index), str(error)) from None
+
     def _pixels(self, item: Any, index: int) -> np.ndarray:
-        image = checked(image_of(item))
-        if isinstance(image, Image.Image):
-            return pixels(image, self.where(index))
-        if image.dtype != np.uint8:
-            image = np.rint(255 * image).astype(np.uint8)
-        return np.ascontiguousarray(image)
+        image = self._checked(item)
+        try:
+            return to_pixels(image, self.where(index), self.value_range)
+        except UnreadableImage:
+            raise
+        except ValueError as error:
+            raise UnreadableImage(self.where(index), str(error)) from None
+
+    def _text(self, index: int) -> str | None:
+        try:
+            with self._reading or contextlib.nullcontext():
+                label = label_of(self._item(index))
+        except UnreadableImage:
+            return None
+        if label is None or isinstance(label, str):
+            return label
+        raise ValueError(
+            f"labels: {self.where(index)}: expected a text, as other items have, got {label!r}"
+        )
 
     def _label(self, index: int) -> int:
         try:

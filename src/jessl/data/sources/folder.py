@@ -10,7 +10,15 @@ import numpy as np
 
 from jessl.core.hashing import checksum, hashed_ids
 from jessl.core.validation import escape_control
-from jessl.data.decode.image import EXTENSIONS, UnreadableImage, decode, header_size
+from jessl.data.decode.deep import FileFacts, StoredValues
+from jessl.data.decode.image import (
+    EXTENSIONS,
+    UnreadableImage,
+    decode,
+    file_facts,
+    header_size,
+    stored_values,
+)
 from jessl.data.sources.base import Source
 
 
@@ -77,10 +85,16 @@ class FolderSource(Source):
         self.classes = tuple(escape_control(name) for name in names)
 
     def read(self, index: int) -> np.ndarray:
-        return decode(self._path(index), fast=bool(self.fast_decode))
+        return decode(self._path(index), fast=bool(self.fast_decode), value_range=self.value_range)
 
     def size(self, index: int) -> tuple[int, int]:
         return header_size(self._path(index))
+
+    def facts(self, index: int) -> FileFacts:
+        return file_facts(self._path(index), self.where(index))
+
+    def stored_values(self, index: int) -> StoredValues | None:
+        return stored_values(self._path(index), self.where(index))
 
     def encoded(self, index: int) -> bytes:
         try:
@@ -108,7 +122,7 @@ class FolderSource(Source):
 
     def fingerprint(self) -> str:
         keys = "\n".join(escape_control(key) for key in self._keys)
-        return checksum(keys, self._bytes, self.labels)
+        return checksum(keys, self._bytes, self.labels, *self.range_key())
 
 
 def images_in(path: Path) -> bool:

@@ -14,11 +14,20 @@ import numpy as np
 
 from jessl.core.hashing import checksum
 from jessl.core.validation import check_choice, unknown_name
-from jessl.data.decode.image import UnreadableImage, decode, header_size
+from jessl.data.decode.deep import FileFacts, StoredValues
+from jessl.data.decode.image import (
+    UnreadableImage,
+    decode,
+    file_facts,
+    header_size,
+    stored_values,
+)
+from jessl.data.decode.value_range import ValueRange
 from jessl.data.sources.arrays import ArraySource
 from jessl.data.sources.base import Source
 from jessl.data.sources.dataset import DatasetSource, probed
 from jessl.data.sources.dataset_labels import class_names
+from jessl.data.sources.text_labels import numbered_texts
 
 # torchvision's readers of a user's own folder: here a folder is given as a folder
 _FOLDERS = ("VisionDataset", "DatasetFolder", "ImageFolder")
@@ -28,7 +37,7 @@ class HuggingFaceSource(Source):
     """A split of a Hugging Face data set; ids are row numbers.
 
     Images are the first column of images; labels the first column of class labels, else the
-    column `label` where it holds integers.
+    column `label` where it holds integers or texts. Texts become class names in sorted order.
 
     Args:
         dataset: a `datasets.Dataset`.
@@ -64,14 +73,36 @@ class HuggingFaceSource(Source):
                 self.labels = labels
                 names = getattr(features[named[0]], "names", None)
                 self.classes = tuple(names) if names else None
+        elif getattr(features.get("label"), "dtype", "") == "string":
+            texts = dataset.select_columns(["label"])[:]["label"]
+            labels, names, notes = numbered_texts(texts)
+            if (labels >= 0).any():
+                self.labels, self.classes = labels, names
+            self.notes = tuple(f"{name}: {note}" for note in notes)
+        elif "label" in features:
+            self.notes = (
+                f"{name}: the column label is left out: expected integers or texts, got "
+                f"{features['label']}",
+            )
         if len(named) > 1:
             self.notes = (f"{name}: labels are the column {named[0]} of {', '.join(named)}",)
 
     def read(self, index: int) -> np.ndarray:
-        return decode(self._encoded(index), self.where(index), fast=bool(self.fast_decode))
+        return decode(
+            self._encoded(index),
+            self.where(index),
+            fast=bool(self.fast_decode),
+            value_range=self.value_range,
+        )
 
     def size(self, index: int) -> tuple[int, int]:
         return header_size(self._encoded(index), self.where(index))
+
+    def facts(self, index: int) -> FileFacts:
+        return file_facts(self._encoded(index), self.where(index))
+
+    def stored_values(self, index: int) -> StoredValues | None:
+        return stored_values(self._encoded(index), self.where(index))
 
     def encoded(self, index: int) -> bytes | None:
         data = self._encoded(index)
@@ -84,7 +115,7 @@ class HuggingFaceSource(Source):
         return f"row {self.key(index)} of {self.name}"
 
     def fingerprint(self) -> str:
-        return checksum(self.name, str(len(self)), self.labels, *probed(self))
+        return checksum(self.name, str(len(self)), self.labels, *probed(self), *self.range_key())
 
     def _encoded(self, index: int) -> bytes | Path:
         cell = self._rows[range(len(self))[index]][self._column]
@@ -93,7 +124,9 @@ class HuggingFaceSource(Source):
         return Path(cell["path"]) if cell["bytes"] is None else cell["bytes"]
 
 
-def open_torchvision(spec: str, split: str | None = None) -> Source:
+def open_torchvision(
+    spec: str, split: str | None = None, value_range: ValueRange | None = None
+) -> Source:
     """Open NAME[:split] of torchvision.datasets, from the disk if it is there, else downloaded.
 
     Files lie in the folder that the environment variable JESSL_DATA names, else ~/.cache/jessl.
@@ -121,7 +154,7 @@ def open_torchvision(spec: str, split: str | None = None) -> Source:
     dataset = _constructed(usable[name], part, shown)
     images = getattr(dataset, "data", None)
     if not hasattr(images, "__array__"):
-        return DatasetSource(dataset, shown)
+        return DatasetSource(dataset, shown, value_range=value_range)
     array = np.asarray(images)
     if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
         array = array.transpose(0, 2, 3, 1)  # STL10 and SVHN keep channels first
@@ -130,7 +163,9 @@ def open_torchvision(spec: str, split: str | None = None) -> Source:
         labels = np.asarray(labels)
         # QMNIST keeps more columns about each digit behind its class
         labels = labels[:, 0] if labels.ndim == 2 else labels
-    return ArraySource(array, labels, name=shown, classes=class_names(dataset))
+    return ArraySource(
+        array, labels, name=shown, classes=class_names(dataset), value_range=value_range
+    )
 
 
 def open_hugging_face(spec: str, split: str | None = None) -> Source:

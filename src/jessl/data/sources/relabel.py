@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jessl.core.hashing import checksum
+from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.sources.base import Source
 
 
@@ -35,6 +36,7 @@ class SourceWithLabels(Source):
         self.labels = labels
         self.classes = classes
         self.notes = (*source.notes, *notes)
+        self.value_range = source.value_range
         self.segments = source.segments
         self._regrouped = groups is not None
         self.groups = groups if self._regrouped else source.groups
@@ -51,6 +53,12 @@ class SourceWithLabels(Source):
 
     def size(self, index: int) -> tuple[int, int]:
         return self.source.size(index)
+
+    def facts(self, index: int) -> FileFacts:
+        return self.source.facts(index)
+
+    def stored_values(self, index: int) -> StoredValues | None:
+        return self.source.stored_values(index)
 
     def encoded(self, index: int) -> bytes | None:
         return self.source.encoded(index)

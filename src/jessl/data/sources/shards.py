@@ -12,7 +12,14 @@ import numpy as np
 from jessl.core.hashing import checksum
 from jessl.core.sampling import linspace_indices
 from jessl.core.validation import escape_control
-from jessl.data.decode.image import UnreadableImage, decode, header_size
+from jessl.data.decode.deep import FileFacts, StoredValues
+from jessl.data.decode.image import (
+    UnreadableImage,
+    decode,
+    file_facts,
+    header_size,
+    stored_values,
+)
 from jessl.data.sources.base import Source
 from jessl.data.sources.shard_checksums import check_shards
 from jessl.data.sources.shard_index import HEADER_BYTES, beside, header_sum
@@ -83,7 +90,12 @@ class ShardSource(Source):
         self.notes = tuple(notes)
 
     def read(self, index: int) -> np.ndarray:
-        return decode(self.encoded(index), self.where(index), fast=bool(self.fast_decode))
+        return decode(
+            self.encoded(index),
+            self.where(index),
+            fast=bool(self.fast_decode),
+            value_range=self.value_range,
+        )
 
     def encoded(self, index: int) -> bytes:
         shard, size = int(self._index.shard[index]), int(self._index.size[index])
@@ -114,6 +126,12 @@ class ShardSource(Source):
         height, width = int(self._index.height[index]), int(self._index.width[index])
         return (height, width) if height else header_size(self.encoded(index), self.where(index))
 
+    def facts(self, index: int) -> FileFacts:
+        return file_facts(self.encoded(index), self.where(index))
+
+    def stored_values(self, index: int) -> StoredValues | None:
+        return stored_values(self.encoded(index), self.where(index))
+
     def sizes(self, sample: int = 64) -> tuple[np.ndarray, np.ndarray]:
         if not self._index.height.all():
             return super().sizes(sample)
@@ -128,7 +146,7 @@ class ShardSource(Source):
 
     def fingerprint(self) -> str:
         keys = self._index.keys
-        return checksum(keys.blob, keys.ends, self._index.size, self.labels)
+        return checksum(keys.blob, keys.ends, self._index.size, self.labels, *self.range_key())
 
 
 def tars_in(folder: Path) -> list[Path]:

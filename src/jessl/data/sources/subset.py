@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jessl.core.hashing import checksum
+from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.sources.base import Source
 
 
@@ -39,6 +40,7 @@ class Subset(Source):
         self.labels = None if source.labels is None else _none_if_missing(source.labels[rows])
         self.classes = None if self.labels is None else source.classes
         self.notes = source.notes
+        self.value_range = source.value_range
         self.segments = None if source.segments is None else source.segments[rows]
         if source.groups is not None and (source.groups[rows] != -1).any():
             self.groups = source.groups[rows]
@@ -55,6 +57,12 @@ class Subset(Source):
 
     def size(self, index: int) -> tuple[int, int]:
         return self.source.size(int(self.indices[index]))
+
+    def facts(self, index: int) -> FileFacts:
+        return self.source.facts(int(self.indices[index]))
+
+    def stored_values(self, index: int) -> StoredValues | None:
+        return self.source.stored_values(int(self.indices[index]))
 
     def encoded(self, index: int) -> bytes | None:
         return self.source.encoded(int(self.indices[index]))

@@ -16,6 +16,7 @@ from jessl.core.hashing import hashed_ids
 from jessl.core.validation import escape_control
 from jessl.data.decode.image import EXTENSIONS
 from jessl.data.sources.shard_index import HEADER_BYTES, Index, Texts, header_sum
+from jessl.data.sources.text_labels import numbered_texts
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
 _MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")
@@ -234,10 +235,4 @@ def _labels(
     known = [label for label in sample_labels if label is not None]
     if all(isinstance(label, int) for label in known):
         return np.array([-1 if x is None else x for x in sample_labels], dtype=np.int64), None, []
-    names = sorted({str(label) for label in known})
-    if 2 * len(names) > len(known) > 2:
-        note = f"{len(known)} texts, {len(names)} of them different, are captions and no labels"
-        return np.full(len(sample_labels), -1, dtype=np.int64), None, [note]
-    number = {name: label for label, name in enumerate(names)}
-    labels = [-1 if x is None else number[str(x)] for x in sample_labels]
-    return np.array(labels, dtype=np.int64), tuple(names), []
+    return numbered_texts(None if label is None else str(label) for label in sample_labels)

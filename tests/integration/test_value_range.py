@@ -1,0 +1,97 @@
+"""--bits and --range on the command line, and where they are recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jessl.cli import main
+from jessl.embeddings import Embeddings
+from jessl.extraction.embedding_cache import EmbeddingCache
+from jessl.runs import Run
+
+NET = ("smallconv:4", "--init", "random")
+
+
+@pytest.fixture
+def twelve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    (tmp_path / "twelve").mkdir()
+    for i in range(20):
+        values = rng.integers(0, 4096, (12, 12)).astype(np.uint16)
+        Image.fromarray(values).save(tmp_path / "twelve" / f"{i:02}.png")
+    return tmp_path
+
+
+def test_embed(twelve: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["embed", *NET, "--data", "twelve", "--out", "dark", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "nearly black" in printed.err
+    assert "--bits 12" in json.loads(printed.out)["notes"][0]
+    assert main(["embed", *NET, "--data", "twelve", "--out", "bits", "--bits", "12"]) == 0
+    assert "black" not in capsys.readouterr().err
+    assert main(["embed", *NET, "--data", "twelve", "--out", "range", "--range", "0", "4095"]) == 0
+    dark, bits, by_range = (Embeddings.load(name) for name in ("dark", "bits", "range"))
+    assert "value_range" not in dark.meta
+    assert bits.meta["value_range"] == by_range.meta["value_range"] == [0, 4095]
+    assert bits.meta["data_checksum"] == by_range.meta["data_checksum"]
+    assert bits.meta["data_checksum"] != dark.meta["data_checksum"]
+    assert np.array_equal(bits.features, by_range.features)
+    assert bits.features.std(axis=0).sum() > 4 * dark.features.std(axis=0).sum()
+
+
+def test_what_is_refused_in_one_line(twelve: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["embed", *NET, "--data", "twelve", "--out", "e"]
+    for options in (["--bits", "8"], ["--range", "5", "5"], ["--bits", "12", "--range", "0", "1"]):
+        assert main([*command, *options]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main(["select", "r", "--bits", "12"]) == 2
+
+
+def test_pretrain_records_it_and_a_resumed_run_keeps_it(
+    twelve: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["pretrain", "--data", "twelve", "--encoder", "smallconv:4", "--epochs", "1"]
+    train += ["--out", "r", "--range", "0", "4095"]
+    assert main(train) == 0
+    assert Run.open(twelve / "r").resolved_config().value_range == (0, 4095)
+    assert main([*train, "--resume"]) == 0
+    capsys.readouterr()
+    assert main([*train[:-1], "4000", "--resume"]) == 2
+    assert "value_range (0.0, 4000.0): the run has (0.0, 4095.0)" in capsys.readouterr().err
+    # checkpoints are scored on the images of the run, also where those have moved
+    (twelve / "twelve").rename(twelve / "moved")
+    assert main(["select", "r", "--checkpoints", "--by", "rankme/backbone", "--data", "moved"]) == 0
+
+
+def test_a_comparison_is_made_anew_with_other_bits(
+    twelve: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(
+        ["pretrain", "--data", "twelve", "--encoder", "smallconv:4", "--epochs", "1", "--out", "r"]
+    )
+    parts: list[int] = []
+    embed_part = EmbeddingCache._embed_part
+
+    def counted(*args: object) -> Embeddings:
+        parts.append(1)
+        return embed_part(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EmbeddingCache, "_embed_part", counted)
+    command = ["select", "--encoders", "r", "--data", "twelve", "--out", "s", "--view-images", "0"]
+    for bits, expected in (("12", 1), ("12", 1), ("11", 2)):
+        assert main([*command, "--bits", bits]) == 0
+        assert len(parts) == expected
+
+
+def test_other_commands(twelve: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["views", "--data", "twelve", "--range", "0", "4095", "--count", "2"]) == 0
+    bench = ["bench", "loader", "--data", "twelve", "--images", "4", "--seconds", "0.05"]
+    assert main([*bench, "--threads", "1", "--bits", "12"]) == 0
+    assert main(["pack", "twelve", "packed", "--range", "0", "4095", "--json"]) == 0
+    assert "black" not in capsys.readouterr().err
