@@ -96,14 +96,14 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch)
     lock = threading.Lock()
     plain = image_module.pixels
 
-    def counted(image: Image.Image, where: str) -> np.ndarray:
+    def counted(image: Image.Image, where: str, value_range: None) -> np.ndarray:
         nonlocal active, most
         with lock:
             active += 1
             most = max(most, active)
         try:
             threading.Event().wait(0.02)
-            return plain(image, where)
+            return plain(image, where, value_range)
         finally:
             with lock:
                 active -= 1

@@ -155,7 +155,9 @@ def _open_path(
     if path.is_dir():
         tars = shards.tars_in(path)
         if tars and not folder.images_in(path):
-            return shards.ShardSource(tars, name=text)
+            source = shards.ShardSource(tars, name=text)
+            source.notes += shards.left_out_beside(path, source.name)
+            return source
         return folder.FolderSource(path, name=text)
     if path.suffix.lower() in (".npz", ".npy"):
         return arrays.open_arrays(path, x_key=x_key, y_key=y_key, value_range=value_range)

@@ -54,12 +54,16 @@ class FolderSource(Source):
         if not self._keys:
             raise ValueError(f"data: no image in the folder {self.name}: {_other_files(others)}")
         self.ids = hashed_ids(self._keys, self.name)
+        # folders of keys by their real paths, and what was looked up in them
+        self._real_folders: dict[str, str] | None = None
+        self._real_folders_of: dict[str, str | None] = {}
         self._label_by_subfolder()
         if count := sum(others.values()):
             left_out = "1 file is" if count == 1 else f"{count:,} files are"
             self.notes += (
                 f"{self.name}: {left_out} left out, whose extensions are not those of images: "
-                f"{_extensions(others)}; the first is {escape_control(first)}",
+                f"{_extensions(others)}; the first is {escape_control(first)}"
+                + ("; tar shards are read where no image is beside them" * bool(others["tar"])),
             )
 
     def _label_by_subfolder(self) -> None:
@@ -117,8 +121,24 @@ class FolderSource(Source):
         """The path relative to the folder of a relative or absolute path, with / and no ./."""
         path = key.strip().replace("\\", "/") if os.sep == "\\" else key.strip()
         if os.path.isabs(path):
-            path = os.path.relpath(path, os.path.abspath(self.root))
+            absolute, path = path, os.path.relpath(path, os.path.abspath(self.root))
+            if path.startswith(os.pardir):
+                path = self._through_links(absolute) or path
         return os.path.normpath(path).replace(os.sep, "/")
+
+    def _through_links(self, path: str) -> str | None:
+        """The key of a path that leads into the folder by links, or out of it by those in it."""
+        if self._real_folders is None:
+            folders = {os.path.dirname(key) for key in self._keys}
+            self._real_folders = {
+                os.path.realpath(os.path.join(self.root, folder)): folder for folder in folders
+            }
+        folder, name = os.path.split(path)
+        if folder not in self._real_folders_of:
+            real = os.path.realpath(folder)
+            self._real_folders_of[folder] = self._real_folders.get(real)
+        key_folder = self._real_folders_of[folder]
+        return None if key_folder is None else os.path.join(key_folder, name)
 
     def fingerprint(self) -> str:
         keys = "\n".join(escape_control(key) for key in self._keys)

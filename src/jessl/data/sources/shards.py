@@ -22,7 +22,7 @@ from jessl.data.decode.image import (
 )
 from jessl.data.sources.base import Source
 from jessl.data.sources.shard_checksums import check_shards
-from jessl.data.sources.shard_index import HEADER_BYTES, beside, header_sum
+from jessl.data.sources.shard_index import HEADER_BYTES, INDEX, MANIFEST, beside, header_sum
 from jessl.data.sources.tar_scan import is_tar, scan
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -154,6 +154,20 @@ def tars_in(folder: Path) -> list[Path]:
     return sorted(
         path for path in folder.iterdir() if is_tar(path) and not path.name.startswith(".")
     )
+
+
+def left_out_beside(folder: Path, name: str) -> tuple[str, ...]:
+    """A note on what lies beside the tar files of a folder and is not read."""
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if not (is_tar(path) or path.name.startswith(".") or path.name in (INDEX, MANIFEST))
+    )
+    if not others:
+        return ()
+    are = "1 file or folder is" if len(others) == 1 else f"{len(others):,} files or folders are"
+    first = escape_control(others[0])
+    return (f"{name}: {are} left out beside the tar shards; the first is {first}",)
 
 
 def is_pattern(text: str) -> bool:

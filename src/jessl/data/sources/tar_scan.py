@@ -108,6 +108,9 @@ def _images(
             )
         done: set[str] = set()
         empty: list[str] = []
+        # images that are none by WebDataset's rule, which ends a key at the first dot
+        dotted: list[str] = []
+        further: list[str] = []
         for key, group in itertools.groupby(_members(path, skipped), key=lambda member: member[0]):
             if key in done:
                 raise ValueError(
@@ -120,9 +123,12 @@ def _images(
             for _, kind, at, size in group:
                 parts.setdefault(kind, (at, size))
             image = next((parts[kind] for kind in parts if kind in EXTENSIONS), None)
+            images = [f"{key}.{kind}" for kind in parts if kind.rpartition(".")[2] in EXTENSIONS]
             if image is None:
                 empty.append(key)
+                dotted += images
                 continue
+            further += [name for name in images if parts[name[len(key) + 1 :]] != image]
             texts: dict[str, bytes] = {}
             for kind in ("cls", "json", "txt"):
                 at, size = parts.get(kind, (0, 0))
@@ -136,9 +142,21 @@ def _images(
             where = f"{escape_control(key)} in {shown}"
             yield key, *image, header, _label(texts, where, unusable)
     if empty:
+        why = ""
+        if dotted:
+            why = (
+                f"; {len(dotted)} of their members have further dots before the extension, where "
+                f"WebDataset's key ends at the first, as in {escape_control(dotted[0])}: rename "
+                "them, or pack their folder by jessl pack"
+            )
         skipped.append(
             f"{shown}: {len(empty)} samples without an image, the first is "
-            f"{escape_control(empty[0])}"
+            f"{escape_control(empty[0])}{why}"
+        )
+    if further:
+        skipped.append(
+            f"{shown}: {len(further)} further images in samples that have one are left out, the "
+            f"first is {escape_control(further[0])}"
         )
 
 
