@@ -26,7 +26,7 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,7 @@ def versions() -> str:
 
 
 def _lines(records: Iterable[Record]) -> str:
-    return "".join(_line(json.dumps(_clean(asdict(r)), allow_nan=False)) for r in records)
+    return "".join(_line(json.dumps(_clean(vars(r)), allow_nan=False)) for r in records)
 
 
 def _line(record: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.commands import run_code
 from helpers.paths import TESTS
 from jessl import objectives
 from jessl.objectives import CONFIGS, TrainingPosition, build_objective
@@ -233,16 +234,20 @@ def test_functions_stay_functions_in_any_order_of_imports() -> None:
         "import jessl, jessl.objectives.barlow_twins; o = jessl.objectives",
         "from jessl.objectives.vicreg import VICReg; import jessl.objectives as o",
     ]
-    for order in orders:
-        code = (
-            f"{order}\n"
-            "import importlib\n"
-            "for n in ('vicreg', 'barlow_twins', 'simclr', 'byol'):\n"
-            "    importlib.import_module('jessl.objectives.' + n)\n"
-            "assert callable(o.vicreg) and callable(o.barlow_twins) and callable(o.byol)\n"
-            "assert callable(o.nt_xent)\n"
-        )
-        subprocess.run([sys.executable, "-c", code], check=True)
+    code = (
+        "import importlib, sys, torch\n"
+        "for order in sys.argv[1:]:\n"
+        "    for name in [m for m in sys.modules if m.split('.')[0] == 'jessl']:\n"
+        "        del sys.modules[name]\n"
+        "    names = {}\n"
+        "    exec(order, names)\n"
+        "    o = names['o']\n"
+        "    for n in ('vicreg', 'barlow_twins', 'simclr', 'byol'):\n"
+        "        importlib.import_module('jessl.objectives.' + n)\n"
+        "    assert callable(o.vicreg) and callable(o.barlow_twins) and callable(o.byol), order\n"
+        "    assert callable(o.nt_xent), order\n"
+    )
+    subprocess.run([sys.executable, "-c", code, *orders], check=True)
 
 
 @pytest.mark.parametrize(
@@ -296,5 +301,5 @@ def test_all_compile_into_one_graph() -> None:
         "    except Exception as error:\n"
         "        raise SystemExit(f'{name}: {error}')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, *METHODS], capture_output=True, text=True)
+    done = run_code(code, *METHODS)
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from helpers.commands import run_code
 from helpers.groups import WORLD, together
 from helpers.run_samples import losses, weights
 from jessl import Run
@@ -180,11 +181,13 @@ pretrain(Pretrain(data=data, out=out, resume=bool(int(resume)), encoder="smallco
 
 
 def _launched(data: Path, out: Path, *, world: int, resume: bool, dies: int = -1) -> int:
+    arguments = [str(data), str(out), str(int(resume)), str(dies)]
+    if world == 1:
+        return run_code(_RUN, *arguments).returncode
     script = out.parent / "run.py"
     script.write_text(_RUN)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
-    command = [sys.executable, *(launcher if world > 1 else []), str(script)]
-    command += [str(data), str(out), str(int(resume)), str(dies)]
+    command = [sys.executable, *launcher, str(script), *arguments]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     return subprocess.run(command, capture_output=True, env=env, timeout=300).returncode
 

@@ -6,14 +6,13 @@ import errno
 import io
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.commands import run_code
 from jessl.cli.main import main
 from jessl.core.files import locked
 from jessl.core.interruption import Stopped
@@ -65,7 +64,7 @@ def test_killed_in_the_middle_of_a_shard(data: Path, tmp_path: Path) -> None:
         "pack(sys.argv[1], sys.argv[2], shard_mb=0.02, workers=2, progress=die)\n"
     )
     out = tmp_path / "out"
-    done = subprocess.run([sys.executable, "-c", code, str(data), str(out)])
+    done = run_code(code, str(data), str(out))
     assert done.returncode == -signal.SIGKILL
     before = sorted(path.name for path in out.glob("*.tar"))
     assert before == ["shard-000000.tar", "shard-000001.tar", "shard-000002.tar"][: len(before)]

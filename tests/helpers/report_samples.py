@@ -11,6 +11,7 @@ import math
 import random
 import statistics
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -257,11 +258,17 @@ def _config(
     return {**asked, "chosen": {"config": {**asked, **decided}, **facts}}
 
 
+@lru_cache
+def _records(folder: Path) -> list[Record]:
+    """Of a run that is written already: reading it again for each value takes seconds."""
+    return records.read(folder)
+
+
 def _last(folder: Path, name: str, what: str) -> float | None:
     """The final value of a run."""
     found = [
         float(record.value)
-        for record in records.read(folder / "runs" / name)
+        for record in _records(folder / "runs" / name)
         if record.name == what
         and record.split in ("pretrain", "test")
         and isinstance(record.value, float)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers.commands import run_code
 from jessl.data import Loader, UnreadableImage
 from jessl.views import View, Views, presets
 
@@ -204,16 +203,9 @@ print(digest.hexdigest())
 
 def test_threads_and_restarts_give_the_same_bytes(jpegs: Path) -> None:
     """One, two and eight threads, each in a process of its own, twice with two."""
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", _DIGEST, str(jpegs), str(workers)],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for workers in (1, 2, 8, 2)
-    ]
-    assert len(set(runs)) == 1
+    runs = [run_code(_DIGEST, str(jpegs), str(workers)) for workers in (1, 2, 8, 2)]
+    assert [run.returncode for run in runs] == [0] * 4
+    assert len({run.stdout for run in runs}) == 1
 
 
 def test_eight_ranks_see_every_image_once(images: np.ndarray) -> None:

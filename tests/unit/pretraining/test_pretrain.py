@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers.commands import run_code
 from helpers.run_samples import losses, same_weights, small_config, weights
 from jessl import Embeddings, Pretrain, Run, build_encoder, embed, open_source, pretrain, rankme
 from jessl.pretraining.build import build
@@ -179,20 +177,19 @@ def test_an_output_that_holds_something_is_refused(
 def test_a_full_disk_is_one_line_and_loses_nothing(stripes: Path, tmp_path: Path) -> None:
     """A file size limit stands in for the full disk: writes beyond it fail in the same place."""
     out = tmp_path / "run"
+    code = "import sys; from jessl.cli.main import main; sys.exit(main(sys.argv[1:]))"
     limited = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); " + (
         "resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000)); "
-        "import sys; from jessl.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [
-        sys.executable, "-c", limited, "pretrain", "--data", str(stripes), "--out", str(out),
-        "--encoder", "smallconv:16", "--size", "8", "--epochs", "2", "--batch-size", "16",
+        "pretrain", "--data", str(stripes), "--out", str(out), "--encoder",
+        "smallconv:16", "--size", "8", "--epochs", "2", "--batch-size", "16",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ})
+    done = run_code(limited + code, *command)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("jessl pretrain: error:")
     assert not list((out / "checkpoints").glob("step-*"))
-    command[2] = "import sys; from jessl.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    again = subprocess.run([*command, "--resume"], capture_output=True, text=True)
+    again = run_code(code, *command, "--resume")
     assert again.returncode == 0, again.stderr
     assert Run.open(out).finished()

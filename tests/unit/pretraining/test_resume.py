@@ -7,14 +7,12 @@ import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from helpers.commands import run_code, start_command
 from helpers.run_samples import losses, same_weights, small_config
 from jessl import Pretrain, Run, pretrain
 from jessl.config import ResolvedPretrain
@@ -90,8 +88,8 @@ def test_killed_at_any_step_and_resumed_is_bit_for_bit_the_same(
     changes = {"objective": objective, "objective_options": options, "checkpoint_seconds": 0.0}
     at = random.Random(objective).randrange(2, 17)
     config = small_config(stripes, tmp_path / "run", **changes)
-    code = [sys.executable, "-c", _KILLED, json.dumps(config.as_json()), str(at)]
-    assert subprocess.run(code, capture_output=True).returncode == -signal.SIGKILL
+    killed = run_code(_KILLED, json.dumps(config.as_json()), str(at))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     run = Run.open(tmp_path / "run")
     assert not run.finished()
     # the step that it was killed in is not saved
@@ -105,16 +103,15 @@ def test_killed_at_any_step_and_resumed_is_bit_for_bit_the_same(
 def test_sigterm_saves_and_exits_with_75(stripes: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [
-        sys.executable, "-m", "jessl.cli", "pretrain", "--data", str(stripes), "--out", str(out),
-        "--encoder", "smallconv:4", "--size", "8", "--epochs", "100000", "--batch-size", "16",
+        "pretrain", "--data", str(stripes), "--out", str(out), "--encoder", "smallconv:4",
+        "--size", "8", "--epochs", "100000", "--batch-size", "16",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (out / "records.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    process = start_command(command)
+    process.wait_until((out / "records.jsonl").exists)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 75, said
+    stopped = process.wait(60)
+    said = stopped.stderr
+    assert stopped.returncode == 75, said
     assert "continue with --resume" in said
     assert "Traceback" not in said
     assert checkpoint.steps(out / "checkpoints")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from helpers.commands import run_command
 from helpers.paths import ROOT
 from helpers.run_samples import losses, small_config
 from jessl import Pretrain, Run, pretrain
@@ -299,13 +298,13 @@ def test_a_file_of_tiny_views_is_refused(stripes: Path, tmp_path: Path) -> None:
 def test_the_command_line_takes_a_file(stripes: Path, tmp_path: Path) -> None:
     mine = _recipe(tmp_path / "mine.json", flip=0.25)
     command = [
-        sys.executable, "-m", "jessl.cli", "pretrain", "--data", str(stripes), "--views", mine,
+        "pretrain", "--data", str(stripes), "--views", mine,
         "--out", str(tmp_path / "run"), "--encoder", "smallconv:4", "--epochs", "1",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_command(command)
     assert done.returncode == 0, done.stderr
     assert "views     3 of 8 px by" in done.stderr
-    done = subprocess.run([*command, "--view-options", "flip", "0"], capture_output=True, text=True)
+    done = run_command([*command, "--view-options", "flip", "0"])
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
 

@@ -1,4 +1,4 @@
-"""What is drawn for a view has torchvision's distribution: two samples of 100,000 draws each."""
+"""What is drawn for a view has torchvision's distribution: 100,000 of our draws, 30,000 of its."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from torchvision import transforms as v1
 from jessl.views import View, Views
 
 N = 100_000
+# torchvision draws one at a time, in Python
+M = 30_000
 # of the two-sample Kolmogorov-Smirnov distance at the level .001
-LARGEST = 1.95 * np.sqrt(2 / N)
+LARGEST = 1.95 * np.sqrt(1 / N + 1 / M)
 
 
 def _drawn(*views: View, h: int = 375, w: int = 500) -> list[dict[str, np.ndarray]]:
@@ -30,7 +32,7 @@ def test_crops(h: int, w: int, scale: float) -> None:
     torch.manual_seed(0)
     image = torch.empty(3, h, w)
     draw = v1.RandomResizedCrop.get_params
-    theirs = np.array([draw(image, [scale, 1.0], [3 / 4, 4 / 3]) for _ in range(N)], float)
+    theirs = np.array([draw(image, [scale, 1.0], [3 / 4, 4 / 3]) for _ in range(M)], float)
     box = [ours[f"crop_{name}_px"].astype(float) for name in ("top", "left", "height", "width")]
     for k, name in enumerate(("top", "left", "height", "width")):
         _alike(box[k], theirs[:, k], name)
@@ -53,7 +55,7 @@ def test_colour_jitter() -> None:
     torch.manual_seed(0)
     jitter = v1.ColorJitter(0.8, 0.5, 1.5, 0.2)
     args = (jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)
-    theirs = [v1.ColorJitter.get_params(*args) for _ in range(N)]
+    theirs = [v1.ColorJitter.get_params(*args) for _ in range(M)]
     names = ("brightness_factor", "contrast_factor", "saturation_factor", "hue_shift")
     for k, name in enumerate(names):
         _alike(ours[name], np.array([t[1 + k] for t in theirs]), name)
@@ -72,12 +74,12 @@ def test_blur_erasing_and_noise() -> None:
     )
     ours = _drawn(view)[0]
     torch.manual_seed(0)
-    sigma = np.array([v1.GaussianBlur.get_params(0.1, 2.0) for _ in range(N)])
+    sigma = np.array([v1.GaussianBlur.get_params(0.1, 2.0) for _ in range(M)])
     _alike(ours["blur_sigma_px"], sigma, "sigma")
     assert stats.kstest(ours["noise_sigma"], "uniform", (0.1, 0.2)).statistic < LARGEST
     image = torch.empty(3, 50, 50)
     draw = v1.RandomErasing.get_params
-    boxes = np.array([draw(image, (0.02, 0.33), (0.3, 3.3), [0.0])[:4] for _ in range(N)], float)
+    boxes = np.array([draw(image, (0.02, 0.33), (0.3, 3.3), [0.0])[:4] for _ in range(M)], float)
     for k, name in enumerate(("top", "left", "height", "width")):
         _alike(ours[f"erase_{name}_px"], boxes[:, k], name)
     _alike(
@@ -89,7 +91,7 @@ def test_rotations_and_translations_are_uniform() -> None:
     view = View(size=100, rotate=1.0, rotate_degrees=30, translate=1.0, translate_share=0.1)
     ours = _drawn(view)[0]
     torch.manual_seed(0)
-    angles = np.array([v1.RandomRotation.get_params([-30.0, 30.0]) for _ in range(N)])
+    angles = np.array([v1.RandomRotation.get_params([-30.0, 30.0]) for _ in range(M)])
     _alike(ours["rotation_degrees"], angles, "angle")
     for name in ("shift_down_px", "shift_right_px"):
         values, counts = np.unique(ours[name], return_counts=True)
