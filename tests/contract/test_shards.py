@@ -227,6 +227,11 @@ def test_an_index_that_is_not_of_these_shards(packed: Path) -> None:
     shard = packed / "shard-000001.tar"
     whole = shard.read_bytes()
     shard.write_bytes(whole + bytes(512))
+    for path in (packed, shard):
+        with pytest.raises(ValueError, match=r"shard-000001.tar is not the shard that was packed"):
+            open_source(path)
+    manifest = (packed / "manifest.json").read_bytes()
+    (packed / "manifest.json").unlink()  # without it nothing says what the shard was
     for source in (open_source(packed), open_source(shard)):
         assert re.search(
             rf"shard-000001.tar has \d+ bytes now and had .*{scanned}", source.notes[0]
@@ -234,6 +239,7 @@ def test_an_index_that_is_not_of_these_shards(packed: Path) -> None:
         assert source.key(0)[0] in "ab"
         assert "%2E" in source.key(0)
     shard.write_bytes(whole)
+    (packed / "manifest.json").write_bytes(manifest)
     assert open_source(packed).notes == ()
     tar(packed / "more.tar", {"z.png": png(0)})
     assert "does not name more.tar" in open_source(packed).notes[0]

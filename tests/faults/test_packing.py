@@ -55,6 +55,34 @@ def whole(data: Path) -> dict[str, bytes]:
     return files(data.parent / "whole")
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"shards": {}}, "shards: expected list, got {}"),
+        ({"shards": [[]]}, r"shards\[0\]: expected an object, got list"),
+        ({"version": None}, "version: expected int, got None"),
+        ({"index": {"file": 1}}, "index.file: expected str, got 1"),
+        ({"images": 29}, "changed since it was written"),
+    ],
+)
+def test_a_damaged_manifest_is_named(
+    data: Path, tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    whole(data)
+    path = tmp_path / "whole" / "manifest.json"
+    stored = json.loads(path.read_text()) | change
+    if "images" not in change:
+        del stored["manifest_sha256"]  # as in those of earlier releases
+    path.write_text(json.dumps(stored))
+    for use in (
+        lambda: pack(data, tmp_path / "whole", **OPTIONS),  # type: ignore[arg-type]
+        lambda: open_source(tmp_path / "whole"),
+    ):
+        with pytest.raises(ValueError, match=rf"manifest\.json: {reason}") as caught:
+            use()
+        assert "\n" not in str(caught.value)
+
+
 def test_killed_in_the_middle_of_a_shard(data: Path, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"

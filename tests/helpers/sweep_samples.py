@@ -20,7 +20,8 @@ import pytest
 from jessl import Pretrain
 from jessl.core.processes import process_name
 from jessl.sweeps import space as spaces
-from jessl.sweeps.coordination import Ledger, Unit, Watch
+from jessl.sweeps.coordination import Ledger, Unit
+from jessl.sweeps.leases import Watch
 from jessl.sweeps.storage import Storage, open_storage
 
 # a worker of which this machine cannot tell whether it lives

@@ -54,6 +54,14 @@ def test_what_is_left_out_is_reported_once(
     assert records.read_lines(tmp_path) == ([written[0], *written[2:]], [2, 5])
 
 
+@pytest.mark.parametrize(
+    "extra", [{"n": "9"}, {"d": []}, {"debiased": "x"}, {"warnings": "no"}, {"warnings": [3]}]
+)
+def test_facts_of_other_types_are_no_record(tmp_path: Path, extra: dict[str, object]) -> None:
+    records.append(tmp_path, [Record(run="r", name="rankme/backbone", value=1.0, extra=extra)])
+    assert records.read_lines(tmp_path) == ([], [1])
+
+
 def test_lines_of_earlier_releases_have_no_checksum(tmp_path: Path) -> None:
     written, whole = _written(tmp_path)
     fields = [json.loads(line) for line in whole.splitlines()]

@@ -56,14 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # a closed connection of training processes is our one line, not pages of torch's
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help", "help"):
-        print(_help())
-        return EXIT_OK
-    if args[0] in ("-V", "--version"):
-        print(_version())
-        return EXIT_OK
-    name = args[0]
+    name = args[0] if args else "help"
     try:
+        if name in ("-h", "--help", "help", "-V", "--version"):
+            print(_version() if name in ("-V", "--version") else _help(), flush=True)
+            return EXIT_OK
         return _run(_command(name, args[1:]))
     except BrokenPipeError:  # the reader of the help closed the pipe
         _discard_output()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from jessl.core.files import read_json, write_json
 
@@ -19,6 +21,12 @@ def sha256_of(path: str | Path) -> str:
     """SHA-256 of a file's content (64 hexadecimal digits)."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_sum(value: Mapping[str, Any], without: str) -> str:
+    """SHA-256 of an object as canonical JSON, without the entry of its own checksum."""
+    content = {k: v for k, v in value.items() if k != without}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_checksums(folder: Path, names: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,3 +126,23 @@ def _one_line() -> Iterator[None]:
         if "object" in text.lower() or "pickle" in text.lower():
             text = "it holds Python objects (a pickle), which are never loaded"
         raise ValueError(escape_control(text)) from None
+
+
+def write_npy(path: Path, array: NDArray[Any]) -> None:
+    """Write a .npy file, or raise OSError.
+
+    `np.save` hands a real file to C, which does not report what fails when its buffer is flushed:
+    on a full disk the file lacks its end, without an error.
+    """
+    with path.open("wb") as file:
+        np.save(_Written(file), array, allow_pickle=False)
+
+
+class _Written:
+    """A file of which numpy knows nothing but `write`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        return self._file.write(data)

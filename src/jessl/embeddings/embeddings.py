@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.checksums import sha256_of
+from jessl.core.checksums import json_sum, sha256_of
 from jessl.core.files import atomic_directory, read_json, write_json
 from jessl.core.leftovers import other_names, set_aside
+from jessl.core.numpy_files import write_npy
 from jessl.embeddings._checks import (
     checked_features,
     checked_index,
@@ -31,6 +32,7 @@ from jessl.embeddings._files import (
 )
 
 FORMAT = "jessl.embeddings"
+_CHECKSUM = "header_sha256"
 
 
 class Embeddings:
@@ -160,12 +162,12 @@ class Embeddings:
                 f"path: expected a new folder or one of embeddings, got {path}; not replaced"
             )
         with atomic_directory(path) as part:
-            np.save(part / "features.npy", self._features.astype("<f4", copy=False))
-            np.save(part / "ids.npy", self._ids)
+            write_npy(part / "features.npy", self._features.astype("<f4", copy=False))
+            write_npy(part / "ids.npy", self._ids)
             if self._labels is not None:
-                np.save(part / "labels.npy", self._labels)
+                write_npy(part / "labels.npy", self._labels)
             if self._groups is not None:
-                np.save(part / "groups.npy", self._groups)
+                write_npy(part / "groups.npy", self._groups)
             header = {
                 "format": FORMAT,
                 "version": 1,
@@ -177,7 +179,7 @@ class Embeddings:
                 "files": {p.name: sha256_of(p) for p in part.iterdir() if p.name != "features.npy"},
                 "meta": self._meta,
             }
-            header["header_sha256"] = _header_checksum(header)
+            header[_CHECKSUM] = json_sum(header, without=_CHECKSUM)
             write_json(part / "meta.json", header)
         return path
 
@@ -254,15 +256,9 @@ def _read_header(path: Path) -> dict[str, Any]:
     header = read_json(path / "meta.json")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError(f"{path / 'meta.json'}: not the header of a folder of embeddings")
-    if header.get("header_sha256", _header_checksum(header)) != _header_checksum(header):
+    if header.get(_CHECKSUM, "") not in ("", json_sum(header, without=_CHECKSUM)):
         raise ValueError(f"{path / 'meta.json'}: changed since it was written (SHA-256 differs)")
     return header
-
-
-def _header_checksum(header: dict[str, Any]) -> str:
-    """SHA-256 of the header as canonical JSON, without its own checksum (hexadecimal)."""
-    content = {k: v for k, v in header.items() if k != "header_sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _replaceable(path: Path) -> bool:

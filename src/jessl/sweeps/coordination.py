@@ -23,27 +23,22 @@ owner and gets a new trial. A unit that lost MOST_LOST workers is given up: perh
 from __future__ import annotations
 
 import itertools
-import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from jessl.core.processes import has_exited
+from jessl.sweeps.leases import WORKER, Watch
 from jessl.sweeps.space import Params, key
 from jessl.sweeps.storage import Storage
 
 UnitName = tuple[str, int]
 
-# attributes of a trial
-WORKER, BEAT = "worker", "beat"
+# attributes of a trial, beside those of its lease
 _SETTING, _SEED, _REASON = "setting", "seed", "reason"
 _OUTCOME, _RESULT = "outcome", "result"
 # reasons to fail
@@ -62,8 +57,6 @@ MOST_LOST = 3
 # waiting trials at a time: a storage reads every trial that has not ended again and again, and
 # thousands of waiting ones would cost more than the trainings
 _MOST_WAITING = 64
-# renewals in the time after which a lease counts as abandoned: one that is late does not lose it
-_RENEWALS = 4
 
 
 @dataclass(frozen=True)
@@ -301,6 +294,22 @@ def _name(trial: FrozenTrial) -> UnitName | None:
     return (attrs[_SETTING], attrs[_SEED]) if _SETTING in attrs else None
 
 
+def check_trial(trial: FrozenTrial) -> None:
+    """Refuse attributes of other types than `Ledger` writes.
+
+    Raises:
+        TypeError: naming the trial and the attribute.
+    """
+    types = {_SETTING: str, _SEED: int, _OUTCOME: str, _RESULT: dict, _REASON: str, WORKER: str}
+    attrs = trial.user_attrs
+    wrong = [n for n, kind in types.items() if n in attrs and not isinstance(attrs[n], kind)]
+    wrong += [_SEED] if _SETTING in attrs and _SEED not in attrs else []
+    wrong += [_RESULT] if _OUTCOME in attrs and _RESULT not in attrs else []
+    if wrong:
+        got = attrs.get(wrong[0])
+        raise TypeError(f"trial {trial.number}: {wrong[0]}: expected another value, got {got!r}")
+
+
 def _by_unit(trials: Iterable[FrozenTrial]) -> dict[UnitName, list[FrozenTrial]]:
     by_unit: dict[UnitName, list[FrozenTrial]] = {}
     for trial in trials:
@@ -322,70 +331,3 @@ def _is_given_up(attempts: Sequence[FrozenTrial]) -> bool:
 
 def _is_open(attempts: Sequence[FrozenTrial]) -> bool:
     return _owner(attempts) is None and not _is_given_up(attempts)
-
-
-class Lease:
-    """Keeps a trial for this worker while the block lasts: a counter that it renews.
-
-    Attributes:
-        lost: whether another worker has taken the trial over, as this one seemed dead (a machine
-            that slept): its work does not count any more.
-    """
-
-    def __init__(self, backend: BaseStorage, trial_id: int, seconds: float) -> None:
-        self._backend, self._trial_id, self._seconds = backend, trial_id, seconds
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
-        self.lost = False
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _renew(self) -> None:
-        beat = 0
-        while not self._over.wait(self._seconds / _RENEWALS):
-            beat += 1
-            try:
-                self._backend.set_trial_user_attr(self._trial_id, BEAT, beat)
-            except UpdateFinishedTrialError:
-                self.lost = True
-                break
-            except (StorageInternalError, OSError):
-                # out of reach: the next renewal shows whether the lease was lost meanwhile
-                continue
-        self._backend.remove_session()
-
-
-class Watch:
-    """Watches the leases of others by a clock of its own: clocks of machines are never compared.
-
-    Args:
-        seconds: without a renewal after which a lease counts as abandoned.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._marks: dict[int, tuple[tuple[object, object], float]] = {}
-
-    def abandoned(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-        """Running trials whose worker has exited on this machine, or is silent for too long."""
-        now = time.monotonic()
-        abandoned = []
-        for trial in trials:
-            mark = (trial.user_attrs.get(WORKER), trial.user_attrs.get(BEAT))
-            before = self._marks.get(trial.number)
-            if before is None or before[0] != mark:
-                self._marks[trial.number] = before = (mark, now)
-            if now - before[1] > self._seconds or has_exited(str(mark[0] or "")):
-                abandoned.append(trial)
-        return abandoned

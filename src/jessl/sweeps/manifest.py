@@ -66,7 +66,10 @@ def read(folder: Path) -> SweepManifest | None:
         if not isinstance(stored, dict):
             raise ValueError(f"{folder / FILE} holds no JSON object: not a study of jessl")
         plan = {k: v for k, v in stored.items() if k != _STORAGE}
-        return SweepManifest(plan, stored.get(_STORAGE))
+        storage = stored.get(_STORAGE)
+        if not isinstance(storage, str | None):
+            raise ValueError(f"{folder / FILE}: storage: expected a text or null, got {storage!r}")
+        return SweepManifest(plan, storage)
     # a command that was killed at its beginning leaves the storage alone
     names = other_names(folder)
     if names and not (names <= BEGUN and is_begun(folder)):

@@ -19,7 +19,7 @@ import re
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -27,10 +27,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from jessl.core.files import contained, file_lock
+from jessl.core.leftovers import new_folder, remove_leftovers, remove_tree
 
 DEFAULT = "study.db"
 # its file, its lock, and what SQLite writes beside it
@@ -96,6 +98,23 @@ def is_inside(url: str, folder: Path) -> bool:
         return False
     path = url.removeprefix(prefix).partition("?")[0]
     return bool(path) and Path(path).resolve().is_relative_to(folder.resolve())
+
+
+@contextlib.contextmanager
+def readable(shown: str) -> Iterator[None]:
+    """What damaged entries of a storage make Optuna raise becomes one ValueError.
+
+    Raises:
+        ValueError: naming the storage.
+    """
+    try:
+        yield
+    except StorageInternalError as error:
+        reason = " ".join(str(error.__cause__ or error).splitlines()[:1])
+        raise ValueError(f"storage {shown} cannot be used: {reason}") from error
+    except (LookupError, TypeError, AttributeError) as error:
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"storage {shown} holds a damaged study: {text}") from error
 
 
 def is_begun(folder: Path) -> bool:
@@ -223,6 +242,8 @@ def _open_database(url: str) -> Storage:
     try:
         with guard(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the driver, not of ours
+            if sqlite:
+                _make_database(Path(str(parsed.database)))
             backend = _with_tables(parsed.render_as_string(hide_password=False), options)
     except ImportError as error:
         driver = getattr(error.__cause__, "name", None) or parsed.drivername
@@ -235,6 +256,25 @@ def _open_database(url: str) -> Storage:
         reason = " ".join(text.splitlines()[:1]) or type(error).__name__
         raise ValueError(f"storage {shown} cannot be reached: {reason}") from None
     return Storage(backend, shown, guard)
+
+
+def _make_database(path: Path) -> None:
+    """Put an SQLite file with all tables in its place at once, where there is none.
+
+    Optuna makes tables and indices one after the other. Without the last ones, of a killed process
+    or a full disk, each worker begins a study of its own.
+    """
+    if path.exists():
+        return
+    remove_leftovers(path.parent, target=path)
+    with new_folder(path) as folder:
+        part = folder / DEFAULT
+        backend = RDBStorage(f"{_SQLITE}{part}")
+        backend.engine.dispose()
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+        remove_tree(folder)
 
 
 def _postgresql_driver() -> str:

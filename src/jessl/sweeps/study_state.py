@@ -21,10 +21,11 @@ from jessl.data.labels import check_same_classes, with_class_names
 from jessl.objectives import build_objective
 from jessl.pretraining import defaults
 from jessl.pretraining.images import open_data
-from jessl.sweeps import manifest, pruning, space
-from jessl.sweeps.coordination import Ended, Ledger, Unit, Watch
+from jessl.sweeps import coordination, manifest, pruning, space
+from jessl.sweeps.coordination import Ended, Ledger, Unit
+from jessl.sweeps.leases import Watch
 from jessl.sweeps.plan import SweepPlan, in_order, plan_sweep
-from jessl.sweeps.storage import Storage, open_storage
+from jessl.sweeps.storage import Storage, open_storage, readable
 
 # the images of a study, and labelled ones of the closing check where there are some
 Sources = tuple[Source, Source | None]
@@ -183,8 +184,10 @@ def begin(
     source, images, test = _open_images(plan, sources)
     folder.mkdir(parents=True, exist_ok=True)
     opened = open_storage(url, folder)
-    study = _optuna_study(opened, folder.resolve().name, plan)
-    manifest.agree(opened, study, now, images.fingerprint())
+    with readable(opened.shown):
+        study = _optuna_study(opened, folder.resolve().name, plan)
+        manifest.agree(opened, study, now, images.fingerprint())
+        _check_trials(study)
     manifest.write(folder, stored, now, None if url is None else opened.shown)
     remove_leftovers(folder)
     ledger = Ledger(study, opened, process_name(), Watch(lease_seconds), plan.distributions)
@@ -243,6 +246,12 @@ def _corners(plan: SweepPlan) -> list[space.Params]:
         of_method: space.Params = {} if own is None else {"objective": own}
         corners += [{**of_method, name: value} for value in ends]
     return corners
+
+
+def _check_trials(study: optuna.Study) -> None:
+    """Read every trial once: entries of other types are found before any work."""
+    for trial in study.get_trials(deepcopy=False):
+        coordination.check_trial(trial)
 
 
 def _optuna_study(opened: Storage, name: str, plan: SweepPlan) -> optuna.Study:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from multiprocessing import get_context, parent_process
 from multiprocessing.context import SpawnProcess
+from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -128,8 +129,10 @@ def _together(
     # spawn: a forked copy of a process that runs threads can hang
     context = get_context("spawn")
     stopping = context.Event()
+    failures = context.SimpleQueue()
     threads = max(1, usable_cores() // jobs)
-    worker = (str(study.folder), storage, study.lease_seconds, sources, threads, stopping)
+    options = (storage, study.lease_seconds, sources, threads)
+    worker = (str(study.folder), *options, stopping, failures)
 
     def start() -> SpawnProcess:
         process = context.Process(target=_process, args=worker)
@@ -145,6 +148,8 @@ def _together(
                 stopping.set()
             for process in [p for p in running if not p.is_alive()]:
                 running.remove(process)
+                if not failures.empty():  # a disk or a storage, which all workers need
+                    raise failures.get()
                 if process.exitcode == 0 or stopping.is_set():
                     continue
                 study.ledger.refresh()
@@ -171,8 +176,11 @@ def _process(
     sources: Callable[[], Sources] | None,
     threads: int,
     stopping: Event,
+    failures: SimpleQueue[Exception],
 ) -> None:
     """A worker process: the study of the folder, with its share of the cores.
+
+    An error of a disk or a storage goes to the parent, which raises it.
 
     The limit holds for BLAS and OpenMP too: their threads wait by spinning, and a probe beside
     another worker's took 38 s instead of .5 s on two cores. What is not loaded cannot be limited,
@@ -187,9 +195,14 @@ def _process(
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     threadpool_limits(threads)
-    study = begin(folder, storage=storage, lease_seconds=lease_seconds, sources=sources)
-    study.threads = threads
-    Worker(study, Log(), stopping.is_set).work()
+    try:
+        study = begin(folder, storage=storage, lease_seconds=lease_seconds, sources=sources)
+        study.threads = threads
+        Worker(study, Log(), stopping.is_set).work()
+    except OSError as error:
+        failures.put(OSError(error.errno, error.strerror or str(error), error.filename))
+    except ValueError as error:
+        failures.put(ValueError(str(error)))
 
 
 def _leave_with_parent() -> None:

@@ -32,7 +32,8 @@ from jessl.selection.run_evaluation import (
 )
 from jessl.sweeps import coordination
 from jessl.sweeps import pruning as halving
-from jessl.sweeps.coordination import Ended, Lease, Unit
+from jessl.sweeps.coordination import Ended, Unit
+from jessl.sweeps.leases import Lease
 from jessl.sweeps.manifest import set_aside
 from jessl.sweeps.study_state import Study
 from jessl.training.loop import Diverged

@@ -31,6 +31,7 @@ MEMORY_BYTES = 2 << 30
 CPU_SECONDS = 10.0
 SILENT_SECONDS = 120.0
 READ, REFUSED, FAULT = "read", "refused", "fault"
+VERIFIED = ".verified.json"  # which reading a shard whose time changed may write
 # names that jessl must never take for its own
 STRANGERS = (".holiday.jpg.part", ".letters.old/letter.txt", "notes.txt", "checkpoints.bak/a.pt")
 
@@ -222,7 +223,7 @@ def _snapshot(folder: Path) -> dict[str, str]:
     return {
         str(p.relative_to(folder)): hashlib.blake2b(p.read_bytes()).hexdigest()
         for p in sorted(folder.rglob("*"))
-        if p.is_file() and not p.is_symlink()
+        if p.is_file() and not p.is_symlink() and p.name != VERIFIED
     }
 
 

@@ -2,6 +2,7 @@ import json
 import mmap as mmap_module
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,3 +207,31 @@ def test_import_is_cheap():
     code = "import sys, jessl.embeddings as e; import json; print(json.dumps(list(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert not {"torch", "sklearn", "scipy", "safetensors"} & set(json.loads(out.stdout))
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from jessl import Embeddings
+z = Embeddings(np.full((32, 32), 2.0))
+most = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+try:
+    z.save(sys.argv[1])
+except OSError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("most", [100, 4000, 4100, 4223])
+def test_a_file_without_its_end_never_replaces_embeddings(tmp_path: Path, most: int) -> None:
+    """C's buffer of np.save lost up to 4,096 bytes at the end, without an error."""
+    old = Embeddings(np.ones((32, 32)))
+    old.save(tmp_path / "z")
+    assert (tmp_path / "z" / "features.npy").stat().st_size == 4224
+    command = [sys.executable, "-c", FULL, str(tmp_path / "z"), str(most)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert Embeddings.load(tmp_path / "z").checksum() == old.checksum()
+    assert [p.name for p in tmp_path.iterdir()] == ["z"]

@@ -15,15 +15,15 @@ from optuna.exceptions import StorageInternalError
 
 from helpers.sweep_samples import ELSEWHERE, Clock
 from jessl.core.processes import process_name
-from jessl.sweeps import coordination
-from jessl.sweeps.coordination import Lease, Watch
+from jessl.sweeps import leases
+from jessl.sweeps.leases import Lease, Watch
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The monotonic clock of whoever watches leases."""
     found = Clock()
-    monkeypatch.setattr(coordination, "time", SimpleNamespace(monotonic=found))
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=found))
     return found
 
 

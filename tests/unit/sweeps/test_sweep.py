@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +154,56 @@ def test_only_a_database_that_a_study_began_is_continued(tmp_path: Path, asked: 
     journal = make("torn", "students", True)
     (journal / "study.db-journal").touch()
     assert manifest.read(journal) is None
+
+
+HALF = """
+import os, signal, sys
+from pathlib import Path
+from jessl.sweeps import storage
+make = storage.RDBStorage
+def killed(*args, **options):
+    make(*args, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+storage.RDBStorage = killed
+storage.open_storage(None, Path(sys.argv[1]))
+"""
+
+
+def test_a_database_has_all_its_tables_or_is_not_there(tmp_path: Path) -> None:
+    """Without the index of the names each worker would begin a study of its own."""
+    done = subprocess.run([sys.executable, "-c", HALF, str(tmp_path)])
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "study.db").exists()
+    assert manifest.read(tmp_path) is None
+    for _ in range(2):
+        open_storage(None, tmp_path)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["study.db", "study.db.lock"]
+
+
+def test_an_error_of_a_workers_disk_is_raised_by_its_parent(
+    tmp_path: Path, asked: Sweep, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "s"
+    begin(out, asked)
+    (out / "runs").write_text("a file where the runs go")
+    with pytest.raises((OSError, ValueError)) as caught:
+        sweep(asked, out, jobs=2, log=Log(lambda _line: None))
+    assert "runs" in str(caught.value)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_damaged_entries_are_named(tmp_path: Path, asked: Sweep) -> None:
+    study = begin(tmp_path / "s", asked)
+    study.next_unit()
+    with contextlib.closing(sqlite3.connect(tmp_path / "s" / "study.db")) as database:
+        database.execute("UPDATE trial_user_attributes SET value_json = '[]' WHERE key = 'seed'")
+        database.commit()
+    with pytest.raises(ValueError, match=r"holds a damaged study: trial 0: seed: expected .* \[\]"):
+        begin(tmp_path / "s")
+    stored = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    (tmp_path / "s" / "sweep.json").write_text(json.dumps({**stored, "storage": True}))
+    with pytest.raises(ValueError, match=r"json: storage: expected a text or null, got True"):
+        begin(tmp_path / "s")
 
 
 def test_a_worker_removes_what_killed_ones_left(tmp_path: Path, asked: Sweep) -> None:

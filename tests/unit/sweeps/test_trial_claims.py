@@ -17,8 +17,9 @@ from helpers.sweep_samples import (
     owners,
 )
 from helpers.sweep_samples import trials_of as attempts
-from jessl.sweeps import coordination
-from jessl.sweeps.coordination import DIVERGED, FINISHED, LOST, PRUNED, REFUSED, Lease, Ledger, Unit
+from jessl.sweeps import leases
+from jessl.sweeps.coordination import DIVERGED, FINISHED, LOST, PRUNED, REFUSED, Ledger, Unit
+from jessl.sweeps.leases import Lease
 from jessl.sweeps.storage import Storage
 
 Books = Callable[..., tuple[Ledger, Storage]]
@@ -28,7 +29,7 @@ Books = Callable[..., tuple[Ledger, Storage]]
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The monotonic clock of whoever watches leases."""
     found = Clock()
-    monkeypatch.setattr(coordination, "time", SimpleNamespace(monotonic=found))
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=found))
     return found
 
 

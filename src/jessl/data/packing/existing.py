@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jessl.core.files import read_json
 from jessl.core.leftovers import other_names
 from jessl.core.validation import escape_control
-from jessl.data.sources.shard_index import INDEX, MANIFEST, UNFINISHED
+from jessl.data.sources.shard_index import INDEX, UNFINISHED
+from jessl.data.sources.shard_manifest import MANIFEST, read_manifest
 
-FORMAT = "jessl.pack"
 VERSION = 1
 PLAN = "plan.json"
 
@@ -64,11 +63,10 @@ def refuse_other(out: Path, plan: dict[str, Any], name: str) -> None:
                 "folder"
             )
         return
-    there = read_json(plan_file)
-    if not isinstance(there, dict) or there.get("format") != FORMAT:
-        raise ValueError(
-            f"out: {escape_control(str(plan_file))} is not of a packing; give a new folder"
-        )
+    try:
+        there = read_manifest(plan_file)
+    except ValueError as error:
+        raise ValueError(f"out: {error}; give a new folder") from None
     shown = escape_control(str(out))
     was, now = (options["options"].get("value_range") for options in (there, plan))
     if was != now:
@@ -102,7 +100,7 @@ def finished_packing(out: Path, plan: dict[str, Any], name: str) -> Packing | No
     if not (out / MANIFEST).is_file():
         return None
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
-    manifest = read_json(out / MANIFEST)
+    manifest = read_manifest(out / MANIFEST)
     for entry in [*manifest["shards"], manifest["index"]]:
         file = out / entry["file"]
         if not file.is_file() or file.stat().st_size != entry["bytes"]:

@@ -30,7 +30,6 @@ from jessl.data.decode.image import UnreadableImage
 from jessl.data.open_source import open_source
 from jessl.data.packing.encode import Packed, Recipe, packed
 from jessl.data.packing.existing import (
-    FORMAT,
     PLAN,
     VERSION,
     Packing,
@@ -43,12 +42,18 @@ from jessl.data.sources.base import Source
 from jessl.data.sources.shard_checksums import record_verified
 from jessl.data.sources.shard_index import (
     INDEX,
-    MANIFEST,
     UNFINISHED,
     Index,
     joined,
     read_index,
     write_index,
+)
+from jessl.data.sources.shard_manifest import (
+    FORMAT,
+    MANIFEST,
+    check_fields,
+    check_shard,
+    sealed,
 )
 
 # images that are encoded ahead of the one being written, for each worker
@@ -168,6 +173,8 @@ class _Work:
                 return
             try:
                 written, part = read_json(entry), read_index(self.notes / f"{name}.npz")
+                check_shard(entry, written)
+                check_fields(entry, "", written, {"next": (int,)})
             except ValueError:
                 return
             if shard.stat().st_size != written["bytes"]:
@@ -234,8 +241,7 @@ class _Work:
         """Write the index and, last, the manifest."""
         write_index(self.out / INDEX, joined(self.parts, self.source.classes))
         index = (self.out / INDEX).read_bytes()
-        write_json(
-            self.out / MANIFEST,
+        manifest = sealed(
             {
                 **self.plan,
                 "name": self.source.name,
@@ -252,8 +258,9 @@ class _Work:
                     "bytes": len(index),
                     "sha256": hashlib.sha256(index).hexdigest(),
                 },
-            },
+            }
         )
+        write_json(self.out / MANIFEST, manifest)
         record_verified([self.out / entry["file"] for entry in self.entries])
         shutil.rmtree(self.notes)
         return packing_result(self.out, self.entries, self.resumed)

@@ -10,8 +10,8 @@ from jessl.core.checksums import sha256_of
 from jessl.core.files import read_json, write_json
 from jessl.core.log import log
 from jessl.core.validation import escape_control
+from jessl.data.sources.shard_manifest import FORMAT, MANIFEST, read_manifest
 
-MANIFEST = "manifest.json"
 # sizes and times (ns) of the shards whose checksums were last found right
 VERIFIED = ".verified.json"
 # reading more bytes than this takes long enough to say so
@@ -76,14 +76,8 @@ def _sums(folder: Path) -> dict[str, str]:
     """File name -> SHA-256, by the manifest; empty where there is none of jessl."""
     if not (folder / MANIFEST).is_file():
         return {}
-    manifest = read_json(folder / MANIFEST)
-    entries = manifest.get("shards") if isinstance(manifest, dict) else None
-    if not isinstance(entries, list):
-        return {}
-    return {
-        entry["file"]: entry["sha256"]
-        for entry in entries
-        if isinstance(entry, dict)
-        and isinstance(entry.get("file"), str)
-        and isinstance(entry.get("sha256"), str)
-    }
+    with suppress(ValueError):
+        content = read_json(folder / MANIFEST)
+        if isinstance(content, dict) and content.get("format") != FORMAT:
+            return {}  # of another program
+    return {entry["file"]: entry["sha256"] for entry in read_manifest(folder / MANIFEST)["shards"]}

@@ -13,9 +13,9 @@ import numpy as np
 from jessl.core.files import atomic_write
 from jessl.core.numpy_files import read_npz
 from jessl.core.validation import escape_control
+from jessl.data.sources.shard_manifest import MANIFEST
 
 INDEX = "index.npz"
-MANIFEST = "manifest.json"
 # the folder in which an unfinished packing keeps what it knows
 UNFINISHED = ".packing"
 FORMAT = 1

@@ -22,7 +22,8 @@ from jessl.data.decode.image import (
 )
 from jessl.data.sources.base import Source
 from jessl.data.sources.shard_checksums import check_shards
-from jessl.data.sources.shard_index import HEADER_BYTES, INDEX, MANIFEST, beside, header_sum
+from jessl.data.sources.shard_index import HEADER_BYTES, INDEX, beside, header_sum
+from jessl.data.sources.shard_manifest import MANIFEST
 from jessl.data.sources.tar_scan import is_tar, scan
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -79,8 +80,9 @@ class ShardSource(Source):
         if index is None:
             index, skipped, more = scan(self._paths, self.name)
             notes = [*notes, *skipped, *more]
-        else:
-            check_shards(self._paths)
+        for folder in dict.fromkeys(path.parent for path in self._paths):
+            if (folder / INDEX).is_file():  # of a packing
+                check_shards([path for path in self._paths if path.parent == folder])
         self._index = index
         self.ids = index.id
         self.segments = index.shard
