@@ -146,13 +146,14 @@ def _is_record(fields: Mapping[str, object]) -> bool:
         and all(isinstance(v, number) for v in _as_list(fields["value"]))
         and all(isinstance(fields.get(k, ""), str) for k in ("split", "versions"))
         and all(isinstance(fields.get(k), number) for k in _NUMBERS)
-        and isinstance(fields.get("extra", {}), dict)
         and _is_extra(fields.get("extra", {}))
     )
 
 
-def _is_extra(extra: Mapping[str, object]) -> bool:
+def _is_extra(extra: object) -> bool:
     """Whether what selection and reports read of `extra` has its type, where it is there."""
+    if not isinstance(extra, dict):
+        return False
     warnings = extra.get("warnings", [])
     return (
         all(isinstance(extra.get(k), int | float | None) for k in ("n", "d", "debiased"))
