@@ -102,8 +102,8 @@ def _long_alone(rank: int) -> None:
         (_stop_one, 0, "rank 1 has not been heard of for"),
         (_stop_zero, 1, "rank 0 has not been heard of for"),
         (_stop_while_alone, 1, "rank 0 has not been heard of for"),
-        (_kill_one, 0, "one line: rank 1 of the training has ended"),
-        (_kill_zero, 1, "one line: rank 0 of the training has ended"),
+        (_kill_one, 0, "one line: rank 1 has ended"),
+        (_kill_zero, 1, "one line: rank 0 has ended"),
     ],
 )
 def test_a_lost_process_is_named(

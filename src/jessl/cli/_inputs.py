@@ -24,7 +24,7 @@ def open_images(
     value_range: tuple[float, float] | None = None,
 ) -> Source:
     """The images of SRC; its notes are printed on standard error."""
-    from jessl.core.log import log
+    from jessl.core.log import is_first_process, log
     from jessl.data import open_source
 
     source = open_source(
@@ -36,7 +36,7 @@ def open_images(
         bits=bits,
         value_range=value_range,
     )
-    for note in source.notes:
+    for note in source.notes if is_first_process() else ():
         log.note(note)
     return source
 

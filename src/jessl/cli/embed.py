@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._inputs import open_images
 from jessl.cli._output import print_left_out, print_lines
+from jessl.cli._signals import stop_on_signals
 from jessl.config import Embed
 from jessl.core.leftovers import other_names
+from jessl.core.log import is_first_process
+
+if TYPE_CHECKING:
+    from jessl.data import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +25,8 @@ class EmbedCommand(Command, Embed):
     """Compute representations of images by a run or any pretrained encoder.
 
     The encoder is in evaluation mode and sees one central view of each image, or random views with
-    --views; features are float32.
+    --views; features are float32. The same command continues after a kill, also with another number
+    of processes: torchrun --nproc-per-node 4 -m jessl.cli embed ... divides the images among them.
 
     Attributes:
         x_key: name of the images in an .npz file.
@@ -34,25 +41,21 @@ class EmbedCommand(Command, Embed):
 
     def run(self) -> JsonObject:
         """Embed and save."""
-        from jessl.core.files import locked
         from jessl.core.log import log
+        from jessl.core.process_group import on_all_ranks, on_rank_zero, process_group
         from jessl.core.progress import ProgressBar
         from jessl.encoders.load_report import summary_of
         from jessl.extraction.embed import embed
 
-        with locked(self.out, check=self._check_out):
-            source = open_images(
-                self.data,
-                labels=self.labels,
-                groups=self.groups,
-                x_key=self.x_key,
-                y_key=self.y_key,
-                bits=self.bits,
-                value_range=self.value_range,
-            )
+        with (
+            process_group(self.device),
+            ProgressBar("embedding", unit="images", quiet=not is_first_process()) as bar,
+            stop_on_signals("the same command continues") as stop,
+        ):
+            on_rank_zero(self._check_out)
+            source = on_all_ranks(self._open)
             already = dict.fromkeys(("labels", "groups", "bits", "value_range"))
-            with ProgressBar("embedding") as bar:
-                embedded = embed(self, source=source, **already, progress=bar.update)
+            embedded = embed(self, source=source, **already, progress=bar.update, stop=stop)
         by_layer = embedded if isinstance(embedded, dict) else {self.layers[0]: embedded}
         meta = next(iter(by_layer.values())).meta
         if (report := meta.get("weights_report")) is not None:
@@ -66,12 +69,25 @@ class EmbedCommand(Command, Embed):
             "damaged_checkpoints": meta.get("damaged_checkpoints", []),
         }
 
+    def _open(self) -> Source:
+        return open_images(
+            self.data,
+            labels=self.labels,
+            groups=self.groups,
+            x_key=self.x_key,
+            y_key=self.y_key,
+            bits=self.bits,
+            value_range=self.value_range,
+        )
+
     def _check_out(self) -> None:
         """Refuse a folder with anything in it, and say what to do about a part of a result."""
+        from jessl.extraction.part_folder import PARTS
+
         out = Path(self.out)
         if out.exists() and not out.is_dir():
             raise ValueError(f"out: expected a new or an empty folder, got the file {out}")
-        names = other_names(out)
+        names = other_names(out) - {PARTS}
         self._check_complete(out, names)
         layers = sorted(names & set(self.layers))
         if layers and names == set(layers) != set(self.layers):

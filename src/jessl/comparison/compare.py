@@ -24,8 +24,8 @@ from jessl.data import Source, Subset, open_source
 from jessl.data.labels import check_same_classes, with_class_names
 from jessl.encoders import Preprocess
 from jessl.extraction.embed import repeat_views
-from jessl.extraction.embedding_cache import without_labels
 from jessl.extraction.extract import check_channels, value_range_meta
+from jessl.extraction.without_labels import without_labels
 from jessl.pretraining.images import MOST_IMAGES, limit_images
 
 # marks a folder as one of a comparison from its beginning on

@@ -70,6 +70,11 @@ class Heartbeats:
         for thread in (self._beating, threading.Thread(target=self._watch, daemon=True)):
             thread.start()
 
+    @property
+    def store(self) -> Store:
+        """The store of the group, for calls of the main thread."""
+        return self._calls
+
     def stop(self) -> None:
         """End the beats: this process needs no other any more."""
         self._over.set()
@@ -100,7 +105,7 @@ class Heartbeats:
             if time.monotonic() - began > ALONE_SECONDS:
                 raise ConnectionError(
                     f"rank 0 has worked alone for {ALONE_SECONDS / 60:.0f} minutes and does not "
-                    "arrive: it may be stuck; start the training again, it resumes"
+                    "arrive: it may be stuck; start the command again, it resumes"
                 )
             time.sleep(pause)
             pause = min(0.2, 1.5 * pause)
@@ -151,14 +156,14 @@ def silence_line(ranks: list[int]) -> str:
     who = _ranks(ranks)
     return (
         f"{who} has not been heard of for {SILENT_SECONDS / 60:g} minutes: the process is stopped "
-        "or its machine is gone; start the training again, it resumes"
+        "or its machine is gone; start the command again, it resumes"
     )
 
 
 def lost_line(ranks: list[int]) -> str:
     """The error about ranks whose connection closed."""
     who = _ranks(ranks) if ranks else "another process"
-    return f"{who} of the training has ended or does not answer; start it again, it resumes"
+    return f"{who} has ended or does not answer; start the command again, it resumes"
 
 
 def _ranks(ranks: list[int]) -> str:

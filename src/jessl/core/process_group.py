@@ -96,7 +96,7 @@ def _lost_peer(error: RuntimeError) -> ConnectionError:
     """One line in place of torch's; the first process that is left reports it."""
     if _watch is None:
         reason = str(error).strip().splitlines()[0]
-        return ConnectionError(f"the training processes did not meet: {reason}")
+        return ConnectionError(f"the processes did not meet: {reason}")
     ranks = _watch.lost()
     lost = ConnectionError(heartbeats.lost_line(ranks))
     left = set(range(int(os.environ["WORLD_SIZE"]))) - set(ranks)
@@ -232,6 +232,15 @@ def _picklable(error: Exception) -> Exception:
         kind = next((k for k in (ValueError, OSError) if isinstance(error, k)), RuntimeError)
         return kind(str(error))
     return error
+
+
+def store() -> distributed.Store:
+    """Key-value store of the group, which all of its processes reach."""
+    if _watch is not None:
+        return _watch.store
+    # of a group that its owner made; torch has no public name for it
+    made: distributed.Store = distributed.distributed_c10d._get_default_store()
+    return made
 
 
 def any_rank(stop: bool, due: bool) -> tuple[bool, bool]:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.core.checksums import json_sum, sha256_of
-from jessl.core.files import atomic_directory, read_json, write_json
-from jessl.core.leftovers import other_names, set_aside
-from jessl.core.numpy_files import write_npy
+from jessl.core.files import atomic_directory, read_json
+from jessl.core.leftovers import set_aside
 from jessl.embeddings._checks import (
     checked_features,
     checked_index,
@@ -30,9 +29,7 @@ from jessl.embeddings._files import (
     read_arrays,
     read_npy,
 )
-
-FORMAT = "jessl.embeddings"
-_CHECKSUM = "header_sha256"
+from jessl.embeddings.folder import CHECKSUM, FORMAT, is_replaceable, write_folder
 
 
 class Embeddings:
@@ -157,30 +154,20 @@ class Embeddings:
             ValueError: when `path` is a file, or a folder that holds something else.
         """
         path = Path(path)
-        if path.exists() and not _replaceable(path):
+        if path.exists() and not is_replaceable(path):
             raise ValueError(
                 f"path: expected a new folder or one of embeddings, got {path}; not replaced"
             )
         with atomic_directory(path) as part:
-            write_npy(part / "features.npy", self._features.astype("<f4", copy=False))
-            write_npy(part / "ids.npy", self._ids)
-            if self._labels is not None:
-                write_npy(part / "labels.npy", self._labels)
-            if self._groups is not None:
-                write_npy(part / "groups.npy", self._groups)
-            header = {
-                "format": FORMAT,
-                "version": 1,
-                "n": self.n,
-                "d": self.d,
-                "labels": self._labels is not None,
-                "groups": self._groups is not None,
-                "sha256": self.checksum(),
-                "files": {p.name: sha256_of(p) for p in part.iterdir() if p.name != "features.npy"},
-                "meta": self._meta,
-            }
-            header[_CHECKSUM] = json_sum(header, without=_CHECKSUM)
-            write_json(part / "meta.json", header)
+            write_folder(
+                part,
+                [self._features],
+                (self.n, self.d),
+                ids=self._ids,
+                labels=self._labels,
+                groups=self._groups,
+                meta=self._meta,
+            )
         return path
 
     @classmethod
@@ -256,19 +243,6 @@ def _read_header(path: Path) -> dict[str, Any]:
     header = read_json(path / "meta.json")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError(f"{path / 'meta.json'}: not the header of a folder of embeddings")
-    if header.get(_CHECKSUM, "") not in ("", json_sum(header, without=_CHECKSUM)):
+    if header.get(CHECKSUM, "") not in ("", json_sum(header, without=CHECKSUM)):
         raise ValueError(f"{path / 'meta.json'}: changed since it was written (SHA-256 differs)")
     return header
-
-
-def _replaceable(path: Path) -> bool:
-    """Whether a path is an empty folder or one that `save` wrote."""
-    if not path.is_dir():
-        return False
-    if not other_names(path):
-        return True
-    try:
-        header = read_json(path / "meta.json")
-    except ValueError:
-        return False
-    return isinstance(header, dict) and header.get("format") == FORMAT

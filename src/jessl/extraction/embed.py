@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from jessl import runs
 from jessl.config import Embed
 from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import pick_device
-from jessl.core.files import atomic_directory, contained
-from jessl.core.leftovers import other_names
+from jessl.core.process_group import on_all_ranks, process_group
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice
 from jessl.data import open_source
 from jessl.data.labels import with_class_names
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder, Preprocess
-from jessl.extraction.extract import LAYERS, check_channels, extract
+from jessl.extraction.embed_to_folder import embed_to_folder
+from jessl.extraction.extract import LAYERS, ExtractionJob, check_channels, extract
 from jessl.extraction.open_encoder import open_encoder
 from jessl.views import Views
 from jessl.views.presets import is_file, preset
@@ -55,24 +57,33 @@ def embed(
     arch: str | None = None,
     key: str | None = None,
     progress: ProgressCallback | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Embeddings | dict[str, Embeddings]:
     """Representations of images: evaluation mode, one central view (or random ones), float32.
 
     The encoder may also be an `Encoder` or a `Run` that is open already, the source a `Source`, and
     `views` a `Views`.
 
+    With `out` finished parts are kept in out/.embedding, and the same call continues after a kill.
+    The processes of torchrun, or of a process group that exists, all call it together with the same
+    `out` on a disk that all of them see: each embeds a share. Without `out` each process embeds
+    all images for itself.
+
     Example:
         jessl.embed("timm:resnet50", "photos", out="photos-resnet50")
 
     Args:
         source: a Source or anything `open_source` accepts, n images.
-        progress: called with (images done, images in all).
+        progress: called with (images done, images in all); with several processes on the first.
+        stop: called after every batch; True ends the work with Stopped.
 
     Returns:
         Embeddings, or a dict of them when several layers are asked for. Images that cannot be
-        read have no row; meta["unreadable"] names them with the reasons.
+        read have no row; meta["unreadable"] names them with the reasons. With `out`, features
+        of more than 4,096 rows, or of several processes, are a memory map of the file.
 
     Raises:
+        Stopped: when `stop` returned True; finished parts are kept.
         ValueError: for an unknown encoder or layer, weights that do not fit, a source of which no
             image can be read, or whose images have 2 or 4 channels.
     """
@@ -81,51 +92,39 @@ def embed(
         raise ValueError(f"layers: expected at least one of {', '.join(LAYERS)}")
     if views is None and n_views is not None:
         raise ValueError("n_views counts random views: give views as well, such as simclr")
-    opened = check_channels(
-        open_source(source, labels=labels, groups=groups, bits=bits, value_range=value_range)
-    )
-    if class_names is not None:
-        [opened] = with_class_names(class_names, data=opened)
-    net, objective, provenance = open_encoder(
-        encoder, init=init, stem=stem, size=size, seed=seed, arch=arch, key=key
-    )
-    if objective is None and any(layer in LAYERS[1:] for layer in layers):
-        raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
-    known = ["backbone", *(() if objective is None else objective.layers())]
-    for layer in layers:
-        check_choice("layer", layer, known)
-    if not isinstance(encoder, Encoder) or device != "auto":
-        net.to(pick_device(device))  # an Encoder that was passed in stays where it is
-    by_layer = extract(
-        net,
-        objective,
-        opened,
-        layers=layers,
-        batch_size=batch_size,
-        workers=workers,
-        meta=provenance,
-        views=None
-        if views is None
-        else repeat_views(views, _DEFAULT_VIEWS if n_views is None else n_views, net.preprocess),
-        seed=seed,
-        progress=progress,
-    )
-    if out is not None:
-        _save(by_layer, Path(out))
-    return by_layer if len(by_layer) > 1 else by_layer[layers[0]]
+    stop = stop or (lambda: False)
 
+    def prepare(place: torch.device) -> ExtractionJob:
+        opened = check_channels(
+            open_source(source, labels=labels, groups=groups, bits=bits, value_range=value_range)
+        )
+        if class_names is not None:
+            [opened] = with_class_names(class_names, data=opened)
+        net, objective, provenance = open_encoder(
+            encoder, init=init, stem=stem, size=size, seed=seed, arch=arch, key=key
+        )
+        if objective is None and any(layer in LAYERS[1:] for layer in layers):
+            raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
+        known = ["backbone", *(() if objective is None else objective.layers())]
+        for layer in layers:
+            check_choice("layer", layer, known)
+        if not isinstance(encoder, Encoder) or device != "auto":
+            net.to(place)  # an Encoder that was passed in stays where it is
+        repeated = None
+        if views is not None:
+            count = _DEFAULT_VIEWS if n_views is None else n_views
+            repeated = repeat_views(views, count, net.preprocess)
+        return ExtractionJob(
+            net, objective, opened, layers, batch_size, workers, provenance, repeated, seed
+        )
 
-def _save(by_layer: dict[str, Embeddings], out: Path) -> None:
-    """Save one layer in `out`, several in folders of their names; into a new folder all or none."""
-    if len(by_layer) == 1:
-        next(iter(by_layer.values())).save(out)
-    elif other_names(out):
-        for layer, embeddings in by_layer.items():
-            embeddings.save(contained(out, layer))
+    if out is None:
+        by_layer = extract(**vars(prepare(pick_device(device))), progress=progress)
     else:
-        with atomic_directory(out) as part:
-            for layer, embeddings in by_layer.items():
-                embeddings.save(part / layer)
+        with process_group(device) as place:
+            job = on_all_ranks(prepare, place)
+            by_layer = embed_to_folder(job, Path(out), stop=stop, progress=progress)
+    return by_layer if len(by_layer) > 1 else by_layer[layers[0]]
 
 
 def repeat_views(views: str | Path | Views, n_views: int, preprocess: Preprocess) -> Views:

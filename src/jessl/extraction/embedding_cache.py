@@ -21,11 +21,11 @@ from jessl.core.interruption import Stopped
 from jessl.core.leftovers import remove_leftovers, remove_tree
 from jessl.core.log import Log
 from jessl.core.progress import ProgressCallback
-from jessl.data import Source, Subset, UnreadableImage, unlabelled
-from jessl.data.sources.relabel import SourceWithLabels
+from jessl.data import Source, Subset, UnreadableImage
 from jessl.embeddings import Embeddings
 from jessl.extraction.extract import NothingReadable, extract
 from jessl.extraction.opened_encoder import OpenedEncoder
+from jessl.extraction.without_labels import without_labels
 from jessl.views import Views
 
 # images of a part; of random views so many views
@@ -261,15 +261,6 @@ class EmbeddingCache:
         forwards = [[*f, self._batch_size, device_name] for f in self._forwards.take()]
         meta = {**part.meta, "key": key, "forwards": forwards}
         return Embeddings(part.features, None, part.ids, meta)
-
-
-def without_labels(source: Source) -> Source:
-    """The images without labels and groups: with others they are the same images."""
-    if isinstance(source, Subset):
-        return Subset(without_labels(source.source), source.indices)
-    while isinstance(source, SourceWithLabels):
-        source = source.source
-    return source if source.labels is None and source.groups is None else unlabelled(source)
 
 
 def inference_cost(embeddings: Embeddings) -> dict[str, float | int | str | bool] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -50,7 +51,125 @@ def check_channels(source: Source) -> Source:
     return source
 
 
+@dataclass(frozen=True, eq=False)
+class ExtractionJob:
+    """What is computed: the outputs of some layers for the images of a source.
+
+    Attributes:
+        encoder: on the device that computes.
+        objective: of a run, None for a bare encoder.
+        source: the images.
+        layers: "backbone", and names of the objective's layers.
+        batch_size: images at a time.
+        workers: threads that decode.
+        meta: JSON values for the metadata of the embeddings.
+        views: a row for each of these views, drawn from `seed`; None: the central view.
+        seed: of the views.
+    """
+
+    encoder: Encoder
+    objective: Objective | None
+    source: Source
+    layers: Sequence[str]
+    batch_size: int = 256
+    workers: int | None = None
+    meta: Mapping[str, object] | None = None
+    views: Views | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ExtractedBatch:
+    """Rows of the images `start` .. `stop` - 1 of a source, in its order.
+
+    Attributes:
+        indices: int64 [rows], the image of each row; with views several rows have one image.
+        features: layer -> float32 [rows, d]; empty where no image can be read.
+        unreadable: the place of each image that cannot be read, and the reason.
+    """
+
+    start: int
+    stop: int
+    indices: np.ndarray
+    features: dict[str, np.ndarray]
+    unreadable: dict[str, str]
+
+
 @torch.inference_mode()
+def extract_batches(job: ExtractionJob) -> Generator[ExtractedBatch, None, None]:
+    """The batches of a job, which cover its source without gaps; modes are put back at the end."""
+    encoder, objective, source = job.encoder, job.objective, job.source
+    device = next(encoder.parameters()).device
+    p = encoder.preprocess
+    loader = Loader(
+        source,
+        central_view(p.size, p.mean, p.std, p.crop_share) if job.views is None else job.views,
+        job.batch_size,
+        seed=job.seed,
+        shuffle=False,
+        workers=job.workers,
+        unreadable="drop",
+        device=device,
+    )
+    modules: list[nn.Module] = [encoder] if objective is None else [encoder, objective.to(device)]
+    were_training = [m.training for m in modules]
+    for m in modules:
+        m.eval()
+    outputs: dict[str, torch.Tensor] = {}
+    hooks = [] if objective is None else _capture_layers(objective, job.layers, outputs)
+    batches = len(loader)
+    at = 0  # the batch that comes next
+    try:
+        for batch in loader:
+            position = loader.state_dict()
+            current = (batches if position["epoch"] else position["batch"]) - 1
+            for k in range(at, current):  # of which no image can be read
+                yield _batch(job, k, None, {}, loader.skipped)
+            at = current + 1
+            parts: dict[str, list[np.ndarray]] = {layer: [] for layer in job.layers}
+            for view in batch.views:
+                with full_float32():
+                    outputs["backbone"] = h = encoder(view).float()
+                    if objective is not None and hooks:
+                        objective.project(h)
+                for layer, rows in parts.items():
+                    rows.append(outputs[layer].float().cpu().numpy())
+            features = {layer: np.concatenate(rows) for layer, rows in parts.items()}
+            yield _batch(job, current, batch.ids.numpy(), features, loader.skipped)
+        for k in range(at, batches):
+            yield _batch(job, k, None, {}, loader.skipped)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for m, was in zip(modules, were_training, strict=True):
+            m.train(was)
+
+
+def _batch(
+    job: ExtractionJob,
+    k: int,
+    ids: np.ndarray | None,
+    features: dict[str, np.ndarray],
+    skipped: Mapping[str, str],
+) -> ExtractedBatch:
+    """Batch k of a job; ids: of the images that were read, None: of none."""
+    source = job.source
+    start, stop = k * job.batch_size, min((k + 1) * job.batch_size, len(source))
+    read = np.zeros(stop - start, bool)
+    if ids is not None:
+        read = np.isin(source.ids[start:stop], ids, assume_unique=True)
+    indices = start + np.flatnonzero(read)
+    places = [source.where(int(i)) for i in start + np.flatnonzero(~read)]
+    rows = len(next(iter(features.values()))) if features else 0
+    return ExtractedBatch(
+        start,
+        stop,
+        np.tile(indices, rows // max(1, len(indices))),
+        features,
+        {where: skipped[where] for where in places},
+    )
+
+
 def extract(
     encoder: Encoder,
     objective: Objective | None,
@@ -64,93 +183,69 @@ def extract(
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> dict[str, Embeddings]:
-    """Embeddings of all readable images at each layer; modes of the modules are put back.
+    """Embeddings of all readable images at each layer, in memory; modes of modules are put back.
 
     Args:
-        encoder: on the device that computes.
-        objective: of a run, None for a bare encoder.
-        source: the images.
-        layers: "backbone", and names of the objective's layers.
-        batch_size: images at a time.
-        workers: threads that decode.
-        meta: JSON values for the metadata of the embeddings.
-        views: a row for each of these views, drawn from `seed`; None: the central view.
-        seed: of the views.
+        encoder, objective, source, layers, batch_size, workers, meta, views, seed: as the
+            attributes of `ExtractionJob`.
         progress: called with (images done, images in all).
 
     Raises:
         NothingReadable: when not one image can be read.
     """
-    device = next(encoder.parameters()).device
-    p = encoder.preprocess
-    loader = Loader(
-        source,
-        central_view(p.size, p.mean, p.std, p.crop_share) if views is None else views,
-        batch_size,
-        seed=seed,
-        shuffle=False,
-        workers=workers,
-        unreadable="drop",
-        device=device,
-    )
-    modules: list[nn.Module] = [encoder] if objective is None else [encoder, objective.to(device)]
-    were_training = [m.training for m in modules]
-    for m in modules:
-        m.eval()
+    job = ExtractionJob(encoder, objective, source, layers, batch_size, workers, meta, views, seed)
     rows: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
-    ids: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    done = 0
-    outputs: dict[str, torch.Tensor] = {}
-    hooks = [] if objective is None else _capture_layers(objective, layers, outputs)
-    try:
-        for batch in loader:
-            for view in batch.views:
-                with full_float32():
-                    outputs["backbone"] = h = encoder(view).float()
-                    if objective is not None and hooks:
-                        objective.project(h)
-                for layer in layers:
-                    rows[layer].append(outputs[layer].float().cpu().numpy())
-                ids.append(batch.ids.numpy())
-                if batch.labels is not None:
-                    labels.append(batch.labels.numpy())
-            done += len(batch.ids)
-            if progress is not None:
-                progress(done, len(source))
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for m, was in zip(modules, were_training, strict=True):
-            m.train(was)
-    if not done:
-        where, reason = next(iter(loader.skipped.items()), (source.name, "it is empty"))
-        raise NothingReadable(
-            f"not one image of {source.name} can be read; first {where}: {reason}"
+    indices: list[np.ndarray] = []
+    unreadable: dict[str, str] = {}
+    for batch in extract_batches(job):
+        for layer, features in batch.features.items():
+            rows[layer].append(features)
+        indices.append(batch.indices)
+        unreadable |= batch.unreadable
+        if progress is not None:
+            progress(batch.stop - len(unreadable), len(source))
+    index = np.concatenate(indices) if indices else np.empty(0, np.int64)
+    if not len(index):
+        raise nothing_readable(source, unreadable)
+    labels, groups = rows_of(source.labels, index), rows_of(source.groups, index)
+    return {
+        layer: Embeddings(
+            np.concatenate(rows[layer]),
+            labels,
+            source.ids[index],
+            metadata(job, layer, unreadable),
+            groups,
         )
-    metadata = {
-        **(meta or {}),
+        for layer in layers
+    }
+
+
+def nothing_readable(source: Source, unreadable: Mapping[str, str]) -> NothingReadable:
+    """The error about a source of which no image can be read."""
+    where, reason = next(iter(unreadable.items()), (source.name, "it is empty"))
+    return NothingReadable(f"not one image of {source.name} can be read; first {where}: {reason}")
+
+
+def rows_of(values: np.ndarray | None, index: np.ndarray) -> np.ndarray | None:
+    """Labels or groups of these images; None where there are none."""
+    return None if values is None else values[index]
+
+
+def metadata(job: ExtractionJob, layer: str, unreadable: Mapping[str, str]) -> dict[str, object]:
+    """The metadata of the embeddings of a layer: JSON values."""
+    source, p = job.source, job.encoder.preprocess
+    return {
+        **(job.meta or {}),
         "data": source.name,
         "data_checksum": source.fingerprint(),
         "classes": list(source.classes) if source.classes is not None else None,
         "preprocess": {"size": p.size, "mean": p.mean, "std": p.std, "crop_share": p.crop_share},
-        "unreadable": loader.skipped,
+        "unreadable": dict(unreadable),
         **({"data_notes": list(source.notes)} if source.notes else {}),
         **value_range_meta(source),
         **({} if source.groups is None else {"groups_column": source.groups_column}),
-        **({} if views is None else {"views": views.as_dict(), "views_seed": seed}),
-    }
-    row_ids = np.concatenate(ids)
-    groups = _groups_of(source, row_ids)
-    return {
-        layer: Embeddings(
-            np.concatenate(rows[layer]),
-            np.concatenate(labels) if labels else None,
-            row_ids,
-            {**metadata, "layer": layer},
-            groups,
-        )
-        for layer in layers
+        **({} if job.views is None else {"views": job.views.as_dict(), "views_seed": job.seed}),
+        "layer": layer,
     }
 
 
@@ -170,11 +265,3 @@ def _capture_layers(
 
     modules = objective.layers()
     return [modules[n].register_forward_hook(into(n)) for n in layers if n in modules]
-
-
-def _groups_of(source: Source, ids: np.ndarray) -> np.ndarray | None:
-    """Groups of the images with these ids: int64 [len(ids)]; None where the source has none."""
-    if source.groups is None:
-        return None
-    order = np.argsort(source.ids)
-    return source.groups[order[np.searchsorted(source.ids, ids, sorter=order)]]
