@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -11,7 +13,11 @@ from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import comma_separated
 from jessl.cli._output import print_lines, print_table
 from jessl.config import Score
-from jessl.core.log import log
+from jessl.core.log import is_first_process, log, several_processes
+
+if TYPE_CHECKING:
+    from jessl.embeddings import Embeddings
+    from jessl.scores import ScoreResult
 
 _BETTER = {True: "higher", False: "lower", None: "-"}
 
@@ -19,6 +25,8 @@ _BETTER = {True: "higher", False: "lower", None: "-"}
 @dataclass(frozen=True, kw_only=True)
 class ScoreCommand(Command, Score):
     """Compute label-free quality scores of embeddings, such as RankMe, with error bars.
+
+    Under torchrun each process reads a share of the rows: scores of the spectrum only.
 
     Attributes:
         embeddings: folders of embeddings, .npy, .npz or .safetensors files [n, d]. Comparable ones
@@ -37,24 +45,27 @@ class ScoreCommand(Command, Score):
 
     def run(self) -> JsonObject:
         """Score each file or folder, and compare them."""
-        from jessl.core.progress import ProgressBar
+        from jessl.core.process_group import process_group
         from jessl.embeddings import Embeddings
-        from jessl.scores import score
         from jessl.scores.compare import compare
 
         if not self.embeddings:
             raise ValueError("embeddings: expected at least one folder or file, got none")
+        if several_processes() and self.converge:
+            raise ValueError("converge: expected one process, got several; run it without torchrun")
         paths = list(dict.fromkeys(self.embeddings))
         names = self._names(paths)
         results, metas = {}, {}
-        for path in paths:
-            z = Embeddings.load(path)
-            try:
-                with ProgressBar(f"scoring {path}") as bar:
-                    results[path] = score(self, z=z, names=names, progress=bar.update)
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from None
-            metas[path] = z.meta
+        with process_group("cpu") if several_processes() else nullcontext():
+            for path in paths:
+                z = Embeddings.load(path, mmap=several_processes())
+                try:
+                    results[path] = self._score(path, z, names)
+                except ValueError as error:
+                    named = ValueError(f"{path}: {error}")
+                    named.reported = getattr(error, "reported", False)  # type: ignore[attr-defined]
+                    raise named from None
+                metas[path] = z.meta
         comparison = compare(results, metas, force=self.force)
         return {
             "embeddings": {
@@ -65,6 +76,19 @@ class ScoreCommand(Command, Score):
             "not_compared": list(comparison.reasons),
             "warnings": list(comparison.warnings),
         }
+
+    def _score(self, path: str, z: Embeddings, names: list[str]) -> dict[str, ScoreResult]:
+        from jessl.core.progress import ProgressBar
+
+        with ProgressBar(f"scoring {path}", quiet=not is_first_process()) as bar:
+            if several_processes():
+                from jessl.scores.score_together import score_together
+
+                shared = {"jackknife": self.jackknife, "seed": self.seed}
+                return score_together(z, names, **shared, progress=bar.update)
+            from jessl.scores import score
+
+            return score(self, z=z, names=names, progress=bar.update)
 
     def _names(self, paths: list[str]) -> list[str]:
         """The requested names, with groups of scores expanded."""

@@ -10,9 +10,14 @@ from contextlib import suppress
 from jessl.core.validation import escape_control
 
 
+def several_processes() -> bool:
+    """Whether this process is one of several, by the environment variables of torchrun."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
 def is_first_process() -> bool:
     """Whether this process reports to the user, by the environment variables of torchrun."""
-    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+    return not several_processes() or os.environ.get("RANK", "0") == "0"
 
 
 def _to_standard_error(line: str) -> None:

@@ -72,7 +72,7 @@ def spectral_results_of_rows(
     if kinds & {"raw", "centred"}:
         sums["as they are"] = InMemoryGram(rows, block, blocks)
     if "unit" in kinds:
-        sums["unit"] = InMemoryGram(_unit_rows(rows), block, blocks)
+        sums["unit"] = InMemoryGram(unit_rows(rows), block, blocks)
     counts = np.bincount(block, minlength=blocks)
     return spectral_results_of_sums(requests, sums, counts, d, seed, progress)
 
@@ -224,7 +224,7 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _unit_rows(rows: Rows) -> Rows:
+def unit_rows(rows: Rows) -> Rows:
     """Each row divided by its norm; rows of zeros stay zeros."""
     if is_cuda_tensor(rows):
         top = rows.abs().amax(dim=1, keepdim=True)

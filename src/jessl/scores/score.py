@@ -26,6 +26,9 @@ from jessl.scores.rows import as_ids, as_rows, is_cuda_tensor, low_precision_dty
 BLOCKS = ((2048, 20), (4096, 10))
 BLOCKS_BEYOND = 6
 MOST_BLOCKS = 10_000
+LOW_PRECISION = (
+    "the features were stored as {dtype}: a rank may be up to 13 % too high; use float32"
+)
 
 
 @takes_options(Score, embeddings="z", scores="names")
@@ -89,12 +92,7 @@ def score(
                 "in which rows of one id are views of one image (embed with views makes them)"
             )
         views = z
-    if jackknife is not None:
-        jackknife = check_int("jackknife", jackknife, None)
-        if not (jackknife == 0 or 2 <= jackknife <= MOST_BLOCKS):
-            raise ValueError(
-                f"jackknife: expected 0 or 2 .. {MOST_BLOCKS:,} blocks, got {jackknife}"
-            )
+    jackknife = checked_blocks(jackknife)
     results: dict[str, ScoreResult] = {}
     if views is not None:
         multiview = as_multiview(views, ids if z is None else None)
@@ -110,14 +108,22 @@ def score(
         results |= _compute(of_rows, MultiView(rows, row_ids), jackknife, seed, converge, progress)
     dtype = low_precision_dtype(views if z is None else z)
     if dtype is not None:
-        warning = (
-            f"the features were stored as {dtype}: a rank may be up to 13 % too high; use float32"
-        )
+        warning = LOW_PRECISION.format(dtype=dtype)
         results = {
             name: dataclasses.replace(r, warnings=(*r.warnings, warning))
             for name, r in results.items()
         }
     return {name: results[name] for name in requests}
+
+
+def checked_blocks(jackknife: int | None) -> int | None:
+    """The number of jackknife blocks: None, 0, or 2 to 10,000."""
+    if jackknife is None:
+        return None
+    jackknife = check_int("jackknife", jackknife, None)
+    if not (jackknife == 0 or 2 <= jackknife <= MOST_BLOCKS):
+        raise ValueError(f"jackknife: expected 0 or 2 .. {MOST_BLOCKS:,} blocks, got {jackknife}")
+    return jackknife
 
 
 def blocks_for(d: int) -> int:
