@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import io
 import re
 from contextlib import redirect_stderr
-from typing import TypeVar
+from typing import TypeVar, get_type_hints
 
 import tyro
 
 from jessl.cli._command import Command
+from jessl.core.validation import nearest_names
 
 C = TypeVar("C", bound=Command)
-# options whose fields have other names
-_FIELDS = {"range": "value_range"}
+
+_MARKERS = (
+    tyro.conf.FlagCreatePairsOff,
+    tyro.conf.OmitArgPrefixes,
+    tyro.conf.DisallowNone,
+    tyro.conf.PositionalMetavarFromFieldName,
+)
+# a line of a docstring that continues the description of an attribute
+_CONTINUATION = re.compile(r"\n {8,}(?=\S)")
+_KINDS = {"INT": "a whole number", "FLOAT": "a number", "{FLOAT FLOAT}": "two numbers"}
+_WORDS = {"True": True, "true": True, "False": False, "false": False}
 
 
 def parse(name: str, command_class: type[C], args: list[str]) -> C:
@@ -25,36 +36,97 @@ def parse(name: str, command_class: type[C], args: list[str]) -> C:
         SystemExit: with code 0, after the help is printed.
     """
     options = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
+    known = _option_names(command_class)
     for option in options:
+        if option.replace("_", "-") not in known:
+            near = " or ".join(
+                f"--{n}" for n in nearest_names(option.strip("-"), (k.strip("-") for k in known))
+            )
+            hint = f"did you mean {near}?" if near else f"see jessl {name} --help"
+            raise ValueError(f"unknown option {option}; {hint}")
         if options.count(option) > 1:
             raise ValueError(f"{option}: expected it once, got it twice")
+    args, negated = _without_negations(command_class, args)
+    _unwrap_descriptions(command_class)
     text = io.StringIO()
     try:
         with redirect_stderr(text):
-            command = tyro.cli(
-                command_class,
-                prog=f"jessl {name}",
-                args=args,
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-            )
+            command = tyro.cli(command_class, prog=f"jessl {name}", args=args, config=_MARKERS)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ValueError(_unframed(text.getvalue())) from None
+        raise ValueError(_mistake(name, text.getvalue())) from None
     names = {option.lstrip("-").replace("-", "_") for option in options}
-    names = {_FIELDS.get(name, name) for name in names}
-    return dataclasses.replace(
-        command, given=frozenset(names | {name.removeprefix("no_") for name in names})
-    )
+    given = frozenset(names | {name.removeprefix("no_") for name in names})
+    return dataclasses.replace(command, given=given, **dict.fromkeys(negated, False))
 
 
-def _unframed(text: str) -> str:
-    """The first paragraph of tyro's framed error, and the options that it suggests, on one line."""
+def _without_negations(command_class: type[Command], args: list[str]) -> tuple[list[str], set[str]]:
+    """Arguments in which each flag of three states is a bare one; the flags that are off.
+
+    A `bool | None` is on by --NAME or --NAME True, off by --no-NAME or --NAME False, else None.
+    """
+    flags = {_option(name): name for name in _three_states(command_class)}
+    rest, negated = [], set()
+    words = iter(enumerate(args))
+    for i, arg in words:
+        option, _, value = arg.partition("=")
+        positive = option.replace("_", "-").replace("--no-", "--", 1)
+        if positive not in flags:
+            rest.append(arg)
+            continue
+        if not value and i + 1 < len(args) and args[i + 1] in _WORDS:
+            value = next(words)[1]
+        if value and value not in _WORDS:
+            raise ValueError(f"{option}: expected True or False, got {value}")
+        if _WORDS.get(value, True) == (option.replace("_", "-") == positive):
+            rest.append(positive)
+        else:
+            negated.add(flags[positive])
+    return rest, negated
+
+
+def _three_states(command_class: type[Command]) -> list[str]:
+    hints = get_type_hints(command_class)
+    return [f.name for f in dataclasses.fields(command_class) if hints[f.name] == bool | None]
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _option_names(command_class: type[Command]) -> set[str]:
+    """The options of a command as they are written on the command line."""
+    names = {"--help"}
+    hints = get_type_hints(command_class, include_extras=True)
+    for field in dataclasses.fields(command_class):
+        extras = getattr(hints[field.name], "__metadata__", ())
+        if tyro.conf.Fixed in extras or tyro.conf.Positional in extras:
+            continue
+        renamed = [extra.name for extra in extras if getattr(extra, "name", None)]
+        option = _option(renamed[0] if renamed else field.name)
+        names.add(option.replace("--", "--no-", 1) if field.default is True else option)
+    return names | {_option(f"no_{name}") for name in _three_states(command_class)}
+
+
+def _unwrap_descriptions(command_class: type[Command]) -> None:
+    """Join the lines of each attribute's description: tyro starts a line anew at digits, quotes."""
+    for parent in command_class.__mro__:
+        if dataclasses.is_dataclass(parent) and parent.__doc__:
+            parent.__doc__ = _CONTINUATION.sub(" ", inspect.cleandoc(parent.__doc__))
+
+
+def _mistake(name: str, text: str) -> str:
+    """tyro's framed error as one line."""
     lines = [line.strip("│| ") for line in text.splitlines() if line.startswith(("│", "|"))]
-    message, *hints = "\n".join(lines).replace("─", "-").split("-" * 10)
-    one_line = " ".join(message.split()) or " ".join(text.split())
-    for hint in hints:
-        if "Perhaps you meant" in hint:
-            names = re.findall(r"^(--[a-z][\w-]*)", hint, flags=re.M)
-            one_line += f"; did you mean {' or '.join(names)}?" if names else ""
-    return one_line
+    paragraphs = "\n".join(lines).replace("─", "-").split("-" * 10)
+    message = " ".join(paragraphs[0].split()) or " ".join(text.split())
+    if message.startswith(f"Missing from jessl {name}:"):
+        missing = re.findall(r"^(--[a-z][\w-]*|[A-Z-]{2,}|\{\w+\})(?= |$)", paragraphs[0], re.M)
+        return f"expected {' and '.join(missing)}; see jessl {name} --help"
+    given = r"(?:from \[|arguments: \[|base 10: |to float: )('.*?')(?:\]|$)"
+    value = re.match(rf"Error parsing (\S+): .*?{given}", message)
+    kind = re.search(r"^--\S+ (.+)$", "".join(paragraphs[1:]), flags=re.M)
+    if value and kind:
+        return f"{value[1]}: expected {_KINDS.get(kind[1], kind[1])}, got {value[2]}"
+    return message.removeprefix("Error parsing ")

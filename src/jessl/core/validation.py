@@ -40,10 +40,15 @@ def unknown_name(argument: str, value: str, known: Iterable[str], *, most: int =
         most: how many of the known names to list.
     """
     names = sorted(set(known))
-    near = difflib.get_close_matches(value, names, n=3, cutoff=0.5)
+    near = nearest_names(value, names)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     listed = ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
     return f"unknown {argument} {value!r}{hint} Allowed: {listed}"
+
+
+def nearest_names(value: str, known: Iterable[str]) -> list[str]:
+    """At most three of the known names that `value` may be a misspelling of."""
+    return difflib.get_close_matches(value, sorted(set(known)), n=3, cutoff=0.6)
 
 
 def refuse_path_of_the_same_name(argument: str, word: str, unambiguous: str) -> None:

@@ -1,0 +1,70 @@
+"""The command line as options: three-state flags, mistakes in one line, whole descriptions."""
+
+from __future__ import annotations
+
+import pytest
+
+from jessl.cli._parsing import parse
+from jessl.cli.embed import EmbedCommand
+from jessl.cli.pretrain import PretrainCommand
+from jessl.cli.probe import ProbeCommand
+
+TRAIN_TEST = ["--train", "a", "--test", "b"]
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ([], None),
+        (["--channels-last"], True),
+        (["--channels-last", "True"], True),
+        (["--channels_last=true"], True),
+        (["--channels-last", "False"], False),
+        (["--no-channels-last"], False),
+        (["--no-channels-last", "False"], True),
+    ],
+)
+def test_a_flag_of_three_states(args: list[str], expected: bool | None) -> None:
+    command = parse("pretrain", PretrainCommand, ["--data", "x", *args, "--seed", "3"])
+    assert command.channels_last is expected
+    assert command.seed == 3
+    assert ("channels_last" in command.given) == (expected is not None)
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (["--trian", "x"], "unknown option --trian; did you mean --train?"),
+        (["--zzz"], "unknown option --zzz; see jessl probe --help"),
+        (["--test", "x"], "expected --train; see jessl probe --help"),
+        ([], "expected --train and --test; see jessl probe --help"),
+        (
+            ["--train", "a", "--test", "b", "--seed", "x"],
+            "--seed: expected a whole number, got 'x'",
+        ),
+        (["--train", "a", "--train", "b"], "--train: expected it once, got it twice"),
+    ],
+)
+def test_mistakes_are_one_line(args: list[str], line: str) -> None:
+    with pytest.raises(ValueError, match=f"^{line.replace('?', '[?]')}$"):
+        parse("probe", ProbeCommand, args)
+
+
+def test_a_value_that_is_neither_true_nor_false() -> None:
+    with pytest.raises(ValueError, match=r"^--channels-last: expected True or False, got maybe$"):
+        parse("pretrain", PretrainCommand, ["--data", "x", "--channels-last=maybe"])
+
+
+def test_the_help_names_what_is_required_and_breaks_no_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit):
+        parse("embed", EmbedCommand, ["--help"])
+    out = capsys.readouterr().out
+    assert out.startswith("usage: jessl embed [-h] [OPTIONS] ENCODER\n")
+    assert "{None}" not in out
+    options = [line.strip("│ ") for line in out.splitlines() if line.startswith("│")]
+    starts = [line for line in options if not line.startswith(("--", "-h", "ENCODER", "("))]
+    # at this width a description fits on a line of its own
+    assert all(line[0].isalnum() and line.endswith(")") for line in starts), starts
