@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 from PIL import Image
 
 from jessl.cli import main
+from jessl.config import Pretrain, Sweep
+from jessl.core.log import Log
 from jessl.embeddings import Embeddings
 from jessl.extraction.embedding_cache import EmbeddingCache
 from jessl.runs import Run
+from jessl.sweeps.sweep import sweep
 
 NET = ("smallconv:4", "--init", "random")
 
@@ -75,6 +79,7 @@ def test_a_comparison_is_made_anew_with_other_bits(
     main(
         ["pretrain", "--data", "twelve", "--encoder", "smallconv:4", "--epochs", "1", "--out", "r"]
     )
+    assert "nearly black" in Run.open(twelve / "r").facts()["data_notes"][0]
     parts: list[int] = []
     embed_part = EmbeddingCache._embed_part
 
@@ -87,6 +92,26 @@ def test_a_comparison_is_made_anew_with_other_bits(
     for bits, expected in (("12", 1), ("12", 1), ("11", 2)):
         assert main([*command, "--bits", bits]) == 0
         assert len(parts) == expected
+
+
+def test_a_sweep_notes_it_once(twelve: Path) -> None:
+    base = Pretrain(data="twelve", encoder="smallconv:4", epochs=1, holdout=0, evaluate_epochs=0)
+    notes: list[str] = []
+
+    class Noted(Log):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    config = Sweep(base=base, space={"lr": [0.1]})
+    sweep(config, twelve / "s", log=Noted())
+    assert len([note for note in notes if "nearly black" in note]) == 1
+    notes.clear()
+    bright = replace(base, value_range=(0.0, 4095.0))
+    sweep(replace(config, base=bright), twelve / "t", log=Noted())
+    assert not any("black" in note for note in notes)
+    assert Run.open(next((twelve / "t" / "runs").iterdir())).config().value_range == (0, 4095)
+    # the same study goes on, read back from JSON
+    sweep(replace(config, base=bright), twelve / "t", log=Noted())
 
 
 def test_other_commands(twelve: Path, capsys: pytest.CaptureFixture[str]) -> None:

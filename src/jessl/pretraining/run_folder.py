@@ -245,6 +245,7 @@ def _facts(parts: Parts) -> dict[str, object]:
         "processes": collectives.world(),
         "parameters": sum(p.numel() for p in parts.encoder.parameters()),
         "data_fingerprint": parts.source.fingerprint(),
+        **({"data_notes": list(parts.source.notes)} if parts.source.notes else {}),
         "device": str(parts.trainer.device),
         "torch_threads": torch.get_num_threads(),
         "versions": records.versions(),

@@ -53,6 +53,8 @@ def probe_runs(
     known = open_runs(runs)
     opened = partial(open_source, bits=bits, value_range=value_range)
     sources = {"train": opened(train), "test": opened(test)}
+    for note in (*sources["train"].notes, *sources["test"].notes):
+        log.note(note)
     named = with_class_names(class_names, **sources)
     sources = dict(zip(sources, named, strict=True))
     check_same_classes(**sources)

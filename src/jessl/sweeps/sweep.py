@@ -73,6 +73,9 @@ def sweep(
     began = time.monotonic()
     study = begin(out, config, storage=storage, lease_seconds=lease_seconds, sources=sources)
     log.info(_announcement(study, jobs))
+    tested = () if study.test is None else study.test.notes
+    for note in dict.fromkeys((*study.source.notes, *tested)):
+        log.note(note)
     if study.plan.config.prune:
         log.info(_pruning_line(study))
     if jobs == 1:

@@ -91,7 +91,7 @@ def stored_values(
     if image.mode in GREY_MODES:
         clear = image.info.get("transparency")
         image.load()
-        values = np.asarray(upright(image))[:, :, None]
+        values: np.ndarray = np.asarray(upright(image))[:, :, None]
         return StoredValues(values, (values != clear) * 1.0 if isinstance(clear, int) else None)
     if not is_deep_colour(image):
         return None
@@ -109,7 +109,7 @@ def stored_values(
     stored = np.asarray(_decoded(encoded, f"{channels};16{order}", upright)).astype(np.uint16)
     stored *= 256
     stored += np.asarray(_decoded(encoded, f"{channels};16{other}", upright))
-    values: np.ndarray = stored[:, :, :3]
+    values = stored[:, :, :3]
     clear = image.info.get("transparency")
     if channels == "RGBA":
         alpha = stored[:, :, 3:] / 65535
