@@ -91,7 +91,7 @@ def stored_values(
     if image.mode in GREY_MODES:
         clear = image.info.get("transparency")
         image.load()
-        values: np.ndarray = np.asarray(upright(image))[:, :, None]
+        values = np.asarray(upright(image))[:, :, None]
         return StoredValues(values, (values != clear) * 1.0 if isinstance(clear, int) else None)
     if not is_deep_colour(image):
         return None
@@ -115,7 +115,8 @@ def stored_values(
         alpha = stored[:, :, 3:] / 65535
         if match[1] == "RGBa":
             # colours that were multiplied by alpha before
-            values = np.minimum(values / np.maximum(alpha, 1 / 65535), 65535).astype(values.dtype)
+            plain: np.ndarray = np.minimum(values / np.maximum(alpha, 1 / 65535), 65535)
+            return StoredValues(plain.astype(np.uint16), alpha)
         return StoredValues(values, alpha)
     if isinstance(clear, tuple):
         return StoredValues(values, (values != clear).any(axis=2, keepdims=True) * 1.0)
