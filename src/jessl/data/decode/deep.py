@@ -112,12 +112,12 @@ def stored_values(
     values = stored[:, :, :3]
     clear = image.info.get("transparency")
     if channels == "RGBA":
-        alpha = stored[:, :, 3:] / 65535
+        opacity = stored[:, :, 3:] / 65535
         if match[1] == "RGBa":
-            # colours that were multiplied by alpha before
-            plain: np.ndarray = np.minimum(values / np.maximum(alpha, 1 / 65535), 65535)
-            return StoredValues(plain.astype(np.uint16), alpha)
-        return StoredValues(values, alpha)
+            # colours that were multiplied by opacity before
+            plain: np.ndarray = np.minimum(values / np.maximum(opacity, 1 / 65535), 65535)
+            return StoredValues(plain.astype(np.uint16), opacity)
+        return StoredValues(values, opacity)
     if isinstance(clear, tuple):
         return StoredValues(values, (values != clear).any(axis=2, keepdims=True) * 1.0)
     return StoredValues(values)
