@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,3 +55,18 @@ def load_embeddings(path: str) -> Embeddings:
 def comma_separated(text: str) -> list[str]:
     """The names in "rankme, alpha_req"."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def submits(slurm: bool, slurm_options: Mapping[str, object]) -> bool:
+    """Whether a command submits a job instead of doing its work here.
+
+    Raises:
+        ValueError: for options of a job without --slurm, and in processes of torchrun.
+    """
+    from jessl.core.log import several_processes
+
+    if slurm and several_processes():
+        raise ValueError("slurm: each process of torchrun would submit a job; run it alone")
+    if slurm_options and not slurm:
+        raise ValueError("slurm_options are read with --slurm only; add it, or leave them out")
+    return slurm

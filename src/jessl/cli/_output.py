@@ -90,3 +90,10 @@ def _duplicates(duplicates: Mapping[str, Any]) -> str:
         return ""
     at_least = "" if duplicates["complete"] else "at least "
     return f"of the test rows {at_least}{' and '.join(parts)}: the test is not independent of train"
+
+
+def print_job(result: Mapping[str, object]) -> None:
+    """The report or folder of a job, its number, and how to watch it."""
+    for name in ("report", "out", "job", "logs", "watch"):
+        if name in result:
+            print_lines(f"{name:<9} {result[name]}")

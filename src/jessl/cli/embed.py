@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from jessl.cli._command import Command, JsonObject, ValueRangeOption
-from jessl.cli._inputs import open_images
-from jessl.cli._output import print_left_out, print_lines
+from jessl.cli._command import Command, JsonObject, ValueRangeOption, options_of
+from jessl.cli._inputs import open_images, submits
+from jessl.cli._output import print_job, print_left_out, print_lines
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Embed
 from jessl.core.leftovers import other_names
@@ -31,6 +31,9 @@ class EmbedCommand(Command, Embed):
     Attributes:
         x_key: name of the images in an .npz file.
         y_key: name of the labels in an .npz file.
+        slurm: submit it as a job instead, in as many processes as the options give; it is queued
+            again when it is preempted or its time is over, and goes on (needs jessl[slurm]).
+        slurm_options: of the job, such as partition gpu nodes 2 gpus_per_node 8 timeout_min 600.
     """
 
     encoder: tyro.conf.Positional[str] = field()
@@ -38,9 +41,17 @@ class EmbedCommand(Command, Embed):
     x_key: str | None = None
     y_key: str | None = None
     value_range: ValueRangeOption = None
+    slurm: bool = False
+    slurm_options: dict[str, int | str] = field(default_factory=dict)
 
     def run(self) -> JsonObject:
-        """Embed and save."""
+        """Embed and save, or submit the job that will."""
+        if submits(self.slurm, self.slurm_options):
+            from jessl.launch.slurm import submit_embed
+
+            self._check_out()
+            keys = {"x_key": self.x_key, "y_key": self.y_key}
+            return submit_embed(options_of(Embed, self), self.slurm_options, **keys)
         from jessl.core.log import log
         from jessl.core.process_group import on_all_ranks, on_rank_zero, process_group
         from jessl.core.progress import ProgressBar
@@ -117,7 +128,10 @@ class EmbedCommand(Command, Embed):
         )
 
     def show(self, result: JsonObject) -> None:
-        """Shapes, and the images that could not be read."""
+        """Shapes, and the images that could not be read; or the job."""
+        if "job" in result:
+            print_job(result)
+            return
         for layer, (n, d) in result["layers"].items():
             rows = "images" if self.views is None else "views of images"
             print_lines(f"{result['out']}: {layer}, {n:,} {rows}, {d} features")

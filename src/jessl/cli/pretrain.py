@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass, field
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption, options_of
-from jessl.cli._output import print_lines
+from jessl.cli._inputs import submits
+from jessl.cli._output import print_job
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Pretrain
 
@@ -42,14 +42,10 @@ class PretrainCommand(Command, Pretrain):
     def run(self) -> JsonObject:
         """Train and write the report, or submit the job that will."""
         config = self.config()
-        if self.slurm:
-            if os.environ.get("WORLD_SIZE", "1") != "1":
-                raise ValueError("slurm: each process of torchrun would submit a job; run it alone")
+        if submits(self.slurm, self.slurm_options):
             from jessl.launch.slurm import submit
 
             return submit(config, self.slurm_options)
-        if self.slurm_options:
-            raise ValueError("slurm_options are read with --slurm only; add it, or leave them out")
         from jessl.core.log import is_first_process
         from jessl.pretraining import pretrain
         from jessl.report import write_report
@@ -74,9 +70,7 @@ class PretrainCommand(Command, Pretrain):
 
     def show(self, result: JsonObject) -> None:
         """Where the results are."""
-        for name in ("report", "job", "logs", "watch"):
-            if name in result:
-                print_lines(f"{name:<9} {result[name]}")
+        print_job(result)
 
 
 def override_recipe(recipe: str, options: Pretrain, given: frozenset[str]) -> Pretrain:

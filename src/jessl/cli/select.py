@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 
 import tyro
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption
-from jessl.cli._inputs import comma_separated
+from jessl.cli._inputs import comma_separated, submits
+from jessl.cli._output import print_job
 from jessl.cli._selection_tables import print_checkpoints, print_encoders, print_runs
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Compare, Select, SelectCheckpoints
@@ -21,7 +22,7 @@ _OF_RUNS = {f.name for f in fields(Select)} | {
     "value_range",
 }
 _OF_CHECKPOINTS = {f.name for f in fields(SelectCheckpoints)} | {"runs", "checkpoints"}
-_OF_ENCODERS = {f.name for f in fields(Compare)}
+_OF_ENCODERS = {f.name for f in fields(Compare)} | {"slurm", "slurm_options"}
 _OF_ALL = {f.name for f in fields(Command)}
 
 
@@ -41,6 +42,9 @@ class SelectCommand(Command, Select, Compare):
         data: SRC of the images that the encoders should suit; with --checkpoints where the images
             of the run are now.
         out: folder for the comparison of encoders; the same command continues there.
+        slurm: submit the comparison of encoders as a job of one process instead (needs
+            jessl[slurm]); the other choices take seconds.
+        slurm_options: of the job, such as partition gpu timeout_min 600.
     """
 
     runs: tyro.conf.Positional[list[str]] = field(default_factory=list)  # type: ignore[assignment]
@@ -52,6 +56,9 @@ class SelectCommand(Command, Select, Compare):
     data: str | None = None  # type: ignore[assignment]
     out: str | None = None  # type: ignore[assignment]
     value_range: ValueRangeOption = None
+
+    slurm: bool = False
+    slurm_options: dict[str, int | str] = field(default_factory=dict)
 
     def run(self) -> JsonObject:
         """Rank and choose."""
@@ -75,7 +82,7 @@ class SelectCommand(Command, Select, Compare):
         for f in fields(self):
             if f.name in allowed | _OF_ALL:
                 continue
-            default = [] if f.default_factory is list else f.default
+            default = f.default if f.default_factory is MISSING else f.default_factory()
             if f.name in self.given or getattr(self, f.name) != default:
                 option = f.name.replace("_", "-")
                 raise ValueError(f"--{option} has no meaning when choosing among {way}")
@@ -118,17 +125,23 @@ class SelectCommand(Command, Select, Compare):
         for name in ("data", "out"):
             if getattr(self, name) is None:
                 raise ValueError(f"--encoders needs --{name}")
+        options = Compare(**{f.name: getattr(self, f.name) for f in fields(Compare)})
+        if submits(self.slurm, self.slurm_options):
+            from jessl.launch.slurm import submit_compare
+
+            return submit_compare(options, self.slurm_options)
         from jessl.comparison.compare import compare_encoders
         from jessl.comparison.page.page import write_encoders_page
 
         with stop_on_signals("the same command continues") as stop:
-            options = Compare(**{f.name: getattr(self, f.name) for f in fields(Compare)})
             table = compare_encoders(options, stop=stop)
         return {**table.as_json(), "page": str(write_encoders_page(options.out))}
 
     def show(self, result: JsonObject) -> None:
         """Tables, then the warnings."""
-        if "encoders" in result:
+        if "job" in result:
+            print_job(result)
+        elif "encoders" in result:
             print_encoders(result)
         elif "checkpoints" in result:
             print_checkpoints(result)

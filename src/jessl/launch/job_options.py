@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from jessl.config import Pretrain
 from jessl.core.validation import check_choice, check_int, unknown_name
 
 CLUSTERS = ("local", "slurm")
@@ -26,6 +26,16 @@ _CPUS_PER_TASK = 8
 _NOTICE_SECONDS = 300
 
 
+class Work(Protocol):
+    """The options of a verb from which those of its job follow."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def workers(self) -> int | None: ...
+
+
 @dataclass(frozen=True)
 class JobOptions:
     """Options of a job, complete and checked.
@@ -40,7 +50,7 @@ class JobOptions:
     texts: dict[str, str]
 
     @classmethod
-    def parse(cls, options: dict[str, str | int], config: Pretrain) -> JobOptions:
+    def parse(cls, options: dict[str, str | int], config: Work) -> JobOptions:
         """The options with defaults for those left out, and numbers as numbers.
 
         Raises:

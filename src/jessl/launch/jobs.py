@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from jessl.config import Pretrain
+from jessl.config import Compare, Embed, Pretrain
 from jessl.core.log import log
 
 if TYPE_CHECKING:
@@ -131,6 +131,82 @@ class SweepJob:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(SweepJob(self.folder, self.storage, self.lease_seconds))
+
+
+class EmbedJob:
+    """An embedding as submitit runs it, in every process of the job.
+
+    Args:
+        config: with `out`, where finished parts wait for the job to come back.
+        keys: names of the images and labels in an .npz file: x_key, y_key.
+    """
+
+    def __init__(self, config: Embed, keys: dict[str, str | None]) -> None:
+        self.config, self.keys = config, keys
+
+    def __call__(self) -> str:
+        """Embed, or go on, and return the folder of the embeddings.
+
+        Raises:
+            SystemExit: as `_until_signalled`.
+        """
+        os.environ.update(rendezvous(import_submitit().JobEnvironment()))
+        _until_signalled(self._embed)
+        return str(self.config.out)
+
+    def _embed(self, stop: Callable[[], bool]) -> object:
+        from jessl.core.log import is_first_process
+        from jessl.core.progress import ProgressBar
+        from jessl.data import open_source
+        from jessl.extraction.embed import embed
+
+        c = self.config
+        with ProgressBar("embedding", unit="images", quiet=not is_first_process()) as bar:
+            source = open_source(
+                c.data,
+                labels=c.labels,
+                groups=c.groups,
+                bits=c.bits,
+                value_range=c.value_range,
+                **self.keys,
+            )
+            already = dict.fromkeys(("labels", "groups", "bits", "value_range"))
+            return embed(c, source=source, **already, progress=bar.update, stop=stop)
+
+    def checkpoint(self) -> object:
+        """What submitit queues next: the same embedding, which goes on from its parts."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(EmbedJob(self.config, self.keys))
+
+
+class CompareJob:
+    """A comparison of encoders as submitit runs it, in one process; its folder lets it go on."""
+
+    def __init__(self, config: Compare) -> None:
+        self.config = config
+
+    def __call__(self) -> str:
+        """Compare, or go on, and return the path of the page.
+
+        Raises:
+            SystemExit: as `_until_signalled`.
+        """
+        from jessl.comparison.page.page import write_encoders_page
+
+        _until_signalled(self._compare)
+        return str(write_encoders_page(self.config.out))
+
+    def _compare(self, stop: Callable[[], bool]) -> object:
+        from jessl.comparison.compare import compare_encoders
+
+        return compare_encoders(self.config, stop=stop)
+
+    def checkpoint(self) -> object:
+        """What submitit queues next: the same comparison."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(CompareJob(self.config))
 
 
 def _until_signalled(work: Callable[[Callable[[], bool]], T]) -> T:

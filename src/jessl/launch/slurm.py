@@ -1,4 +1,4 @@
-"""Submitting trainings, and workers of studies, to a SLURM cluster by submitit."""
+"""Submitting work to a SLURM cluster by submitit: trainings, embeddings, comparisons, studies."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from jessl.config import Pretrain, Sweep
+from jessl.config import Compare, Embed, Pretrain, Sweep
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.log import SILENT
 from jessl.core.validation import check_int
 from jessl.launch.job_options import JobOptions
-from jessl.launch.jobs import PretrainJob, SweepJob, import_submitit
+from jessl.launch.jobs import CompareJob, EmbedJob, PretrainJob, SweepJob, import_submitit
 
 # times that a job may come back after its time was up; a training ends by itself
 _MOST_TIMEOUTS = 100
@@ -59,13 +59,7 @@ def submit(
         if created:
             out.rmdir()
         raise
-    return {
-        "job": queued.job_id,
-        "run": str(out),
-        "logs": str(logs),
-        "watch": f"tail -F {shlex.quote(str(queued.paths.stdout))}",
-        "cancel": f"{_CANCEL[job_options.cluster]} {queued.job_id}",
-    }
+    return {"run": str(out), **_described(queued, logs, job_options)}
 
 
 @renamed_arguments(asked="config")
@@ -125,7 +119,79 @@ def submit_sweep(
     }
 
 
-def _queue(job: PretrainJob | SweepJob, name: str, logs: Path, options: JobOptions) -> Any:
+def submit_embed(
+    config: Embed,
+    options: dict[str, str | int],
+    *,
+    x_key: str | None = None,
+    y_key: str | None = None,
+) -> dict[str, str]:
+    """Submit an embedding to a cluster; every process of the job embeds a share.
+
+    Args:
+        config: with `out`, on a disk that all nodes see, as the data.
+        options: of the job, as `submit`.
+        x_key, y_key: names of the images and of the labels in an .npz file.
+
+    Returns:
+        job (its id), out and logs (folders), watch and cancel (commands).
+
+    Raises:
+        ValueError: where `out` is missing or holds something else, and as `submit`.
+
+    Example:
+        submit_embed(jessl.Embed(encoder="run", data="photos", out="/shared/emb"), {"nodes": 2})
+    """
+    from jessl.extraction.embed_to_folder import check_out
+
+    if config.out is None:
+        raise ValueError("out: expected a folder that all nodes see, got none")
+    out = Path(config.out).absolute()
+    check_out(out, config.layers)
+    job = EmbedJob(dataclasses.replace(config, out=str(out)), {"x_key": x_key, "y_key": y_key})
+    return _submit_to(out, job, JobOptions.parse(options, config))
+
+
+def submit_compare(config: Compare, options: dict[str, str | int]) -> dict[str, str]:
+    """Submit a comparison of encoders to a cluster, as a job of one process.
+
+    Args:
+        config: its folder `out` on a disk that all nodes see, as the data.
+        options: of the job, as `submit`; nodes and tasks_per_node are 1.
+
+    Returns:
+        job (its id), out and logs (folders), watch and cancel (commands).
+
+    Raises:
+        ValueError: for several processes, and as `submit`.
+    """
+    job_options = JobOptions.parse({"tasks_per_node": 1, **options}, config)
+    if job_options.numbers["nodes"] * job_options.numbers["tasks_per_node"] > 1:
+        raise ValueError("slurm options nodes, tasks_per_node: a comparison is one process")
+    out = Path(config.out).absolute()
+    return _submit_to(out, CompareJob(dataclasses.replace(config, out=str(out))), job_options)
+
+
+def _submit_to(out: Path, job: EmbedJob | CompareJob, options: JobOptions) -> dict[str, str]:
+    import_submitit()
+    logs = out.with_name(f"{out.name}-logs")
+    queued = _queue(job, out.name, logs, options)
+    return {"out": str(out), **_described(queued, logs, options)}
+
+
+def _described(queued: Any, logs: Path, options: JobOptions) -> dict[str, str]:
+    """The number of a job, its logs, and the commands that watch and cancel it."""
+    return {
+        "job": queued.job_id,
+        "logs": str(logs),
+        "watch": f"tail -F {shlex.quote(str(queued.paths.stdout))}",
+        "cancel": f"{_CANCEL[options.cluster]} {queued.job_id}",
+    }
+
+
+def _queue(
+    job: PretrainJob | SweepJob | EmbedJob | CompareJob, name: str, logs: Path, options: JobOptions
+) -> Any:
     """Queue a job, and return it as submitit does.
 
     Raises:

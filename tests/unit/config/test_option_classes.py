@@ -31,11 +31,11 @@ CLASSES = [*VERBS, "Pretrain", "Sweep"]
 OPTIONS = {
     "pretrain": (["Pretrain"], {"recipe", "slurm", "slurm_options"}),
     "pack": (["Pack"], {"labels", "x_key", "y_key", "verify"}),
-    "embed": (["Embed"], {"x_key", "y_key"}),
+    "embed": (["Embed"], {"x_key", "y_key", "slurm", "slurm_options"}),
     "score": (["Score"], {"force"}),
     "probe": (["Probe"], {"draws"}),
     "decompose": (["Decompose"], {"evidence"}),
-    "select": (["Select", "Compare"], {"train", "checkpoints"}),
+    "select": (["Select", "Compare"], {"train", "checkpoints", "slurm", "slurm_options"}),
 }
 
 
