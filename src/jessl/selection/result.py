@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
+from jessl.core.deprecation import RenamedMember
 from jessl.core.rank_correlation import Agreement
 from jessl.selection.regret import RegretEstimate
 
@@ -101,6 +102,8 @@ class Choice:
     agreement: Agreement
     regret: RegretEstimate | None
     warnings: tuple[str, ...]
+
+    verdict = RenamedMember("regret")
 
 
 @dataclass(frozen=True)

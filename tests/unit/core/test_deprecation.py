@@ -81,3 +81,12 @@ def test_other_names_are_unknown(module: str) -> None:
 def test_old_members_do_not_hide_unknown_ones() -> None:
     for one in (Views, Run, Spectrum):
         assert not hasattr(one, "nothing_of_this_name")
+
+
+def test_the_verdict_of_a_choice() -> None:
+    from jessl.selection.result import Choice
+
+    choice = object.__new__(Choice)
+    object.__setattr__(choice, "regret", None)
+    with pytest.warns(DeprecationWarning, match=r"Choice\.verdict is now called regret"):
+        assert choice.verdict is None
