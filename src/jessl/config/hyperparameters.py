@@ -23,7 +23,8 @@ INCIDENTAL = frozenset(
         ),
         *("checkpoint_epochs", "checkpoint_seconds", "keep_checkpoints", "log_steps"),
         *("evaluate_epochs", "online_probes", "compile", "micro_batch_size", "channels_last"),
-        *("grad_checkpointing", "deterministic"),
+        *("grad_checkpointing", "deterministic", "tune"),
+        *("compute_dtype", "fused_optimizer", "torch_threads"),
     }
 )
 _OPTIONS = ("objective_options", "view_options")

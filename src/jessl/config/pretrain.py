@@ -55,10 +55,15 @@ class Pretrain:
         clip_norm: maximum of the norm of all gradients; None: no limit.
         ema_start: momentum of the teacher at the start, for methods that have one; grows to 1 by a
             cosine.
-        precision: "auto" (bfloat16 where the device supports it, else float32), "float32",
-            "bfloat16", "float16".
-        channels_last: memory layout of the encoder; None: on GPUs only.
-        compile: compile the encoder with torch.compile (needs a C++ compiler, and takes minutes).
+        precision: "float32", "bfloat16", "float16", or "auto": by `tune`, else bfloat16 on GPUs
+            that compute in it and float32 elsewhere.
+        channels_last: memory format of the encoder; None: by `tune`, else on GPUs only.
+        compile: compile the encoder with torch.compile (needs a C++ compiler, and takes minutes);
+            None: by `tune`, else not.
+        tune: before the first step, measure which of the settings left open (precision, memory
+            format, compilation, optimizer kernel, threads) train fastest, on copies of the network,
+            for at most 5 s and 2 % of the run. One is taken only if loss and gradient agree with
+            float32 and it is at least 5 % faster. Runs too short for it are left as they are.
         grad_checkpointing: recompute the encoder's blocks in the backward pass instead of storing
             their activations: less memory, a third more time.
         deterministic: use only algorithms that reproduce every bit; slower on GPUs.
@@ -109,7 +114,8 @@ class Pretrain:
     ema_start: float = 0.99
     precision: str = "auto"
     channels_last: bool | None = None
-    compile: bool = False
+    compile: bool | None = None
+    tune: bool = True
     grad_checkpointing: bool = False
     deterministic: bool = False
     device: str = "auto"

@@ -13,9 +13,17 @@ class ResolvedPretrain(Pretrain):
 
     `jessl.pretraining.defaults.resolve` makes it; config.json holds it under "chosen". Fields that
     are optional here as well are off when they are None (`init`, `clip_norm`, `start_size` ...).
+    `precision` stays as the user gave it, so that runs of one setting on two machines are one
+    setting.
 
     Example:
         run.resolved_config().batch_size
+
+    Attributes:
+        compute_dtype: of the forward passes: "float32", "bfloat16" or "float16"; None in runs of
+            earlier releases: by `precision` and the device.
+        fused_optimizer: update all parameters by one kernel.
+        torch_threads: of an operation on the CPU; None: as the process has it.
     """
 
     # field() takes the default None of Pretrain away
@@ -27,6 +35,10 @@ class ResolvedPretrain(Pretrain):
     weight_decay: float = field()
     warmup_epochs: float = field()
     channels_last: bool = False
+    compile: bool = False
+    compute_dtype: str | None = None
+    fused_optimizer: bool = False
+    torch_threads: int | None = None
     holdout: int = field()
     evaluate_epochs: int = field()
     checkpoint_epochs: int = field()

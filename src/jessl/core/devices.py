@@ -36,6 +36,23 @@ def pick_device(name: str) -> torch.device:
 
 
 @contextmanager
+def intra_op_threads(count: int | None) -> Iterator[None]:
+    """Let torch compute an operation with this many threads while the block lasts.
+
+    Args:
+        count: None changes nothing.
+    """
+    before = torch.get_num_threads()
+    if count is not None and count != before:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
+
+
+@contextmanager
 def deterministic(enabled: bool) -> Iterator[None]:
     """Use only algorithms that reproduce their result to the bit while the block lasts.
 

@@ -14,7 +14,7 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype | None:
-    """The dtype of autocast; None for plain float32.
+    """The dtype of autocast; None for plain float32. `dtype_name` is its inverse.
 
     "auto" is bfloat16 on GPUs that compute in it and float32 elsewhere: on most CPUs bfloat16
     saves no time.
@@ -33,6 +33,16 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype | None:
     if name == "float16" and device.type == "cpu":
         raise ValueError("precision: expected float32 or bfloat16 on the CPU, got float16")
     return {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def dtype_name(dtype: torch.dtype | None) -> str:
+    """The name of a dtype of autocast.
+
+    Example:
+        >>> dtype_name(None)
+        'float32'
+    """
+    return "float32" if dtype is None else str(dtype).removeprefix("torch.")
 
 
 class _Operator(Protocol):

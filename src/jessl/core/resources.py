@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def check_memory(needed: int, what: str) -> None:
@@ -32,7 +35,7 @@ def available_memory() -> int | None:
         if line.startswith("MemAvailable:")
     ]
     # a container may have less than the machine
-    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    limit, used = (_CONTROL_GROUP / name for name in ("memory.max", "memory.current"))
     if limit.exists() and used.exists() and limit.read_text().strip() != "max":
         limits.append(max(0, int(limit.read_text()) - int(used.read_text())))
     return min(limits, default=None)
@@ -43,8 +46,27 @@ def _gib(size: int) -> str:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on: in a container or under taskset fewer than there are."""
+    """Cores that this process may use: under taskset or in a container fewer than there are.
+
+    A container that grants a share of a core (`docker run --cpus 0.5`) has one.
+    """
     try:
-        return len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
+        cores = os.cpu_count() or 1
+    quota = _core_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def _core_quota() -> float | None:
+    """Cores' worth of time that the control group grants; None where there is no limit."""
+    try:
+        if (_CONTROL_GROUP / "cpu.max").exists():
+            quota, period = (_CONTROL_GROUP / "cpu.max").read_text().split()
+        else:  # version 1
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            quota, period = ((_CONTROL_GROUP / "cpu" / name).read_text().strip() for name in names)
+        cores = math.inf if quota == "max" else float(quota) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+    return cores if 0 < cores < math.inf else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import statistics
 import time
 from pathlib import Path
@@ -14,15 +13,18 @@ from jessl.config import ResolvedPretrain
 from jessl.core import collectives
 from jessl.core.log import Log
 from jessl.core.progress import duration
-from jessl.pretraining.build import Parts
-from jessl.training.optimizers import build_optimizer
+from jessl.pretraining.build import Parts, optimizer_factory
 from jessl.training.progressive_resize import mean_cost
+from jessl.training.tuning.outcome import Tuning
+from jessl.training.tuning.trial import copy_trainer
 
 # steps whose median is the estimate of the time, after one to warm up
 _TIMED_STEPS = 3
 
 
-def announce(path: Path, settings: ResolvedPretrain, parts: Parts, log: Log) -> None:
+def announce(
+    path: Path, settings: ResolvedPretrain, parts: Parts, tuning: Tuning | None, log: Log
+) -> None:
     """Print the settings of a run and its expected time. All ranks call it together."""
     trainer = parts.trainer
     start = trainer.step
@@ -45,6 +47,8 @@ def announce(path: Path, settings: ResolvedPretrain, parts: Parts, log: Log) -> 
         f"training  {settings.epochs} epochs of {len(parts.loader)} steps of "
         f"{settings.batch_size} images on {where}, {settings.optimizer}, peak rate {trainer.lr:.3g}"
     )
+    if tuning is not None:
+        log.info(f"speed     {tuning}")
     log.info(f"time      about {duration(seconds)}, without the evaluations on the way")
 
 
@@ -53,12 +57,8 @@ def seconds_per_step(parts: Parts, settings: ResolvedPretrain) -> float:
 
     The training is left untouched. All ranks call it together.
     """
-    encoder, objective = copy.deepcopy((parts.encoder, parts.objective))
-    optimizer = build_optimizer(settings.optimizer, [encoder, objective], lr=0.0, weight_decay=0.0)
-    trainer = dataclasses.replace(
-        parts.trainer, encoder=encoder, objective=objective, optimizer=optimizer, observer=None
-    )
-    trainer.set_training()
+    factory = optimizer_factory(settings)
+    trainer = copy_trainer(parts.trainer, factory, fused=settings.fused_optimizer)
     loader = copy.copy(parts.loader)
     loader.epoch = epoch = min(parts.loader.epoch, settings.epochs - 1)
     times: list[float] = []

@@ -29,6 +29,7 @@ from jessl.training.optimizers import build_optimizer
 from jessl.training.progressive_resize import side
 from jessl.training.step import Trainer
 from jessl.training.syncbn import synchronise
+from jessl.training.tuning.speed import OptimizerFactory
 from jessl.views import Views
 from jessl.views.presets import preset
 
@@ -110,18 +111,13 @@ def build(
     trainer = Trainer(
         encoder=encoder,
         objective=objective,
-        optimizer=build_optimizer(
-            settings.optimizer,
-            [encoder, objective],
-            lr=settings.lr,
-            weight_decay=settings.weight_decay,
-        ),
+        optimizer=optimizer_factory(settings)([encoder, objective], settings.fused_optimizer),
         lr=settings.lr,
         total_steps=settings.epochs * len(loader),
         warmup_steps=round(settings.warmup_epochs * len(loader)),
         steps_per_epoch=len(loader),
         ema_start=settings.ema_start,
-        precision=pick_precision(settings.precision, device),
+        precision=pick_precision(settings.compute_dtype or settings.precision, device),
         device=device,
         seed=settings.seed,
         n_global=views.n_global,
@@ -142,6 +138,17 @@ def build(
         trainer=trainer,
         probes=probes,
         notes=tuple(notes),
+    )
+
+
+def optimizer_factory(settings: ResolvedPretrain) -> OptimizerFactory:
+    """What makes the optimizer of a run, plain or fused."""
+    return lambda modules, fused: build_optimizer(
+        settings.optimizer,
+        modules,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        fused=fused,
     )
 
 

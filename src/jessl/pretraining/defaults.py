@@ -9,6 +9,7 @@ import torch
 
 from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core import collectives
+from jessl.core.precision import dtype_name, pick_precision
 from jessl.core.random import seeded
 from jessl.core.validation import check_choice
 from jessl.data import Source
@@ -84,7 +85,9 @@ def resolve(config: Pretrain, source: Source, device: torch.device) -> ResolvedP
         "objective_options": options,
         "holdout": holdout,
         "batch_size": batch_size,
+        "compute_dtype": dtype_name(pick_precision(config.precision, device)),
         "channels_last": _or(config.channels_last, device.type == "cuda"),
+        "compile": bool(config.compile),
         "epochs": epochs,
         "lr": _or(config.lr, base_lr * batch_size / 256),
         "weight_decay": _or(config.weight_decay, weight_decay),

@@ -10,7 +10,7 @@ import torch
 from jessl.config import Pretrain
 from jessl.core import collectives
 from jessl.core.deprecation import renamed_arguments
-from jessl.core.devices import deterministic
+from jessl.core.devices import deterministic, intra_op_threads
 from jessl.core.log import SILENT, Log
 from jessl.core.process_group import is_rank_zero, on_rank_zero, process_group
 from jessl.data import Source
@@ -21,6 +21,7 @@ from jessl.pretraining.finish import draw_views, finish
 from jessl.pretraining.images import open_images
 from jessl.pretraining.monitor import TrainingMonitor
 from jessl.pretraining.run_folder import open_run_folder
+from jessl.pretraining.speed import tune_speed
 from jessl.runs import Run
 
 
@@ -80,7 +81,11 @@ def pretrain(
         # decide what the user left open, and build
         settings = folder.resolved_config or on_rank_zero(resolve, config, images, device)
         parts = build(settings, images, device, with_init=checkpoint is None)
-        folder.write_settings(settings, parts)
+        tuning = None
+        if folder.resolved_config is None:
+            settings, tuning = tune_speed(config, settings, parts, log)
+        stack.enter_context(intra_op_threads(settings.torch_threads))
+        folder.write_settings(settings, parts, tuning)
         notes = compile_encoders(parts, settings) if settings.compile else []
         for note in (*images.notes, *parts.notes, *notes):
             log.note(note)
@@ -89,7 +94,7 @@ def pretrain(
         with _own_random_numbers(device, settings.seed):
             folder.resume(parts, checkpoint)
             if not quiet:
-                announce(folder.path, settings, parts, log)
+                announce(folder.path, settings, parts, tuning, log)
             draw_views(folder.path, parts.train, parts.views, settings.seed)
             monitor = TrainingMonitor(folder, parts, settings, log, on_evaluation, quiet=quiet)
             monitor.train(stop)

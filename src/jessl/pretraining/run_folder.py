@@ -18,19 +18,21 @@ from jessl.core import collectives, files
 from jessl.core.leftovers import other_names
 from jessl.core.log import SILENT, Log
 from jessl.core.process_group import all_gather_object, mark_reported, on_all_ranks, rank_zero
+from jessl.core.processor import instruction_sets
 from jessl.data import Source
 from jessl.pretraining.build import Parts
 from jessl.records import Record
 from jessl.runs import Run, is_run
 from jessl.training import checkpoint
 from jessl.training.checkpoint import Checkpoint
+from jessl.training.tuning.outcome import Tuning
 from jessl.views import Views
 from jessl.views.presets import is_file, save
 
 # fields that a resumed run may change: on one kind of device they do not change what is computed;
 # data and labels may have moved, their checksum shows whether they are the same
 _CHANGEABLE = {"resume", "out", "data", "labels", "workers", "device", "keep_checkpoints"}
-_CHANGEABLE |= {"checkpoint_seconds"}
+_CHANGEABLE |= {"checkpoint_seconds", "tune"}
 
 
 @contextmanager
@@ -103,13 +105,18 @@ class RunFolder:
         return (None if latest is None else latest.path), notes
 
     @rank_zero
-    def write_settings(self, settings: ResolvedPretrain, parts: Parts) -> None:
+    def write_settings(
+        self, settings: ResolvedPretrain, parts: Parts, tuning: Tuning | None
+    ) -> None:
         """Write config.json and views.json of a new run; refuse other views in a resumed one."""
         if self.resolved_config is None:
             # name and stem of the encoder as built: they build it again
             stem = None if parts.encoder.name.startswith("smallconv") else parts.encoder.stem
             built = dataclasses.replace(settings, encoder=parts.encoder.name, stem=stem)
-            self.run.write_config(self.config, built, _facts(parts))
+            facts = _facts(parts)
+            if tuning is not None:
+                facts["tuning"] = tuning.as_json(instruction_sets())
+            self.run.write_config(self.config, built, facts)
         _check_views(self.run, parts.views, settings.views)
 
     def resume(self, parts: Parts, latest: Checkpoint | None) -> None:

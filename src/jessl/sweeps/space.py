@@ -192,7 +192,8 @@ def configured(base: Pretrain, params: Params, seed: int, out: str) -> Pretrain:
             plain[owner].pop(option, None)
         else:
             plain[owner][option] = value
-    return dataclasses.replace(base, **plain, seed=seed, out=out, resume=True)
+    # trials of one study compute alike, whichever worker and moment they meet
+    return dataclasses.replace(base, **plain, seed=seed, out=out, resume=True, tune=False)
 
 
 def size(space: Space) -> int | None:

@@ -87,7 +87,12 @@ class LARS(torch.optim.Optimizer):
 
 
 def build_optimizer(
-    name: str, modules: Iterable[nn.Module], *, lr: float, weight_decay: float
+    name: str,
+    modules: Iterable[nn.Module],
+    *,
+    lr: float,
+    weight_decay: float,
+    fused: bool = False,
 ) -> torch.optim.Optimizer:
     """The optimizer `name` over the trainable parameters of modules.
 
@@ -97,6 +102,7 @@ def build_optimizer(
         name: "adamw", "sgd" (momentum .9) or "lars" (momentum .9, eta .001).
         modules: what is trained.
         lr, weight_decay: >= 0.
+        fused: update all parameters by one kernel; not for "lars".
     """
     check_choice("optimizer", name, DEFAULTS)
     params = [p for m in modules for p in m.parameters() if p.requires_grad]
@@ -106,9 +112,9 @@ def build_optimizer(
     if plain:
         groups.append({"params": plain, "weight_decay": 0.0})
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=lr)
+        return torch.optim.AdamW(groups, lr=lr, fused=fused or None)
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9)
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, fused=fused or None)
     if plain:
         groups[1]["adapt"] = False
     return LARS(groups, lr=lr)

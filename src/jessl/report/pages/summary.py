@@ -69,6 +69,7 @@ def facts(report: ReportData, left_out: list[str]) -> Facts:
             Fact("Command", study.command, code=True),
             Fact("Time", "" if study.seconds is None else format_duration(study.seconds)),
             Fact("Hardware", study.hardware),
+            Fact("Speed", _speed(report)),
             Fact("Versions", study.versions or _versions(report)),
             Fact("Seeds", ", ".join(study.seeds)),
             Fact("Chosen by", _chosen_by(report)),
@@ -98,6 +99,7 @@ def _settings(run: RunData) -> list[Block]:
     chosen = run.config.get("chosen")
     determined = dict(chosen) if isinstance(chosen, dict) else {}
     decided = determined.pop("config", None)
+    determined.pop("tuning", None)  # among the facts
     decided = decided if isinstance(decided, dict) else {}
     requested = {k: v for k, v in run.config.items() if k != "chosen"}
     blocks: list[Block] = []
@@ -127,6 +129,19 @@ def _written(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {format_value(v)}" for k, v in value.items())
     return format_value(value)
+
+
+def _speed(report: ReportData) -> str:
+    """What the training measured to be fastest on its machine; empty where it measured nothing."""
+    if report.kind != "run":
+        return ""
+    chosen = next(report.runs()).config.get("chosen")
+    tuning = chosen.get("tuning") if isinstance(chosen, dict) else None
+    tuning = tuning if isinstance(tuning, dict) else {}
+    summary, sets = tuning.get("summary"), tuning.get("instruction_sets")
+    if not isinstance(summary, str):
+        return ""
+    return f"{summary} (processor with {sets})" if isinstance(sets, str) else summary
 
 
 def _group_card(report: ReportData, group: GroupData, colour: str) -> Card:
