@@ -240,6 +240,9 @@ def _config(
         "evaluate_epochs": 6,
         "checkpoint_epochs": 6,
         "log_steps": 4,
+        "compute_dtype": "float32",
+        "fused_optimizer": False,
+        "torch_threads": None,
     }
     facts = {
         "dim": 256,

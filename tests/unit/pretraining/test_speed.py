@@ -149,7 +149,7 @@ def test_a_compiled_run_resumes_to_the_bit(
         (["--no-tune", "--compile"], (False, True, None)),
         (["--no-compile", "--channels-last"], (True, False, True)),
         (["--compile", "True", "--channels-last", "False"], (True, True, False)),
-        (["--no-channels-last", "--compile", "None"], (True, None, False)),
+        (["--no-channels-last"], (True, None, False)),
     ],
 )
 def test_flags_that_may_be_left_open(arguments: list[str], expected: tuple[object, ...]) -> None:
