@@ -76,16 +76,16 @@ COUNTS = (("jessl.data.sources.folder.Counter", _NoCounter),)
 
 
 def pairs(job: Callable[[], object], off: tuple[tuple[str, object], ...], rounds: int) -> str:
-    """One row: median seconds of both, and the median and quartiles of their ratio."""
+    """One row: median CPU seconds of both, and the median and quartiles of their ratio."""
     times: dict[bool, list[float]] = {True: [], False: []}
     rng = random.Random(0)
     for number in range(-1, rounds):
         for is_on in rng.sample([True, False], 2):
             with without(*(() if is_on else off)):
-                began = time.perf_counter()
+                began = time.process_time()
                 job()
                 if number >= 0:  # the first round warms up
-                    times[is_on].append(time.perf_counter() - began)
+                    times[is_on].append(time.process_time() - began)
     ratios = [a / b for a, b in zip(times[True], times[False], strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
     on, bare = (statistics.median(times[is_on]) for is_on in (True, False))
@@ -129,6 +129,15 @@ def _first_epoch(folder: Path) -> None:
     _epoch(folder)
 
 
+def _vectors() -> str:
+    """The widest vector instructions of the processor."""
+    with contextlib.suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text().split()
+        names = ("amx_tile", "avx512f", "avx2", "sha_ni")
+        return "instruction sets " + ", ".join(n for n in names if n in flags)
+    return "instruction sets unknown"
+
+
 def main() -> None:
     """Measure, print, and record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -161,10 +170,10 @@ def main() -> None:
          lambda: Embeddings.load(work / "z", mmap=True), ADDED),
     ]  # fmt: skip
     lines = [
-        "One thread; every round is a pair in random order. Ratio: with the checks over without, "
-        "median (quartiles) of the pairs.",
+        f"One thread, CPU time, {_vectors()}; every round is a pair in random order. Ratio: with "
+        "the checks over without, median (quartiles) of the pairs.",
         "",
-        "| job | seconds with checks | without | ratio | pairs |",
+        "| job | CPU seconds with checks | without | ratio | pairs |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, job, off in jobs:
