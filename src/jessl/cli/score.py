@@ -84,8 +84,9 @@ class ScoreCommand(Command, Score):
             if several_processes():
                 from jessl.scores.score_together import score_together
 
-                shared = {"jackknife": self.jackknife, "seed": self.seed}
-                return score_together(z, names, **shared, progress=bar.update)
+                return score_together(
+                    z, names, jackknife=self.jackknife, seed=self.seed, progress=bar.update
+                )
             from jessl.scores import score
 
             return score(self, z=z, names=names, progress=bar.update)

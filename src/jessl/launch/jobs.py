@@ -168,7 +168,8 @@ class EmbedJob:
                 groups=c.groups,
                 bits=c.bits,
                 value_range=c.value_range,
-                **self.keys,
+                x_key=self.keys["x_key"],
+                y_key=self.keys["y_key"],
             )
             already = dict.fromkeys(("labels", "groups", "bits", "value_range"))
             return embed(c, source=source, **already, progress=bar.update, stop=stop)

@@ -22,18 +22,27 @@ def mean_and_scale(x: Features) -> tuple[NDArray[np.float64], NDArray[np.float64
 
     Memory is that of `CHUNK` rows in float64, whatever the number of rows.
     """
+    mean = column_sums(x) / max(1, len(x))
+    return mean, scale_of(column_sums(x, mean) / max(1, len(x)), mean)
+
+
+def column_sums(x: Features, mean: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Sums of the columns; with a mean, of their squared distances from it."""
     total = np.zeros(x.shape[1])
     for start in range(0, len(x), CHUNK):
-        total += x[start : start + CHUNK].sum(axis=0, dtype=np.float64)
+        part = x[start : start + CHUNK]
+        total += (
+            part.sum(axis=0, dtype=np.float64) if mean is None else ((part - mean) ** 2).sum(axis=0)
+        )
         release_pages(x)
-    mean = total / max(1, len(x))
-    squares = np.zeros(x.shape[1])
-    for start in range(0, len(x), CHUNK):
-        squares += ((x[start : start + CHUNK] - mean) ** 2).sum(axis=0)
-        release_pages(x)
-    scale = np.sqrt(squares / max(1, len(x)))
+    return total
+
+
+def scale_of(variance: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation of the columns, 1 for constant ones."""
+    scale = np.sqrt(variance)
     # float32 rounding of the values gives a constant column a tiny spread of its own
-    return mean, np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)
+    return np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)
 
 
 def standardise(
@@ -68,13 +77,19 @@ class StandardisedRows:
     Args:
         x: [n, d] features, an array or a memory map; it is not modified.
         dtype: of the chunks.
+        by: mean and standard deviation; None: those of x.
 
     Attributes:
         mean, scale: float64 [d] of the standardisation.
     """
 
-    def __init__(self, x: Features, dtype: DTypeLike = np.float32) -> None:
-        self.mean, self.scale = mean_and_scale(x)
+    def __init__(
+        self,
+        x: Features,
+        dtype: DTypeLike = np.float32,
+        by: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    ) -> None:
+        self.mean, self.scale = mean_and_scale(x) if by is None else by
         self.dtype = np.dtype(dtype)
         self.shape = x.shape
         self._x = x

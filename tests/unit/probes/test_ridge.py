@@ -71,7 +71,7 @@ def test_leave_one_out_votes_to_eight_digits():
     mean, scale = standardize.mean_and_scale(x)
     z = (x.astype(float) - mean) / scale
     n, penalty = 50, 0.05
-    solved = ridge._LeastSquares(
+    solved = ridge.LeastSquares.of_rows(
         standardize.StandardisedRows(x, np.float64), y, 4, np.ones(n, bool)
     )
     w, b = solved.weights(penalty)

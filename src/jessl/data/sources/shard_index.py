@@ -122,7 +122,8 @@ class Index:
         """The rows of some shards, in the order in which the shards are named."""
         if tuple(files) == self.files:
             return self
-        old = np.array([self.files.index(file) for file in files], dtype=np.int64)
+        number = {file: i for i, file in enumerate(self.files)}
+        old = np.array([number[file] for file in files], dtype=np.int64)
         place = np.full(len(self.files), -1, dtype=np.int64)
         place[old] = np.arange(len(old))
         shard = place[self.shard]

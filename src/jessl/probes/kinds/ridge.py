@@ -49,7 +49,7 @@ def fit_path(request: FitRequest) -> Iterator[list[FittedProbe]]:
     """
     every, place = np.unique(request.y, return_inverse=True)
     rows = StandardisedRows(request.x, np.float64)
-    solved = [_LeastSquares(rows, place, len(every), mask) for mask in request.masks]
+    solved = [LeastSquares.of_rows(rows, place, len(every), mask) for mask in request.masks]
     for options in request.candidates:
         probes: list[FittedProbe] = []
         for one in solved:
@@ -60,38 +60,50 @@ def fit_path(request: FitRequest) -> Iterator[list[FittedProbe]]:
         yield probes
 
 
-class _LeastSquares:
-    """Least squares of the rows of a mask, ready for every penalty."""
+class LeastSquares:
+    """Least squares of some rows, ready for every penalty.
+
+    Args:
+        counts: float64 [classes], rows of each class.
+        sums: float64 [classes, d], sums of their standardised rows.
+        gram: float64 [d, d], their inner products; changed. None: `few` holds the rows.
+        few: float64 [n, d] with n < d.
+    """
 
     def __init__(
-        self, rows: StandardisedRows, place: NDArray[np.intp], classes: int, mask: NDArray[np.bool_]
+        self,
+        counts: NDArray[np.float64],
+        sums: NDArray[np.float64],
+        gram: NDArray[np.float64] | None,
+        few: NDArray[np.floating] | None = None,
     ) -> None:
-        self.n = int(mask.sum())
-        d = rows.shape[1]
-        self.counts = np.bincount(place[mask], minlength=classes).astype(float)
-        sums = np.zeros((classes, d))
-        few = self.n < d
-        z_few = np.concatenate([z[mask[part]] for part, z in rows.chunks(CHUNK)]) if few else None
-        gram = np.zeros((0 if few else d,) * 2)
-        for part, z in rows.chunks(CHUNK):
-            inside = mask[part]
-            z = z if inside.all() else z[inside]
-            _add_by_class(sums, z, place[part][inside])
-            if not few:
-                gram += z.T @ z
+        self.n = int(counts.sum())
+        self.counts = counts
         self.centre = sums.sum(axis=0) / self.n
         self.share = self.counts / self.n
         # centred rows times centred labels
         self._cross = (sums - self.counts[:, None] * self.centre).T
-        if z_few is None:
+        if gram is not None:
             gram -= self.n * np.outer(self.centre, self.centre)
             self.values, self.basis = np.linalg.eigh(gram)
             self.values = np.maximum(self.values, 0.0)
         else:
+            assert few is not None
             # all rows lie in the span of n vectors
-            _, s, self.basis = np.linalg.svd(z_few - self.centre, full_matrices=False)
+            _, s, self.basis = np.linalg.svd(few - self.centre, full_matrices=False)
             self.values, self.basis = s**2, self.basis.T
         self._cross = self.basis.T @ self._cross
+
+    @classmethod
+    def of_rows(
+        cls, rows: StandardisedRows, place: NDArray[np.intp], classes: int, mask: NDArray[np.bool_]
+    ) -> LeastSquares:
+        """Of the rows of a mask; place: the index of each row's class."""
+        counts = np.bincount(place[mask], minlength=classes).astype(float)
+        few = counts.sum() < rows.shape[1]
+        z_few = np.concatenate([z[mask[part]] for part, z in rows.chunks(CHUNK)]) if few else None
+        sums, gram = class_sums(rows, place, classes, mask, with_gram=not few)
+        return cls(counts, sums, gram, z_few)
 
     def weights(self, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(weights [d, classes], bias [classes])."""
@@ -111,17 +123,30 @@ def leave_one_out(
     """
     every, place = np.unique(y, return_inverse=True)
     rows = StandardisedRows(x, np.float64)
-    solved = _LeastSquares(rows, place, len(every), np.ones(len(y), bool))
-    n = solved.n
-    dtype: np.dtype[np.floating] = np.dtype(np.float64 if x.size <= _SMALL else np.float32)
+    solved = LeastSquares.of_rows(rows, place, len(every), np.ones(len(y), bool))
+    return leave_one_out_of(solved, rows, place, candidates, float64=x.size <= _SMALL)
+
+
+def leave_one_out_of(
+    solved: LeastSquares,
+    rows: StandardisedRows,
+    place: NDArray[np.intp],
+    candidates: Sequence[Options],
+    *,
+    float64: bool,
+) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """`leave_one_out` for some of the rows of a solved problem; place: [rows] of their classes."""
+    n, classes = solved.n, len(solved.counts)
+    dtype: np.dtype[np.floating] = np.dtype(np.float64 if float64 else np.float32)
     basis = solved.basis.astype(dtype)
     paths = []
     for options in candidates:
         penalty = options["penalty"]
         weights, bias = (part.astype(dtype) for part in solved.weights(penalty))
         inverse = (1 / (solved.values + penalty * n)).astype(dtype)
-        paths.append((weights, bias, inverse, np.empty(n, bool), np.empty(n, bool)))
-    for part, z64 in rows.chunks(max(64, _ENTRIES // max(len(every), x.shape[1]))):
+        wrong = (np.empty(len(rows), bool), np.empty(len(rows), bool))
+        paths.append((weights, bias, inverse, *wrong))
+    for part, z64 in rows.chunks(max(64, _ENTRIES // max(classes, rows.shape[1]))):
         z = z64.astype(dtype, copy=False)
         square = ((z - solved.centre.astype(dtype)) @ basis) ** 2
         at = place[part]
@@ -138,6 +163,27 @@ def leave_one_out(
                 # ties go to the smaller label
                 wrong[part] = (own_value < ahead) | ((own_value == ahead) & (rival < at))
     return [(wrong_fitted, wrong_left_out) for *_, wrong_fitted, wrong_left_out in paths]
+
+
+def class_sums(
+    rows: StandardisedRows,
+    place: NDArray[np.intp],
+    classes: int,
+    mask: NDArray[np.bool_],
+    *,
+    with_gram: bool = True,
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Of the rows of a mask: sums of each class [classes, d], and inner products [d, d]."""
+    d = rows.shape[1]
+    sums = np.zeros((classes, d))
+    gram = np.zeros((d, d)) if with_gram else None
+    for part, z in rows.chunks(CHUNK):
+        inside = mask[part]
+        z = z if inside.all() else z[inside]
+        _add_by_class(sums, z, place[part][inside])
+        if gram is not None:
+            gram += z.T @ z
+    return sums, gram
 
 
 def _add_by_class(
