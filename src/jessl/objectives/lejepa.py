@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 
 from jessl.core import collectives
+from jessl.core.devices import to_device
 from jessl.core.random import step_generator
 from jessl.objectives._base import Objective, Representations, Terms, TrainingPosition
 from jessl.objectives._checks import check_at_least
@@ -31,7 +32,7 @@ def random_directions(
     """Draw unit vectors, uniform on the sphere, from seed and step: float64 [dim, number]."""
     generator = step_generator(seed, step)
     drawn = torch.randn(dim, number, generator=generator, dtype=torch.float64)
-    return (drawn / drawn.norm(dim=0)).to(device)
+    return to_device(drawn / drawn.norm(dim=0), device)
 
 
 @full_precision
@@ -146,7 +147,7 @@ class LeJEPA(Objective):
         """Draw the step's directions."""
         out, number = self.directions.shape
         drawn = random_directions(out, number, seed=position.seed, step=position.step)
-        self.directions.copy_(drawn)
+        self.directions.copy_(to_device(drawn.to(self.directions.dtype), self.directions.device))
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out], which SIGReg makes standard normal."""

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
+from jessl.core.devices import to_device
 from jessl.core.random import step_generator
 from jessl.objectives._base import Objective, Representations, Terms, TrainingPosition
 from jessl.objectives._checks import check_at_least, check_positive, check_same_shape
@@ -170,7 +171,7 @@ class SimCLR(Objective):
             generator = step_generator(self._position.seed, self._position.step)
             losses = []
             for q, k in pairs:
-                drawn = draw_negatives(len(q), c.negatives, generator).to(q.device)
+                drawn = to_device(draw_negatives(len(q), c.negatives, generator), q.device)
                 losses.append(_against_drawn(q, k, c.temperature, drawn))
         else:
             losses = [_against_all(q, k, c.temperature) for q, k in pairs]

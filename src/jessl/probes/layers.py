@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from jessl.core.collectives import all_reduce_sum, world
+from jessl.core.devices import to_device
 from jessl.core.validation import check_int
 
 DEFAULT_LR = 3e-3
@@ -93,7 +94,7 @@ class LayerProbes(nn.Module):
         # reading the sum waits for the GPU, so it is read only where it may be zero
         if not labelled and not counted.item():
             return
-        target = labels.to(device, non_blocking=True)
+        target = to_device(labels, device)
         with torch.autocast(device.type, enabled=False):
             with torch.no_grad():
                 self.norm.train()

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from jessl.core import collectives, process_group
+from jessl.core.devices import to_device
 from jessl.objectives import Objective, Terms, TrainingPosition
 from jessl.training import data_parallel, ema, schedules
 from jessl.training.compiling import compiled
@@ -128,7 +129,7 @@ class Trainer:
         # the observer gets the labels on the CPU, where reading them does not wait for a GPU
         loss_labels = labels if self.objective.uses_labels else None
         if loss_labels is not None:
-            loss_labels = loss_labels.to(self.device, non_blocking=True)
+            loss_labels = to_device(loss_labels, self.device)
         if self.micro_batch is not None and len(views[0]) > self.micro_batch:
             terms = self._in_micro_batches(views, loss_labels, self.micro_batch)
         else:
@@ -236,7 +237,10 @@ class Trainer:
         """
         self.step = step
         self.seconds = state["seconds"]
-        self.pending = [Terms(t["total"], t["parts"]) for t in state["pending"]]
+        self.pending = [
+            Terms(t["total"].to(self.device), {k: v.to(self.device) for k, v in t["parts"].items()})
+            for t in state["pending"]
+        ]
         self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         if self.observer is not None:
@@ -272,9 +276,10 @@ def with_pool(
     whole = len(views[0]) * world
     if len(pool) > whole - 2:
         raise ValueError(f"a batch of {whole} images leaves no two beside a pool of {len(pool)}")
-    own = [k for k in range(len(pool)) if (whole - len(pool) + k) % world == rank]
-    rows = [(whole - len(pool) + k) // world for k in own]
-    if not own:
+    # slices, since the numbers of a list would be copied to the device, which waits for it
+    own = slice((rank - whole + len(pool)) % world, None, world)
+    first = (whole - len(pool) + own.start) // world
+    if own.start >= len(pool):
         return views, labels
     replaced = []
     for view in views:
@@ -282,9 +287,9 @@ def with_pool(
         if patches.shape[-2:] != view.shape[-2:]:
             patches = F.interpolate(patches, view.shape[-2:], mode="bilinear", antialias=True)
         changed = view.clone()
-        changed[rows] = patches.to(view)
+        changed[first:] = patches.to(view)
         replaced.append(changed)
     if labels is not None:
         labels = labels.clone()
-        labels[rows] = -1
+        labels[first:] = -1
     return replaced, labels

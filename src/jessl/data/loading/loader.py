@@ -310,6 +310,8 @@ class Loader:
         """A filled batch as the caller receives it; None when none of its images could be read."""
         import torch
 
+        from jessl.core.devices import to_device
+
         read = batch.indices >= 0
         if not read.any():
             return None
@@ -319,7 +321,7 @@ class Loader:
             out, table = [x[rows] for x in out], table[:, read]
         indices = batch.indices[read]
         if self._resident is not None:
-            at = torch.from_numpy(indices).to(self._resident.device)
+            at = to_device(torch.from_numpy(indices), self._resident.device)
             out = views.apply_on_device(self._resident[at], table)
         else:
             out = self._on_device(out, transfers)

@@ -277,7 +277,7 @@ def _read_and_decode(source: Source, index: int, tally: _Tally) -> tuple[np.ndar
 
 def _now(device: str) -> float:
     """The time at which all work of the device is done."""
-    if device != "cpu":
+    if str(device).split(":")[0] == "cuda":
         import torch
 
         torch.cuda.synchronize(device)

@@ -177,10 +177,12 @@ class _DeviceRows:
         """float32 [len(which), d]."""
         import torch
 
+        from jessl.core.devices import to_device
+
         if self._z is not None:
-            return self._z[torch.from_numpy(which).to(self.device)]
+            return self._z[to_device(torch.from_numpy(which), self.device)]
         z = standardise(self._x[which], self.mean, self.scale)
-        return torch.from_numpy(z).to(self.device)
+        return to_device(torch.from_numpy(z), self.device)
 
 
 def _train(
@@ -194,6 +196,8 @@ def _train(
     """The layers after training on the rows `members`, and the number of epochs."""
     import torch
     from torch.nn import functional
+
+    from jessl.core.devices import to_device
 
     rng = np.random.default_rng([seed, 3])
     n, lr = len(members), options["lr"]
@@ -215,7 +219,8 @@ def _train(
             for group in optimizer.param_groups:
                 group["lr"] = 0.5 * lr * (1 + math.cos(math.pi * done))
             with torch.enable_grad():
-                loss = functional.cross_entropy(net(rows.take(members[part])), target[part])
+                chosen = to_device(torch.from_numpy(part), rows.device)
+                loss = functional.cross_entropy(net(rows.take(members[part])), target[chosen])
                 optimizer.zero_grad()
                 loss.backward()
             optimizer.step()

@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from jessl.core.devices import to_device
 from jessl.views.gpu import geometry as geometry
 from jessl.views.gpu.colour import HUE, SATURATION, colour, tone
 from jessl.views.gpu.colour import shift_hue as shift_hue
@@ -117,7 +118,8 @@ def _apply(
 ) -> torch.Tensor:
     """`apply_view` for images of one number of channels."""
     if not len(images):
-        return torch.empty((0, 3, view.size, view.size))
+        device = images.device if isinstance(images, torch.Tensor) else None
+        return torch.empty((0, 3, view.size, view.size), device=device)
     if isinstance(images, torch.Tensor):
         sizes = np.tile(images.shape[1:3], (len(images), 1))
     else:
@@ -271,7 +273,7 @@ def _integers(table: np.ndarray, names: Sequence[str]) -> np.ndarray:
 def _moved(device: torch.device, *arrays: np.ndarray) -> list[torch.Tensor]:
     """Arrays on the device; floating-point ones as float32."""
     real = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays]
-    return [torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in real]
+    return [to_device(torch.from_numpy(np.ascontiguousarray(a)), device) for a in real]
 
 
 def _inside(name: str, box: np.ndarray, sizes: np.ndarray) -> None:
@@ -295,10 +297,13 @@ def _normalisation(
             raise ValueError(
                 f"{name}: expected {wanted} numbers for {wanted} channels, got {tuple(values)}"
             )
-    return [
-        torch.tensor(values, dtype=torch.float32, device=device).expand(wanted)
-        for values in (mean, std)
-    ]
+    return [_constant(tuple(values), device).expand(wanted) for values in (mean, std)]
+
+
+@cache
+def _constant(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """float32 on the device, copied once."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 @cache
