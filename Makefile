@@ -6,7 +6,7 @@ BIN := .venv/bin
 DONE := .venv/.jessl-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test torture check bench docs wheel clean
+.PHONY: setup demo test torture check bench gpu docs wheel clean
 
 setup: $(DONE)
 
@@ -42,6 +42,11 @@ torture: $(DONE)
 
 bench: $(DONE)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linear_probe.py --flip 0 --out bench-linear-probe
+
+# all that only a GPU can answer, in at most ten minutes; a second call goes on
+gpu: $(DONE)
+	$(BIN)/python benchmarks/gpu_day.py --work gpu-day --data $(or $(DATA),torchvision:CIFAR10) \
+	  --record benchmarks/records/$(shell date +%F)-gpu-day.md
 
 docs: $(DONE)
 	$(BIN)/pdoc -o docs/_site jessl

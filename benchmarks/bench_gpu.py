@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--encoder", default="torchvision:resnet50")
+    parser.add_argument("--side", type=int, default=224, help="pixels of large views")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=10.0, help="of the loader, each time")
     parser.add_argument("--quick", action="store_true", help="small numbers, to try the script")
@@ -68,7 +69,10 @@ def equality(args: argparse.Namespace, device: torch.device) -> list[dict[str, A
     """Largest and mean difference for the same parameters, images on the device and crops."""
     rng = np.random.default_rng(0)
     rows = []
-    for name, size in (("simclr", 224), ("byol", 224), ("dino", 224), ("simclr", 32)):
+    small = ("simclr", 32)
+    for name, size in (
+        (("simclr", 224), ("byol", 224), ("dino", 224), small) if args.side > 32 else (small,)
+    ):
         side = size + 60
         smooth = rng.integers(0, 256, (16, side // 8, side // 8, 3), dtype=np.uint8)
         images = smooth.repeat(8, axis=1).repeat(8, axis=2)
@@ -105,9 +109,11 @@ def rates(args: argparse.Namespace, device: torch.device) -> list[dict[str, Any]
     """jessl's device path beside kornia's and torchvision's on batches, taking turns."""
     n = args.batch_size
     rng = np.random.default_rng(0)
-    crops = torch.from_numpy(rng.integers(0, 256, (n, 3, 224, 224), dtype=np.uint8)).to(device)
+    crops = torch.from_numpy(rng.integers(0, 256, (n, 3, args.side, args.side), dtype=np.uint8)).to(
+        device
+    )
     small = torch.from_numpy(rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)).to(device)
-    large_views, small_views = presets.simclr(224), presets.simclr(32)
+    large_views, small_views = presets.simclr(args.side), presets.simclr(32)
     ids = np.arange(n)
     large_table = np.stack(
         [_table_of(large_views, p) for p in large_views.sample(ids, 0, 0, 375, 500)]
@@ -116,7 +122,9 @@ def rates(args: argparse.Namespace, device: torch.device) -> list[dict[str, Any]
         [_table_of(small_views, p) for p in small_views.sample(ids, 0, 0, 32, 32)]
     )
     ways: dict[str, Callable[[], Any]] = {
-        "jessl, 224, after the crop": lambda: large_views.finish([crops, crops], large_table),
+        f"jessl, {args.side}, after the crop": lambda: large_views.finish(
+            [crops, crops], large_table
+        ),
         "jessl, 32, images on the device": lambda: small_views.apply_on_device(small, small_table),
         **_torchvision(crops),
         **_kornia(crops),
@@ -167,17 +175,19 @@ def _kornia(crops: torch.Tensor) -> dict[str, Callable[[], Any]]:
 
 def step(args: argparse.Namespace, device: torch.device) -> list[dict[str, Any]]:
     """A full training step, and the share that the views of its batch would take of it."""
-    encoder = build_encoder(args.encoder, size=224, pretrained=False)
+    encoder = build_encoder(args.encoder, size=args.side, pretrained=False)
     rate = images_per_second(
         encoder,
         build_objective("vicreg", encoder.dim),
-        sizes=[224, 224],
+        sizes=[args.side, args.side],
         batch_size=args.batch_size,
         device=device,
         precision=pick_precision("auto", device),
     )
-    crops = torch.zeros((args.batch_size, 3, 224, 224), dtype=torch.uint8, device=device)
-    views = presets.simclr(224)
+    crops = torch.zeros(
+        (args.batch_size, 3, args.side, args.side), dtype=torch.uint8, device=device
+    )
+    views = presets.simclr(args.side)
     drawn = views.sample(np.arange(args.batch_size), 0, 0, 375, 500)
     table = np.stack([_table_of(views, p) for p in drawn])
     times = [_seconds(lambda: views.finish([crops, crops], table), device) for _ in range(8)][1:]

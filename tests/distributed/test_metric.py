@@ -115,6 +115,7 @@ class TestMetric:
         with pytest.raises(ValueError, match="device: MPS has no float64"):
             _refuse_mps(torch.device("mps"))
 
+    @pytest.mark.cuda
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
     def test_on_a_gpu(self, metric: Any) -> None:
         z, one = rows(70), metric(12).to("cuda")

@@ -6,52 +6,11 @@ import pytest
 import torch
 
 from helpers.rehearsed_cuda import rehearsal
+from helpers.training_samples import batch, trainer
 from jessl.encoders import build_encoder
 from jessl.objectives import CONFIGS, build_objective
-from jessl.pretraining.build import _layer_widths
-from jessl.probes.layers import LayerProbes
 from jessl.training.activation_checkpointing import recompute_blocks
-from jessl.training.optimizers import build_optimizer
-from jessl.training.step import Trainer
 from jessl.training.throughput import images_per_second
-
-OPTIONS = {
-    "supervised": {"classes": 3},
-    "dissl": {"classes": 16},
-    "dino": {"prototypes": 16},
-    "swav": {"prototypes": 16, "queue": 16, "queue_from_epoch": 0.0},
-}
-
-
-def trainer(objective, device, *, precision=None, options=None, optimizer="adamw", **more):
-    torch.manual_seed(0)
-    encoder = build_encoder("smallconv:4", size=16)
-    loss = build_objective(objective, encoder.dim, options or OPTIONS.get(objective, {}))
-    probes = LayerProbes(
-        {"backbone": encoder.dim, **_layer_widths(loss, encoder.dim)}, 3, seed=0
-    ).to(device)
-    encoder.to(device)
-    loss.to(device)
-    return Trainer(
-        encoder=encoder,
-        objective=loss,
-        optimizer=build_optimizer(optimizer, [encoder, loss], lr=1e-3, weight_decay=0.01),
-        lr=1e-3,
-        total_steps=4,
-        warmup_steps=1,
-        steps_per_epoch=2,
-        ema_start=0.9,
-        precision=precision,
-        device=torch.device(device),
-        observer=probes,
-        **more,
-    )
-
-
-def batch():
-    generator = torch.Generator().manual_seed(1)
-    views = [torch.randn(8, 3, 16, 16, generator=generator) for _ in range(2)]
-    return views, torch.arange(8) % 3
 
 
 @pytest.mark.parametrize("objective", sorted(CONFIGS))

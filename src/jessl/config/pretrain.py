@@ -31,7 +31,7 @@ class Pretrain:
         objective: barlow_twins, byol, cissl, dcl, dino, dissl, lejepa, moco, simclr, simsiam, swav,
             vicreg, or supervised (which needs labels).
         objective_options: fields of the method's config; on the command line: cov 4 inv 10.
-        encoder: `smallconv[:WIDTH]`, `timm:NAME` or `torchvision:NAME`.
+        encoder: `smallconv[:WIDTH]`, `airbench[:WIDTH]`, `timm:NAME` or `torchvision:NAME`.
         stem: "small" (3x3 stride 1, no max-pool), "standard", or None: by image size (ResNets).
         dim: length of the representation, by an expansion of the encoder's channels before they are
             averaged; None: that of the encoder.

@@ -12,6 +12,7 @@ from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.encoders.encoder import Encoder, Preprocess
 from jessl.encoders.expansion import Expansion, has_feature_map, is_resnet
+from jessl.encoders.nets.airbench import AirbenchNet
 from jessl.encoders.nets.resnet_cifar import DIM, LAYERS, SmallResNet
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH, SmallConv
 
@@ -45,7 +46,8 @@ def build_encoder(
 
     Args:
         name: `smallconv` or `smallconv:WIDTH` (small net of jessl, dim 8 x WIDTH, default 32),
-            `resnet_cifar:LAYERS` (He et al. 2015, section 4.2; 64 features), `timm:NAME`,
+            `resnet_cifar:LAYERS` (He et al. 2015, section 4.2; 64 features), `airbench` or
+            `airbench:WIDTH` (Jordan 2024; 4 x WIDTH features, default 64), `timm:NAME`,
             `torchvision:NAME`, or `hf:NAME` (transformers; a name of the hub or a folder).
         size: side of the images, pixels; None: that of the published weights, 32 for smallconv
             and resnet_cifar.
@@ -76,6 +78,8 @@ def _build_without_expansion(
         check_choice("stem", stem, ("small", "standard"))
     if family == "smallconv":
         return _build_smallconv(model, size, stem, pretrained)
+    if family == "airbench":
+        return _build_airbench(model, size, stem, pretrained)
     if family == "resnet_cifar":
         return _build_resnet_cifar(model, size, stem, pretrained)
     if family == "ckpt":
@@ -85,7 +89,7 @@ def _build_without_expansion(
         )
     if not model and family not in _LIBRARIES:
         raise ValueError(_unknown_family(family))
-    check_choice("encoder", family, ("smallconv", "resnet_cifar", *_LIBRARIES))
+    check_choice("encoder", family, ("smallconv", "resnet_cifar", "airbench", *_LIBRARIES))
     if not model:
         raise ValueError(
             f"encoder {name!r}: expected {family}:NAME with a model, e.g. {_LIBRARIES[family]}"
@@ -134,6 +138,26 @@ def _build_smallconv(width: str, size: int | None, stem: str | None, pretrained:
         dim=body.dim,
         preprocess=Preprocess(size, _HALF, _QUARTER),
         name=f"smallconv:{body.dim // 8}",
+        stem="small",
+    )
+
+
+def _build_airbench(width: str, size: int | None, stem: str | None, pretrained: bool) -> Encoder:
+    if pretrained:
+        raise ValueError("airbench has no published weights; give a file or a run folder instead")
+    if stem == "standard":
+        raise ValueError("airbench has only the small stem; leave stem out")
+    if (width and not width.isdigit()) or width == "0":
+        raise ValueError(f"encoder airbench: expected a width of at least 1, got {width!r}")
+    size = size or 32
+    if size < 16:
+        raise ValueError(f"size: airbench expected at least 16 pixels a side, got {size}")
+    body = AirbenchNet(int(width)) if width else AirbenchNet()
+    return Encoder(
+        body,
+        dim=body.dim,
+        preprocess=Preprocess(size, _HALF, _QUARTER),
+        name=f"airbench:{body.dim // 4}",
         stem="small",
     )
 
@@ -188,7 +212,7 @@ def _unknown_family(name: str) -> str:
     if name in timm.list_models():
         return f"encoder {name!r} lacks its library: write timm:{name}"
     near = [f"timm:{m}" for m in timm.list_models(f"*{name}*")[:3]]
-    known = unknown_name("encoder", name, ["smallconv", *near])
+    known = unknown_name("encoder", name, ["smallconv", "airbench", *near])
     known += ", resnet_cifar:LAYERS, timm:NAME, torchvision:NAME, hf:NAME"
     if "/" in name or "." in name:
         return f"{known}, or a run folder (there is none at {name!r}); ckpt:FILE takes weights"
