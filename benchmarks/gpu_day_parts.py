@@ -81,8 +81,8 @@ def speedrun(args: argparse.Namespace, rows: Rows) -> None:
                                                           config.epochs]:  # fmt: skip
             one = dataclasses.replace(
                 config, out=str(Path(folder) / str(epochs)), epochs=epochs, device=args.device,
-                holdout=0, evaluate_epochs=0, online_probes=False, checkpoint_epochs=epochs,
-                warmup_epochs=min(config.warmup_epochs or 0, epochs / 5),
+                holdout=0, evaluate_epochs=0, online_probes=False, tune=False,
+                checkpoint_epochs=epochs, warmup_epochs=min(config.warmup_epochs or 0, epochs / 5),
             )  # fmt: skip
             try:
                 run = jessl.pretrain(
@@ -113,7 +113,7 @@ def objectives(args: argparse.Namespace, rows: Rows) -> None:
                 data=str(Path(folder) / "x.npz"), out=str(Path(folder) / name), objective=name,
                 encoder="smallconv:4" if args.quick else "airbench", size=size, epochs=1,
                 batch_size=batch, device=args.device, holdout=0, evaluate_epochs=0,
-                online_probes=False, warmup_epochs=0.0, log_steps=10_000,
+                online_probes=False, tune=False, warmup_epochs=0.0, log_steps=10_000,
                 objective_options={**_OPTIONS.get(name, {}), **options},
             )  # fmt: skip
             since = time.perf_counter()
