@@ -147,6 +147,11 @@ def _search(config: Pretrain, settings: ResolvedPretrain, parts: Parts, log: Log
         n //= 2
     left = on_rank_zero(lambda: budget - (time.perf_counter() - since))
     if left < _LEAST_TIMED * scale.step * n / scale.n:
+        if budget == _MOST_SECONDS:  # a long run may want to know
+            log.note(
+                f"speed: not tuned, since {_LEAST_TIMED} steps of {n} images take longer than "
+                f"{_MOST_SECONDS:.0f} s; --channels-last and --precision bfloat16 may be faster"
+            )
         return None
     if budget > 2:
         log.info(f"speed     measuring what is fastest here, for at most {budget:.0f} s")

@@ -112,6 +112,19 @@ def test_little_memory_is_named(
     assert "note: speed: not tuned, since copies of the network" in capsys.readouterr().err
 
 
+def test_steps_too_slow_to_be_measured_are_named(
+    stripes: Path,
+    tmp_path: Path,
+    tuned: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(speed, "_seconds_of_step", lambda _trial: 1.0)
+    run = pretrain(small_config(stripes, tmp_path / "a", epochs=1))
+    assert "tuning" not in run.facts()
+    assert "speed: not tuned, since 16 steps of 16 images take longer" in capsys.readouterr().err
+
+
 def test_a_run_of_an_earlier_release_resumes_as_it_was(stripes: Path, tmp_path: Path) -> None:
     whole = pretrain(small_config(stripes, tmp_path / "whole"), quiet=True)
     calls = iter([False, False, True])

@@ -40,7 +40,7 @@ class Tuning:
         gain: times the speed of the plain settings.
         attempts: every candidate, in order.
         reasons: why settings were not tried.
-        batch_size: images of the steps that were timed.
+        batch_size: images of a process in the steps that were timed.
         seconds: that the search took.
     """
 

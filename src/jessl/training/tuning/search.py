@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
+from jessl.core import collectives
 from jessl.core.process_group import on_rank_zero
 from jessl.training.step import Trainer
 from jessl.training.tuning.agreement import Sample, compare
@@ -83,13 +84,17 @@ class Search:
         return Tuning(
             speed=self._best.speed,
             plain=self.space.plain,
-            images_per_second=len(self.batch) / statistics.median(self._best.times),
+            images_per_second=self._rate(self._best),
             gain=self._gain,
             attempts=tuple(self._attempts),
             reasons=self.space.reasons,
             batch_size=len(self.batch),
             seconds=time.perf_counter() - self._since,
         )
+
+    def _rate(self, trial: Trial) -> float:
+        """Images a second of all processes together."""
+        return collectives.world() * len(self.batch) / statistics.median(trial.times)
 
     def _try_all(self, candidates: Iterable[Speed], faster: Callable[[Trial], float]) -> None:
         for speed in candidates:
@@ -127,7 +132,7 @@ class Search:
                 str(speed),
                 "taken" if taken else "not faster",
                 gain=gain,
-                images_per_second=len(self.batch) / statistics.median(trial.times),
+                images_per_second=self._rate(trial),
                 cosine=agreement.cosine,
                 loss_error=agreement.loss_error,
             )
