@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_scale.py --work WORK --record records/DATE-scale.md
 
-Two tables: seconds and peak memory of whole commands at 1, 4 and 16 times the images, and the cost
-of each piece (order of an epoch, index of shards, parts of an embedding, sums over rows, the store
-of the processes) per image, from which docs/scale.md computes its models.
+Two tables: CPU seconds and peak memory of whole commands at 1, 4 and 16 times the images, and the
+cost of each piece (order of an epoch, index of shards, parts of an embedding, sums over rows, the
+store of the processes, a trial of a study) per unit, from which docs/scale.md computes its models.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def commands(work: Path, images: int, rounds: int, lines: list[str]) -> dict[str, object]:
-    """Seconds and peak memory of whole commands, each in a process of its own."""
+    """CPU seconds and peak memory of whole commands, each in a process of its own."""
     measured: dict[str, dict[int, list[tuple[float, float]]]] = {}
     for factor in FACTORS:
         n = factor * images
@@ -81,7 +81,7 @@ def commands(work: Path, images: int, rounds: int, lines: list[str]) -> dict[str
         "one encoder; `decompose` uses ridge. `growth` is the time of 16x less that of 4x over the "
         "time of 4x less that of 1x: 4 is linear, the start of a process left out.",
         "",
-        "| command | images | seconds | peak memory MB |",
+        "| command | images | CPU seconds | peak memory MB |",
         "|---|---|---|---|",
     ]
     growths = []
@@ -103,14 +103,13 @@ def commands(work: Path, images: int, rounds: int, lines: list[str]) -> dict[str
 
 
 def _cost(words: list[str]) -> tuple[float, float]:
-    """(seconds, peak resident MB) of a process."""
-    since = time.perf_counter()
+    """(CPU seconds, peak resident MB) of a process; other work on the machine changes neither."""
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
-    return time.perf_counter() - since, used.ru_maxrss / 1024
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def pieces(work: Path, rounds: int, lines: list[str]) -> dict[str, list[float]]:
@@ -201,6 +200,7 @@ def pieces(work: Path, rounds: int, lines: list[str]) -> dict[str, list[float]]:
         "work of 512 processes divided, a part", lambda: len(blocks) + 0 * len(divided(blocks, 512))
     )
     found["pieces of 244,141 parts for 512 processes"] = [float(len(divided(blocks, 512)))]
+    trials(work, rounds, found)
     sampled(found)
     lines += [
         f"Costs of pieces, one thread, {rounds} rounds (median; lowest to highest), in "
@@ -213,6 +213,36 @@ def pieces(work: Path, rounds: int, lines: list[str]) -> dict[str, list[float]]:
         "",
     ]
     return found
+
+
+def trials(work: Path, rounds: int, found: dict[str, list[float]]) -> None:
+    """A trial with four parameters in the two storages of optuna that need no server."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    count = 20
+    for turn in range(rounds):
+        file = work / f"study-{time.time_ns()}"
+        storages = {
+            "SQLite": f"sqlite:///{file}.db",
+            "journal": JournalStorage(JournalFileBackend(f"{file}.log")),
+        }
+        for name, storage in storages.items():
+            study = optuna.create_study(storage=storage, direction="maximize")
+            place = Path(f"{file}.{'db' if name == 'SQLite' else 'log'}")
+            size, since = place.stat().st_size, time.perf_counter()
+            for k in range(count):
+                trial = study.ask()
+                for i in range(4):
+                    trial.suggest_float(f"p{i}", 0, 1)
+                study.tell(trial, k)
+            cost = 1e6 * (time.perf_counter() - since) / count
+            grown = (place.stat().st_size - size) / count
+            found.setdefault(f"trial of a study, {name}", []).append(cost)
+            found.setdefault(f"trial of a study, {name}, bytes", []).append(grown)
+        say(f"trials, round {turn}")
 
 
 def sampled(found: dict[str, list[float]]) -> None:

@@ -144,8 +144,8 @@ def leave_one_out_of(
         penalty = options["penalty"]
         weights, bias = (part.astype(dtype) for part in solved.weights(penalty))
         inverse = (1 / (solved.values + penalty * n)).astype(dtype)
-        wrong = (np.empty(len(rows), bool), np.empty(len(rows), bool))
-        paths.append((weights, bias, inverse, *wrong))
+        fitted, left_out = np.empty(len(rows), bool), np.empty(len(rows), bool)
+        paths.append((weights, bias, inverse, fitted, left_out))
     for part, z64 in rows.chunks(max(64, _ENTRIES // max(classes, rows.shape[1]))):
         z = z64.astype(dtype, copy=False)
         square = ((z - solved.centre.astype(dtype)) @ basis) ** 2
