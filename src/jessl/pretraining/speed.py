@@ -168,6 +168,7 @@ def _search(config: Pretrain, settings: ResolvedPretrain, parts: Parts, log: Log
         batches=(lambda: _batches(parts, settings, n, prefetch=2)) if loads else None,
         seconds=left,
         remaining_seconds=scale.run,
+        share=n / parts.loader.batch_size,
         on_compile=lambda seconds: log.info(
             f"speed     trying torch.compile, about {duration(seconds)}"
         ),

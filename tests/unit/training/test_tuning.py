@@ -187,6 +187,16 @@ def test_ties_disagreement_and_failures_keep_the_plain_settings(
     assert {a.outcome for a in tuning.attempts} == {"failed: no such kernel"}
 
 
+def test_the_gain_of_an_update_is_that_in_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    _gains(monkeypatch, {"float32, fused optimizer": 1.2})
+    monkeypatch.setattr(Search, "_update_is_slow", lambda _search: True)
+    space = SearchSpace(plain=Speed(), open=frozenset({"fused_optimizer"}))
+    assert _search(_trainer(), space=space).run().speed.fused_optimizer
+    part = _search(_trainer(), space=space, share=0.125).run()
+    assert part.speed == Speed()
+    assert part.attempts[0].gain == pytest.approx(1 / (1 - 0.125 / 6))
+
+
 def test_without_time_nothing_is_tried() -> None:
     tuning = _search(_trainer(), seconds=0.0).run()
     assert {a.outcome for a in tuning.attempts} == {"not tried: no time left"}

@@ -52,6 +52,7 @@ class Search:
             threads, which loader and network share. None: threads are left alone.
         seconds: for all but compilation.
         remaining_seconds: of the training, as plain as it is.
+        share: of the training's batch that `batch` is.
         on_compile: called before torch.compile is tried, with the seconds that it may take.
     """
 
@@ -62,6 +63,7 @@ class Search:
     batches: Batches | None
     seconds: float
     remaining_seconds: float
+    share: float = 1.0
     on_compile: Callable[[float], None] = lambda _seconds: None
 
     def run(self) -> Tuning:
@@ -77,7 +79,7 @@ class Search:
         self._gain = 1.0
         for stage in (self.space.memory_formats, self.space.precisions):
             self._try_all(stage(self._best.speed), self._compare_steps)
-        self._try_all(self._worthwhile_optimizers(), self._compare_steps)
+        self._try_all(self._worthwhile_optimizers(), self._compare_updates)
         if self.batches is not None:
             self._try_all(self.space.threads(self._best.speed), self._compare_loops)
         self._try_all(self._worthwhile_compilation(), self._compare_compiled)
@@ -170,6 +172,10 @@ class Search:
         until = self._since + self._compile_seconds + self.seconds
         return self._interleave(trial, until)
 
+    def _compare_updates(self, trial: Trial) -> float:
+        """The gain in steps of whole batches: an update takes as long for few images as for all."""
+        return 1 / (1 - self.share * (1 - 1 / self._compare_steps(trial)))
+
     def _compare_compiled(self, trial: Trial) -> float:
         return self._interleave(trial, time.perf_counter() + self.seconds)
 
@@ -210,7 +216,8 @@ class Search:
             if self.trainer.device.type == "cuda":
                 torch.cuda.synchronize(self.trainer.device)
             times.append(time.perf_counter() - since)
-        return statistics.median(times) > (1 - 1 / LEAST_GAIN) * statistics.median(self._best.times)
+        step = statistics.median(self._best.times) / self.share
+        return statistics.median(times) > (1 - 1 / LEAST_GAIN) * step
 
     def _worthwhile_compilation(self) -> Iterator[Speed]:
         """torch.compile, where the gain to expect repays compiling twice."""
