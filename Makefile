@@ -6,7 +6,7 @@ BIN := .venv/bin
 DONE := .venv/.jessl-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test torture check bench gpu docs wheel clean
+.PHONY: setup demo test torture check bench bench-probe gpu docs wheel clean
 
 setup: $(DONE)
 
@@ -40,7 +40,13 @@ torture: $(DONE)
 	  $(if $(MINUTES),--minutes $(MINUTES)) \
 	  --record benchmarks/records/$(shell date +%F)-torture.md
 
+# a training step beside other libraries, which are installed into .bench-peers at the first call:
+# make bench DATA=cifar10-train.npz ARGS='--knn 0.45 --steps 600' (ARGS='--device cuda' on a GPU)
 bench: $(DONE)
+	$(BIN)/python benchmarks/bench_peers.py $(if $(DATA),--data $(DATA)) $(ARGS) \
+	  --record benchmarks/records/$(shell date +%F)-peers.md
+
+bench-probe: $(DONE)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linear_probe.py --flip 0 --out bench-linear-probe
 
 # all that only a GPU can answer, in at most ten minutes; a second call goes on

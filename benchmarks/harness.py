@@ -87,7 +87,7 @@ def cpu_seconds() -> float:
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     total = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
     tick = os.sysconf("SC_CLK_TCK")
-    for pid in _children():
+    for pid in children():
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -96,7 +96,8 @@ def cpu_seconds() -> float:
     return total
 
 
-def _children() -> list[str]:
+def children() -> list[str]:
+    """Process ids of the children of this process that still run."""
     try:
         tasks = list(Path("/proc/self/task").iterdir())
         return [pid for task in tasks for pid in (task / "children").read_text().split()]
@@ -158,7 +159,7 @@ def measure(
     for k in range(rounds):
         # another order each round, so that nobody always follows the same neighbour
         for name in draw.sample(names, len(names)):
-            _wait_for_quiet()
+            wait_for_quiet()
             wall, cpu = time.perf_counter(), cpu_seconds()
             done = work[name](images[name])
             row = (done, time.perf_counter() - wall, cpu_seconds() - cpu)
@@ -167,7 +168,7 @@ def measure(
     return {name: rows[name] for name in names}, missing
 
 
-def _wait_for_quiet(most_seconds: float = 3.0) -> None:
+def wait_for_quiet(most_seconds: float = 3.0) -> None:
     """Wait until what this process and its children left running has ended."""
     until = time.perf_counter() + most_seconds
     while time.perf_counter() < until:
