@@ -105,7 +105,8 @@ def _arguments() -> argparse.Namespace:
     if args.quick:
         args.only = [name for name in args.only if CONTENDERS[name].peer is None]
         args.images, args.batch_size, args.encoder = 256, 32, "smallconv:8"
-        args.rounds, args.round_steps, args.workers = 3, 3, [0]
+        args.rounds, args.round_steps, args.workers = 2, 3, [0]
+        args.steps = min(args.steps, 100)  # too short for jessl to tune its speed
     if args.workers is None:
         args.workers = sorted({0 if args.device == "cpu" else 8, args.threads})
     return args  # fmt: skip

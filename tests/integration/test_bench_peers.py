@@ -34,7 +34,7 @@ def test_the_quick_comparison(tmp_path: Path) -> None:
     assert numbers["missing"] == {}
     assert set(numbers["rows"]) == {"jessl", "torchvision"}
     for row in numbers["rows"].values():
-        assert [images for images, _, _ in row["rounds"]] == [96] * 3
+        assert [images for images, _, _ in row["rounds"]] == [96] * 2
         assert all(wall > 0 for _, wall, _ in row["rounds"])
         assert [steps for steps, _ in row["knn"]] == sorted(steps for steps, _ in row["knn"])
         assert all(0 <= accuracy <= 1 for _, accuracy in row["knn"])
