@@ -139,7 +139,7 @@ def _write_images(args: argparse.Namespace, folder: Path) -> str:
             x=_pixels(source, rest, args.data), y=source.labels[rest],
             x_test=_pixels(source, test, args.data), y_test=source.labels[test],
         )  # fmt: skip
-    return f"{len(train):,} images of {source.name}"
+    return f"{len(train):,} images of {Path(source.name).name}"
 
 
 def _pixels(source: Any, rows: np.ndarray, name: str) -> np.ndarray:
