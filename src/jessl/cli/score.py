@@ -31,11 +31,6 @@ class ScoreCommand(Command, Score):
     Attributes:
         embeddings: folders of embeddings, .npy, .npz or .safetensors files [n, d]. Comparable ones
             are ranked, best first.
-        scores: names separated by commas: rankme, effective_rank, normalized_rank, alpha_req,
-            nesum, stable_rank, participation_ratio, numerical_rank, condition_number,
-            matrix_entropy, self_cluster, coherence, uniformity, twonn, idest, sigreg; for
-            embeddings of views also lidar and alignment. With options: alpha_req:first=5:last=50.
-            spectral: all that need only the spectrum; all: all of them.
         force: rank embeddings even if they are not comparable.
     """
 
@@ -94,23 +89,21 @@ class ScoreCommand(Command, Score):
     def _names(self, paths: list[str]) -> list[str]:
         """The requested names, with groups of scores expanded."""
         from jessl.embeddings import Embeddings
-        from jessl.scores import SCORES, SPECTRAL
         from jessl.scores.multiview import equal_views
-        from jessl.scores.registry import OF_VIEWS, parse_score
+        from jessl.scores.registry import OF_VIEWS, expand_groups, parse_score
 
         requested = comma_separated(self.scores)
         if not requested:
             raise ValueError("scores: expected at least one name, got none")
-        groups: dict[str, list[str]] = {"spectral": list(SPECTRAL)}
-        if "all" in requested:
-            has_views = all(equal_views(Embeddings.load(path, mmap=True)) for path in paths)
-            groups["all"] = [name for name in SCORES if has_views or name not in OF_VIEWS]
-            if not has_views:
-                log.note(
-                    f"{' and '.join(OF_VIEWS)} are left out: they need equally many views of every "
-                    "image (embed --views)"
-                )
-        names = list(dict.fromkeys(n for name in requested for n in groups.get(name, [name])))
+        has_views = "all" in requested and all(
+            equal_views(Embeddings.load(path, mmap=True)) for path in paths
+        )
+        if "all" in requested and not has_views:
+            log.note(
+                f"{' and '.join(OF_VIEWS)} are left out: they need equally many views of every "
+                "image (embed --views)"
+            )
+        names = expand_groups(requested, views=has_views)
         for name in names:
             parse_score(name)  # report a mistake before any file is read
         return names

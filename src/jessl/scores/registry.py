@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jessl.core.discovery import public_modules
@@ -21,6 +22,23 @@ def _discover() -> dict[str, Score]:
 SCORES = _discover()
 SPECTRAL = tuple(name for name, s in SCORES.items() if isinstance(s, SpectralScore))
 OF_VIEWS = tuple(name for name, s in SCORES.items() if isinstance(s, RowScore) and s.views)
+
+
+def expand_groups(names: Iterable[str], *, views: bool) -> list[str]:
+    """Names of scores, "spectral" (all that need only the spectrum) and "all" replaced by theirs.
+
+    Args:
+        views: whether there are views of images; without them "all" leaves out what needs them.
+
+    Example:
+        >>> expand_groups(["all"], views=False)[0]
+        'rankme'
+    """
+    groups = {
+        "spectral": SPECTRAL,
+        "all": tuple(name for name in SCORES if views or name not in OF_VIEWS),
+    }
+    return list(dict.fromkeys(n for name in names for n in groups.get(name, (name,))))
 
 
 @dataclass(frozen=True)

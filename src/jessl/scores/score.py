@@ -17,8 +17,8 @@ from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings, as_embeddings
 from jessl.scores.base import RowScore
 from jessl.scores.jackknife import row_result, spectral_results_of_rows
-from jessl.scores.multiview import MultiView, as_multiview, has_views
-from jessl.scores.registry import OF_VIEWS, ScoreRequest, parse_score
+from jessl.scores.multiview import MultiView, as_multiview, equal_views, has_views
+from jessl.scores.registry import OF_VIEWS, ScoreRequest, expand_groups, parse_score
 from jessl.scores.result import ScoreResult
 from jessl.scores.rows import as_ids, as_rows, is_cuda_tensor, low_precision_dtype
 
@@ -54,6 +54,7 @@ def score(
         z: [n, d] array, tensor or Embeddings, all finite; None where only scores of views are
             requested.
         names: scores, "NAME" or with options "NAME:OPTION=VALUE"; `jessl.scores.SCORES` has them.
+            "spectral": all that need only the spectrum; "all": all that z and views allow.
         views: the input of scores of views (lidar, alignment): [views, n, d], a list of [n, d], or
             Embeddings in which rows of one id are views of one image. None: z, where it is such
             Embeddings.
@@ -79,6 +80,7 @@ def score(
     if not listed or not all(isinstance(name, str) for name in listed):
         raise ValueError(f"names: expected names of scores, got {names!r}")
     seed = check_int("seed", seed, None)
+    listed = expand_groups(listed, views=views is not None or ("all" in listed and equal_views(z)))
     requests = {name: parse_score(name) for name in listed}
     of_views = [r for r in requests.values() if isinstance(r.score, RowScore) and r.score.views]
     if views is not None and not of_views:
