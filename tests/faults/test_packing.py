@@ -18,6 +18,7 @@ from jessl.core.files import locked
 from jessl.core.interruption import Stopped
 from jessl.core.progress import ProgressBar
 from jessl.data import open_source
+from jessl.data.packing import pack as packing
 from jessl.data.packing.pack import pack
 from jessl.data.packing.shard_writer import ShardFile
 from jessl.data.sources.shard_checksums import VERIFIED
@@ -81,6 +82,24 @@ def test_a_damaged_manifest_is_named(
         with pytest.raises(ValueError, match=rf"manifest\.json: {reason}") as caught:
             use()
         assert "\n" not in str(caught.value)
+
+
+def test_a_disk_that_is_full_after_the_first_shard(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shard is in its place and its index is not: the folder is still ours."""
+    out = tmp_path / "out"
+
+    def full(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "write_index", full)
+        with pytest.raises(OSError, match="No space left"):
+            pack(data, out, **OPTIONS)  # type: ignore[arg-type]
+    assert [path.name for path in out.glob("*.tar")] == ["shard-000000.tar"]
+    pack(data, out, **OPTIONS)  # type: ignore[arg-type]
+    assert files(out) == whole(data)
 
 
 def test_killed_in_the_middle_of_a_shard(data: Path, tmp_path: Path) -> None:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from jessl.core.files import read_json, write_json
+from jessl.core.files import read_json, read_toml, write_json
 from jessl.core.validation import check_choice, unknown_name
 from jessl.views.recipe import View
 from jessl.views.views import Views
@@ -314,17 +313,7 @@ def load(path: str | Path) -> Views:
         ValueError: naming the file and the reason.
     """
     path = Path(path)
-    try:
-        if path.suffix.lower() == ".json":
-            data = read_json(path)
-        else:
-            data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ValueError(f"no file {path}") from None
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
+    data = read_json(path) if path.suffix.lower() == ".json" else read_toml(path)
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected a table with views, got {type(data).__name__}")
     try:

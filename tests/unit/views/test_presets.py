@@ -167,6 +167,7 @@ def test_a_file_holds_a_recipe(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.toml", "views = [", "is not TOML"),
+        ("a.toml", "views = " + "[" * 5_000, "nested too deep"),
         ("a.toml", "\xff\xfe", "is not TOML"),
         ("a.json", "{", "is not JSON"),
         ("a.json", "[]", "expected a table with views, got list"),
@@ -200,7 +201,7 @@ def test_a_bad_file_is_one_line_with_its_name(
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.toml").mkdir()
-    with pytest.raises(ValueError, match=r"a\.toml cannot be read: Is a directory"):
+    with pytest.raises(ValueError, match=r"a\.toml is not a regular file"):
         presets.preset(str(tmp_path / "a.toml"), None)
 
 

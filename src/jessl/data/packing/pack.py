@@ -23,6 +23,7 @@ from jessl.core.deprecation import renamed_arguments
 from jessl.core.files import atomic_write, contained, locked, read_json, write_json
 from jessl.core.hashing import splitmix64
 from jessl.core.interruption import Stopped
+from jessl.core.leftovers import other_names
 from jessl.core.progress import ProgressCallback
 from jessl.core.resources import usable_cores
 from jessl.core.validation import escape_control
@@ -142,7 +143,8 @@ def pack(
         try:
             work.run(workers or min(16, usable_cores()), progress, stop)
         except BaseException:
-            if not work.entries:
+            # a first shard may be in its place and not in the notes yet: they tell that it is ours
+            if not other_names(out) - {UNFINISHED}:
                 shutil.rmtree(out / UNFINISHED, ignore_errors=True)
             raise
         return work.finish()
