@@ -48,7 +48,9 @@ def unknown_name(argument: str, value: str, known: Iterable[str], *, most: int =
 
 def nearest_names(value: str, known: Iterable[str]) -> list[str]:
     """At most three of the known names that `value` may be a misspelling of."""
-    return difflib.get_close_matches(value, sorted(set(known)), n=3, cutoff=0.6)
+    # one letter of two is half of the name
+    cutoff = 0.6 if len(value) > 3 else 0.5
+    return difflib.get_close_matches(value, sorted(set(known)), n=3, cutoff=cutoff)
 
 
 def refuse_path_of_the_same_name(argument: str, word: str, unambiguous: str) -> None:

@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -130,22 +130,22 @@ def _embed_at_once(
 
     with locked(out, lambda: check_out(out, job.layers)):
         by_layer = extract(**vars(job), progress=on_batch)
-        for layer, place in _places(out, job.layers):
-            by_layer[layer].save(place)
+        with _places(out, job.layers) as places:
+            for layer, place in places.items():
+                by_layer[layer].save(place)
     return by_layer
 
 
-def _places(out: Path, layers: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    """Each layer and the path to save it at; several come into a new folder all or none."""
+@contextmanager
+def _places(out: Path, layers: Sequence[str]) -> Iterator[dict[str, Path]]:
+    """Where to save each layer; several come into a new folder all or none."""
     if len(layers) == 1:
-        yield layers[0], out
+        yield {layers[0]: out}
     elif other_names(out) - {PARTS}:
-        for layer in layers:
-            yield layer, contained(out, layer)
+        yield {layer: contained(out, layer) for layer in layers}
     else:
         with atomic_directory(out) as new:
-            for layer in layers:
-                yield layer, new / layer
+            yield {layer: new / layer for layer in layers}
 
 
 def _key(job: ExtractionJob, size: int) -> str:
@@ -243,15 +243,16 @@ def _join(job: ExtractionJob, out: Path, parts: PartFolder, count: int) -> None:
         parts.remove()
         raise nothing_readable(job.source, unreadable)
     held = [k for k, index in enumerate(indices) if len(index)]
-    for layer, place in _places(out, job.layers):
-        with atomic_directory(place) as folder:
-            write_folder(
-                folder,
-                (parts.features(k, layer) for k in held),
-                (len(whole), parts.features(held[0], layer).shape[1]),
-                ids=job.source.ids[whole],
-                labels=rows_of(job.source.labels, whole),
-                groups=rows_of(job.source.groups, whole),
-                meta=metadata(job, layer, unreadable),
-            )
+    with _places(out, job.layers) as places:
+        for layer, place in places.items():
+            with atomic_directory(place) as folder:
+                write_folder(
+                    folder,
+                    (parts.features(k, layer) for k in held),
+                    (len(whole), parts.features(held[0], layer).shape[1]),
+                    ids=job.source.ids[whole],
+                    labels=rows_of(job.source.labels, whole),
+                    groups=rows_of(job.source.groups, whole),
+                    meta=metadata(job, layer, unreadable),
+                )
     parts.remove()  # where the folder was not replaced as a whole

@@ -159,15 +159,27 @@ def _batch(
     if ids is not None:
         read = np.isin(source.ids[start:stop], ids, assume_unique=True)
     indices = start + np.flatnonzero(read)
-    places = [source.where(int(i)) for i in start + np.flatnonzero(~read)]
+    unreadable = [_reason(source, int(i), skipped) for i in start + np.flatnonzero(~read)]
     rows = len(next(iter(features.values()))) if features else 0
     return ExtractedBatch(
         start,
         stop,
         np.tile(indices, rows // max(1, len(indices))),
         features,
-        {where: skipped[where] for where in places},
+        dict(unreadable),
     )
+
+
+def _reason(source: Source, index: int, skipped: Mapping[str, str]) -> tuple[str, str]:
+    """The name of an image that cannot be read, and why; a source may call it otherwise."""
+    where = source.where(index)
+    if where in skipped:
+        return where, skipped[where]
+    try:
+        source.read(index)
+    except UnreadableImage as error:
+        return error.where, error.reason
+    return where, "it could not be read the first time"
 
 
 def extract(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ _HIDDEN = "***"
 # beside runs/: folders that could not be read
 _DAMAGED = "damaged"
 # of a base: where things lie, and how they are computed
-_FREE = frozenset({"data", "labels", "device", "workers", "out", "resume"})
+_FREE = frozenset({"data", "labels", "device", "workers", "out", "resume", "tune", "compile"})
+# of the fields that a study of an earlier release does not have
+_DEFAULTS = {field.name: field.default for field in fields(Pretrain)}
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,8 @@ def check_same(stored: dict[str, Any], now: dict[str, Any], where: str) -> None:
                 f"the study {where} has {name} {then!r}: it can grow, and not shrink to {wanted!r}"
             )
         if isinstance(then, Mapping) and isinstance(wanted, Mapping):
+            defaults = _DEFAULTS if name == "base" else {}
+            then, wanted = ({**defaults, **values} for values in (then, wanted))
             unlike = sorted(k for k in then.keys() | wanted.keys() if then.get(k) != wanted.get(k))
             unlike = [k for k in unlike if name != "base" or k not in _FREE]
             if not unlike:

@@ -29,6 +29,7 @@ DECIDED = {
     "weight_decay": 0.0,
     "warmup_epochs": 0.0,
     "channels_last": False,
+    "compile": False,
     "evaluate_epochs": 1,
     "checkpoint_epochs": 1,
     "log_steps": 1,

@@ -158,9 +158,9 @@ def test_the_first_of_the_plateau_is_taken(run: Run) -> None:
 
 
 def test_few_checkpoints_are_told(run: Run) -> None:
-    stored = run.resolved_config()
-    config = dataclasses.replace(stored, keep_checkpoints=3)
-    run.write_config(config, config, run.facts())
+    config = dataclasses.replace(run.config(), keep_checkpoints=3)
+    resolved = dataclasses.replace(run.resolved_config(), keep_checkpoints=3)
+    run.write_config(config, resolved, run.facts())
     assert "3 on disk: the run kept its latest 3" in "".join(select_checkpoints(run).warnings)
     for by, why in (("loss", "is not a score of embeddings"), ("lidar", "needs views")):
         with pytest.raises(ValueError, match=why):
