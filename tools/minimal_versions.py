@@ -1,7 +1,7 @@
 """Print a constraints file that pins every dependency to its lower bound in pyproject.toml.
 
     python tools/minimal_versions.py > minimal.txt
-    python -m pip install -c minimal.txt -e . pytest pytest-xdist hypothesis
+    python -m pip install -c minimal.txt -e . pytest pytest-xdist hypothesis webdataset
 
 A lower bound that nobody has installed is a guess. The workflow installs this file on the oldest
 supported Python and runs the quick tests.
