@@ -23,10 +23,10 @@ from jessl.core.progress import duration
 from jessl.core.resources import usable_cores
 from jessl.core.validation import check_int
 from jessl.data import Loader, Source, UnreadableImage, split_source
+from jessl.data.options import data_options, open_configured
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import embed
 from jessl.pretraining import defaults
-from jessl.pretraining.images import open_data
 from jessl.probes import probe
 from jessl.recipes.studies import digits_sweep, digits_sweep_quick
 from jessl.runs import Run
@@ -149,7 +149,7 @@ def demo(
 
 def divided(request: Pretrain, images: int) -> tuple[Source, Source]:
     """(train, test): a fifth is for the closing check; hashes of the ids choose the images."""
-    source = open_data(request)
+    source = open_configured(request)
     if len(source) > images:
         source = split_source(source, images / len(source), _SPLIT_SEED)[1]
     return split_source(source, _TEST_SHARE, _SPLIT_SEED + 1)
@@ -178,11 +178,7 @@ def study_config(request: Pretrain, train: Source, *, quick: bool, epochs: int |
     epochs = epochs or int(np.clip(seen // len(train), 1, _MOST_EPOCHS))
     base = dataclasses.replace(
         study.base,
-        labels=request.labels,
-        x_key=request.x_key,
-        y_key=request.y_key,
-        bits=request.bits,
-        value_range=request.value_range,
+        **data_options(request),
         size=size,
         view_options=study.base.view_options if np.median(train.sizes()[0]) < 16 else {},
         epochs=epochs,

@@ -16,11 +16,10 @@ from torch import nn
 from helpers.commands import run_code
 from helpers.groups import WORLD, together
 from helpers.run_samples import losses, weights
+from helpers.training_samples import trainer_of
 from jessl import Run
 from jessl.core import process_group
 from jessl.objectives import build_objective
-from jessl.training.optimizers import build_optimizer
-from jessl.training.step import Trainer
 from jessl.training.syncbn import synchronise
 
 BATCH = 12
@@ -60,17 +59,14 @@ def _steps(rank: int, world: int, micro: int | None, method: str) -> dict[str, t
     encoder, objective = _Net().double(), build_objective(method, 8).double()
     if world > 1:
         encoder, objective = synchronise(encoder), synchronise(objective)
-    trainer = Trainer(
-        encoder=encoder,
-        objective=objective,
-        optimizer=build_optimizer("lars", [encoder, objective], lr=0.5, weight_decay=1e-4),
+    trainer = trainer_of(
+        encoder,
+        objective,
+        optimizer="lars",
         lr=0.5,
+        weight_decay=1e-4,
         total_steps=6,
         warmup_steps=1,
-        steps_per_epoch=3,
-        ema_start=0.9,
-        precision=None,
-        device=torch.device("cpu"),
         clip_norm=1.0,
         micro_batch=micro,
     )

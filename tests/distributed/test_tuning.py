@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from helpers.groups import together
+from helpers.training_samples import trainer_of
 from jessl.objectives import build_objective
 from jessl.training.optimizers import build_optimizer
-from jessl.training.step import Trainer
 from jessl.training.syncbn import synchronise
 from jessl.training.tuning.candidates import SearchSpace
 from jessl.training.tuning.search import Search
@@ -43,18 +43,7 @@ def _choose(rank: int) -> dict[str, Any]:
     def optimizer(modules: Any, fused: bool) -> torch.optim.Optimizer:
         return build_optimizer("adamw", modules, lr=0.01, weight_decay=0.0, fused=fused)
 
-    trainer = Trainer(
-        encoder=encoder,
-        objective=objective,
-        optimizer=optimizer([encoder, objective], False),
-        lr=0.01,
-        total_steps=6,
-        warmup_steps=0,
-        steps_per_epoch=3,
-        ema_start=0.9,
-        precision=None,
-        device=torch.device("cpu"),
-    )
+    trainer = trainer_of(encoder, objective, total_steps=6)
     g = torch.Generator().manual_seed(rank)
     views = [torch.randn(6, 3, 6, 6, generator=g) for _ in range(2)]
     names = frozenset({"channels_last", "precision", "fused_optimizer"})

@@ -26,6 +26,7 @@ def png(i: int, height: int = 6, width: int = 9) -> bytes:
 
 
 def tar(path: Path, members: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as file:
         for name, data in members.items():
             member = tarfile.TarInfo(name)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from jessl.encoders import build_encoder
-from jessl.objectives import build_objective
+from jessl.objectives import Objective, build_objective
 from jessl.pretraining.build import _layer_widths
 from jessl.probes.layers import LayerProbes
 from jessl.training.optimizers import build_optimizer
@@ -19,6 +20,35 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "dino": {"prototypes": 16},
     "swav": {"prototypes": 16, "queue": 16, "queue_from_epoch": 0.0},
 }
+
+
+def trainer_of(
+    encoder: nn.Module,
+    objective: Objective,
+    *,
+    optimizer: str = "adamw",
+    lr: float = 0.01,
+    weight_decay: float = 0.0,
+    **changes: Any,
+) -> Trainer:
+    """A trainer of these modules on the CPU: nine steps, three an epoch, unless changed."""
+    settings = {
+        "total_steps": 9,
+        "warmup_steps": 0,
+        "steps_per_epoch": 3,
+        "ema_start": 0.9,
+        "precision": None,
+        "device": torch.device("cpu"),
+    }
+    return Trainer(
+        encoder=encoder,
+        objective=objective,
+        optimizer=build_optimizer(
+            optimizer, [encoder, objective], lr=lr, weight_decay=weight_decay
+        ),
+        lr=lr,
+        **{**settings, **changes},
+    )
 
 
 def trainer(
@@ -39,15 +69,15 @@ def trainer(
     ).to(device)
     encoder.to(device)
     loss.to(device)
-    return Trainer(
-        encoder=encoder,
-        objective=loss,
-        optimizer=build_optimizer(optimizer, [encoder, loss], lr=1e-3, weight_decay=0.01),
+    return trainer_of(
+        encoder,
+        loss,
+        optimizer=optimizer,
         lr=1e-3,
+        weight_decay=0.01,
         total_steps=4,
         warmup_steps=1,
         steps_per_epoch=2,
-        ema_start=0.9,
         precision=precision,
         device=torch.device(device),
         observer=probes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, TypeVar
 
@@ -15,7 +16,7 @@ JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(ABC):
     """Base of the commands; a command also extends the option class of its verb, if it has one.
 
     Attributes:
@@ -26,13 +27,13 @@ class Command:
     json: bool = False
     given: Annotated[frozenset[str], tyro.conf.Fixed, tyro.conf.Suppress] = frozenset()
 
+    @abstractmethod
     def run(self) -> JsonObject:
         """Do the work; the result consists of values that JSON holds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show(self, result: JsonObject) -> None:
         """Print the result for people."""
-        raise NotImplementedError
 
 
 def options_of(option_class: type[Options], command: object) -> Options:

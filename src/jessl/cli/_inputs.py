@@ -8,35 +8,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jessl.data import Source
+    from jessl.data.options import NamesData
     from jessl.embeddings import Embeddings
 
 # features above this size stay on disk
 _LARGE_BYTES = 2**31
 
 
-def open_images(
-    data: str,
-    *,
-    labels: str | None = None,
-    groups: str | None = None,
-    x_key: str | None = None,
-    y_key: str | None = None,
-    bits: int | None = None,
-    value_range: tuple[float, float] | None = None,
-) -> Source:
-    """The images of SRC; its notes are printed on standard error."""
+def open_images(options: NamesData) -> Source:
+    """The images that a command names; notes on them are printed on standard error."""
     from jessl.core.log import is_first_process, log
-    from jessl.data import open_source
+    from jessl.data.options import open_configured
 
-    source = open_source(
-        data,
-        labels=labels,
-        groups=groups,
-        x_key=x_key,
-        y_key=y_key,
-        bits=bits,
-        value_range=value_range,
-    )
+    source = open_configured(options)
     for note in source.notes if is_first_process() else ():
         log.note(note)
     return source

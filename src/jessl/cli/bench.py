@@ -71,9 +71,7 @@ class BenchCommand(Command):
 
         device = pick_device(self.device)
         on_gpu = device.type == "cuda"
-        source = open_images(
-            self.data, x_key=self.x_key, bits=self.bits, value_range=self.value_range
-        )
+        source = open_images(self)
         views = self._views(source, device)
         size = max(view.size for view in views.recipes)
         batch_size = self.batch_size or (256 if on_gpu else 32)

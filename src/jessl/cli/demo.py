@@ -46,6 +46,7 @@ class DemoCommand(Command):
 
     def run(self) -> JsonObject:
         """Run the study and write its report."""
+        from jessl.data.options import data_options
         from jessl.demo import demo
         from jessl.report import write_report
 
@@ -53,15 +54,11 @@ class DemoCommand(Command):
             study = demo(
                 self.data,
                 out=self.out,
-                labels=self.labels,
                 quick=self.quick,
                 epochs=self.epochs,
                 images=self.images,
                 workers=self.workers,
-                x_key=self.x_key,
-                y_key=self.y_key,
-                bits=self.bits,
-                value_range=self.value_range,
+                **data_options(self),
                 stop=stop,
             )
         return {**study, "report": str(write_report(self.out))}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import tyro
 
@@ -15,9 +14,6 @@ from jessl.cli._signals import stop_on_signals
 from jessl.config import Embed
 from jessl.core.leftovers import other_names
 from jessl.core.log import is_first_process
-
-if TYPE_CHECKING:
-    from jessl.data import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +60,7 @@ class EmbedCommand(Command, Embed):
             stop_on_signals("the same command continues") as stop,
         ):
             on_rank_zero(self._check_out)
-            source = on_all_ranks(self._open)
+            source = on_all_ranks(open_images, self)
             already = dict.fromkeys(("labels", "groups", "bits", "value_range"))
             embedded = embed(self, source=source, **already, progress=bar.update, stop=stop)
         by_layer = embedded if isinstance(embedded, dict) else {self.layers[0]: embedded}
@@ -79,17 +75,6 @@ class EmbedCommand(Command, Embed):
             "notes": list(source.notes),
             "damaged_checkpoints": meta.get("damaged_checkpoints", []),
         }
-
-    def _open(self) -> Source:
-        return open_images(
-            self.data,
-            labels=self.labels,
-            groups=self.groups,
-            x_key=self.x_key,
-            y_key=self.y_key,
-            bits=self.bits,
-            value_range=self.value_range,
-        )
 
     def _check_out(self) -> None:
         """Refuse a folder with anything in it, and say what to do about a part of a result."""

@@ -50,14 +50,7 @@ class PackCommand(Command, Pack):
         from jessl.core.progress import ProgressBar
         from jessl.data.packing.pack import pack
 
-        source = open_images(
-            self.data,
-            labels=self.labels,
-            x_key=self.x_key,
-            y_key=self.y_key,
-            bits=self.bits,
-            value_range=self.value_range,
-        )
+        source = open_images(self)
         with stop_on_signals("the same command continues") as stop, ProgressBar("packing") as bar:
             already = dict.fromkeys(("bits", "value_range"))
             packing = pack(self, source=source, **already, progress=bar.update, stop=stop)

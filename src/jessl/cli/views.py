@@ -57,9 +57,7 @@ class ViewsCommand(Command):
         from jessl.pretraining.view_grid import view_rows
         from jessl.views.presets import is_file, preset
 
-        source = open_images(
-            self.data, x_key=self.x_key, bits=self.bits, value_range=self.value_range
-        )
+        source = open_images(self)
         size = self.size
         if size is None and not is_file(self.preset):
             size = default_size(source, torch.device("cpu"))

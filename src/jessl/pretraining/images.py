@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core.process_group import all_ranks, is_rank_zero, rank_zero
-from jessl.data import Source, open_source, split_source
+from jessl.data import Source, split_source
+from jessl.data.options import open_configured
 
 # images that RankMe is taken on: the number of the paper (section 3.2)
 MOST_IMAGES = 25_600
 # images of the fixed sample that is evaluated during training
 _SAMPLE = 2_048
-
-
-def open_data(config: Pretrain) -> Source:
-    """The images of a configuration."""
-    return open_source(
-        config.data,
-        labels=config.labels,
-        x_key=config.x_key,
-        y_key=config.y_key,
-        bits=config.bits,
-        value_range=config.value_range,
-    )
 
 
 def open_images(config: Pretrain, source: Source | None) -> Source:
@@ -32,11 +21,11 @@ def open_images(config: Pretrain, source: Source | None) -> Source:
 
     @rank_zero
     def open_first() -> None:
-        opened.append(open_data(config))
+        opened.append(open_configured(config))
 
     @all_ranks
     def open_elsewhere() -> Source:
-        return opened[0] if is_rank_zero() else open_data(config)
+        return opened[0] if is_rank_zero() else open_configured(config)
 
     open_first()
     return open_elsewhere()

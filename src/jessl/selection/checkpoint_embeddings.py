@@ -9,9 +9,10 @@ import numpy as np
 
 from jessl.core.progress import ProgressCallback
 from jessl.data import Source, Subset, open_source, unlabelled
+from jessl.data.options import open_configured
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import embed
-from jessl.pretraining.images import evaluation_images, open_data
+from jessl.pretraining.images import evaluation_images
 from jessl.runs import Run
 from jessl.training import checkpoint
 
@@ -97,7 +98,7 @@ class TrainingImages:
     def _open(self) -> Source:
         config = self.run.resolved_config()
         if self.requested is None:
-            source = open_data(config)
+            source = open_configured(config)
         else:
             source = open_source(self.requested, bits=config.bits, value_range=config.value_range)
         images = unlabelled(source)

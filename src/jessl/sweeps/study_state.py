@@ -18,9 +18,9 @@ from jessl.core.processes import process_name
 from jessl.core.random import seeded
 from jessl.data import Source, open_source, unlabelled
 from jessl.data.labels import check_same_classes, with_class_names
+from jessl.data.options import open_configured
 from jessl.objectives import build_objective
 from jessl.pretraining import defaults
-from jessl.pretraining.images import open_data
 from jessl.sweeps import coordination, manifest, pruning, space
 from jessl.sweeps.coordination import Ended, Ledger, Unit
 from jessl.sweeps.leases import Watch
@@ -202,7 +202,7 @@ def _open_images(
     if sources is not None:
         source, test = sources()
     else:
-        source, test = open_data(base), None
+        source, test = open_configured(base), None
         if plan.config.test is not None:
             test = open_source(plan.config.test, bits=base.bits, value_range=base.value_range)
     entry = plan.space.get("objective")
@@ -249,7 +249,7 @@ def _corners(plan: SweepPlan) -> list[space.Params]:
 
 
 def _check_trials(study: optuna.Study) -> None:
-    """Read every trial once: entries of other types are found before any work."""
+    """Read every trial once: entries of other types are refused before any work."""
     for trial in study.get_trials(deepcopy=False):
         coordination.check_trial(trial)
 

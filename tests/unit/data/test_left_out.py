@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.source_samples import tar
 from jessl.data import open_source
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (24, 30, 3), np.uint8)
@@ -23,19 +23,9 @@ def png() -> bytes:
     return file.getvalue()
 
 
-def shard(path: Path, members: dict[str, bytes]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
-
-
 def test_dotted_names_in_a_tar_are_counted_with_the_reason(tmp_path: Path) -> None:
     dotted = {"a.b.c.png": png(), "a.b.c.cls": b"0", "d.1.png": png(), "e.png": png()}
-    source = open_source(shard(tmp_path / "x.tar", dotted))
+    source = open_source(tar(tmp_path / "x.tar", dotted))
     assert len(source) == 1
     [note] = source.notes
     assert (
@@ -43,12 +33,12 @@ def test_dotted_names_in_a_tar_are_counted_with_the_reason(tmp_path: Path) -> No
     )
     assert "ends at the first, as in a.b.c.png: rename" in note
     with pytest.raises(ValueError, match=r"no image in .* as in a\.b\.c\.png"):
-        open_source(shard(tmp_path / "y.tar", {"a.b.c.png": png(), "a.b.c.cls": b"0"}))
+        open_source(tar(tmp_path / "y.tar", {"a.b.c.png": png(), "a.b.c.cls": b"0"}))
 
 
 def test_further_images_of_a_sample_are_counted(tmp_path: Path) -> None:
     members = {"a.png": png(), "a.seg.png": png(), "a.cls": b"0", "b.png": png(), "b.jpg": png()}
-    source = open_source(shard(tmp_path / "x.tar", members))
+    source = open_source(tar(tmp_path / "x.tar", members))
     assert len(source) == 2
     [note] = source.notes
     assert "2 further images in samples that have one are left out" in note
@@ -56,7 +46,7 @@ def test_further_images_of_a_sample_are_counted(tmp_path: Path) -> None:
 
 
 def test_tars_beside_images_and_files_beside_tars(tmp_path: Path) -> None:
-    shard(tmp_path / "d" / "x.tar", {"a.png": png(), "b.png": png()})
+    tar(tmp_path / "d" / "x.tar", {"a.png": png(), "b.png": png()})
     (tmp_path / "d" / "sub").mkdir()
     (tmp_path / "d" / "stats.json").write_text("{}")
     [note] = open_source(tmp_path / "d").notes

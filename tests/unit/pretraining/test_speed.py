@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,30 +100,27 @@ def test_what_the_user_fixed_stays(
     assert _chosen(run) == (expected or ("float32", False, False))
 
 
-def test_little_memory_is_named(
+@pytest.mark.parametrize(
+    ("name", "replacement", "line"),
+    [
+        ("available_memory", lambda: 1000, "since copies of the network"),
+        ("_seconds_of_step", lambda _trial: 1.0, "since 16 steps of 16 images take longer"),
+    ],
+)
+def test_why_a_long_run_is_not_tuned_is_named(
     stripes: Path,
     tmp_path: Path,
     tuned: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    name: str,
+    replacement: Callable[..., float],
+    line: str,
 ) -> None:
-    monkeypatch.setattr(speed, "available_memory", lambda: 1000)
+    monkeypatch.setattr(speed, name, replacement)
     run = pretrain(small_config(stripes, tmp_path / "a", epochs=1))
     assert "tuning" not in run.facts()
-    assert "note: speed: not tuned, since copies of the network" in capsys.readouterr().err
-
-
-def test_steps_too_slow_to_be_measured_are_named(
-    stripes: Path,
-    tmp_path: Path,
-    tuned: None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(speed, "_seconds_of_step", lambda _trial: 1.0)
-    run = pretrain(small_config(stripes, tmp_path / "a", epochs=1))
-    assert "tuning" not in run.facts()
-    assert "speed: not tuned, since 16 steps of 16 images take longer" in capsys.readouterr().err
+    assert f"note: speed: not tuned, {line}" in capsys.readouterr().err
 
 
 def test_a_run_of_an_earlier_release_resumes_as_it_was(stripes: Path, tmp_path: Path) -> None:

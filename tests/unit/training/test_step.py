@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from helpers.run_samples import losses, same_weights, small_config
+from helpers.training_samples import trainer_of
 from jessl import pretrain
 from jessl.core.devices import deterministic
 from jessl.objectives import CONFIGS, build_objective
 from jessl.training import collapse
 from jessl.training.compiling import compiled
-from jessl.training.optimizers import build_optimizer
 from jessl.training.progressive_resize import mean_cost, side
 from jessl.training.step import Trainer, with_pool
 
@@ -39,20 +39,7 @@ class _Net(nn.Module):
 def _trainer(method: str, *extra: nn.Module, micro: int | None = None, **changes: Any) -> Trainer:
     torch.manual_seed(0)
     encoder, objective = _Net(*extra).double(), build_objective(method, 8).double()
-    return Trainer(
-        encoder=encoder,
-        objective=objective,
-        optimizer=build_optimizer("sgd", [encoder, objective], lr=0.01, weight_decay=0.0),
-        lr=0.01,
-        total_steps=9,
-        warmup_steps=0,
-        steps_per_epoch=3,
-        ema_start=0.9,
-        precision=None,
-        device=torch.device("cpu"),
-        micro_batch=micro,
-        **changes,
-    )
+    return trainer_of(encoder, objective, optimizer="sgd", micro_batch=micro, **changes)
 
 
 def _views(step: int = 0, count: int = 2) -> list[torch.Tensor]:

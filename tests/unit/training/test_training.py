@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from helpers.paths import TESTS
+from helpers.training_samples import trainer_of
 from jessl.objectives import build_objective
 from jessl.training import checkpoint, ema
 from jessl.training.loop import Diverged, train
@@ -84,18 +85,7 @@ def _trainer(method: str = "vicreg", *, lr: float = 1e-3, seed: int = 0) -> Trai
     torch.manual_seed(seed)
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(48, 16))
     objective = build_objective(method, 16)
-    return Trainer(
-        encoder=encoder,
-        objective=objective,
-        optimizer=build_optimizer("adamw", [encoder, objective], lr=lr, weight_decay=0.0),
-        lr=lr,
-        total_steps=12,
-        warmup_steps=2,
-        steps_per_epoch=3,
-        ema_start=0.9,
-        precision=None,
-        device=torch.device("cpu"),
-    )
+    return trainer_of(encoder, objective, lr=lr, total_steps=12, warmup_steps=2)
 
 
 class _Batches:

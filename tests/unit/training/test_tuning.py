@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from helpers.training_samples import trainer_of
 from jessl.core import processor, resources
 from jessl.objectives import build_objective
 from jessl.training.optimizers import build_optimizer
@@ -47,18 +48,7 @@ def _optimizer(modules: Any, fused: bool) -> torch.optim.Optimizer:
 def _trainer(method: str = "byol") -> Trainer:
     torch.manual_seed(0)
     encoder, objective = _Net(), build_objective(method, 8)
-    return Trainer(
-        encoder=encoder,
-        objective=objective,
-        optimizer=_optimizer([encoder, objective], False),
-        lr=0.01,
-        total_steps=9,
-        warmup_steps=0,
-        steps_per_epoch=3,
-        ema_start=0.9,
-        precision=None,
-        device=CPU,
-    )
+    return trainer_of(encoder, objective, weight_decay=0.01)
 
 
 def _batch(n: int = 12) -> TimedBatch:

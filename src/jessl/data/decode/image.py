@@ -47,7 +47,7 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 # what one call of os.read takes on Linux; no image of the allowed number of pixels is larger
 _MOST_BYTES = 0x7FFFF000
-# where a JPEG file has told its size, if it is not full of metadata
+# bytes within which a JPEG file states its size, if it is not full of metadata
 _HEAD_BYTES = 1 << 16
 # pixels that are converted at a time: their intermediate values take up to 32 bytes each
 _TILE_PIXELS = 1 << 20

@@ -196,7 +196,7 @@ def _other_files(others: Counter[str]) -> str:
     wanted = f"looked for {', '.join(EXTENSIONS)}"
     if not others:
         return f"{wanted}; it holds no file"
-    return f"{wanted}; found {sum(others.values())} other files ({_extensions(others)})"
+    return f"{wanted}; it has {sum(others.values())} other files ({_extensions(others)})"
 
 
 def _extensions(others: Counter[str]) -> str:

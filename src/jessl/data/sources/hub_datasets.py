@@ -138,7 +138,7 @@ def open_torchvision(
         split: the split, where `spec` does not say.
 
     Raises:
-        ValueError: for an unknown name or split, or when the data can neither be found nor fetched.
+        ValueError: for an unknown name or split, or data that are not here and cannot be fetched.
     """
     import torchvision.datasets
 

@@ -12,7 +12,7 @@ from jessl.core.log import log
 from jessl.core.validation import escape_control
 from jessl.data.sources.shard_manifest import FORMAT, MANIFEST, read_manifest
 
-# sizes and times (ns) of the shards whose checksums were last found right
+# sizes and times (ns) of the shards whose checksums were last verified
 VERIFIED = ".verified.json"
 # reading more bytes than this takes long enough to say so
 _LONG_BYTES = 2**30

@@ -214,7 +214,7 @@ def read_index(path: Path) -> Index:
 
 
 def beside(paths: list[Path]) -> tuple[Index | None, list[str]]:
-    """The index that lies beside shards, if it is theirs, and what a user should be told.
+    """The index that lies beside shards, if it is theirs, and notes for the user.
 
     An index counts when all shards lie in its folder, it names each of them, and each has the size
     in bytes that it had when it was indexed. It may name more shards than are wanted.
@@ -284,7 +284,7 @@ def _check(index: Index) -> None:
     if odd is not None:
         raise ValueError(f"it has {n} images and {lengths[odd]} entries in {odd}")
     if len(index.files) != len(index.file_bytes) or len(set(index.files)) != len(index.files):
-        raise ValueError("its shards are not told apart by name")
+        raise ValueError("its shards need sizes and names of their own")
     most = np.iinfo(np.int64).max if index.classes is None else len(index.classes)
     shards = index.shard
     sound = (

@@ -44,7 +44,7 @@ def scan(paths: list[Path], name: str) -> tuple[Index, list[str], list[str]]:
     """Index shards by reading the headers of all their members.
 
     Returns:
-        The index; what could not be used, a line each; what else a user should be told.
+        The index; what could not be used, a line each; other notes for the user.
 
     Raises:
         ValueError: when a shard is compressed or no tar file, when a key comes twice in one shard,
