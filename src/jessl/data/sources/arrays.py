@@ -127,7 +127,7 @@ def open_arrays(
     kind = path.suffix.lower()
     if not path.is_file():
         raise ValueError(f"data: {name}: expected a {kind} file, got no regular file")
-    images: Any
+    images: object
     labels: Any = None
     try:
         if kind == ".npy":
@@ -160,7 +160,7 @@ def digits() -> ArraySource:
     return ArraySource(images, data.target, name="digits", classes=tuple("0123456789"))
 
 
-def _checked_images(images: Any, name: str, *, any_numbers: bool) -> np.ndarray:
+def _checked_images(images: object, name: str, *, any_numbers: bool) -> np.ndarray:
     array = np.asarray(images)
     shape = list(array.shape)
     is_16_bit = array.dtype.kind == "u" and array.dtype.itemsize == 2
@@ -192,7 +192,7 @@ def _checked_images(images: Any, name: str, *, any_numbers: bool) -> np.ndarray:
 
 
 def _checked_labels(
-    labels: Any, n: int, name: str
+    labels: object, n: int, name: str
 ) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
     array = np.asarray(labels)
     if array.ndim == 2 and array.shape[1] == 1:

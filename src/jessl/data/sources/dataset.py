@@ -238,7 +238,7 @@ class DatasetSource(Source):
             note += "; class names are left out where labels differ from those of torchvision"
         return note
 
-    def _changes(self, index: int, item: Any) -> bool:
+    def _changes(self, index: int, item: object) -> bool:
         """Whether an item is another when it is read again."""
         try:
             return not np.array_equal(
@@ -261,7 +261,7 @@ class DatasetSource(Source):
             raise UnreadableImage(self.where(index), "None in the place of the image")
         return item
 
-    def _checked(self, item: Any) -> Image.Image | EncodedImage | np.ndarray:
+    def _checked(self, item: object) -> Image.Image | EncodedImage | np.ndarray:
         return checked(image_of(item), any_numbers=self.value_range is not None)
 
     def _checked_item(self, index: int) -> Image.Image | EncodedImage | np.ndarray:
@@ -272,7 +272,7 @@ class DatasetSource(Source):
         except NoImage as error:
             raise UnreadableImage(self.where(index), str(error)) from None
 
-    def _pixels(self, item: Any, index: int) -> np.ndarray:
+    def _pixels(self, item: object, index: int) -> np.ndarray:
         image = self._checked(item)
         try:
             return to_pixels(image, self.where(index), self.value_range)
@@ -315,7 +315,7 @@ class DatasetSource(Source):
         self.__dict__.update(state, _reading=reading, _labelling=threading.Lock())
 
 
-def is_dataset(value: Any) -> bool:
+def is_dataset(value: object) -> bool:
     """Whether a value looks like a data set: not a path, an array or a builtin collection."""
     builtin = str | bytes | bytearray | memoryview | list | tuple | set | frozenset | Mapping
     if isinstance(value, builtin) or hasattr(value, "__array__"):
@@ -361,7 +361,7 @@ def _torch_kind(name: str) -> Any:
     return getattr(sys.modules.get("torch.utils.data"), name, None)
 
 
-def _wraps(dataset: Any, name: str) -> bool:
+def _wraps(dataset: object, name: str) -> bool:
     kind = _torch_kind(name)
     return kind is not None and isinstance(dataset, kind)
 

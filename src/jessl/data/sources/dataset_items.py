@@ -23,7 +23,7 @@ class NoImage(ValueError):
     """Something in the place of an image; the message names it, and what is expected."""
 
 
-def image_of(item: Any) -> Any:
+def image_of(item: object) -> Any:
     """What stands in the place of the image: of a dict by its key, of a tuple the first.
 
     Raises:
@@ -42,14 +42,14 @@ def image_of(item: Any) -> Any:
     return item
 
 
-def label_of(item: Any) -> Any:
+def label_of(item: object) -> Any:
     """What stands in the place of the label, of whatever kind; None where there is nothing."""
     if isinstance(item, Mapping):
         return next((item[key] for key in _LABEL_KEYS if key in item), None)
     return item[1] if isinstance(item, list | tuple) and len(item) > 1 else None
 
 
-def has_label(item: Any) -> bool:
+def has_label(item: object) -> bool:
     """Whether an item has a place for a label, which may be empty."""
     if isinstance(item, Mapping):
         return any(key in item for key in _LABEL_KEYS)
@@ -113,7 +113,7 @@ def checked(image: Any, *, any_numbers: bool = False) -> Image.Image | EncodedIm
     return array
 
 
-def _encoded(image: Any) -> EncodedImage | None:
+def _encoded(image: object) -> EncodedImage | None:
     if isinstance(image, bytes):
         return EncodedImage(image)
     if not isinstance(image, Mapping) or not {"bytes", "path"} & set(image):
@@ -159,12 +159,12 @@ def to_pixels(
     return np.ascontiguousarray(image)
 
 
-def is_float(image: Any) -> bool:
+def is_float(image: object) -> bool:
     """Whether an image that was `checked` holds floats."""
     return "float" in str(getattr(image, "dtype", ""))
 
 
-def is_integer(value: Any) -> bool:
+def is_integer(value: object) -> bool:
     """Whether a value is one integer, in Python, numpy or torch."""
     if isinstance(value, int | np.integer):
         return True
@@ -179,6 +179,6 @@ def _as_array(image: Any) -> np.ndarray:
     return np.asarray((tensor.double() if tensor.is_floating_point() else tensor).numpy())
 
 
-def _is_tensor(value: Any) -> bool:
+def _is_tensor(value: object) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)

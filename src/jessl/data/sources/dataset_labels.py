@@ -31,7 +31,7 @@ _LISTS = {
 }
 
 
-def proven_labels(dataset: Any, n: int) -> np.ndarray | None:
+def proven_labels(dataset: object, n: int) -> np.ndarray | None:
     """The labels of all n items without reading them, int64, -1 where missing.
 
     None where the items may have others: the class has its own `__getitem__`, or a transform of
@@ -55,7 +55,7 @@ def _proven(dataset: Any) -> np.ndarray | None:
     return _torchvision_list(dataset)
 
 
-def names_hold(dataset: Any, labels: np.ndarray) -> bool:
+def names_hold(dataset: object, labels: np.ndarray) -> bool:
     """Whether the class names of a data set are those of labels that were read item by item.
 
     Names of torchvision's classes hold for the labels that the class lists.
@@ -101,12 +101,12 @@ def class_names(dataset: Any) -> tuple[str, ...] | None:
     return tuple(name if isinstance(name, str) else ", ".join(map(str, name)) for name in names)
 
 
-def _reader(dataset: Any) -> type | None:
+def _reader(dataset: object) -> type | None:
     """The class whose `__getitem__` reads an item."""
     return next((kind for kind in type(dataset).__mro__ if "__getitem__" in vars(kind)), None)
 
 
-def _torchvision_class(dataset: Any) -> type | None:
+def _torchvision_class(dataset: object) -> type | None:
     """The first class of `_LISTS` among those of a data set."""
     for kind in type(dataset).__mro__:
         if kind.__name__ in _LISTS and _is_torchvision(kind):
@@ -114,12 +114,12 @@ def _torchvision_class(dataset: Any) -> type | None:
     return None
 
 
-def _torchvision_list(dataset: Any) -> np.ndarray | None:
+def _torchvision_list(dataset: object) -> np.ndarray | None:
     kind = _torchvision_class(dataset)
     return None if kind is None else _as_labels(getattr(dataset, _LISTS[kind.__name__], None))
 
 
-def _changes_targets(dataset: Any) -> bool:
+def _changes_targets(dataset: object) -> bool:
     """Whether a transform of targets is set, by itself or in one of images and targets."""
     if getattr(dataset, "target_transform", None) is not None:
         return True
@@ -130,14 +130,14 @@ def _changes_targets(dataset: Any) -> bool:
     return True
 
 
-def _reads_like(module: str, name: str, dataset: Any) -> bool:
+def _reads_like(module: str, name: str, dataset: object) -> bool:
     """Whether items are read by the code of this class, and not by that of a subclass."""
     # None where torch was never imported
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(dataset, kind) and _reader(dataset) is kind
 
 
-def _selected(labels: np.ndarray | None, indices: Any) -> np.ndarray | None:
+def _selected(labels: np.ndarray | None, indices: object) -> np.ndarray | None:
     rows = np.asarray(indices)
     if labels is None or rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
         return None
@@ -146,7 +146,7 @@ def _selected(labels: np.ndarray | None, indices: Any) -> np.ndarray | None:
     return labels[rows]
 
 
-def _as_labels(column: Any) -> np.ndarray | None:
+def _as_labels(column: object) -> np.ndarray | None:
     """Integers of a list, an array or pairs of a path and an integer; None for anything else."""
     values = column.tolist() if hasattr(column, "tolist") else column
     if not isinstance(values, list | tuple) or not values:

@@ -197,7 +197,7 @@ def _name_and_split(spec: str, split: str | None, kind: str) -> tuple[str, str |
     return name, part or split
 
 
-def _opens_by_root(kind: Any) -> bool:
+def _opens_by_root(kind: object) -> bool:
     """Whether a data set of torchvision needs nothing but a folder and perhaps a split."""
     if not inspect.isclass(kind):
         return False
