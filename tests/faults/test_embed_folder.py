@@ -10,10 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from helpers.run_samples import small_config
+from helpers.run_samples import labelled_images, small_config
 from jessl import Embeddings, Run, pretrain
 from jessl.cli import main
 from jessl.core.files import locked
@@ -42,9 +41,7 @@ sys.exit(main(words))
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
-    np.savez(folder / "images.npz", x=x, y=np.arange(24) % 3)
+    labelled_images(folder)
     config = small_config(folder / "images.npz", folder / "run", epochs=2, size=8, batch_size=8)
     pretrain(config, quiet=True)
     return folder

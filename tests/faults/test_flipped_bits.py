@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import jessl
-from helpers.run_samples import SMALL, small_config
+from helpers.run_samples import SMALL, labelled_images, small_config
 from jessl import Embeddings, pretrain, records
 from jessl.data import open_source
 from jessl.data.packing.pack import pack
@@ -30,9 +30,7 @@ CHANGED = r"changed since it was written \(SHA-256 differs\)"
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound")
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
-    np.savez(folder / "images.npz", x=x, y=np.arange(24) % 3)
+    x = labelled_images(folder)
     (folder / "photos").mkdir()
     for i, image in enumerate(x[:6]):
         Image.fromarray(image).resize((64, 64)).save(folder / "photos" / f"{i}.jpg")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -23,6 +24,13 @@ SMALL = {
 
 def small_config(data: Path | str, out: Path, **changes: object) -> Pretrain:
     return Pretrain(**{"data": str(data), "out": str(out), **SMALL, **changes})  # type: ignore[arg-type]
+
+
+def labelled_images(folder: Path) -> np.ndarray:
+    """Write `folder`/images.npz, 24 images of 8 px in three classes; the images."""
+    x = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
+    np.savez(folder / "images.npz", x=x, y=np.arange(24) % 3)
+    return x
 
 
 def losses(run: Run) -> list[tuple[int | None, object]]:
