@@ -83,6 +83,9 @@ def _stop_alone() -> None:
 
 
 def _stop_while_alone(rank: int) -> None:
+    # the first process holds the store: stopped before the other has begun to beat, it is named
+    # by the time limit of the store alone
+    process_group.all_gather_object(rank)
     process_group.on_rank_zero(_stop_alone)
 
 

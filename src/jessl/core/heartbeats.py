@@ -32,6 +32,8 @@ ALONE_SECONDS = 7200.0
 _MOST_WATCHED = 64
 # beats that a process of a closed connection may miss before it counts as the lost one
 _MISSED_BEATS = 3
+# beats in which that must show; the threads of a busy machine are late
+_AWAITED_BEATS = 15
 EXIT_LOST = 2
 
 
@@ -66,6 +68,7 @@ class Heartbeats:
         self._counts: dict[int, int] = {}
         self._alone = 0
         self._rounds = 0  # of beats that the store has answered
+        store.add(self._key(rank), 1)  # from here on, silence is that of a process that came
         self._beating = threading.Thread(target=self._beat, daemon=True)
         for thread in (self._beating, threading.Thread(target=self._watch, daemon=True)):
             thread.start()
@@ -85,9 +88,12 @@ class Heartbeats:
         return [r for r, missed in self._missed.items() if missed * BEAT_SECONDS >= seconds]
 
     def lost(self) -> list[int]:
-        """After a broken connection: the ranks that stop beating within seconds."""
-        time.sleep((_MISSED_BEATS + 1.5) * BEAT_SECONDS)
-        return self.silent(_MISSED_BEATS * BEAT_SECONDS)
+        """After a broken connection: the ranks that stop beating within half a minute."""
+        for _ in range(_AWAITED_BEATS):
+            time.sleep(BEAT_SECONDS)
+            if silent := self.silent(_MISSED_BEATS * BEAT_SECONDS):
+                return silent
+        return []
 
     def end_alone(self) -> None:
         """The first process has done its work; those in `wait_for_first` go on."""
@@ -128,7 +134,8 @@ class Heartbeats:
             else:
                 before, counts = self._rounds, self._counts
             for r, count in counts.items():
-                same = count == self._last[r]
+                # one that never came is reported by the meeting itself
+                same = count == self._last[r] and count > 0
                 self._missed[r] = self._missed[r] + 1 if same else 0
                 self._last[r] = count
             silent = self.silent(SILENT_SECONDS)

@@ -56,8 +56,18 @@ def process_group(device: str) -> Iterator[torch.device]:
     place = _device_of_rank(device, int(world))
     backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
     try:
-        store = _join(backend)
-        _watch = heartbeats.Heartbeats(store, collectives.rank(), collectives.world())
+        patience = datetime.timedelta(seconds=heartbeats.SILENT_SECONDS)
+        store, rank, count = next(distributed.rendezvous("env://", timeout=patience))
+        store.set_timeout(patience)
+        # before the group is made: a process that stops while the others connect is named as well
+        _watch = heartbeats.Heartbeats(distributed.PrefixStore("jessl", store), rank, count)
+        distributed.init_process_group(
+            backend,
+            store=distributed.PrefixStore("group", store),
+            rank=rank,
+            world_size=count,
+            timeout=datetime.timedelta(seconds=heartbeats.ARRIVAL_SECONDS),
+        )
         yield place
     except RuntimeError as error:
         if not _is_lost_peer(error):
@@ -71,21 +81,6 @@ def process_group(device: str) -> Iterator[torch.device]:
             _watch = None
 
 
-def _join(backend: str) -> distributed.Store:
-    """Meet the other processes and make the group; the store through which they met."""
-    patience = datetime.timedelta(seconds=heartbeats.SILENT_SECONDS)
-    store, rank, world = next(distributed.rendezvous("env://", timeout=patience))
-    store.set_timeout(patience)
-    distributed.init_process_group(
-        backend,
-        store=distributed.PrefixStore("group", store),
-        rank=rank,
-        world_size=world,
-        timeout=datetime.timedelta(seconds=heartbeats.ARRIVAL_SECONDS),
-    )
-    return distributed.PrefixStore("jessl", store)
-
-
 def _is_lost_peer(error: RuntimeError) -> bool:
     text = str(error).lower()
     is_theirs = isinstance(error, distributed.DistError) or "gloo" in text or "nccl" in text
@@ -94,7 +89,7 @@ def _is_lost_peer(error: RuntimeError) -> bool:
 
 def _lost_peer(error: RuntimeError) -> ConnectionError:
     """One line in place of torch's; the first process that is left reports it."""
-    if _watch is None:
+    if _watch is None or not distributed.is_initialized():
         reason = str(error).strip().splitlines()[0]
         return ConnectionError(f"the processes did not meet: {reason}")
     ranks = _watch.lost()
