@@ -119,7 +119,7 @@ def pieces(work: Path, rounds: int, lines: list[str]) -> dict[str, list[float]]:
     from jessl.core.shared_work import pieces as divided
     from jessl.data.loading.order import epoch_order
     from jessl.data.sources.shard_index import Index, Texts, beside, write_index
-    from jessl.extraction.part_folder import PartFolder
+    from jessl.extraction.part_folder import PartFolder, PartRows
     from jessl.scores import Spectrum
 
     n = 2_000_000
@@ -179,7 +179,7 @@ def pieces(work: Path, rounds: int, lines: list[str]) -> dict[str, list[float]]:
     numbers = iter(range(10**6))
 
     def write() -> int:
-        parts.write(next(numbers), {"backbone": part}, at, {})
+        parts.write(next(numbers), {"backbone": part}, PartRows(at, {}))
         return len(part)
 
     measure("part of an embedding, written (4,096 x 1,024), a row", write)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from jessl.cli import main
 from jessl.config import Pretrain, Sweep
 from jessl.core.log import Log
 from jessl.embeddings import Embeddings
-from jessl.extraction.embedding_cache import EmbeddingCache
+from jessl.extraction import embedding_cache
 from jessl.runs import Run
 from jessl.sweeps.sweep import sweep
 
@@ -80,18 +81,18 @@ def test_a_comparison_is_made_anew_with_other_bits(
         ["pretrain", "--data", "twelve", "--encoder", "smallconv:4", "--epochs", "1", "--out", "r"]
     )
     assert "nearly black" in Run.open(twelve / "r").facts()["data_notes"][0]
-    parts: list[int] = []
-    embed_part = EmbeddingCache._embed_part
+    embedded: list[int] = []
+    embed_to_folder = embedding_cache.embed_to_folder
 
-    def counted(*args: object) -> Embeddings:
-        parts.append(1)
-        return embed_part(*args)  # type: ignore[arg-type]
+    def counted(*args: Any, **options: Any) -> dict[str, Embeddings]:
+        embedded.append(1)
+        return embed_to_folder(*args, **options)
 
-    monkeypatch.setattr(EmbeddingCache, "_embed_part", counted)
+    monkeypatch.setattr(embedding_cache, "embed_to_folder", counted)
     command = ["select", "--encoders", "r", "--data", "twelve", "--out", "s", "--view-images", "0"]
     for bits, expected in (("12", 1), ("12", 1), ("11", 2)):
         assert main([*command, "--bits", bits]) == 0
-        assert len(parts) == expected
+        assert len(embedded) == expected
 
 
 def test_a_sweep_notes_it_once(twelve: Path) -> None:

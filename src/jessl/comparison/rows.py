@@ -101,8 +101,6 @@ def compare_encoder(
         raise  # the images cannot be read: every other encoder would fail as well
     except (ValueError, RuntimeError) as error:
         return dataclasses.replace(row, failed=short_reason(error))
-    finally:
-        cache.close()
 
 
 def _evaluate(

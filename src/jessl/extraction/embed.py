@@ -22,7 +22,7 @@ from jessl.data.labels import with_class_names
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder, Preprocess
 from jessl.extraction.embed_to_folder import embed_to_folder
-from jessl.extraction.extract import LAYERS, ExtractionJob, check_channels, extract
+from jessl.extraction.extract import LAYERS, ExtractionJob, check_channels, extract_job
 from jessl.extraction.open_encoder import open_encoder
 from jessl.views import Views
 from jessl.views.presets import is_file, preset
@@ -119,7 +119,7 @@ def embed(
         )
 
     if out is None:
-        by_layer = extract(**vars(prepare(pick_device(device))), progress=progress)
+        by_layer = extract_job(prepare(pick_device(device)), progress)
     else:
         with process_group(device) as place:
             job = on_all_ranks(prepare, place)

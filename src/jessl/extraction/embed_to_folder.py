@@ -18,7 +18,7 @@ from jessl.core import collectives
 from jessl.core.files import atomic_directory, contained, locked
 from jessl.core.interruption import Stopped
 from jessl.core.leftovers import other_names
-from jessl.core.log import log
+from jessl.core.log import Log, log
 from jessl.core.process_group import all_gather_object, mark_reported, on_all_ranks, on_rank_zero
 from jessl.core.progress import ProgressCallback
 from jessl.core.shared_work import SharedNumber, taken
@@ -28,14 +28,15 @@ from jessl.embeddings.folder import is_replaceable, write_folder
 from jessl.extraction.extract import (
     ExtractedBatch,
     ExtractionJob,
-    extract,
+    Forward,
     extract_batches,
+    extract_job,
     metadata,
     nothing_readable,
     rows_of,
 )
 from jessl.extraction.opened_encoder import weights_sha256
-from jessl.extraction.part_folder import PARTS, PartFolder
+from jessl.extraction.part_folder import PARTS, PartFolder, PartRows
 from jessl.extraction.without_labels import without_labels
 
 # rows of a part; with random views an image has several
@@ -48,7 +49,12 @@ _PROGRESS_SECONDS = 0.25
 
 
 def embed_to_folder(
-    job: ExtractionJob, out: Path, *, stop: Callable[[], bool], progress: ProgressCallback | None
+    job: ExtractionJob,
+    out: Path,
+    *,
+    stop: Callable[[], bool],
+    progress: ProgressCallback | None,
+    log: Log = log,
 ) -> dict[str, Embeddings]:
     """The embeddings of a job, written to a folder; all processes of the group call it together.
 
@@ -63,13 +69,15 @@ def embed_to_folder(
             their names.
         stop: called after every batch; True on one process stops all of them.
         progress: called on the first process with (images done by all, images in all).
+        log: gets a note about the parts that are there.
 
     Returns:
         Embeddings by layer, whose features stay on disk where there are parts.
 
     Raises:
-        ValueError: for a folder that holds something else, processes with different images or
-            weights, or a damaged part.
+        ValueError: for a folder that holds something else, or processes with different images or
+            weights.
+        DamagedPart: for a part that is not as it was written; it is removed.
         NothingReadable: when not one image can be read.
         Stopped: when `stop` returned True; finished parts are kept.
     """
@@ -82,9 +90,9 @@ def embed_to_folder(
         raise mark_reported(
             ValueError("data, encoder: the processes opened different images or weights")
         )
-    parts = PartFolder(out)
+    parts = PartFolder(out, log)
     with ExitStack() as held:
-        missing, token = on_rank_zero(_begin, held, job, out, size, key)
+        missing, token = on_rank_zero(_begin, held, job, parts, size, key, log)
         stopped = on_all_ranks(_compute, job, parts, missing, size, token, stop, progress)
         if any(all_gather_object(stopped)):
             raise mark_reported(Stopped("stopped while embedding; finished parts are kept"))
@@ -129,7 +137,7 @@ def _embed_at_once(
             progress(done, total)
 
     with locked(out, lambda: check_out(out, job.layers)):
-        by_layer = extract(**vars(job), progress=on_batch)
+        by_layer = extract_job(job, on_batch)
         with _places(out, job.layers) as places:
             for layer, place in places.items():
                 by_layer[layer].save(place)
@@ -165,11 +173,11 @@ def _key(job: ExtractionJob, size: int) -> str:
 
 
 def _begin(
-    held: ExitStack, job: ExtractionJob, out: Path, size: int, key: str
+    held: ExitStack, job: ExtractionJob, parts: PartFolder, size: int, key: str, log: Log
 ) -> tuple[list[int], str]:
     """Take the lock; the parts that are missing, and a name for the counters of this call."""
-    held.enter_context(locked(out, lambda: check_out(out, job.layers)))
-    done = PartFolder(out).begin(key)
+    held.enter_context(locked(parts.out, lambda: check_out(parts.out, job.layers)))
+    done = parts.begin(key)
     count = -(-len(job.source) // size)
     if done:
         log.note(f"{len(done):,} of {count:,} parts are there; the others are computed")
@@ -221,23 +229,26 @@ def _compute(
 
 def _rows(
     batches: list[ExtractedBatch], images: NDArray[np.int64]
-) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64], dict[str, str]]:
-    """Features by layer, the images of the rows, and the unreadable ones of some batches."""
+) -> tuple[dict[str, NDArray[np.float32]], PartRows]:
+    """Features by layer of some batches, and what belongs to their rows."""
     read = [batch for batch in batches if batch.features]
     layers = read[0].features if read else {}
     features = {layer: np.concatenate([b.features[layer] for b in read]) for layer in layers}
     index = images[np.concatenate([b.indices for b in batches])]
-    return features, index, {k: v for b in batches for k, v in b.unreadable.items()}
+    unreadable = {k: v for b in batches for k, v in b.unreadable.items()}
+    return features, PartRows(index, unreadable, [f for b in batches for f in b.forwards])
 
 
 def _join(job: ExtractionJob, out: Path, parts: PartFolder, count: int) -> None:
     """Write the embeddings from all parts, one at a time in memory, and remove these."""
     indices: list[NDArray[np.int64]] = []
     unreadable: dict[str, str] = {}
+    forwards: list[Forward] = []
     for k in range(count):
-        index, reasons = parts.rows(k)
-        indices.append(index)
-        unreadable |= reasons
+        rows = parts.rows(k)
+        indices.append(rows.index)
+        unreadable |= rows.unreadable
+        forwards += rows.forwards
     whole = np.concatenate(indices)
     if not len(whole):
         parts.remove()
@@ -253,6 +264,6 @@ def _join(job: ExtractionJob, out: Path, parts: PartFolder, count: int) -> None:
                     ids=job.source.ids[whole],
                     labels=rows_of(job.source.labels, whole),
                     groups=rows_of(job.source.groups, whole),
-                    meta=metadata(job, layer, unreadable),
+                    meta=metadata(job, layer, unreadable, forwards),
                 )
     parts.remove()  # where the folder was not replaced as a whole

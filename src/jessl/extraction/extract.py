@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +23,9 @@ from jessl.objectives import Objective
 from jessl.views import Views, central_view
 
 LAYERS = ("backbone", "projector")
+
+# images, milliseconds, whether it was the first, the batch size, the device
+Forward: TypeAlias = tuple[int, float, bool, int, str]
 
 # images of which one must be readable for the number of channels to be known beforehand
 _CHANNEL_SAMPLE = 4
@@ -65,6 +71,8 @@ class ExtractionJob:
         meta: JSON values for the metadata of the embeddings.
         views: a row for each of these views, drawn from `seed`; None: the central view.
         seed: of the views.
+        timed: measure the encoder, without the reading of images, for meta["forwards"].
+        finite: refuse NaN and infinite features.
     """
 
     encoder: Encoder
@@ -76,6 +84,8 @@ class ExtractionJob:
     meta: Mapping[str, object] | None = None
     views: Views | None = None
     seed: int = 0
+    timed: bool = False
+    finite: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +96,7 @@ class ExtractedBatch:
         indices: int64 [rows], the image of each row; with views several rows have one image.
         features: layer -> float32 [rows, d]; empty where no image can be read.
         unreadable: the place of each image that cannot be read, and the reason.
+        forwards: one for each view, where they are measured.
     """
 
     start: int
@@ -93,11 +104,16 @@ class ExtractedBatch:
     indices: np.ndarray
     features: dict[str, np.ndarray]
     unreadable: dict[str, str]
+    forwards: tuple[Forward, ...] = ()
 
 
 @torch.inference_mode()
 def extract_batches(job: ExtractionJob) -> Generator[ExtractedBatch, None, None]:
-    """The batches of a job, which cover its source without gaps; modes are put back at the end."""
+    """The batches of a job, which cover its source without gaps; modes are put back at the end.
+
+    Raises:
+        ValueError: for features that are not finite, where the job refuses them.
+    """
     encoder, objective, source = job.encoder, job.objective, job.source
     device = next(encoder.parameters()).device
     p = encoder.preprocess
@@ -119,6 +135,7 @@ def extract_batches(job: ExtractionJob) -> Generator[ExtractedBatch, None, None]
     hooks = [] if objective is None else _capture_layers(objective, job.layers, outputs)
     batches = len(loader)
     at = 0  # the batch that comes next
+    is_first = True
     try:
         for batch in loader:
             position = loader.state_dict()
@@ -127,15 +144,27 @@ def extract_batches(job: ExtractionJob) -> Generator[ExtractedBatch, None, None]
                 yield _batch(job, k, None, {}, loader.skipped)
             at = current + 1
             parts: dict[str, list[np.ndarray]] = {layer: [] for layer in job.layers}
+            forwards: list[Forward] = []
             for view in batch.views:
                 with full_float32():
-                    outputs["backbone"] = h = encoder(view).float()
+                    started = _now(device) if job.timed else 0.0
+                    h = encoder(view)
+                    if job.timed:
+                        ms = 1000 * (_now(device) - started)
+                        forwards.append(
+                            (len(view), ms, is_first, job.batch_size, _device_name(device))
+                        )
+                        is_first = False
+                    outputs["backbone"] = h = h.float()
                     if objective is not None and hooks:
                         objective.project(h)
                 for layer, rows in parts.items():
                     rows.append(outputs[layer].float().cpu().numpy())
             features = {layer: np.concatenate(rows) for layer, rows in parts.items()}
-            yield _batch(job, current, batch.ids.numpy(), features, loader.skipped)
+            if job.finite:
+                _check_finite(features)
+            ids = batch.ids.numpy()
+            yield _batch(job, current, ids, features, loader.skipped, tuple(forwards))
         for k in range(at, batches):
             yield _batch(job, k, None, {}, loader.skipped)
     finally:
@@ -151,6 +180,7 @@ def _batch(
     ids: np.ndarray | None,
     features: dict[str, np.ndarray],
     skipped: Mapping[str, str],
+    forwards: tuple[Forward, ...] = (),
 ) -> ExtractedBatch:
     """Batch k of a job; ids: of the images that were read, None: of none."""
     source = job.source
@@ -167,7 +197,28 @@ def _batch(
         np.tile(indices, rows // max(1, len(indices))),
         features,
         dict(unreadable),
+        forwards,
     )
+
+
+def _check_finite(features: Mapping[str, np.ndarray]) -> None:
+    for rows in features.values():
+        bad = int((~np.isfinite(rows).all(axis=1)).sum())
+        if bad:
+            raise ValueError(f"NaN or infinite features in {bad} of {len(rows)} rows")
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, once the device has finished its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} of {os.cpu_count()} threads"
 
 
 def _reason(source: Source, index: int, skipped: Mapping[str, str]) -> tuple[str, str]:
@@ -206,14 +257,27 @@ def extract(
         NothingReadable: when not one image can be read.
     """
     job = ExtractionJob(encoder, objective, source, layers, batch_size, workers, meta, views, seed)
-    rows: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+    return extract_job(job, progress)
+
+
+def extract_job(job: ExtractionJob, progress: ProgressCallback | None) -> dict[str, Embeddings]:
+    """As `extract`.
+
+    Raises:
+        NothingReadable: when not one image can be read.
+        ValueError: for features that are not finite, where the job refuses them.
+    """
+    source = job.source
+    rows: dict[str, list[np.ndarray]] = {layer: [] for layer in job.layers}
     indices: list[np.ndarray] = []
     unreadable: dict[str, str] = {}
+    forwards: list[Forward] = []
     for batch in extract_batches(job):
         for layer, features in batch.features.items():
             rows[layer].append(features)
         indices.append(batch.indices)
         unreadable |= batch.unreadable
+        forwards += batch.forwards
         if progress is not None:
             progress(batch.stop - len(unreadable), len(source))
     index = np.concatenate(indices) if indices else np.empty(0, np.int64)
@@ -225,10 +289,10 @@ def extract(
             np.concatenate(rows[layer]),
             labels,
             source.ids[index],
-            metadata(job, layer, unreadable),
+            metadata(job, layer, unreadable, forwards),
             groups,
         )
-        for layer in layers
+        for layer in job.layers
     }
 
 
@@ -243,7 +307,12 @@ def rows_of(values: np.ndarray | None, index: np.ndarray) -> np.ndarray | None:
     return None if values is None else values[index]
 
 
-def metadata(job: ExtractionJob, layer: str, unreadable: Mapping[str, str]) -> dict[str, object]:
+def metadata(
+    job: ExtractionJob,
+    layer: str,
+    unreadable: Mapping[str, str],
+    forwards: Sequence[Forward] = (),
+) -> dict[str, object]:
     """The metadata of the embeddings of a layer: JSON values."""
     source, p = job.source, job.encoder.preprocess
     return {
@@ -257,6 +326,7 @@ def metadata(job: ExtractionJob, layer: str, unreadable: Mapping[str, str]) -> d
         **value_range_meta(source),
         **({} if source.groups is None else {"groups_column": source.groups_column}),
         **({} if job.views is None else {"views": job.views.as_dict(), "views_seed": job.seed}),
+        **({"forwards": [list(forward) for forward in forwards]} if job.timed else {}),
         "layer": layer,
     }
 

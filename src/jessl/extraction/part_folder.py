@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from jessl.core.checksums import check_file, write_checksums
 from jessl.core.files import atomic_directory, contained, read_json, write_json
 from jessl.core.leftovers import other_names, remove_leftovers, remove_tree
-from jessl.core.log import log
+from jessl.core.log import Log, log
 from jessl.core.numpy_files import map_npy, write_npy
+from jessl.extraction.extract import Forward
 
 PARTS = ".embedding"
 _STATE = "state.json"
@@ -22,18 +24,41 @@ _FORMAT = "jessl.embedding"
 _PART = re.compile(r"\d{9,}")
 
 
+class DamagedPart(ValueError):
+    """A part that is not as it was written; it is removed, and computed by the next call."""
+
+
+@dataclass(frozen=True, eq=False)
+class PartRows:
+    """What belongs to the rows of a part.
+
+    Attributes:
+        index: int64 [rows], their images.
+        unreadable: the place of each image that cannot be read, and the reason.
+        forwards: of the encoder, where they are measured.
+    """
+
+    index: NDArray[np.int64]
+    unreadable: Mapping[str, str]
+    forwards: Sequence[Forward] = ()
+
+
 class PartFolder:
     """Finished parts of embeddings, numbered; each appears whole or not at all.
 
     A part is a folder with LAYER.npy (float32 [rows, d]) for each layer, index.npy (int64 [rows],
-    the images of the rows), part.json (the images that cannot be read) and checksums.
+    the images of the rows), part.json (the images that cannot be read, the time of the encoder)
+    and checksums.
 
     Args:
         out: the folder of the embeddings; the parts lie in it, so that they go with it.
+        log: gets a note where parts cannot be used.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, log: Log = log) -> None:
+        self.out = out
         self.path = out / PARTS
+        self._log = log
 
     def check(self) -> None:
         """Refuse a folder that holds something else.
@@ -56,7 +81,7 @@ class PartFolder:
             remove_leftovers(self.path)
             if (self.path / _STATE).is_file() and self._key() == key:
                 return {int(name) for name in other_names(self.path) if name != _STATE}
-            log.note(
+            self._log.note(
                 f"the parts in {self.path} are of other images, weights or options; embedded again"
             )
             self.remove()
@@ -75,35 +100,38 @@ class PartFolder:
         self,
         number: int,
         features: Mapping[str, NDArray[np.float32]],
-        index: NDArray[np.int64],
-        unreadable: Mapping[str, str],
+        rows: PartRows,
     ) -> None:
         """Keep a finished part; features: by layer, empty where it has no rows."""
         with atomic_directory(self._part(number)) as part:
-            arrays: dict[str, NDArray[Any]] = {"index": index, **features}
+            arrays: dict[str, NDArray[Any]] = {"index": rows.index, **features}
             for name, array in arrays.items():
                 write_npy(part / f"{name}.npy", array)
-            write_json(part / "part.json", {"unreadable": dict(unreadable)})
+            about = {"unreadable": dict(rows.unreadable), "forwards": list(rows.forwards)}
+            write_json(part / "part.json", about)
             write_checksums(part, ["part.json", *(f"{name}.npy" for name in arrays)])
 
-    def rows(self, number: int) -> tuple[NDArray[np.int64], dict[str, str]]:
-        """The images of the rows of a part, and the places of those that cannot be read.
+    def rows(self, number: int) -> PartRows:
+        """What belongs to the rows of a part.
 
         Raises:
-            ValueError: for a part that is damaged, which is removed, or missing.
+            DamagedPart: for one that is damaged, which is removed.
+            ValueError: for one that is missing.
         """
         index = self._array(number, "index")
         try:
-            unreadable = read_json(self._sound(number, "part.json"))["unreadable"]
-        except (ValueError, KeyError, TypeError) as error:
+            about = read_json(self._sound(number, "part.json"))
+            # parts that older versions wrote have no times
+            return PartRows(index, about["unreadable"], about.get("forwards", []))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._damaged(number, error) from None
-        return index, unreadable
 
     def features(self, number: int, layer: str) -> NDArray[np.float32]:
         """The rows of a part at a layer: float32 [rows, d].
 
         Raises:
-            ValueError: for a part that is damaged, which is removed, or missing.
+            DamagedPart: for one that is damaged, which is removed.
+            ValueError: for one that is missing.
         """
         return self._array(number, layer)
 
@@ -132,6 +160,6 @@ class PartFolder:
         except ValueError as error:
             raise self._damaged(number, error) from None
 
-    def _damaged(self, number: int, error: Exception) -> ValueError:
+    def _damaged(self, number: int, error: Exception) -> DamagedPart:
         remove_tree(self._part(number))
-        return ValueError(f"{error}; this part is removed: the same command computes it again")
+        return DamagedPart(f"{error}; this part is removed: the same command computes it again")

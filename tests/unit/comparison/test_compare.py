@@ -24,8 +24,9 @@ from jessl.core.interruption import Stopped
 from jessl.core.log import Log
 from jessl.data import open_source
 from jessl.encoders import Encoder
-from jessl.extraction import embedding_cache
+from jessl.extraction import embed_to_folder
 from jessl.extraction.embed import embed
+from jessl.extraction.part_folder import PARTS
 from jessl.zoo.table import read_table
 
 Compare = Callable[..., EncoderTable]
@@ -85,7 +86,7 @@ def test_a_row_an_encoder_with_every_score_and_its_features_as_embed_makes_them(
         assert row.cost is not None
         assert row.cost["ms_per_image"] > 0
         assert (labelled.path / str(row.neighbours)).read_bytes().startswith(b"\x89PNG")
-        assert not (labelled.path / row.slug / "embeddings.parts").exists()
+        assert not (labelled.path / row.slug / "embeddings" / PARTS).exists()
     assert good[2].d == 2 * (good[0].d or 0)
     assert good[2].method == "vicreg"
     assert json.loads((labelled.path / "encoders.json").read_text())["format"] == "jessl.encoders"
@@ -135,34 +136,79 @@ def test_features_that_are_not_finite_fail_the_encoder_only(
     assert table.rows[1].failed is None
 
 
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of 24 images; of 12 with three views."""
+    monkeypatch.setattr(embed_to_folder, "PART_ROWS", 24)
+    monkeypatch.setattr(embed_to_folder, "_LEAST_PARTS", 1)
+
+
+def _interrupted(encoders: list[str], data: Any, out: Path) -> Path:
+    """The folder of the finished parts of a comparison that was stopped in its fourth part."""
+    batches: list[int] = []
+
+    def stop() -> bool:
+        batches.append(1)
+        return len(batches) > 6
+
+    with pytest.raises(Stopped):
+        compare(encoders, data, out, stop=stop, batch_size=12)
+    embeddings = out / folder_name(encoders[0]) / "embeddings"
+    assert len(list((embeddings / PARTS).glob("0*"))) == 3
+    assert not (embeddings / "meta.json").exists()
+    return embeddings / PARTS
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_killed_between_parts_the_same_bits_come_out(
     runs: list[str], stripes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding_cache, "PART_IMAGES", 20)
-    whole = compare(runs[:1], stripes, tmp_path / "whole")
-    seen: list[int] = []
-
-    def stop() -> bool:
-        seen.append(1)
-        return len(seen) > 3
-
-    with pytest.raises(Stopped):
-        compare(runs[:1], stripes, tmp_path / "cut", stop=stop)
-    slug = folder_name(runs[0])
-    parts = tmp_path / "cut" / slug / "embeddings.parts"
-    assert len(list(parts.iterdir())) == 3
-    assert not (tmp_path / "cut" / slug / "embeddings").exists()
+    whole = compare(runs[:1], stripes, tmp_path / "whole", batch_size=12)
+    parts = _interrupted(runs[:1], stripes, tmp_path / "cut")
     (parts / ".jessl-1-0123456789abcdef.part").mkdir()  # what a killed writer leaves
     batches: list[int] = []
     monkeypatch.setattr(Encoder, "forward", _counted(Encoder.forward, batches))
-    resumed = compare(runs[:1], stripes, tmp_path / "cut")
-    assert batches == [20, 16, *[6] * 12]  # two parts, then 24 images of 3 views in parts of 6
+    lines: list[str] = []
+    resumed = compare(runs[:1], stripes, tmp_path / "cut", batch_size=12, log=Log(lines.append))
+    assert batches == 2 * [12] + 6 * [12]  # the fourth part, then 24 images of 3 views
+    assert not any("embedded again" in line for line in lines)
     for what in ("embeddings", "views"):
-        a, b = (Embeddings.load(tmp_path / at / slug / what) for at in ("whole", "cut"))
+        a, b = (
+            Embeddings.load(tmp_path / at / folder_name(runs[0]) / what) for at in ("whole", "cut")
+        )
         assert a.checksum() == b.checksum()
         np.testing.assert_array_equal(a.ids, b.ids)
+        np.testing.assert_array_equal(a.labels, b.labels)
+        assert len(a.meta["forwards"]) == len(b.meta["forwards"])
     assert free(whole) == free(resumed)
     assert not parts.exists()
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_damaged_part_is_computed_again(runs: list[str], stripes: Path, tmp_path: Path) -> None:
+    whole = compare(runs[:1], stripes, tmp_path / "whole", batch_size=12)
+    parts = _interrupted(runs[:1], stripes, tmp_path / "cut")
+    file = parts / "000000001" / "backbone.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"\1")
+    lines: list[str] = []
+    resumed = compare(runs[:1], stripes, tmp_path / "cut", batch_size=12, log=Log(lines.append))
+    assert sum("this part is removed" in line for line in lines) == 1
+    assert resumed.rows[0].failed is None
+    assert free(whole) == free(resumed)
+
+
+def test_unfinished_parts_of_an_earlier_release_are_removed_with_a_note(
+    runs: list[str], images: np.ndarray, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out" / folder_name(runs[0])
+    Embeddings(np.ones((1, 2))).save(folder / "embeddings.parts" / "000000000")
+    (folder / "views.parts").mkdir()
+    (folder / "views.parts" / "diary.txt").write_text("mine")
+    lines: list[str] = []
+    compare(runs[:1], images, tmp_path / "out", log=Log(lines.append))
+    assert sum("of an earlier release" in line for line in lines) == 1
+    assert not (folder / "embeddings.parts").exists()
+    assert (folder / "views.parts" / "diary.txt").exists()
 
 
 def _counted(forward: Any, into: list[int]) -> Any:
@@ -286,8 +332,9 @@ def test_unreadable_images_are_left_out_even_a_part_of_them(
         Image.fromarray(images[i]).save(folder / f"{i:02d}.png")
     for i in range(4, 8):
         (folder / f"{i:02d}.png").write_bytes(b"no image")
-    monkeypatch.setattr(embedding_cache, "PART_IMAGES", 4)
-    table = compare(runs[:1], folder, tmp_path / "out", view_images=0)
+    monkeypatch.setattr(embed_to_folder, "PART_ROWS", 4)
+    monkeypatch.setattr(embed_to_folder, "_LEAST_PARTS", 1)
+    table = compare(runs[:1], folder, tmp_path / "out", view_images=0, batch_size=4)
     held = Embeddings.load(tmp_path / "out" / table.rows[0].slug / "embeddings")
     assert held.n == 8
     assert len(held.meta["unreadable"]) == 4
