@@ -1,4 +1,4 @@
-"""Scores and ridge probes of rows that two processes share are those of one."""
+"""Scores and probes of rows that two processes share are those of one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import torch
 
 import jessl
 from helpers.groups import together
-from jessl.probes.kinds import ridge
+from jessl.probes import knn_together as knn_together_module
+from jessl.probes.kinds import knn, ridge
+from jessl.probes.knn_together import knn_together
 from jessl.probes.ridge_together import ridge_together
 from jessl.scores import SPECTRAL
 from jessl.scores.score_together import score_together
@@ -97,3 +99,65 @@ def test_ridge_of_too_few_rows_is_refused() -> None:
     few = jessl.Embeddings(np.eye(4), [0, 1, 0, -1])
     with pytest.raises(ValueError, match="expected at least 4 labelled rows"):
         ridge_together(few)
+
+
+def _parts() -> tuple[jessl.Embeddings, jessl.Embeddings]:
+    z = jessl.Embeddings.load(os.environ[PLACE], mmap=True)
+    return z.subset(np.arange(400)), z.subset(np.arange(400, 601))
+
+
+def _neighbours(rank: int) -> dict[str, torch.Tensor]:
+    knn._ROWS, knn._CHUNK_ENTRIES = 64, 50 * 7  # several blocks of both sides
+    knn_together_module._ROWS = 50
+    result = knn_together(*_parts(), k=5)
+    return {
+        "numbers": torch.tensor([result.error, result.n_train, result.n_test, result.k]),
+        "predictions": torch.from_numpy(result.predictions),
+    }
+
+
+def _mistakes(rank: int) -> bool:
+    train, test = _parts()
+    with pytest.raises(ValueError, match="k: expected a whole number of at least 1, got 0"):
+        knn_together(train, test, k=0)
+    with pytest.raises(ValueError, match="test: expected labelled rows, got none"):
+        knn_together(train, jessl.Embeddings(test.features))
+    bad = train.features.copy()
+    assert train.labels is not None
+    bad[np.flatnonzero(train.labels >= 0)[0], 0] = np.nan  # a row of the first process
+    with pytest.raises(ValueError, match="train: expected finite"):
+        knn_together(jessl.Embeddings(bad, train.labels), test)
+    return True
+
+
+@pytest.fixture
+def few_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """601 rows of which many are equal, so that more than k are as near as the k-th."""
+    g = np.random.default_rng(1)
+    y = np.array([0, 2, 5, -1])[g.integers(0, 4, 601)]  # with missing labels and classes
+    z = np.vstack([g.integers(-1, 2, (400, 4)), g.integers(-1, 2, (201, 4))]) + 0.01
+    monkeypatch.setenv(PLACE, str(jessl.Embeddings(z, y).save(tmp_path / "z")))
+
+
+@pytest.mark.usefixtures("few_values")
+def test_neighbours_of_shares_are_those_of_all_rows(tmp_path: Path) -> None:
+    train, test = (part.labelled() for part in _parts())
+    assert train.labels is not None
+    one = knn.build(train.features, train.labels, k=5)
+    votes = one.decision_function(test.features)
+    decided = one.classes[votes.argmax(axis=1)]
+    first, second = np.sort(votes, axis=1)[:, -1:-3:-1].T
+    clear = first - second > 1e-5  # else the rounding of cosines decides
+    assert clear.mean() > 0.9
+    published = jessl.probe(train, test, kind="knn", k=5, seed=0)
+    for share in together(_neighbours, tmp_path):
+        np.testing.assert_array_equal(share["predictions"][clear], decided[clear])
+        error, *counts = share["numbers"].tolist()
+        assert error == pytest.approx((share["predictions"].numpy() != test.labels).mean())
+        assert error == pytest.approx(published.error, abs=1 - clear.mean())
+        assert counts == [train.n, test.n, 5]
+
+
+@pytest.mark.usefixtures("few_values")
+def test_what_neighbours_refuse_ends_both(tmp_path: Path) -> None:
+    assert together(_mistakes, tmp_path) == [True, True]

@@ -80,21 +80,16 @@ class NeighbourProbe:
                 votes[start : start + _ROWS] = self._block(z, to_device, largest)
         return votes
 
+    @property
+    def rows(self) -> int:
+        """The number of training rows."""
+        return len(self.place)
+
     def _block(self, z: _Array, to_device: _ToDevice, largest: _Largest) -> NDArray[np.float64]:
-        n, m, classes = len(self.place), len(z), len(self.classes)
+        m, classes = len(z), len(self.classes)
         # one more than k: it shows whether rows beyond the k-th are as near
-        keep = min(self.k + 1, n)
-        near = np.full((m, keep), -np.inf, np.float32)
-        place = np.zeros((m, keep), np.intp)
-        for start, rows in self._chunks():
-            chunk = to_device(rows)
-            for part in _row_slices(m, len(rows)):
-                cosines, columns = largest(z[part] @ chunk.T, min(keep, len(rows)))
-                both = np.hstack([near[part], cosines])
-                at = np.hstack([place[part], self.place[start + columns]])
-                best = np.argsort(-both, axis=1, kind="stable")[:, :keep]
-                near[part] = np.take_along_axis(both, best, axis=1)
-                place[part] = np.take_along_axis(at, best, axis=1)
+        keep = min(self.k + 1, self.rows)
+        near, place = self._nearest(z, keep, to_device, largest)
         least = near[:, self.k - 1]
         cell = np.arange(m)[:, None] * classes + place[:, : self.k]
         weight = self._weight(near[:, : self.k], near[:, :1])
@@ -104,6 +99,23 @@ class NeighbourProbe:
             tied = np.flatnonzero(near[:, self.k] >= least - _TIE)
             votes[tied] = self._all_as_near(z, tied, least[tied] - _TIE, near[tied, 0], to_device)
         return votes
+
+    def _nearest(
+        self, z: _Array, keep: int, to_device: _ToDevice, largest: _Largest
+    ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """Cosines and classes of the `keep` nearest training rows, both [m, keep]."""
+        m = len(z)
+        near = np.full((m, keep), -np.inf, np.float32)
+        place = np.zeros((m, keep), np.intp)
+        for start, rows in self._chunks():
+            chunk = to_device(rows)
+            for part in _row_slices(m, len(rows)):
+                cosines, columns = largest(z[part] @ chunk.T, min(keep, len(rows)))
+                found = self.place[start + columns]
+                near[part], place[part] = nearest_of(
+                    np.hstack([near[part], cosines]), np.hstack([place[part], found]), keep
+                )
+        return near, place
 
     def _all_as_near(
         self,
@@ -190,6 +202,14 @@ def fit_path(request: FitRequest) -> Iterator[list[FittedProbe]]:
             for mask in request.masks
         ]
         yield probes
+
+
+def nearest_of(
+    near: NDArray[np.float32], place: NDArray[np.intp], keep: int
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """The `keep` largest cosines of each row and their classes; of equal ones the first."""
+    best = np.argsort(-near, axis=1, kind="stable")[:, :keep]
+    return np.take_along_axis(near, best, axis=1), np.take_along_axis(place, best, axis=1)
 
 
 def unit_rows(x: Features) -> NDArray[np.float32]:
