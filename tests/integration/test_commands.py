@@ -37,6 +37,18 @@ def test_help_is_light(args: list[str]) -> None:
     assert done.stdout.strip()
 
 
+@pytest.mark.parametrize("module", ["jessl", "jessl.cli"])
+def test_python_m_is_the_command(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", module, "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: jessl COMMAND [options]")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "jessl.cli.main" in imported
+    assert not {"torch", "numpy", "tyro"} & imported
+
+
 def test_importing_jessl_is_free() -> None:
     code = (
         "import sys; before = set(sys.modules); import jessl; "
@@ -156,7 +168,9 @@ MISTAKES = {
     "scores of nothing": (["score", "DIR/z.npy", "--scores", ","], "at least one name"),
     "a picture of no image": (["views", "--data", "digits", "--count", "0"], "count"),
     "a run folder that is not there": (["embed", "./nope", "--data", "digits", "--out", "DIR/e"],
-        "or a run folder (there is none at './nope')"),
+        "a run folder (there is none at './nope'), its checkpoints"),
+    "an encoder of no library": (["embed", "foo:bar", "--data", "digits", "--out", "DIR/e"],
+        "timm, torchvision; embed and select also take a run folder, its checkpoints"),
     "not a number": (["pretrain", "--data", "digits", "--epochs", "many"], "epochs"),
     "missing folder": (["pretrain", "--data", "DIR/nowhere"], "no file or folder"),
     "empty folder": (["pretrain", "--data", "DIR/empty", "--out", "DIR/r"], "no image"),

@@ -68,7 +68,7 @@ def test_pretrain_records_it_and_a_resumed_run_keeps_it(
     assert main([*train, "--resume"]) == 0
     capsys.readouterr()
     assert main([*train[:-1], "4000", "--resume"]) == 2
-    assert "value_range (0.0, 4000.0): the run has (0.0, 4095.0)" in capsys.readouterr().err
+    assert "with --range (0.0, 4000.0): the run has (0.0, 4095.0)" in capsys.readouterr().err
     # checkpoints are scored on the images of the run, also where those have moved
     (twelve / "twelve").rename(twelve / "moved")
     assert main(["select", "r", "--checkpoints", "--by", "rankme/backbone", "--data", "moved"]) == 0

@@ -8,9 +8,12 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from jessl.config import option_name
+
 Options = TypeVar("Options")
 # the option --range LOW HIGH of the commands that open SRC
-ValueRangeOption = Annotated[tuple[float, float] | None, tyro.conf.arg(name="range")]
+_RANGE = option_name("value_range").removeprefix("--")
+ValueRangeOption = Annotated[tuple[float, float] | None, tyro.conf.arg(name=_RANGE)]
 # the result of a command: str keys, values that JSON holds
 JsonObject = dict[str, Any]
 

@@ -12,6 +12,7 @@ from typing import TypeVar, get_type_hints
 import tyro
 
 from jessl.cli._command import Command
+from jessl.config import option_name
 from jessl.core.validation import nearest_names
 
 C = TypeVar("C", bound=Command)
@@ -36,7 +37,7 @@ def parse(name: str, command_class: type[C], args: list[str]) -> C:
         SystemExit: with code 0, after the help is printed.
     """
     options = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
-    known = _option_names(command_class)
+    known = _fields_by_option(command_class)
     for option in options:
         if option.replace("_", "-") not in known:
             near = " or ".join(
@@ -56,8 +57,7 @@ def parse(name: str, command_class: type[C], args: list[str]) -> C:
         if stop.code in (0, None):
             raise
         raise ValueError(_mistake(name, text.getvalue())) from None
-    names = {option.lstrip("-").replace("-", "_") for option in options}
-    given = frozenset(names | {name.removeprefix("no_") for name in names})
+    given = frozenset(known[option.replace("_", "-")] for option in options)
     return dataclasses.replace(command, given=given, **dict.fromkeys(negated, False))
 
 
@@ -66,7 +66,7 @@ def _without_negations(command_class: type[Command], args: list[str]) -> tuple[l
 
     A `bool | None` is on by --NAME or --NAME True, off by --no-NAME or --NAME False, else None.
     """
-    flags = {_option(name): name for name in _three_states(command_class)}
+    flags = {option_name(name): name for name in _three_states(command_class)}
     rest, negated = [], set()
     words = iter(enumerate(args))
     for i, arg in words:
@@ -91,22 +91,17 @@ def _three_states(command_class: type[Command]) -> list[str]:
     return [f.name for f in dataclasses.fields(command_class) if hints[f.name] == bool | None]
 
 
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _option_names(command_class: type[Command]) -> set[str]:
-    """The options of a command as they are written on the command line."""
-    names = {"--help"}
+def _fields_by_option(command_class: type[Command]) -> dict[str, str]:
+    """The options of a command as they are written on the command line, and their fields."""
+    names = {"--help": "help"}
     hints = get_type_hints(command_class, include_extras=True)
     for field in dataclasses.fields(command_class):
         extras = getattr(hints[field.name], "__metadata__", ())
         if tyro.conf.Fixed in extras or tyro.conf.Positional in extras:
             continue
-        renamed = [extra.name for extra in extras if getattr(extra, "name", None)]
-        option = _option(renamed[0] if renamed else field.name)
-        names.add(option.replace("--", "--no-", 1) if field.default is True else option)
-    return names | {_option(f"no_{name}") for name in _three_states(command_class)}
+        option = option_name(field.name)
+        names[option.replace("--", "--no-", 1) if field.default is True else option] = field.name
+    return names | {option_name(f"no_{name}"): name for name in _three_states(command_class)}
 
 
 def _unwrap_descriptions(command_class: type[Command]) -> None:

@@ -7,12 +7,23 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from jessl.core.log import is_first_process
 
 
 class Interrupted(Exception):
     """The work was stopped from outside; its state is saved."""
+
+
+def end_if_stopped(stop: Callable[[], bool], result: Path) -> None:
+    """End a command that was stopped while its last pages were written: they are complete by now.
+
+    Raises:
+        Interrupted: when `stop` returns True.
+    """
+    if stop():
+        raise Interrupted(f"stopped at the end; {result} is complete")
 
 
 @contextmanager

@@ -26,7 +26,7 @@ class BenchCommand(Command):
         subject: what is measured: loader.
         data: SRC, the images.
         views: recipe of the views, by name or a .toml or .json file.
-        options: of the recipe, such as flip 0 min_scale 0.3.
+        options: options of the recipe, such as flip 0 min_scale 0.3.
         size: side of the largest views in pixels; None: by the file, or chosen from the data.
         needs: images per second that the training consumes; None: measured if --encoder is given.
         encoder: smallconv[:WIDTH], timm:NAME or torchvision:NAME, timed on --device.
@@ -38,9 +38,9 @@ class BenchCommand(Command):
         images: largest number of images to measure the stages on.
         seconds: how long each number of threads is measured.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
-        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+        bits: bits in use of images stored in more than 8 bits a channel: 2^bits - 1 becomes white,
             larger values are clipped. 9 to 16; None: 65535 is white.
-        value_range: instead of --bits, the stored values that become black and white; it also opens
+        value_range: the stored values that become black and white, instead of --bits; it also opens
             floating-point and signed images.
     """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._output import print_lines
 from jessl.cli._selection_tables import print_runs
-from jessl.cli._signals import stop_on_signals
+from jessl.cli._signals import end_if_stopped, stop_on_signals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +21,14 @@ class DemoCommand(Command):
         labels: CSV file with columns path,label.
         out: study folder to write; the same command continues an interrupted study.
         quick: a smaller study in under 90 seconds.
-        epochs: of each run; None: as many as a few minutes allow on two cores.
+        epochs: epochs of each run; None: as many as a few minutes allow on two cores.
         images: largest number of images; None: 6000, and 2000 with --quick.
         workers: runs at a time, one core each; None: the cores of the machine, at most 8.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
         y_key: name of the labels in an .npz file; None: y, labels or targets.
-        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+        bits: bits in use of images stored in more than 8 bits a channel: 2^bits - 1 becomes white,
             larger values are clipped. 9 to 16; None: 65535 is white.
-        value_range: instead of --bits, the stored values that become black and white; it also opens
+        value_range: the stored values that become black and white, instead of --bits; it also opens
             floating-point and signed images.
     """
 
@@ -61,7 +61,9 @@ class DemoCommand(Command):
                 **data_options(self),
                 stop=stop,
             )
-        return {**study, "report": str(write_report(self.out))}
+            report = write_report(self.out)
+            end_if_stopped(stop, report)
+        return {**study, "report": str(report)}
 
     def show(self, result: JsonObject) -> None:
         """The settings, best first, what was chosen, and the findings."""

@@ -29,7 +29,8 @@ class EmbedCommand(Command, Embed):
         y_key: name of the labels in an .npz file.
         slurm: submit it as a job instead, in as many processes as the options give; it is queued
             again when it is preempted or its time is over, and goes on (needs jessl[slurm]).
-        slurm_options: of the job, such as partition gpu nodes 2 gpus_per_node 8 timeout_min 600.
+        slurm_options: options of the job, such as partition gpu nodes 2 gpus_per_node 8 timeout_min
+            600.
     """
 
     encoder: tyro.conf.Positional[str] = field()

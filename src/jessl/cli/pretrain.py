@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jessl.cli._command import Command, JsonObject, ValueRangeOption, options_of
 from jessl.cli._inputs import submits
 from jessl.cli._output import print_job
-from jessl.cli._signals import stop_on_signals
+from jessl.cli._signals import end_if_stopped, stop_on_signals
 from jessl.config import Pretrain
 
 
@@ -24,7 +24,8 @@ class PretrainCommand(Command, Pretrain):
             it. The learning rate is scaled with the batch size, and the warm-up with the epochs.
         slurm: submit it as a job instead; the job is queued again when it is preempted or its time
             is over, and continues where it was (needs jessl[slurm]).
-        slurm_options: of the job, such as partition gpu nodes 2 gpus_per_node 8 timeout_min 600.
+        slurm_options: options of the job, such as partition gpu nodes 2 gpus_per_node 8 timeout_min
+            600.
     """
 
     value_range: ValueRangeOption = None
@@ -52,9 +53,10 @@ class PretrainCommand(Command, Pretrain):
 
         with stop_on_signals("continue with --resume") as stop:
             run = pretrain(config, stop=stop, explicit_fields=self.given)
-        if not is_first_process():
-            return {}
-        report = write_report(run.path)
+            if not is_first_process():
+                return {}
+            report = write_report(run.path)
+            end_if_stopped(stop, run.path)
         scores = {
             r.name: {"value": r.value, "sd": r.sd, "low": r.low, "high": r.high, **r.extra}
             for r in run.records()

@@ -10,8 +10,8 @@ from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._inputs import comma_separated, submits
 from jessl.cli._output import print_job
 from jessl.cli._selection_tables import print_checkpoints, print_encoders, print_runs
-from jessl.cli._signals import stop_on_signals
-from jessl.config import Compare, Select, SelectCheckpoints
+from jessl.cli._signals import end_if_stopped, stop_on_signals
+from jessl.config import Compare, Select, SelectCheckpoints, option_name
 
 # the options that each of the three ways of choosing reads
 _OF_RUNS = {f.name for f in fields(Select)} | {
@@ -44,7 +44,7 @@ class SelectCommand(Command, Select, Compare):
         out: folder for the comparison of encoders; the same command continues there.
         slurm: submit the comparison of encoders as a job of one process instead (needs
             jessl[slurm]); the other choices take seconds.
-        slurm_options: of the job, such as partition gpu timeout_min 600.
+        slurm_options: options of the job, such as partition gpu timeout_min 600.
     """
 
     runs: tyro.conf.Positional[list[str]] = field(default_factory=list)  # type: ignore[assignment]
@@ -84,8 +84,8 @@ class SelectCommand(Command, Select, Compare):
                 continue
             default = f.default if f.default_factory is MISSING else f.default_factory()
             if f.name in self.given or getattr(self, f.name) != default:
-                option = f.name.replace("_", "-")
-                raise ValueError(f"--{option} has no meaning when choosing among {way}")
+                option = option_name(f.name)
+                raise ValueError(f"{option} has no meaning when choosing among {way}")
 
     def _among_runs(self) -> JsonObject:
         from jessl.selection import select
@@ -135,7 +135,9 @@ class SelectCommand(Command, Select, Compare):
 
         with stop_on_signals("the same command continues") as stop:
             table = compare_encoders(options, stop=stop)
-        return {**table.as_json(), "page": str(write_encoders_page(options.out))}
+            page = write_encoders_page(options.out)
+            end_if_stopped(stop, page)
+        return {**table.as_json(), "page": str(page)}
 
     def show(self, result: JsonObject) -> None:
         """Tables, then the warnings."""

@@ -11,7 +11,7 @@ import tyro
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._output import print_lines
 from jessl.cli._selection_tables import print_runs
-from jessl.cli._signals import stop_on_signals
+from jessl.cli._signals import end_if_stopped, stop_on_signals
 from jessl.config import Sweep
 
 # options that replace a field of the study where they are given
@@ -61,7 +61,7 @@ class SweepCommand(Command):
         lease_seconds: a worker that has been silent for this long is considered dead.
         slurm: submit --jobs workers to a cluster instead (needs jessl[slurm], and --storage
             journal: or a database).
-        slurm_options: of these jobs, such as partition gpu gpus_per_node 1 timeout_min 600.
+        slurm_options: options of these jobs, such as partition gpu gpus_per_node 1 timeout_min 600.
     """
 
     study: tyro.conf.Positional[str]
@@ -111,11 +111,12 @@ class SweepCommand(Command):
                 lease_seconds=self.lease_seconds,
                 stop=stop,
             )
+            tables = [str(write_table(out, out / f"table.{kind}")) for kind in ("csv", "parquet")]
+            report = str(write_report(out))
+            end_if_stopped(stop, out)
         summary = result.as_json()
         if self.json:  # the table has the results of every run
             summary.pop("runs")
-        tables = [str(write_table(out, out / f"table.{kind}")) for kind in ("csv", "parquet")]
-        report = str(write_report(out))
         if result.selection is None:
             raise ValueError(f"{' '.join(result.findings)} {report}")
         return {**summary, "report": report, "tables": tables}

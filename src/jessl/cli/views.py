@@ -20,15 +20,15 @@ class ViewsCommand(Command):
         data: SRC, the images.
         preset: recipe of the views: byol, coarse, dino, gaussian_noise, multicrop, simclr, swav or
             vicreg; or a .toml or .json file.
-        options: of the preset, such as flip 0 min_scale 0.3.
+        options: options of the preset, such as flip 0 min_scale 0.3.
         out: PNG file to write.
         size: side of the largest views in pixels; None: by the file, or chosen from the data.
         count: number of images.
-        seed: of the views.
+        seed: random seed of the views.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
-        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+        bits: bits in use of images stored in more than 8 bits a channel: 2^bits - 1 becomes white,
             larger values are clipped. 9 to 16; None: 65535 is white.
-        value_range: instead of --bits, the stored values that become black and white; it also opens
+        value_range: the stored values that become black and white, instead of --bits; it also opens
             floating-point and signed images.
     """
 

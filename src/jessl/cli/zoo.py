@@ -26,7 +26,7 @@ class ZooCommand(Command):
             decompose) and one CSV file per table.
         top: number of models in the lists of the best.
         sections: names of sections, separated by commas; None: all of them.
-        seed: of resamples and folds.
+        seed: random seed of resamples and folds.
     """
 
     table: tyro.conf.Positional[str]

@@ -9,6 +9,7 @@ from jessl.config.embed import Embed as Embed
 from jessl.config.field_types import matches_annotation as matches_annotation
 from jessl.config.hyperparameters import INCIDENTAL as INCIDENTAL
 from jessl.config.hyperparameters import hyperparameters as hyperparameters
+from jessl.config.option_names import option_name as option_name
 from jessl.config.pack import Pack as Pack
 from jessl.config.pretrain import Pretrain as Pretrain
 from jessl.config.probe import Probe as Probe

@@ -18,10 +18,10 @@ class Compare:
         groups: a column of that file: images with the same value are never divided by a split.
         class_names: names of the labels 0, 1, ... of `data` or `test`, whichever has numbers only:
             a,b,c or a text file with a name on each line.
-        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+        bits: bits in use of images stored in more than 8 bits a channel: 2^bits - 1 becomes white,
             larger values are clipped. 9 to 16; None: 65535 is white.
-        value_range: on the command line --range LOW HIGH: instead of `bits`, the stored values that
-            become black and white; it also opens floating-point and signed images.
+        value_range: the stored values that become black and white, instead of `bits`; it also opens
+            floating-point and signed images. On the command line: --range LOW HIGH.
         shots: images per class of few-shot probes; none: 3, 5 and 30. Numbers larger than a class
             are left out.
         test: SRC of labelled images to test on; None: a quarter of the labelled images of `data`.
@@ -34,7 +34,7 @@ class Compare:
         batch_size: images at a time.
         device: auto, cpu, cuda or cuda:N.
         workers: threads that decode; None: the cores that this process may use, at most 16.
-        seed: of the choice of images, views, jackknife blocks and splits.
+        seed: random seed of the choice of images, views, jackknife blocks and splits.
     """
 
     encoders: tuple[str, ...]

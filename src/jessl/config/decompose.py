@@ -15,9 +15,9 @@ class Decompose:
         supervised: train and test embeddings of the same architecture trained with labels.
         probe: kind of probe: logistic, ridge or mlp (knn counts a training row as its own
             neighbour and has no train error).
-        options: of the probe, as for jessl probe: C 0.1; penalty 0.1; hidden 512-512.
-        estimator: of the risk on held-out images: crossfit pools the held-out errors of all rows
-            (leave-one-out for ridge, else `folds`), which the tuning has measured anyway;
+        options: options of the probe, as for jessl probe: C 0.1; penalty 0.1; hidden 512-512.
+        estimator: estimator of the risk on held-out images: crossfit pools the held-out errors of
+            all rows (leave-one-out for ridge, else `folds`), which the tuning has measured anyway;
             published uses one stratified subset of `n_sub` rows, tunes on the others, and is two to
             three times noisier.
         order: published or union, the order in which training gets harder.
@@ -31,15 +31,16 @@ class Decompose:
         shots: labelled images per class of a few-shot decomposition.
         fraction: share of the labels of a few-shot decomposition, 0 to 1.
         draws: how often the few images are drawn, at least 1.
-        folds: of crossfit; None: 10 up to 5,000 rows, else 5 (ridge: leave-one-out). A few-shot
-            decomposition uses them for everything that depends on all labels.
+        folds: number of folds of crossfit; None: 10 up to 5,000 rows, else 5 (ridge:
+            leave-one-out). A few-shot decomposition uses them for everything that depends on all
+            labels.
         n_sub: images of the subset of the published estimator; None: the smaller of the test rows
             and a fifth of the training rows (whole groups where there are groups).
         duplicates: whether to count test rows that are (nearly) identical to training rows.
         device: cpu, cuda or cuda:N.
         class_names: names of the labels 0, 1, ... of a set whose labels are numbers only, where
             another has class names: a,b,c or a text file with a name on each line.
-        seed: of folds, subsets and resamples.
+        seed: random seed of folds, subsets and resamples.
     """
 
     train: str

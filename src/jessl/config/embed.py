@@ -29,17 +29,17 @@ class Embed:
             form a group, which no split of the embeddings divides.
         class_names: names of the labels 0, 1, ... where the labels are numbers only: a,b,c or a
             text file with a name on each line.
-        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+        bits: bits in use of images stored in more than 8 bits a channel: 2^bits - 1 becomes white,
             larger values are clipped. 9 to 16; None: 65535 is white.
-        value_range: on the command line --range LOW HIGH: instead of `bits`, the stored values that
-            become black and white; it also opens floating-point and signed images.
+        value_range: the stored values that become black and white, instead of `bits`; it also opens
+            floating-point and signed images. On the command line: --range LOW HIGH.
         views: preset or file of random views to embed instead of the central one, a row for each
             view; the scores lidar and alignment need them. Their size is the encoder's; a preset
             with local crops contributes its global crops only.
         n_views: views of each image, 2 to 256; None: 10. Unlike views of a preset take turns.
         batch_size: images at a time.
         workers: threads that decode; None: the cores that this process may use, at most 16.
-        seed: of random weights and of random views.
+        seed: random seed of weights and of random views.
         device: auto (an encoder that is already built stays where it is), cpu, cuda or cuda:N.
     """
 

@@ -12,11 +12,11 @@ class Pack:
     Attributes:
         data: SRC, the images.
         out: folder to write: a new one, or that of an interrupted packing of the same images.
-        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+        bits: bits in use of images stored in more than 8 bits a channel: 2^bits - 1 becomes white,
             larger values are clipped. 9 to 16. None: images of 16 bits keep them, and 65535 is
             white when they are read.
-        value_range: on the command line --range LOW HIGH: instead of `bits`, the stored values that
-            become black and white; it also opens floating-point and signed images.
+        value_range: the stored values that become black and white, instead of `bits`; it also opens
+            floating-point and signed images. On the command line: --range LOW HIGH.
         short_side: length in pixels to which the shorter side is reduced; smaller images are not
             enlarged.
         long_side: the same for the longer side; at most one of the two.

@@ -22,10 +22,10 @@ class Pretrain:
         labels: CSV file with columns path,label that adds or replaces labels.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
         y_key: name of the labels in an .npz file; None: y, labels or targets.
-        bits: of images that are stored in more than 8 bits a channel: 2^bits - 1 becomes white,
+        bits: bits in use of images stored in more than 8 bits a channel: 2^bits - 1 becomes white,
             larger values are clipped. 9 to 16; None: 65535 is white.
-        value_range: on the command line --range LOW HIGH: instead of `bits`, the stored values that
-            become black and white; it also opens floating-point and signed images.
+        value_range: the stored values that become black and white, instead of `bits`; it also opens
+            floating-point and signed images. On the command line: --range LOW HIGH.
         out: run folder to write; refused when it holds another run, unless `resume`.
         resume: continue the run in `out` from its last checkpoint.
         objective: barlow_twins, byol, cissl, dcl, dino, dissl, lejepa, moco, simclr, simsiam, swav,
@@ -68,7 +68,7 @@ class Pretrain:
             their activations: less memory, a third more time.
         deterministic: use only algorithms that reproduce every bit; slower on GPUs.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        seed: of weights, order and views.
+        seed: random seed of weights, order and views.
         holdout: images held out of training for the online evaluation; None: a tenth, at most
             2048, and none below 640 images (the evaluation then uses training images, and is
             labelled accordingly).

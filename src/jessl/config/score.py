@@ -21,7 +21,7 @@ class Score:
             2,048, 10 up to 4,096, 6 above; the interval widens accordingly. Each block costs one
             more spectrum (d = 2048: about half a second of a core; they run on all cores).
         converge: also compute the scores of a quarter and of half of the rows.
-        seed: of the blocks, and of the rows that costly scores choose.
+        seed: random seed of the blocks, and of the rows that costly scores choose.
     """
 
     embeddings: str

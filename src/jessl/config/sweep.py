@@ -27,7 +27,7 @@ class Sweep:
             `base`: the sweeps of the RankMe paper), "random" or "tpe" (Bergstra et al. 2011, by
             Optuna); None: grid where the space consists of lists, else random.
         trials: number of settings; None: all of grid and each, 20 of random and tpe.
-        seeds: of the weights, order and views; each setting has one run per seed.
+        seeds: random seeds of the weights, order and views; each setting has one run per seed.
         by: the score that chooses, NAME or NAME/LAYER, such as rankme, rankme/backbone,
             lidar/projector; the projector is the default layer.
         scores: more scores to compute for every run, for comparison.
@@ -41,7 +41,8 @@ class Sweep:
         grace_epochs: epochs before any run is stopped, since early ranks say little; None: a
             quarter of the epochs.
         keep_share: share of the runs of one method that continue at each comparison, in (0, 1).
-        sampler_seed: of random and tpe, and of the order of the runs where runs are stopped.
+        sampler_seed: seed of the samplers random and tpe, and of the order of the runs where runs
+            are stopped.
     """
 
     base: Pretrain

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -87,9 +88,8 @@ def _build_without_expansion(
             f"encoder {name!r} is a file of weights, which embed and select accept; to train from "
             "it name its architecture and give the file to --init"
         )
-    if not model and family not in _LIBRARIES:
-        raise ValueError(_unknown_family(family))
-    check_choice("encoder", family, ("smallconv", "resnet_cifar", "airbench", *_LIBRARIES))
+    if family not in _LIBRARIES:
+        raise ValueError(_unknown_family(family, model))
     if not model:
         raise ValueError(
             f"encoder {name!r}: expected {family}:NAME with a model, e.g. {_LIBRARIES[family]}"
@@ -205,18 +205,21 @@ def _output_width(name: str, body: nn.Module, size: int) -> int:
     return out.shape[1]
 
 
-def _unknown_family(name: str) -> str:
-    """The error for a bare model name: the library that has it, or the nearest names."""
-    import timm
+def _unknown_family(family: str, model: str) -> str:
+    """The error for a name of no family: the library that has the model, or the nearest names."""
+    if model:
+        families = ["smallconv", "airbench", "resnet_cifar", *_LIBRARIES]
+        known = unknown_name("encoder", family, families)
+    else:
+        import timm
 
-    if name in timm.list_models():
-        return f"encoder {name!r} lacks its library: write timm:{name}"
-    near = [f"timm:{m}" for m in timm.list_models(f"*{name}*")[:3]]
-    known = unknown_name("encoder", name, ["smallconv", "airbench", *near])
-    known += ", resnet_cifar:LAYERS, timm:NAME, torchvision:NAME, hf:NAME"
-    if "/" in name or "." in name:
-        return f"{known}, or a run folder (there is none at {name!r}); ckpt:FILE takes weights"
-    return f"{known}, or a run folder; ckpt:FILE takes weights"
+        if family in timm.list_models():
+            return f"encoder {family!r} lacks its library: write timm:{family}"
+        near = [f"timm:{m}" for m in timm.list_models(f"*{family}*")[:3]]
+        known = unknown_name("encoder", family, ["smallconv", "airbench", *near])
+        known += ", resnet_cifar:LAYERS, timm:NAME, torchvision:NAME, hf:NAME"
+    there = f" (there is none at {family!r})" if not model and re.search("[/.]", family) else ""
+    return f"{known}; embed and select also take a run folder{there}, its checkpoints and ckpt:FILE"
 
 
 def _use_small_stem(name: str, body: Any) -> None:

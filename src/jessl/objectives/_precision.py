@@ -23,8 +23,8 @@ def full_precision(loss: Callable[_P, torch.Tensor]) -> Callable[_P, torch.Tenso
     def in_full_precision(*args: _P.args, **kwargs: _P.kwargs) -> torch.Tensor:
         raised = tuple(_raise_half(a) for a in args)
         options = {k: _raise_half(v) for k, v in kwargs.items()}
-        tensors = (v for v in (*raised, *options.values()) if isinstance(v, torch.Tensor))
-        device = next((t.device.type for t in tensors), "cpu")
+        tensors = [v for v in (*raised, *options.values()) if isinstance(v, torch.Tensor)]
+        device = tensors[0].device.type if tensors else "cpu"
         with torch.autocast(device, enabled=False):
             return loss(*raised, **options)  # type: ignore[arg-type]
 

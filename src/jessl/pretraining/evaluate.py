@@ -159,6 +159,7 @@ def final_records(
     *,
     run: str,
     step: int,
+    epoch: float,
     seconds: float,
 ) -> list[Record]:
     """Records of the scores with their error bars, and of the spectrum, at each layer."""
@@ -167,6 +168,7 @@ def final_records(
         here = Record(
             run=run,
             step=step,
+            epoch=epoch,
             split="pretrain",
             seconds=seconds,
             name=f"spectrum/{layer}",

@@ -58,6 +58,7 @@ def finish(
         parts.objective,
         run=run.name,
         step=parts.trainer.step,
+        epoch=settings.epochs,
         seconds=parts.trainer.seconds,
     )
     if skipped:
@@ -66,6 +67,7 @@ def finish(
             Record(
                 run=run.name,
                 step=parts.trainer.step,
+                epoch=settings.epochs,
                 split="pretrain",
                 name="unreadable",
                 value=float(len(skipped)),

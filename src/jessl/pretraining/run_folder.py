@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from jessl import records
-from jessl.config import Pretrain, ResolvedPretrain
+from jessl.config import Pretrain, ResolvedPretrain, option_name
 from jessl.core import collectives, files
 from jessl.core.leftovers import other_names
 from jessl.core.log import SILENT, Log
@@ -235,8 +235,8 @@ def _refuse_changes(
         if field.name == "views" and is_file(config.views):
             continue  # its content counts, not its place: see _check_views
         raise ValueError(
-            f"cannot resume {path} with {field.name} {now!r}: the run has {then!r}; leave it "
-            f"out, or start a new run with --init {path}"
+            f"cannot resume {path} with {option_name(field.name)} {now!r}: the run has {then!r}; "
+            f"leave it out, or start a new run with --init {path}"
         )
 
 

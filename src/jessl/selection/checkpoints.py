@@ -180,7 +180,7 @@ def _choose(
             "--keep-checkpoints 0 to keep all"
         )
     if comparison.noise == "none":
-        warnings.append(f"{by.text} has no error bar: how certain the order is is unknown")
+        warnings.append(f"{by.text} has no error bar: the certainty of the order is unknown")
     made = tuple(
         CheckpointScore(
             path=str(path),

@@ -89,7 +89,7 @@ def _noise_warnings(
             "trainings is not covered, and usually larger"
         )
     elif comparison.noise == "none":
-        warnings.append("neither seeds nor error bars: how certain the order is is unknown")
+        warnings.append("neither seeds nor error bars: the certainty of the order is unknown")
     else:
         rows = [s.values(criterion) for s in settings]
         within, _ = pooled([[math.log(v) if comparison.log else v for v in row] for row in rows])

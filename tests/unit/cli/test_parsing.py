@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from importlib import import_module
+
 import pytest
 
 from jessl.cli._command import Command
 from jessl.cli._parsing import parse
 from jessl.cli.embed import EmbedCommand
+from jessl.cli.main import COMMANDS
 from jessl.cli.pretrain import PretrainCommand
 from jessl.cli.probe import ProbeCommand
 
@@ -32,6 +37,16 @@ def test_a_flag_of_three_states(args: list[str], expected: bool | None) -> None:
     assert ("channels_last" in command.given) == (expected is not None)
 
 
+def test_an_option_of_another_name_than_its_field_is_given() -> None:
+    args = ["--data", "x", "--range", "0", "4095", "--batch_size=8", "--no-tune"]
+    command = parse("pretrain", PretrainCommand, args)
+    assert command.given == {"data", "value_range", "batch_size", "tune"}
+    assert command.config().value_range == (0, 4095)
+    # options go over the recipe's settings
+    command = parse("pretrain", PretrainCommand, [*args, "--recipe", "small"])
+    assert command.config().value_range == (0, 4095)
+
+
 @pytest.mark.parametrize(
     ("args", "line"),
     [
@@ -49,6 +64,18 @@ def test_a_flag_of_three_states(args: list[str], expected: bool | None) -> None:
 def test_mistakes_are_one_line(args: list[str], line: str) -> None:
     with pytest.raises(ValueError, match=f"^{line.replace('?', '[?]')}$"):
         parse("probe", ProbeCommand, args)
+
+
+@pytest.mark.parametrize(("name", "class_name"), [(n, c) for n, (_, c) in COMMANDS.items()])
+def test_descriptions_of_options_begin_at_their_beginning(name: str, class_name: str) -> None:
+    command = getattr(import_module(f"jessl.cli.{name}"), class_name)
+    described = 0
+    for parent in command.__mro__:
+        attributes = inspect.cleandoc(parent.__doc__ or "").partition("Attributes:\n")[2]
+        for option, words in re.findall(r"^ {4}(\w+): (.*)", attributes, re.M):
+            described += 1
+            assert not re.match(r"(of|on|by|from|instead of|as) ", words), f"{option}: {words}"
+    assert described
 
 
 def test_a_value_that_is_neither_true_nor_false() -> None:

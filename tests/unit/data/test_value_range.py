@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.commands import run_code
 from jessl.core.files import read_json
 from jessl.data import DatasetSource, Subset, UnreadableImage, open_source, unlabelled
 from jessl.data.decode.image import decode, file_facts, stored_values
@@ -303,6 +304,15 @@ def test_tiffs_that_cannot_be_read_are_named_as_such() -> None:
     # Pillow reads the lower and upper bytes of these as neighbours
     with pytest.raises(UnreadableImage, match="planar"):
         decode(tiff(values[:, :, :3], planar=True))
+
+
+def test_pillow_prints_no_lines_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "seven.tif"
+    path.write_bytes(tiff(RNG.integers(0, 256, (5, 7, 7)).astype(np.uint8), extra=4))
+    code = "import sys; from jessl.data.decode.image import decode; decode(sys.argv[1])"
+    lines = run_code(code, str(path)).stderr.splitlines()
+    assert "seven.tif: a TIFF of 7 bands of 8 bits" in lines[-1]
+    assert not [line for line in lines if line.startswith("More samples")]
 
 
 def test_a_data_set_is_given_its_range() -> None:

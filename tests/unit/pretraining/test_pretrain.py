@@ -26,6 +26,7 @@ def test_a_run_holds_all_that_it_promises(finished: Run) -> None:
             r for r in finished.records() if r.split == "pretrain" and r.name == f"rankme/{layer}"
         )
         assert record.value == pytest.approx(rankme(z), rel=1e-9)
+        assert (record.step, record.epoch) == (18, 3)
         assert record.sd is not None
         assert record.sd > 0
         assert record.extra["n"] == 96

@@ -14,7 +14,8 @@ from filelock import FileLock
 
 from helpers.commands import run_code, start_command
 from helpers.run_samples import losses, same_weights, small_config
-from jessl import Pretrain, Run, pretrain
+from jessl import Pretrain, Run, pretrain, write_report
+from jessl.cli.main import main
 from jessl.config import ResolvedPretrain
 from jessl.core.interruption import Stopped
 from jessl.training import checkpoint
@@ -115,6 +116,20 @@ def test_sigterm_saves_and_exits_with_75(stripes: Path, tmp_path: Path) -> None:
     assert "continue with --resume" in said
     assert "Traceback" not in said
     assert checkpoint.steps(out / "checkpoints")
+
+
+def test_a_signal_while_the_report_is_written_waits_for_it(
+    finished: Run, stripes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def write(folder: Path) -> Path:
+        signal.raise_signal(signal.SIGTERM)
+        return write_report(folder)
+
+    monkeypatch.setattr("jessl.report.write_report", write)
+    args = ["--data", str(stripes), "--out", str(finished.path), "--resume"]
+    assert main(["pretrain", *args]) == 75
+    assert f"jessl: stopped at the end; {finished.path} is complete" in capsys.readouterr().err
+    assert (finished.path / "report.html").exists()
 
 
 def test_resuming_a_finished_run_changes_nothing(finished: Run, stripes: Path) -> None:
@@ -238,9 +253,9 @@ def test_two_writers_of_one_run_are_kept_apart(finished: Run, stripes: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"encoder": "smallconv:8"}, "cannot resume .* with encoder 'smallconv:8'"),
-        ({"objective": "simclr"}, "cannot resume .* with objective 'simclr'"),
-        ({"epochs": 7}, "cannot resume .* with epochs 7: the run has 3"),
+        ({"encoder": "smallconv:8"}, "cannot resume .* with --encoder 'smallconv:8'"),
+        ({"objective": "simclr"}, "cannot resume .* with --objective 'simclr'"),
+        ({"epochs": 7}, "cannot resume .* with --epochs 7: the run has 3"),
     ],
 )
 def test_a_run_resumes_with_its_own_settings(
@@ -258,7 +273,7 @@ def test_a_default_that_is_asked_for_is_no_silence(
     pretrain(config, quiet=True)
     again = Pretrain(data=str(stripes), out=config.out, resume=True)
     assert pretrain(again, quiet=True).finished()
-    with pytest.raises(ValueError, match="with objective 'vicreg': the run has 'byol'"):
+    with pytest.raises(ValueError, match="with --objective 'vicreg': the run has 'byol'"):
         pretrain(again, quiet=True, explicit_fields=frozenset({"objective"}))
 
 
