@@ -20,10 +20,9 @@ import torch
 
 from harness import installed, say, write_record
 from jessl import Loader, build_encoder
-from jessl.core.precision import pick_precision
 from jessl.core.resources import usable_cores
 from jessl.objectives import build_objective
-from jessl.training.throughput import images_per_second
+from jessl.training.throughput import measure_training
 from jessl.views import Views, presets
 
 _PLAIN = ((0.0,) * 3, (1.0,) * 3)
@@ -176,14 +175,13 @@ def _kornia(crops: torch.Tensor) -> dict[str, Callable[[], Any]]:
 def step(args: argparse.Namespace, device: torch.device) -> list[dict[str, Any]]:
     """A full training step, and the share that the views of its batch would take of it."""
     encoder = build_encoder(args.encoder, size=args.side, pretrained=False)
-    rate = images_per_second(
+    rate = measure_training(
         encoder,
         build_objective("vicreg", encoder.dim),
         sizes=[args.side, args.side],
         batch_size=args.batch_size,
         device=device,
-        precision=pick_precision("auto", device),
-    )
+    ).images_per_second
     crops = torch.zeros(
         (args.batch_size, 3, args.side, args.side), dtype=torch.uint8, device=device
     )

@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_scale.py --work WORK --record records/DATE-scale.md
 
-Two tables: CPU seconds and peak memory of whole commands at 1, 4 and 16 times the images, and the
-cost of each piece (order of an epoch, index of shards, parts of an embedding, sums over rows, the
-store of the processes, a trial of a study) per unit, from which docs/scale.md computes its models.
+Parts: `pieces`, the cost of each piece (order of an epoch, index of shards, parts of an embedding,
+sums over rows, the store of the processes, a trial of a study) per unit, from which docs/scale.md
+computes its models; `commands`, CPU seconds and peak memory of whole commands at 1, 4 and 16 times
+the images; `processes`, embedding, scores and probes on 1, 2 and 4 processes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from harness import hardware, installed, say, write_record
+from scale_processes import processes
 
 FACTORS = (1, 4, 16)
 
@@ -37,6 +39,10 @@ def main() -> None:
         numbers["pieces"] = pieces(work, args.rounds, lines)
     if "commands" in args.parts:
         numbers["commands"] = commands(work, args.images, args.rounds, lines)
+    if "processes" in args.parts:
+        numbers["processes"] = processes(
+            work, args.images, args.rows, args.rounds, args.processes, lines
+        )
     print("\n".join(lines))
     versions = installed(("jessl", "torch", "numpy", "scipy"))
     if args.record:
@@ -291,6 +297,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", default=["pieces", "commands"])
     parser.add_argument("--images", type=int, default=1500, help="images at 1x")
+    parser.add_argument("--rows", type=int, default=300_000, help="of the part processes")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", help="folder for data and results (0.5 GB)")
     parser.add_argument("--record", help="write a dated record here")

@@ -43,10 +43,27 @@ def test_bench_of_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert answer["packed"]["after"]["height_px"] == 32
     assert [row["threads"] for row in answer["loader"]] == [1, 2]
     assert all(row["images_per_second"] > 0 for row in answer["loader"])
-    assert answer["needs"] > 0
+    training = answer["training"]
+    assert answer["needs"] == training["images_per_second"] > 0
+    assert training["gain"] == pytest.approx(
+        training["images_per_second"] / training["plain_images_per_second"]
+    )
+    assert training["attempts"][0]["settings"] == "float32, channels-last"
+    assert training["options"].startswith("--precision float32 --")
     assert "% of a core's time" in answer["verdict"][0]
     assert "share these cores" in answer["verdict"][-1]
     assert "with 2 threads" in err
+
+
+def test_bench_shows_the_plain_and_the_tuned_steps(
+    stripes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["bench", "loader", "--data", str(stripes), "--seconds", "0.02", "--threads", "1"]
+    assert main([*args, "--encoder", "smallconv:2", "--images", "8", "--batch-size", "4"]) == 0
+    out, _ = capsys.readouterr()
+    assert "plain: float32 " in out
+    assert "tuned: float32" in out
+    assert "--precision float32" in out
 
 
 def test_bench_of_arrays_is_told_for_people(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from jessl.data import Source
+    from jessl.training.tuning.outcome import Tuning
     from jessl.views import Views
 
 
@@ -29,7 +30,8 @@ class BenchCommand(Command):
         options: options of the recipe, such as flip 0 min_scale 0.3.
         size: side of the largest views in pixels; None: by the file, or chosen from the data.
         needs: images per second that the training consumes; None: measured if --encoder is given.
-        encoder: smallconv[:WIDTH], timm:NAME or torchvision:NAME, timed on --device.
+        encoder: smallconv[:WIDTH], timm:NAME or torchvision:NAME, whose training steps are timed on
+            --device, in float32 and as `jessl pretrain` would tune them.
         objective: loss and heads that are timed with the encoder.
         batch_size: images per batch; None: 256 on a GPU, 32 on a CPU.
         device: where the views go and the encoder is timed: auto, cpu, cuda or cuda:N. A GPU
@@ -75,10 +77,11 @@ class BenchCommand(Command):
         views = self._views(source, device)
         size = max(view.size for view in views.recipes)
         batch_size = self.batch_size or (256 if on_gpu else 32)
-        needs = self.needs
-        if needs is None and self.encoder is not None:
+        needs, training = self.needs, None
+        if self.encoder is not None:
             log.info(f"timing steps of {self.encoder} on {device}")
-            needs = self._measure_training(self.encoder, views, batch_size, device)
+            training = self._measure_training(self.encoder, views, batch_size, device)
+            needs = training.images_per_second
         log.info("measuring reading, decoding and views")
         stages = measure_stages(source, views, images=self.images, crops_only=on_gpu)
         short_side = -(-size * 8 // 7 // 16) * 16  # 256 for views of 224
@@ -112,6 +115,7 @@ class BenchCommand(Command):
             },
             "loader": [{"threads": n, "images_per_second": rate} for n, rate in rates.items()],
             "needs": needs,
+            "training": None if training is None else _training(training),
             "verdict": advice,
         }
 
@@ -134,22 +138,20 @@ class BenchCommand(Command):
 
     def _measure_training(
         self, encoder: str, views: Views, batch_size: int, device: torch.device
-    ) -> float:
-        """Images per second that a training with this encoder consumes."""
-        from jessl.core.precision import pick_precision
+    ) -> Tuning:
+        """The speed of training steps with this encoder."""
         from jessl.encoders import build_encoder
         from jessl.objectives import build_objective
-        from jessl.training.throughput import images_per_second
+        from jessl.training.throughput import measure_training
 
         sizes = [view.size for view in views.recipes]
         net = build_encoder(encoder, size=max(sizes))
-        return images_per_second(
+        return measure_training(
             net,
             build_objective(self.objective, net.dim),
             sizes=sizes,
             batch_size=batch_size,
             device=device,
-            precision=pick_precision("auto", device),
         )
 
     def _measure_loader(
@@ -195,9 +197,37 @@ class BenchCommand(Command):
         )
         if needs is not None:
             print_lines(f"a training needs {needs:,.0f} images/s")
+        if training := result["training"]:
+            print_lines("")
+            print_table(
+                ["training steps", "images/s", "times"],
+                [
+                    ["plain: float32", round(training["plain_images_per_second"]), 1.0],
+                    [
+                        f"tuned: {training['settings']}",
+                        round(training["images_per_second"]),
+                        training["gain"],
+                    ],
+                ],
+            )
+            print_lines(f"`jessl pretrain` tunes itself; {training['options']} fixes it")
         print_lines("")
         for line in result["verdict"]:
             print_lines(f"- {line}")
+
+
+def _training(tuning: Tuning) -> JsonObject:
+    """What was measured, and the options that fix it for the runs of a study."""
+    from jessl.core.processor import instruction_sets
+
+    speed = tuning.speed
+    layout = "--channels-last" if speed.channels_last else "--no-channels-last"
+    return {
+        **tuning.as_json(instruction_sets()),
+        "settings": str(speed),
+        "plain_images_per_second": tuning.images_per_second / tuning.gain,
+        "options": f"--precision {speed.precision} {layout}",
+    }
 
 
 def _share(rate: float, needs: float | None) -> str | None:

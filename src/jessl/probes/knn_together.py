@@ -122,8 +122,8 @@ def knn_together(
             raise mark_reported(ValueError(_NOT_FINITE.format("test")))
         votes = probe.decision_function(queries)
         predictions[part] = probe.classes[votes.argmax(axis=1)]
-    error = float((predictions != labels[rows]).mean())
-    return SharedNeighbours(probe.k, probe.temperature, error, predictions, probe.rows, len(rows))
+    wrong = float((predictions != labels[rows]).mean())
+    return SharedNeighbours(probe.k, probe.temperature, wrong, predictions, probe.rows, len(rows))
 
 
 def _check(train: Embeddings, test: Embeddings) -> None:

@@ -111,9 +111,10 @@ class NeighbourProbe:
             chunk = to_device(rows)
             for part in _row_slices(m, len(rows)):
                 cosines, columns = largest(z[part] @ chunk.T, min(keep, len(rows)))
-                found = self.place[start + columns]
                 near[part], place[part] = nearest_of(
-                    np.hstack([near[part], cosines]), np.hstack([place[part], found]), keep
+                    np.hstack([near[part], cosines]),
+                    np.hstack([place[part], self.place[start + columns]]),
+                    keep,
                 )
         return near, place
 
