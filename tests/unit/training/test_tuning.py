@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from helpers.training_samples import trainer_of
-from jessl.core import processor, resources
+from jessl.core import processor
 from jessl.objectives import build_objective
 from jessl.training.optimizers import build_optimizer
 from jessl.training.step import Trainer
@@ -285,26 +284,7 @@ def test_bfloat16_is_read_from_the_flags(monkeypatch: pytest.MonkeyPatch) -> Non
         assert processor.computes_bfloat16(CPU) is computes
 
 
-@pytest.mark.parametrize(("limit", "cores"), [("50000 100000", 1), ("150000 100000", 2),
-                                              ("max 100000", 8), ("broken", 8)])  # fmt: skip
-def test_a_container_grants_its_share_of_cores(
-    limit: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpu.max").write_text(limit + "\n")
-    monkeypatch.setattr(resources, "_CONTROL_GROUP", tmp_path)
-    eight = set(range(8))
-    monkeypatch.setattr(resources.os, "sched_getaffinity", lambda _pid: eight, raising=False)
-    assert resources.usable_cores() == cores
-
-
-def test_half_a_core_by_the_older_interface(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("50000\n")
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
-    monkeypatch.setattr(resources, "_CONTROL_GROUP", tmp_path)
-    assert resources.usable_cores() == 1
+def test_threads_to_try() -> None:
     assert thread_counts(64, 1) == [1]
     assert thread_counts(8, 8) == [7, 4]
     assert thread_counts(1, 1) == []
