@@ -13,12 +13,12 @@ import pytest
 from hypothesis import settings
 
 from helpers.paths import SHARED
-from helpers.run_samples import small_config
-from jessl import Run, pretrain
 
+# torch is imported where it is needed: the process that starts the workers only waits for them
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from jessl import Run
     from jessl.sweeps.coordination import Ledger
     from jessl.sweeps.storage import Storage
     from jessl.zoo.table import Models
@@ -84,7 +84,19 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    from helpers.run_samples import small_config
+    from jessl import pretrain
+
     return pretrain(small_config(stripes, tmp_path_factory.mktemp("runs") / "whole"), quiet=True)
+
+
+@pytest.fixture(scope="session")
+def demo_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a demo study and facts.json, see helpers.demo_study; copy it to change it."""
+    from helpers.demo_study import build_demo_study
+    from helpers.shared_folders import shared_folder
+
+    return shared_folder(tmp_path_factory, "demo", build_demo_study)
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +11,32 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.demo_study import OPTIONS, interrupt_demo
 from jessl import select
 from jessl.cli.main import main
-from jessl.core.interruption import Stopped
-from jessl.core.log import SILENT, Log
+from jessl.core.log import SILENT
 from jessl.demo import demo
 from jessl.report import write_report
 from jessl.runs import Run
 
-# seconds: the first training of a machine compiles kernels, and a busy one takes its time
-BEGUN, ENDED = 240, 60
+PROC = Path("/proc").is_dir()
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def done(demo_study: Path) -> tuple[Path, dict[str, Any]]:
     """A folder and the study in it: stopped after its first run, then continued to its end."""
-    out = tmp_path_factory.mktemp("demo") / "study"
-    lines: list[str] = []
-
-    def first_run_ended() -> bool:
-        return bool(list(out.glob("runs/*/embeddings/test")))
-
-    with pytest.raises(Stopped):
-        demo("digits", out=out, quick=True, epochs=1, images=400, workers=2, stop=first_run_ended)
-    ended = {p: p.stat().st_mtime_ns for p in out.glob("runs/*/embeddings/test/*")}
-    study = demo(
-        "digits", out=out, quick=True, epochs=1, images=400, workers=2, log=Log(lines.append)
-    )
-    assert ended
-    assert ended == {p: p.stat().st_mtime_ns for p in ended}
-    return out, {**study, "lines": lines}
+    facts = json.loads((demo_study / "facts.json").read_text())
+    return demo_study / "study", {**facts["study"], "lines": facts["lines"]}
 
 
-def test_the_study_is_complete(done: tuple[Path, dict]) -> None:
+def test_a_stopped_demo_continues_where_it_was(demo_study: Path) -> None:
+    facts = json.loads((demo_study / "facts.json").read_text())
+    _check_stop(facts["stopped"])
+    assert facts["ended runs stay"]
+    assert "of them ended before" in "\n".join(facts["lines"])
+
+
+def test_the_study_is_complete(done: tuple[Path, dict[str, Any]]) -> None:
     out, study = done
     assert study["outcomes"] == {"finished": 8}
     assert len(study["groups"]) == 2
@@ -61,7 +51,6 @@ def test_the_study_is_complete(done: tuple[Path, dict]) -> None:
     assert study["data"]["n_train"] == 320
     assert study["data"]["n_test"] == 80
     lines = "\n".join(study["lines"])
-    assert "of them ended before" in lines
     assert lines.index("chosen") < lines.index("reveal")
     for group in study["groups"]:
         run = Run.open(out / "runs" / group["chosen_run"])
@@ -73,17 +62,19 @@ def test_the_study_is_complete(done: tuple[Path, dict]) -> None:
     assert "data:image/png;base64," in page
 
 
-def test_training_never_sees_a_label(done: tuple[Path, dict]) -> None:
+def test_training_never_sees_a_label(done: tuple[Path, dict[str, Any]]) -> None:
     out, _ = done
     for path in (out / "runs").iterdir():
         before_reveal = [r for r in Run.open(path).records() if r.split != "test"]
         assert not any(r.name.startswith("accuracy") for r in before_reveal)
 
 
-def test_a_finished_study_is_read_again_and_nothing_is_trained(done: tuple[Path, dict]) -> None:
+def test_a_finished_study_is_read_again_and_nothing_is_trained(
+    done: tuple[Path, dict[str, Any]],
+) -> None:
     out, study = done
     before = {p: p.read_bytes() for p in out.glob("runs/*/records.jsonl")}
-    again = demo("digits", out=out, quick=True, epochs=1, images=400, workers=1, log=SILENT)
+    again = demo("digits", out=out, workers=1, log=SILENT, **OPTIONS)
     for part in ("groups", "findings", "baselines"):
         assert again[part] == study[part]
     assert before == {p: p.read_bytes() for p in before}
@@ -96,7 +87,7 @@ def test_another_study_in_its_folder_is_refused(done: tuple[Path, dict], tmp_pat
         ({"quick": False}, r"begun with another space\.objective_options\.cov"),
         ({"images": 300}, r"begun with another base\.batch_size: 80, now 60"),
     ):
-        options: dict[str, Any] = {"quick": True, "epochs": 1, "images": 400, **changes}
+        options = {**OPTIONS, **changes}
         with pytest.raises(ValueError, match=line) as caught:
             demo("digits", out=out, log=SILENT, **options)
         assert "\n" not in str(caught.value)
@@ -106,75 +97,33 @@ def test_another_study_in_its_folder_is_refused(done: tuple[Path, dict], tmp_pat
         demo("digits", out=tmp_path / "full", log=SILENT)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_demo_ends_with_its_workers_and_a_checkpoint(tmp_path: Path, number: int) -> None:
+def _check_stop(stopped: dict[str, Any]) -> None:
+    assert stopped["workers"] >= 2 or not PROC
+    assert stopped["code"] == 75, stopped["errors"]
+    assert "the same command continues" in stopped["errors"]
+    assert "Traceback" not in stopped["errors"]
+    assert stopped["alive"] == []
+
+
+def test_ctrl_c_saves_the_runs_under_way(tmp_path: Path) -> None:
     out = tmp_path / "study"
-    command = [sys.executable, "-m", "jessl.cli", "demo", "--quick", "--images", "300"]
-    command += ["--epochs", "400", "--workers", "2", "--out", str(out)]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        # a background job starts with Ctrl-C ignored, and jessl leaves that as it is
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + BEGUN
-    while not list(out.glob("runs/*/records.jsonl")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    workers = _children(process.pid)
-    try:
-        assert len(workers) >= 2
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=BEGUN)
-    finally:
-        process.kill()  # also after a failure
-    assert process.returncode == 75, errors
-    assert "the same command continues" in errors
-    assert "Traceback" not in errors
-    deadline = time.monotonic() + ENDED
-    while any(_alive(w) for w in workers) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(_alive(w) for w in workers)
+    _check_stop(_interrupted(out, signal.SIGINT))
+    assert not list(out.glob("runs/*/embeddings"))
     assert list(out.glob("runs/*/checkpoints/step-*"))
 
 
+@pytest.mark.skipif(not PROC, reason="counting child processes needs /proc")
 def test_a_killed_demo_takes_its_workers_along(tmp_path: Path) -> None:
-    out = tmp_path / "study"
-    command = [sys.executable, "-m", "jessl.cli", "demo", "--quick", "--images", "300"]
-    command += ["--epochs", "400", "--workers", "2", "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + BEGUN
-    while not list(out.glob("runs/*/records.jsonl")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    workers = _children(process.pid)
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + ENDED
-    while any(_alive(w) for w in workers) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(_alive(w) for w in workers)
+    killed = _interrupted(tmp_path / "study", signal.SIGKILL)
+    assert killed["workers"] >= 2
+    assert killed["alive"] == []
 
 
-def _children(pid: int) -> list[int]:
-    """Processes started by a process (read from /proc: Linux only)."""
-    if not Path("/proc").is_dir():
-        pytest.skip("counting child processes needs /proc")
-    children = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
-        if int(fields[1]) == pid:
-            children.append(int(stat.parent.name))
-    return children
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+def _interrupted(out: Path, number: int) -> dict[str, Any]:
+    """Start a long demo, and send it a signal in its first trainings."""
+    arguments = ["--quick", "--images", "300", "--epochs", "400", "--workers", "2"]
+    begun = lambda: list(out.glob("runs/*/records.jsonl"))  # noqa: E731
+    return interrupt_demo([*arguments, "--out", str(out)], begun, number)
 
 
 def test_a_folder_without_labels_ends_with_the_choice(

@@ -12,16 +12,15 @@ from helpers.report_page import SECTIONS, page
 from helpers.report_samples import write_study
 from jessl import records
 from jessl.core.files import read_json
-from jessl.core.log import SILENT
-from jessl.demo import demo
 from jessl.records import PRETRAIN_SAMPLE
 from jessl.report import summary_rows
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real(demo_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy: reports are written into it."""
     folder = tmp_path_factory.mktemp("real") / "s"
-    demo("digits", quick=True, epochs=1, images=300, workers=1, out=folder, log=SILENT)
+    shutil.copytree(demo_study / "study", folder)
     return folder
 
 
