@@ -287,11 +287,12 @@ def test_mistakes_are_named(call: Callable, message: str) -> None:
 def test_all_compile_into_one_graph() -> None:
     """backend aot_eager needs no compiler; in a process of its own, as compiling warns."""
     code = (
-        "import sys, torch\nfrom jessl.objectives import build_objective\n"
+        "import json, sys, torch\nfrom jessl.objectives import build_objective\n"
+        "options = json.loads(sys.argv[1])\n"
         "h = torch.randn(2, 16, 12)\nlabels = torch.arange(16) % 3\n"
-        "for name in sys.argv[1:]:\n"
+        "for name in sys.argv[2:]:\n"
         "    torch.manual_seed(0)\n"
-        "    objective = build_objective(name, 12).eval()\n"
+        "    objective = build_objective(name, 12, options.get(name)).eval()\n"
         "    def loss(h):\n"
         "        return objective.loss(h, h.detach(), labels=labels).total\n"
         "    torch._dynamo.reset()\n"
@@ -301,5 +302,5 @@ def test_all_compile_into_one_graph() -> None:
         "    except Exception as error:\n"
         "        raise SystemExit(f'{name}: {error}')\n"
     )
-    done = run_code(code, *METHODS)
+    done = run_code(code, json.dumps(QUICK), *METHODS)
     assert done.returncode == 0, done.stderr

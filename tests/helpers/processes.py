@@ -7,17 +7,24 @@ and has computed nothing, so that a process that it forks is as good as a new in
 from __future__ import annotations
 
 import multiprocessing
+import os
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 
+from helpers.paths import TESTS
+
 CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
-_MODULES = [
-    "torch._dynamo",
-    "torch.distributed",
-    "jessl.pretraining.pretrain",
-    "jessl.sweeps.sweep",
-]
 
 
 def preload() -> None:
-    """Have the fork server import what the processes need; without effect once it runs."""
-    CONTEXT.set_forkserver_preload(_MODULES)
+    """Start the fork server with `helpers.preloaded`; without effect once it runs."""
+    CONTEXT.set_forkserver_preload(["helpers.preloaded"])
+    before = os.environ.get("PYTHONPATH")
+    # Python 3.11 does not give it the path of modules, and ignores a module that is not found
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS), *filter(None, [before])])
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
