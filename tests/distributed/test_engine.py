@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.commands import run_code
+from helpers.commands import COMMAND, Finished, Started, run_code
 from helpers.groups import WORLD, together
 from helpers.run_samples import losses, weights
 from helpers.training_samples import trainer_of
@@ -204,13 +205,23 @@ def test_a_run_of_two_processes_is_resumed_by_one(stripes: Path, tmp_path: Path)
         torch.testing.assert_close(tensor, expected[name], rtol=0.02, atol=2e-3, msg=name)
 
 
+def _both(code: str, *arguments: str) -> list[Finished]:
+    """`python -c CODE ARGUMENTS...` in two processes with the environment that torchrun gives."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    ranks = [{"RANK": k, "LOCAL_RANK": k} for k in map(str, range(WORLD))]
+    fixed = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": str(WORLD), **meet}
+    started = [Started(code, arguments, {**fixed, **rank}) for rank in ranks]
+    return [process.wait() for process in started]
+
+
 def test_unlike_data_are_refused_by_all(stripes: Path, tmp_path: Path) -> None:
     """A half-finished copy on one machine would otherwise hang at the end of the epoch."""
     x, y = (np.load(stripes)[k] for k in "xy")
     for rank, n in ((0, 96), (1, 80)):
         np.savez(tmp_path / f"{rank}.npz", x=x[:n], y=y[:n])
-    script = tmp_path / "run.py"
-    script.write_text(
+    code = (
         "import os, sys\nfrom jessl import Pretrain, open_source, pretrain\n"
         "rank = os.environ['RANK']\n"
         "source = open_source(f'{sys.argv[1]}/{rank}.npz')\n"
@@ -220,23 +231,17 @@ def test_unlike_data_are_refused_by_all(stripes: Path, tmp_path: Path) -> None:
         "except ValueError as error:\n"
         "    sys.stdout.write(f'{rank} {error.reported} {error}\\n')\n    sys.stdout.flush()\n"
     )
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [sys.executable, *launcher, str(script), str(tmp_path)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
-    said = sorted(done.stdout.splitlines())
+    said = sorted(line for one in _both(code, str(tmp_path)) for line in one.stdout.splitlines())
     assert [line.split()[:2] for line in said] == [["0", "False"], ["1", "True"]]
     assert all("do not see the same images or labels" in line for line in said)
     assert all("they count 96, 80" in line for line in said)
 
 
 def test_processes_must_share_the_batch_evenly(stripes: Path, tmp_path: Path) -> None:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [sys.executable, *launcher, "-m", "jessl.cli", "pretrain", "--data", str(stripes)]
-    command += ["--out", str(tmp_path / "run"), "--batch-size", "15", "--encoder", "smallconv:4"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
-    said = [line for line in done.stderr.splitlines() if line.startswith("jessl pretrain: error")]
+    words = ["pretrain", "--data", str(stripes), "--out", str(tmp_path / "run")]
+    words += ["--batch-size", "15", "--encoder", "smallconv:4"]
+    lines = [line for one in _both(COMMAND, *words) for line in one.stderr.splitlines()]
+    said = [line for line in lines if line.startswith("jessl pretrain: error")]
     assert said == [
         "jessl pretrain: error: batch_size 15 cannot be shared out evenly among 2 processes; take "
         "a multiple of 2"

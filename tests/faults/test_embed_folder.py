@@ -6,12 +6,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from helpers.commands import run_code
 from helpers.run_samples import labelled_images, small_config
 from jessl import Embeddings, Run, pretrain
 from jessl.cli import main
@@ -62,8 +61,7 @@ def test_an_interrupted_embed_is_called_again(
     inputs: Path, tmp_path: Path, kind: str, number: int
 ) -> None:
     words = _words(inputs, tmp_path / "z", *LAYERS)
-    command = [sys.executable, "-c", DISTURBED, str(number), kind, *words]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_code(DISTURBED, str(number), kind, *words)
     if kind == "kill":
         assert done.returncode == -signal.SIGKILL
     else:

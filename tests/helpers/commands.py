@@ -19,7 +19,7 @@ from pathlib import Path
 
 from helpers.processes import CONTEXT, preload
 
-_COMMAND = "import sys; from jessl.cli.main import main; sys.exit(main(sys.argv[1:]))"
+COMMAND = "import sys; from jessl.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ class Started:
 
 def run_command(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Finished:
     """`jessl ARGUMENTS...`, to its end."""
-    return Started(_COMMAND, arguments, environment).wait()
+    return Started(COMMAND, arguments, environment).wait()
 
 
 def start_command(arguments: Sequence[str]) -> Started:
     """`jessl ARGUMENTS...`, running."""
-    return Started(_COMMAND, arguments)
+    return Started(COMMAND, arguments)
 
 
 def run_code(code: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Finished:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from helpers.commands import Finished, run_code
 from helpers.paths import ROOT
 
 SCRIPT = ROOT / "benchmarks" / "bench_peers.py"
 
 
-def bench(*options: str) -> subprocess.CompletedProcess[str]:
+def bench(*options: str) -> Finished:
+    """The script in a process of its own; it starts those of the contenders itself."""
+    code = (
+        "import os, runpy, sys\nsys.argv = sys.argv[1:]\n"
+        "sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, str(SCRIPT), *options]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return run_code(code, str(SCRIPT), *options, environment=environment)
 
 
 def test_the_quick_comparison(tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ import dataclasses
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.commands import run_code
 from helpers.run_samples import small_config
 from jessl.config import Sweep
 from jessl.core.log import Log
@@ -171,7 +170,7 @@ storage.open_storage(None, Path(sys.argv[1]))
 
 def test_a_database_has_all_its_tables_or_is_not_there(tmp_path: Path) -> None:
     """Without the index of the names each worker would begin a study of its own."""
-    done = subprocess.run([sys.executable, "-c", HALF, str(tmp_path)])
+    done = run_code(HALF, str(tmp_path))
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "study.db").exists()
     assert manifest.read(tmp_path) is None
