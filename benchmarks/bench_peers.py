@@ -247,11 +247,12 @@ def _report(
         f"{args.temperature}, {same}; {args.device}, {args.threads} threads; instruction sets "
         f"{instruction_sets()}. {args.rounds} rounds of {args.round_steps} steps, each contender "
         "in its own process, in turns; medians, and the range. A ratio is jessl's figure divided "
-        "by theirs, of images/s round by round.",
+        "by theirs, of images/s round by round. CPU seconds are those of the process and its "
+        "loaders: other work on the machine changes them least.",
         "",
-        "| contender | images/s (range) | n | jessl / it (range) | peak memory, MiB | jessl / it "
-        "| first step, s |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| contender | images/s (range) | n | jessl / it (range) | images a CPU second (range) "
+        "| jessl / it (range) | peak memory, MiB | jessl / it | first step, s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
         *[_line(one, running.get("jessl")) for one in running.values()],
         "",
         *(_knn_lines(running, args) if args.knn else []),
@@ -271,17 +272,28 @@ def _report(
 
 
 def _line(one: Running, ours: Running | None) -> str:
-    rates = one.row.rates
-    ratio = memory = "-"
+    memory = "-"
     if ours is not None and ours is not one:
-        ratios = [a / b for a, b in zip(ours.row.rates, rates, strict=False)]
-        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
         memory = f"{ours.peak_mib / one.peak_mib:.2f}"
-    return (
-        f"| {one.name} | {statistics.median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f}) "
-        f"| {len(rates)} | {ratio} | {one.peak_mib:,.0f} | {memory} "
-        f"| {one.row.first_seconds:.1f} |"
+    wall, cpu = (
+        _rates_and_ratio(of(one.row), None if ours is None or ours is one else of(ours.row))
+        for of in (lambda row: row.rates, lambda row: row.cpu_rates)
     )
+    return (
+        f"| {one.name} | {wall[0]} | {len(one.row.rates)} | {wall[1]} | {cpu[0]} | {cpu[1]} "
+        f"| {one.peak_mib:,.0f} | {memory} | {one.row.first_seconds:.1f} |"
+    )
+
+
+def _rates_and_ratio(rates: list[float], ours: list[float] | None) -> tuple[str, str]:
+    """Median and range, of the rates and of the ratios round by round."""
+    if not rates:
+        return "-", "-"
+    text = f"{statistics.median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})"
+    if ours is None or len(ours) != len(rates):
+        return text, "-"
+    ratios = [a / b for a, b in zip(ours, rates, strict=True)]
+    return text, f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
 def _knn_lines(running: dict[str, Running], args: argparse.Namespace) -> list[str]:
