@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from helpers.paths import SHARED
+from helpers.paths import SHARED, TESTS
 
 # torch is imported where it is needed: the process that starts the workers only waits for them
 if TYPE_CHECKING:
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
 # the same examples everywhere, and no failure for a slow machine
 settings.register_profile("jessl", deadline=None, derandomize=True)
 settings.load_profile("jessl")
+
+# files and folders of tests that take long, the longest first
+_LONG = ("integration/test_demo_command.py", "integration/", "distributed/", "faults/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests run first: what the processes share out at the end is short."""
+
+    def place(item: pytest.Item) -> int:
+        file = os.path.relpath(item.path, TESTS).replace(os.sep, "/")
+        return next((k for k, start in enumerate(_LONG) if file.startswith(start)), len(_LONG))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
