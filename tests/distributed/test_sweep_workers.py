@@ -6,7 +6,6 @@ import dataclasses
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,11 @@ import numpy as np
 import pytest
 
 from helpers.run_samples import small_config
-from helpers.sweep_samples import address, closed, owners, postgres_cluster, trials_of
+from helpers.sweep_samples import address, closed, owners, trials_of
 from helpers.sweep_worker import ENDED, TRAINING, WRITING, started
 from jessl.config import Sweep
 from jessl.sweeps.coordination import FINISHED
 from jessl.sweeps.study_state import Study, begin
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with postgres_cluster() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")
