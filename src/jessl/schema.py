@@ -72,6 +72,7 @@ _SCORE_TITLES: Final = {
     "rankme": ("RankMe", "RankMe"),
     "normalized_rank": ("RankMe / d", "RankMe/d"),
     "lidar": ("LiDAR", "LiDAR"),
+    "view_retrieval": ("view retrieval", "retrieval"),
     "alpha_req": ("alpha-ReQ", "alpha"),
     "twonn": ("intrinsic dimension", "dimension"),
     "uniformity": ("uniformity", "uniformity"),

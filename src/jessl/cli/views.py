@@ -18,8 +18,8 @@ class ViewsCommand(Command):
 
     Attributes:
         data: SRC, the images.
-        preset: recipe of the views: byol, coarse, dino, gaussian_noise, multicrop, simclr, swav or
-            vicreg; or a .toml or .json file.
+        preset: recipe of the views: byol, coarse, dino, disjoint, gaussian_noise, grayscale,
+            multicrop, simclr, swav or vicreg; or a .toml or .json file.
         options: options of the preset, such as flip 0 min_scale 0.3.
         out: PNG file to write.
         size: side of the largest views in pixels; None: by the file, or chosen from the data.

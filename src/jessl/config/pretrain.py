@@ -37,8 +37,8 @@ class Pretrain:
             averaged; None: that of the encoder.
         init: weights to start from: a run folder, a .safetensors or a weights-only .pt/.th file,
             or "pretrained" for the weights published with a timm or torchvision encoder.
-        views: recipe of the views: byol, coarse, dino, gaussian_noise, multicrop, simclr, swav or
-            vicreg, or a .toml or .json file.
+        views: recipe of the views: byol, coarse, dino, disjoint, gaussian_noise, grayscale,
+            multicrop, simclr, swav or vicreg, or a .toml or .json file.
         view_options: arguments of the preset; on the command line: flip 0 min_scale 0.3.
         size: side of the views in pixels; None: by the file of the views, or by the images.
         start_size: side of the views at the start; from .70 to .85 of the epochs it grows to

@@ -39,7 +39,7 @@ class SelectCheckpoints:
 
     Attributes:
         run: the run folder; the run need not be finished.
-        by: NAME or NAME/LAYER, as for `Select`, without loss and scores of views.
+        by: NAME or NAME/LAYER, as for `Select`, without loss.
         data: SRC, where the images of the run are now; None: where they were.
     """
 

@@ -139,5 +139,9 @@ def repeat_views(views: str | Path | Views, n_views: int, preprocess: Preprocess
         views = preset(str(views), None if is_file(str(views)) else preprocess.size)
     views = views.resized(preprocess.size).normalised(preprocess.mean, preprocess.std)
     whole = views.recipes[: views.n_global]
-    turns = (whole[k % len(whole)] for k in range(n_views))
-    return replace(views, recipes=tuple(replace(v, apart_from=None) for v in turns), n_global=None)
+    turns = [divmod(k, len(whole)) for k in range(n_views)]
+    recipes = tuple(
+        v if v.apart_from is None else replace(v, apart_from=turn * len(whole) + v.apart_from)
+        for v, turn in ((whole[k], turn) for turn, k in turns)
+    )
+    return replace(views, recipes=recipes, n_global=None)

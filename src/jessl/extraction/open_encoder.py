@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jessl import runs
+from jessl.config import ResolvedPretrain
 from jessl.core.files import contained
 from jessl.core.log import log
 from jessl.core.random import seeded
@@ -112,6 +113,44 @@ def weights_file(init: str | Path) -> Path:
     if not steps:
         raise ValueError(f"run {init} has no checkpoint yet")
     return contained(steps[-1][1], checkpoint.MODEL)
+
+
+def build_untrained(
+    config: ResolvedPretrain, *, pretrained: bool = False
+) -> tuple[Encoder, Objective]:
+    """Encoder and objective of a run before its first step: weights come from its seed alone.
+
+    Args:
+        config: of the run.
+        pretrained: with the weights published with the encoder.
+
+    Example:
+        encoder, objective = build_untrained(run.resolved_config())
+    """
+    with seeded(config.seed):
+        encoder = build_encoder(
+            config.encoder,
+            size=config.size,
+            stem=config.stem,
+            pretrained=pretrained,
+            dim=config.dim,
+        )
+        objective = build_objective(config.objective, encoder.dim, config.objective_options)
+    return encoder, objective
+
+
+def open_untrained(run: runs.Run) -> tuple[Encoder, Objective]:
+    """The encoder of a run as it was before training, made again from the run's seed.
+
+    Raises:
+        ValueError: for a run that started from other weights: it was never untrained.
+    """
+    config = run.resolved_config()
+    if config.init is not None:
+        raise ValueError(
+            f"run {run.path} started from the weights {config.init}: it has no untrained encoder"
+        )
+    return build_untrained(config)
 
 
 def _open_run(

@@ -15,12 +15,11 @@ from jessl.core import collectives
 from jessl.core.log import Log
 from jessl.core.precision import pick_precision
 from jessl.core.process_group import all_ranks
-from jessl.core.random import seeded
 from jessl.data import Loader, Source, Subset
-from jessl.encoders import Encoder, build_encoder, load_weights
+from jessl.encoders import Encoder, load_weights
 from jessl.extraction.extract import check_channels
-from jessl.extraction.open_encoder import weights_file
-from jessl.objectives import Objective, build_objective
+from jessl.extraction.open_encoder import build_untrained, weights_file
+from jessl.objectives import Objective
 from jessl.pretraining.defaults import check_even_batch, label_numbering_problem
 from jessl.pretraining.images import split_images
 from jessl.probes.layers import LayerProbes
@@ -170,15 +169,9 @@ def _build_modules(
     settings: ResolvedPretrain, *, with_init: bool
 ) -> tuple[Encoder, Objective, list[str]]:
     """Encoder and objective by the seed, and notes on weights that were left aside."""
-    with seeded(settings.seed):
-        encoder = build_encoder(
-            settings.encoder,
-            size=settings.size,
-            stem=settings.stem,
-            pretrained=with_init and settings.init == "pretrained",
-            dim=settings.dim,
-        )
-        objective = build_objective(settings.objective, encoder.dim, settings.objective_options)
+    encoder, objective = build_untrained(
+        settings, pretrained=with_init and settings.init == "pretrained"
+    )
     notes: list[str] = []
     if with_init and settings.init is not None and settings.init != "pretrained":
         report = load_weights(encoder, weights_file(settings.init), log=Log(notes.append))

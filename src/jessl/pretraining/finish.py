@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,11 @@ from jessl.extraction.extract import LAYERS, extract
 from jessl.extraction.neighbours import nearest_neighbours
 from jessl.pretraining.build import Parts
 from jessl.pretraining.evaluate import final_records
+from jessl.pretraining.evaluate_views import (
+    VIEW_RETRIEVAL,
+    embed_views,
+    view_retrieval_record,
+)
 from jessl.pretraining.images import MOST_IMAGES, limit_images
 from jessl.pretraining.view_grid import view_rows
 from jessl.records import Record
@@ -61,6 +66,7 @@ def finish(
         epoch=settings.epochs,
         seconds=parts.trainer.seconds,
     )
+    measurements = [*_score_views(run, parts, settings, embeddings["backbone"].meta), *measurements]
     if skipped:
         measurements.insert(
             0,
@@ -84,6 +90,27 @@ def finish(
             log.info(f"RankMe    {r.value:.2f}{bars} at the {r.name[7:]}, n {n:,}, d {d}")
             for warning in r.extra["warnings"]:
                 log.warning(warning)
+
+
+def _score_views(
+    run: Run, parts: Parts, settings: ResolvedPretrain, meta: Mapping[str, object]
+) -> list[Record]:
+    """View retrieval of the trained encoder; the embeddings of the views are kept in the run."""
+    kept = {k: meta[k] for k in ("encoder", "weights", "objective")}
+    z = embed_views(parts.encoder, parts.sample, workers=settings.workers, meta=kept)
+    if z is None or not np.isfinite(z.features).all():
+        return []
+    z.save(run.embeddings("views/backbone"))
+    untrained = next((r.value for r in run.records() if r.name == VIEW_RETRIEVAL), None)
+    return [
+        view_retrieval_record(
+            z,
+            untrained,
+            run=run.name,
+            step=parts.trainer.step,
+            seconds=parts.trainer.seconds,
+        )
+    ]
 
 
 def _check_stop(stop: Callable[[], bool], run: Run) -> None:

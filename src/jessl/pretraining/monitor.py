@@ -12,6 +12,7 @@ from jessl.core.log import Log
 from jessl.core.process_group import is_rank_zero, rank_zero
 from jessl.pretraining.build import Parts
 from jessl.pretraining.evaluate import evaluate_online
+from jessl.pretraining.evaluate_views import evaluate_views
 from jessl.pretraining.progress_bar import TrainingProgressBar
 from jessl.pretraining.run_folder import RunFolder
 from jessl.records import Record
@@ -64,6 +65,8 @@ class TrainingMonitor:
         trainer = self._parts.trainer
         if trainer.step >= trainer.total_steps:
             return
+        if trainer.step == 0 and self._settings.evaluate_epochs:
+            self._record_untrained(self._evaluate_views())
         with self._bar:
             done = train(
                 trainer,
@@ -113,13 +116,26 @@ class TrainingMonitor:
             workers=self._settings.workers,
             probes=self._parts.probes,
         )
-        self._record_scores(epoch, scores)
+        self._record_scores(epoch, scores | self._evaluate_views())
+
+    def _evaluate_views(self) -> dict[str, float]:
+        return evaluate_views(
+            self._parts.encoder, self._parts.sample, workers=self._settings.workers
+        )
+
+    @rank_zero
+    def _record_untrained(self, scores: dict[str, float]) -> None:
+        """What the score is before the first step: a trained encoder has to be above it."""
+        self._append(scores, 0, 0, 0.0, self._sample_split)
+
+    @property
+    def _sample_split(self) -> str:
+        return records.HELD_OUT if self._parts.held_out else records.PRETRAIN_SAMPLE
 
     @rank_zero
     def _record_scores(self, epoch: int, scores: dict[str, float]) -> None:
-        split = records.HELD_OUT if self._parts.held_out else records.PRETRAIN_SAMPLE
         trainer = self._parts.trainer
-        self._append(scores, trainer.step, epoch, trainer.seconds, split)
+        self._append(scores, trainer.step, epoch, trainer.seconds, self._sample_split)
         self._bar.show_scores(scores)
         ranks = {k.removeprefix("rankme/"): v for k, v in scores.items() if k[:7] == "rankme/"}
         self._warn_once(detect_collapse({}, ranks))

@@ -12,9 +12,13 @@ from jessl.data import Source, Subset, open_source, unlabelled
 from jessl.data.options import open_configured
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import embed
-from jessl.pretraining.images import evaluation_images
+from jessl.pretraining.images import evaluation_images, limit_images
 from jessl.runs import Run
 from jessl.training import checkpoint
+from jessl.views.presets import COMPARISON
+
+# images and views of each for scores of views
+_VIEW_IMAGES, _VIEWS = 1_000, 4
 
 
 def checkpoint_embeddings(
@@ -26,21 +30,35 @@ def checkpoint_embeddings(
     workers: int | None,
     device: str,
     progress: ProgressCallback | None,
+    *,
+    views: bool = False,
 ) -> Embeddings:
-    """The embeddings of a checkpoint: read if they were kept, else computed and kept."""
-    kept = run.embeddings(f"{path.name}/{layer}")
+    """The embeddings of a checkpoint: read if they were kept, else computed and kept.
+
+    Args:
+        views: four views of each of at most 1,000 images, instead of one central view of all.
+    """
+    kept = run.embeddings(f"{path.name}/views/{layer}" if views else f"{path.name}/{layer}")
     weights = _checksum(path)
     if kept.is_dir():
         z = Embeddings.load(kept)
         if z.meta.get("judged") == [weights, images.identity()]:
             return z
     final = run.embeddings(layer)
-    if final.is_dir() and images.requested is None:
+    if final.is_dir() and images.requested is None and not views:
         z = Embeddings.load(final)
         if str(z.meta.get("weights", "")).endswith(f", step {step}"):
             return z
+    source = images.source()
     embedded = embed(
-        path, images.source(), layers=(layer,), workers=workers, device=device, progress=progress
+        path,
+        limit_images(source, _VIEW_IMAGES, 0) if views else source,
+        layers=(layer,),
+        workers=workers,
+        device=device,
+        progress=progress,
+        views=COMPARISON if views else None,
+        n_views=_VIEWS if views else None,
     )
     assert isinstance(embedded, Embeddings)
     meta = {**embedded.meta, "judged": [weights, images.identity()]}

@@ -114,7 +114,8 @@ def select_checkpoints(
     chosen: later ones cost time and cannot be distinguished from it. Embeddings are kept under
     RUN/embeddings/step-000000120/LAYER with the checksums of the weights and the images, and a
     second call reads them if these are unchanged. For the last step the embeddings that the run
-    itself keeps are used.
+    itself keeps are used. Scores of views are taken of at most 1,000 of these images, four views of
+    each by the recipe under which runs are compared.
 
     Args:
         workers: threads that decode. device: "auto", "cpu", "cuda" or "cuda:N".
@@ -125,13 +126,10 @@ def select_checkpoints(
     """
     run = run if isinstance(run, Run) else Run.open(run)
     criterion = parse_criterion(by)
-    if criterion.layer is None or criterion.name in OF_VIEWS:
-        why = (
-            "is not a score of embeddings"
-            if criterion.layer is None
-            else "needs views of each image"
+    if criterion.layer is None:
+        raise ValueError(
+            f"by: {criterion.text} is not a score of embeddings and cannot choose among checkpoints"
         )
-        raise ValueError(f"by: {criterion.text} {why}, and cannot choose among checkpoints")
     steps = checkpoint.steps(run.checkpoints)
     if not steps:
         raise ValueError(f"run {run.path} has no checkpoint yet")
@@ -140,7 +138,15 @@ def select_checkpoints(
     values = []
     for step, path in steps:
         z = checkpoint_embeddings(
-            run, criterion.layer, step, path, images, workers, device, progress
+            run,
+            criterion.layer,
+            step,
+            path,
+            images,
+            workers,
+            device,
+            progress,
+            views=criterion.name in OF_VIEWS,
         )
         values.append((step, path, value_of_embeddings(z, criterion)))
     return _choose(run, criterion, values, warnings)

@@ -18,6 +18,7 @@ from jessl.runs import Run
 from jessl.schema import LAYER_PATTERN
 from jessl.scores import SCORES, score
 from jessl.scores.registry import OF_VIEWS, parse_score
+from jessl.views.presets import recipe_key
 
 if TYPE_CHECKING:
     from jessl.objectives import Objective
@@ -102,6 +103,11 @@ class CriterionValue:
     d: int | None = None
     warnings: tuple[str, ...] = ()
     params: dict[str, Any] | None = None
+
+    @property
+    def recipe(self) -> str:
+        """The recipe of the views that a score of views was taken of; "" where unknown."""
+        return str((self.params or {}).get("recipe", ""))
 
 
 def parse_criterion(text: str, argument: str = "by") -> Criterion:
@@ -227,6 +233,8 @@ def value_of_embeddings(z: Embeddings, criterion: Criterion) -> CriterionValue:
             math.nan, n=z.n, d=z.d, warnings=(f"{bad} of {z.n} rows are not finite",)
         )
     result = score(z, criterion.score)[criterion.score]
+    recipe = z.meta.get("views") if criterion.name in OF_VIEWS else None
+    params = result.params | ({"recipe": recipe_key(recipe)} if isinstance(recipe, dict) else {})
     return CriterionValue(
         value=result.value,
         sd=result.sd,
@@ -234,7 +242,7 @@ def value_of_embeddings(z: Embeddings, criterion: Criterion) -> CriterionValue:
         n=result.n,
         d=result.d,
         warnings=result.warnings,
-        params=result.params,
+        params=params,
     )
 
 

@@ -13,8 +13,9 @@ from jessl.core.validation import check_choice
 from jessl.selection.candidates import RunSummary
 from jessl.selection.criteria import Criterion
 
-# method, d, images
-_GroupKey = tuple[str, int | None, str]
+# method, d, images, recipe of the views
+_GroupKey = tuple[str, int | None, str, str]
+_WHAT = ("method", "d", "images", "views")
 _FORCED = "all runs"
 
 
@@ -47,10 +48,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class ComparableRuns:
-    """A group: runs of one method, with one width of the layer, on the same images.
+    """A group: runs of one method, with one width of the layer, on the same images and views.
 
     Attributes:
-        name: the method, with the width and images where the method has several groups.
+        name: the method, with width, images and views where the method has several groups.
         settings: in the order of the runs.
     """
 
@@ -75,16 +76,17 @@ def group_runs(
     """
     parts: dict[_GroupKey, list[RunSummary]] = defaultdict(list)
     for run in runs:
-        parts[run.method, run.measured[criterion.text].d, run.data].append(run)
+        value = run.measured[criterion.text]
+        parts[run.method, value.d, run.data, value.recipe].append(run)
     # a diverged run has no width: it joins the largest group of its method and images
     for key in [k for k in parts if k[1] is None]:
-        others = [k for k in parts if k[0] == key[0] and k[2] == key[2] and k[1] is not None]
+        others = [k for k in parts if (k[0], k[2]) == (key[0], key[2]) and k[1] is not None]
         if others and all(run.diverged is not None for run in parts[key]):
             parts[max(others, key=lambda k: len(parts[k]))] += parts.pop(key)
     if len(parts) > 1 and force:
         differences = [
             f"{what} ({', '.join(str(v) for v in sorted(values, key=str))})"
-            for k, what in enumerate(("method", "d", "images"))
+            for k, what in enumerate(_WHAT)
             if len(values := {key[k] for key in parts}) > 1
         ]
         every = [
@@ -98,20 +100,22 @@ def group_runs(
         )
         return [ComparableRuns(_FORCED, _settings(every))], [warning]
     groups = []
-    for (method, d, data), members in parts.items():
+    for (method, d, data, recipe), members in parts.items():
         of_method = [key for key in parts if key[0] == method]
         name = method
         if len({key[1] for key in of_method}) > 1:
             name += f", d {d}"
         if len({key[2] for key in of_method}) > 1:
             name += f", images {data[:8] or 'unknown'}"
+        if len({key[3] for key in of_method}) > 1:
+            name += f", views {recipe[:8] or 'unknown'}"
         groups.append(ComparableRuns(name, _settings(members)))
     return sorted(groups, key=lambda group: group.name), []
 
 
 def _group_fields(key: _GroupKey, keys: list[_GroupKey]) -> dict[str, object]:
     """What distinguishes a group, as fields of its runs; texts, which order no plateau."""
-    named = zip(("method", "d", "images"), key, strict=True)
+    named = zip(_WHAT, key, strict=True)
     return {
         name: str(value)
         for place, (name, value) in enumerate(named)

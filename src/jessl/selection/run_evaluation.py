@@ -17,7 +17,6 @@ from jessl.records import Record
 from jessl.risk import decompose
 from jessl.runs import Run
 from jessl.schema import COMPONENT_NAMES
-from jessl.scores import score
 from jessl.scores.registry import OF_VIEWS
 from jessl.selection.criteria import (
     Criterion,
@@ -26,6 +25,7 @@ from jessl.selection.criteria import (
     final_record,
     value_of_embeddings,
 )
+from jessl.views.presets import COMPARISON
 
 DIVERGED = "diverged"
 # images and views of each for scores of views: LiDAR's paper has 10 views within 1 % of its 50
@@ -63,25 +63,12 @@ def score_run(run: Run, criteria: list[Criterion], images: Source) -> dict[str, 
 
 
 def _of_views(run: Run, criteria: list[Criterion], images: Source) -> list[Record]:
-    """Records of scores of views, computed from the views that the run was trained on."""
+    """Records of scores of views: under one recipe for all runs, whatever they were trained on."""
     few = images if len(images) <= _IMAGES else split_source(images, _IMAGES / len(images), 0)[1]
     layers = list(dict.fromkeys(str(c.layer) for c in criteria))
-    embedded = embed(run, few, layers=layers, views=run.views, n_views=_VIEWS, workers=1)
+    embedded = embed(run, few, layers=layers, views=COMPARISON, n_views=_VIEWS, workers=1)
     by_layer = embedded if isinstance(embedded, dict) else {layers[0]: embedded}
-    made = []
-    for criterion in criteria:
-        result = score(by_layer[str(criterion.layer)], criterion.score)[criterion.score]
-        value = CriterionValue(
-            result.value,
-            result.sd,
-            result.debiased,
-            result.n,
-            result.d,
-            result.warnings,
-            {**result.params, "views": _VIEWS},
-        )
-        made.append(_record(run, criterion.text, value))
-    return made
+    return [_record(run, c.text, value_of_embeddings(by_layer[str(c.layer)], c)) for c in criteria]
 
 
 def _of_layers(run: Run, criteria: list[Criterion], images: Source) -> list[Record]:

@@ -15,13 +15,17 @@ from jessl.core.files import read_toml as read_toml_file
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.extraction.extract import LAYERS
 from jessl.pretraining.evaluate import SCORES
+from jessl.pretraining.evaluate_views import VIEW_RETRIEVAL
 from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.sweeps import space as spaces
 from jessl.sweeps.space import Params, Space
 
 _DEFAULT_TRIALS = 20
 # scores that a training takes on its way
-_DURING_TRAINING = tuple(f"{score}/{layer}" for score in SCORES for layer in LAYERS)
+_DURING_TRAINING = (
+    VIEW_RETRIEVAL,
+    *(f"{score}/{layer}" for score in SCORES for layer in LAYERS),
+)
 _TABLES = ("base", "space", "study")
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,8 +17,13 @@ from jessl.core.validation import check_choice, unknown_name
 from jessl.views.recipe import View
 from jessl.views.views import Views
 
-__all__ = ["byol", "coarse", "dino", "gaussian_noise", "multicrop", "simclr", "swav", "vicreg"]
+__all__ = [
+    *("byol", "coarse", "dino", "disjoint", "gaussian_noise", "grayscale", "multicrop"),
+    *("simclr", "swav", "vicreg"),
+]
 
+# the recipe under which encoders are compared, whatever views they were trained on
+COMPARISON = "simclr"
 FILES = (".toml", ".json")
 # largest side, pixels, of the published recipes for small images: half the jitter, no blur
 _SMALL_PX = 64
@@ -230,6 +237,37 @@ def coarse(
     return Views((view, view))
 
 
+def disjoint(
+    size: int, *, min_scale: float = 0.15, max_scale: float = 0.35, flip: float = 0.5
+) -> Views:
+    """Two crops that do not overlap, with SimCLR's colours: hard views, for judging encoders.
+
+    What two such views share is neither pixels nor their surroundings: a part of the object, or
+    a style that the whole image has.
+
+    Args:
+        size: side of the views, pixels.
+        min_scale, max_scale: share of the image's area in a crop; two of up to .35 have room beside
+            each other in most images.
+        flip: probability of a horizontal flip.
+    """
+    view = dataclasses.replace(
+        simclr(size, flip=flip).recipes[0], min_scale=min_scale, max_scale=max_scale
+    )
+    return Views((view, dataclasses.replace(view, apart_from=0)))
+
+
+def grayscale(size: int, *, min_scale: float = 0.08, flip: float = 0.5) -> Views:
+    """Two views of SimCLR without colours: features cannot recognise an image by its colours.
+
+    Args:
+        size: side of the views, pixels.
+        min_scale: smallest share of the image's area in a crop.
+        flip: probability of a horizontal flip.
+    """
+    return simclr(size, min_scale=min_scale, flip=flip, gray=1.0)
+
+
 def _byol_view(
     size: int, *, min_scale: float, flip: float, blur: float, solarize: float = 0.0
 ) -> View:
@@ -304,6 +342,24 @@ def preset(name: str, size: int | None, options: Mapping[str, object] | None = N
         if option not in allowed:
             raise ValueError(unknown_name(f"option of views {name}", option, allowed))
     return build(**{first: size}, **options)
+
+
+def recipe_key(views: Mapping[str, object]) -> str:
+    """12 hexadecimal digits that are equal for equal recipes, whatever their size in pixels.
+
+    Scores of views are compared under one recipe only. Size and normalisation are those of the
+    encoder and do not count; the number of views does.
+
+    Args:
+        views: `Views.as_dict()`, as the metadata of embeddings hold it.
+    """
+    recipes = views.get("views")
+    counted = [
+        {k: v for k, v in recipe.items() if k != "size"} if isinstance(recipe, dict) else recipe
+        for recipe in (recipes if isinstance(recipes, list) else [])
+    ]
+    text = json.dumps(counted, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def load(path: str | Path) -> Views:

@@ -162,12 +162,24 @@ def test_few_checkpoints_are_told(run: Run) -> None:
     resolved = dataclasses.replace(run.resolved_config(), keep_checkpoints=3)
     run.write_config(config, resolved, run.facts())
     assert "3 on disk: the run kept its latest 3" in "".join(select_checkpoints(run).warnings)
-    for by, why in (("loss", "is not a score of embeddings"), ("lidar", "needs views")):
-        with pytest.raises(ValueError, match=why):
-            select_checkpoints(run, by=by)
+    with pytest.raises(ValueError, match="is not a score of embeddings"):
+        select_checkpoints(run, by="loss")
     shutil.rmtree(run.checkpoints)
     with pytest.raises(ValueError, match="no checkpoint yet"):
         select_checkpoints(run)
+
+
+def test_scores_of_views_choose_under_one_recipe(run: Run) -> None:
+    answer = select_checkpoints(run, by="view_retrieval/backbone")
+    assert [c.n for c in answer.checkpoints] == [answer.checkpoints[0].n] * 3
+    assert all(0 <= c.value <= 1 and c.sd is not None for c in answer.checkpoints)
+    kept = run.embeddings(f"{Path(answer.chosen).name}/views/backbone")
+    z = Embeddings.load(kept)
+    assert len(z.meta["views"]["views"]) == 4
+    # a second call reads what was kept
+    before = kept.stat().st_mtime_ns
+    assert select_checkpoints(run, by="view_retrieval/backbone").chosen == answer.chosen
+    assert kept.stat().st_mtime_ns == before
 
 
 def test_the_command_names_what_embed_takes(

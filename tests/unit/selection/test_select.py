@@ -18,6 +18,7 @@ from jessl.cli.main import main
 from jessl.config import ResolvedPretrain
 from jessl.records import Record, append
 from jessl.selection import criterion_value, parse_criterion
+from jessl.views.presets import preset
 
 # what a training decides where its user left it open
 DECIDED: dict[str, Any] = {
@@ -298,6 +299,26 @@ def test_scores_that_no_record_holds_come_from_the_embeddings(tmp_path: Path) ->
         criterion_value(_run(tmp_path / "c", "simclr", 5, finished=False), parse_criterion("loss"))
         is None
     )
+
+
+def test_scores_of_unlike_views_are_not_ordered(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    runs = [_run(tmp_path / name, "simclr", 5.0) for name in "abc"]
+    images = np.repeat(rng.standard_normal((60, 1, 8)), 2, axis=1)
+    ids = np.repeat(np.arange(60), 2)
+    for run, (name, size) in zip(
+        runs, (("simclr", 8), ("simclr", 16), ("disjoint", 8)), strict=True
+    ):
+        views = (images + rng.standard_normal(images.shape)).reshape(120, 8)
+        meta = {"views": preset(name, size).as_dict()}
+        Embeddings(views, None, ids, meta).save(run.embeddings("views/backbone"))
+    chosen = select(runs, by="view_retrieval/backbone").groups
+    # another size is the same recipe; another recipe is another group
+    assert len(chosen) == 2
+    assert all(", views " in group.name for group in chosen)
+    forced = select(runs, by="view_retrieval/backbone", force=True)
+    assert len(forced.groups) == 1
+    assert "the runs differ in views" in forced.warnings[0]
 
 
 def test_a_criterion_knows_its_direction() -> None:
