@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from helpers.report_records import TEST, VERSIONS, D, N, judged_record, probe_record, risk_records
+from helpers.report_scores import OTHER_SCORES, other_score, view_retrieval
 from jessl import records
 from jessl.config import Pretrain
 from jessl.core.files import write_json
@@ -185,6 +186,7 @@ def write_run(
             ),
             *(other_score(folder.name, name, layer, value, extra, end) for name in OTHER_SCORES),
         ]
+    found.append(view_retrieval(folder.name, 0.2, end))
     if labels:
         accuracy = ACCURACIES[method][place] + noise.gauss(0, 0.003)
         found += [
@@ -331,6 +333,7 @@ def _training(
         told = {
             "rankme/projector": 9 + (rank - 9) * (1 - math.exp(-4 * done)) + noise.gauss(0, 0.4),
             "rankme/backbone": 6 + 14 * (1 - math.exp(-3 * done)),
+            "view_retrieval/backbone": 0.04 + 0.16 * (1 - math.exp(-3 * done)),
         }
         for layer in ("projector", "backbone"):
             told |= {
@@ -363,36 +366,3 @@ if __name__ == "__main__":
     write_study(target / "study")
     write_run(target / "run", merged=False)
     picture(target / "run" / "views.png", 10, 4)
-
-
-# the scores beside RankMe, as shares of it
-OTHER_SCORES = {
-    "effective_rank": 0.999,
-    "alpha_req": 0.05,
-    "nesum": 0.3,
-    "stable_rank": 0.1,
-    "participation_ratio": 0.5,
-}
-
-
-def other_score(
-    run: str, name: str, layer: str, rank: float, extra: dict[str, Any], end: dict[str, Any]
-) -> Record:
-    """A score beside RankMe at the end of a training."""
-    value = rank * OTHER_SCORES[name]
-    params = {k: extra["params"][k] for k in ("source", "jackknife", "seed")}
-    if name == "alpha_req":
-        params |= {"first": 11, "last": 100}
-    told = {**extra, "params": params}
-    if name != "effective_rank":
-        told["debiased"] = None
-    return Record(
-        run=run,
-        name=f"{name}/{layer}",
-        value=value,
-        sd=0.1,
-        low=value - 0.2,
-        high=value + 0.2,
-        extra=told,
-        **end,
-    )

@@ -100,8 +100,8 @@ class ScoreCommand(Command, Score):
         )
         if "all" in requested and not has_views:
             log.note(
-                f"{' and '.join(OF_VIEWS)} are left out: they need equally many views of every "
-                "image (embed --views)"
+                f"scores of views are left out ({', '.join(OF_VIEWS)}): they need equally many "
+                "views of every image (embed --views)"
             )
         names = expand_groups(requested, views=has_views)
         for name in names:

@@ -34,8 +34,8 @@ class Embed:
         value_range: the stored values that become black and white, instead of `bits`; it also opens
             floating-point and signed images. On the command line: --range LOW HIGH.
         views: preset or file of random views to embed instead of the central one, a row for each
-            view; the scores lidar and alignment need them. Their size is the encoder's; a preset
-            with local crops contributes its global crops only.
+            view; scores of views (view_retrieval, lidar, ...) need them. Their size is the
+            encoder's; a preset with local crops contributes its global crops only.
         n_views: views of each image, 2 to 256; None: 10. Unlike views of a preset take turns.
         batch_size: images at a time.
         workers: threads that decode; None: the cores that this process may use, at most 16.

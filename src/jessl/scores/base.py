@@ -70,6 +70,8 @@ class RowScore:
             their ids and the seed, so the first m rows are a random sample. block: int64 [n], the
             jackknife block of each row, or None when no spread is requested.
         views: whether z is [views, n, d], row i of each view of image i.
+        recipe: name of the only views that the score is defined for, as the metadata of embeddings
+            name them; None: any views.
         most_rows: use only the first so many rows of the random order, where the cost grows
             faster than n; None: all are used.
         higher_is_better, options, source: as in SpectralScore.
@@ -77,6 +79,7 @@ class RowScore:
 
     compute: Callable[..., RowScoreResult]
     views: bool = False
+    recipe: str | None = None
     most_rows: int | None = None
     higher_is_better: bool | None
     options: Options = field(default_factory=dict)

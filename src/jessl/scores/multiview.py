@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,6 +62,12 @@ def equal_views(z: object) -> bool:
         return False
     counts = np.unique(z.ids, return_counts=True)[1]
     return bool(counts.min() == counts.max())
+
+
+def recipe_of(z: object) -> Container[str]:
+    """What the metadata of embeddings say of their views; empty for everything else."""
+    views = z.meta.get("views") if isinstance(z, Embeddings) else None
+    return views if isinstance(views, dict) else ()
 
 
 def _group_by_image(embeddings: Embeddings) -> MultiView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from jessl.core.discovery import public_modules
@@ -24,11 +24,12 @@ SPECTRAL = tuple(name for name, s in SCORES.items() if isinstance(s, SpectralSco
 OF_VIEWS = tuple(name for name, s in SCORES.items() if isinstance(s, RowScore) and s.views)
 
 
-def expand_groups(names: Iterable[str], *, views: bool) -> list[str]:
+def expand_groups(names: Iterable[str], *, views: bool, recipe: Container[str] = ()) -> list[str]:
     """Names of scores, "spectral" (all that need only the spectrum) and "all" replaced by theirs.
 
     Args:
         views: whether there are views of images; without them "all" leaves out what needs them.
+        recipe: what the metadata say of the views; "all" leaves out scores of other views.
 
     Example:
         >>> expand_groups(["all"], views=False)[0]
@@ -36,9 +37,19 @@ def expand_groups(names: Iterable[str], *, views: bool) -> list[str]:
     """
     groups = {
         "spectral": SPECTRAL,
-        "all": tuple(name for name in SCORES if views or name not in OF_VIEWS),
+        "all": tuple(
+            name
+            for name, s in SCORES.items()
+            if name not in OF_VIEWS or (views and has_recipe(s, recipe))
+        ),
     }
     return list(dict.fromkeys(n for name in names for n in groups.get(name, (name,))))
+
+
+def has_recipe(score: Score, recipe: Container[str]) -> bool:
+    """Whether views of this recipe are those that a score is defined for."""
+    wanted = score.recipe if isinstance(score, RowScore) else None
+    return wanted is None or wanted in recipe
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,14 @@ from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings, as_embeddings
 from jessl.scores.base import RowScore
 from jessl.scores.jackknife import row_result, spectral_results_of_rows
-from jessl.scores.multiview import MultiView, as_multiview, equal_views, has_views
-from jessl.scores.registry import OF_VIEWS, ScoreRequest, expand_groups, parse_score
+from jessl.scores.multiview import MultiView, as_multiview, equal_views, has_views, recipe_of
+from jessl.scores.registry import (
+    OF_VIEWS,
+    ScoreRequest,
+    expand_groups,
+    has_recipe,
+    parse_score,
+)
 from jessl.scores.result import ScoreResult
 from jessl.scores.rows import as_ids, as_rows, is_cuda_tensor, low_precision_dtype
 
@@ -80,7 +86,11 @@ def score(
     if not listed or not all(isinstance(name, str) for name in listed):
         raise ValueError(f"names: expected names of scores, got {names!r}")
     seed = check_int("seed", seed, None)
-    listed = expand_groups(listed, views=views is not None or ("all" in listed and equal_views(z)))
+    listed = expand_groups(
+        listed,
+        views=views is not None or ("all" in listed and equal_views(z)),
+        recipe=recipe_of(z if views is None else views),
+    )
     requests = {name: parse_score(name) for name in listed}
     of_views = [r for r in requests.values() if isinstance(r.score, RowScore) and r.score.views]
     if views is not None and not of_views:
@@ -97,6 +107,8 @@ def score(
     jackknife = checked_blocks(jackknife)
     results: dict[str, ScoreResult] = {}
     if views is not None:
+        for request in of_views:
+            _check_recipe(request, views)
         multiview = as_multiview(views, ids if z is None else None)
         results |= _compute(of_views, multiview, jackknife, seed, converge, None)
     of_rows = [r for r in requests.values() if r not in of_views]
@@ -116,6 +128,16 @@ def score(
             for name, r in results.items()
         }
     return {name: results[name] for name in requests}
+
+
+def _check_recipe(request: ScoreRequest, views: object) -> None:
+    """Refuse embeddings of other views than those that a score is defined for."""
+    if isinstance(views, Embeddings) and not has_recipe(request.score, recipe_of(views)):
+        assert isinstance(request.score, RowScore)
+        raise ValueError(
+            f"{request.text}: expected embeddings of {request.score.recipe}, got other views "
+            "(jessl.extraction.embed_rotations makes them)"
+        )
 
 
 def checked_blocks(jackknife: int | None) -> int | None:

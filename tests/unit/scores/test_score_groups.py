@@ -21,4 +21,7 @@ def test_all_leaves_out_what_needs_views() -> None:
     z = np.random.default_rng(0).standard_normal((80, 30))
     assert set(jessl.score(z, "all", jackknife=0)) == set(SCORES) - set(OF_VIEWS)
     ids = np.arange(80) // 2
-    assert set(jessl.score(jessl.Embeddings(z, ids=ids), "all", jackknife=0)) == set(SCORES)
+    twice = jessl.Embeddings(z, ids=ids)
+    assert set(jessl.score(twice, "all", jackknife=0)) == set(SCORES) - {"rotation"}
+    turned = jessl.Embeddings(z, ids=np.arange(80) // 4, meta={"views": {"rotations": [0]}})
+    assert set(jessl.score(turned, "all", jackknife=0)) == set(SCORES)
