@@ -67,6 +67,9 @@ ERROR_SETTINGS: Final = (
     ErrorSetting("3shot", "3 shots", "train-nperclass-3_test"),
 )
 
+# the record of the score that every run has before, during and after training
+VIEW_RETRIEVAL: Final = "view_retrieval/backbone"
+
 # score -> title, and title in a terminal
 _SCORE_TITLES: Final = {
     "rankme": ("RankMe", "RankMe"),

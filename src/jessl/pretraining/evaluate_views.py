@@ -16,10 +16,10 @@ from jessl.extraction.embed import repeat_views
 from jessl.extraction.extract import NothingReadable, extract
 from jessl.pretraining.images import limit_images
 from jessl.records import Record
+from jessl.schema import VIEW_RETRIEVAL
 from jessl.scores import score
 from jessl.views.presets import COMPARISON, recipe_key
 
-VIEW_RETRIEVAL = "view_retrieval/backbone"
 # images of the sample: 2 views of each cost about 1 % of an epoch of 50,000 images, and the
 # standard error is one point
 _IMAGES = 1_200

@@ -20,15 +20,12 @@ from jessl.extraction.extract import LAYERS, extract
 from jessl.extraction.neighbours import nearest_neighbours
 from jessl.pretraining.build import Parts
 from jessl.pretraining.evaluate import final_records
-from jessl.pretraining.evaluate_views import (
-    VIEW_RETRIEVAL,
-    embed_views,
-    view_retrieval_record,
-)
+from jessl.pretraining.evaluate_views import embed_views, view_retrieval_record
 from jessl.pretraining.images import MOST_IMAGES, limit_images
 from jessl.pretraining.view_grid import view_rows
 from jessl.records import Record
 from jessl.runs import Run
+from jessl.schema import VIEW_RETRIEVAL
 from jessl.views import Views
 
 

@@ -136,7 +136,7 @@ def _check_recipe(request: ScoreRequest, views: object) -> None:
         assert isinstance(request.score, RowScore)
         raise ValueError(
             f"{request.text}: expected embeddings of {request.score.recipe}, got other views "
-            "(jessl.extraction.embed_rotations makes them)"
+            "(jessl.extraction.rotations.embed_rotations makes them)"
         )
 
 

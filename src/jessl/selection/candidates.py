@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from jessl.config import hyperparameters
 from jessl.core.csv_files import check_columns, csv_frame, csv_rows, csv_text, read_regular_file
 from jessl.core.validation import escape_control, unknown_name
+from jessl.records import Record
 from jessl.runs import Run, is_run
-from jessl.schema import RUN_FACTS, SUFFIXES, parse_column, record_column
+from jessl.schema import RUN_FACTS, SUFFIXES, VIEW_RETRIEVAL, parse_column, record_column
 from jessl.scores import SCORES
 from jessl.selection.criteria import (
     LOSS,
@@ -29,7 +30,27 @@ if TYPE_CHECKING:
 
 _TABLES = (".csv", ".parquet")
 _TRUE = frozenset({"true", "yes", "1", "1.0"})
+# standard deviations by which a trained encoder has to be above its start
+_CLEAR_SDS = 2.0
 _FALSE = frozenset({"false", "no", "0", "0.0", ""})
+
+
+@dataclass(frozen=True)
+class DistanceFromStart:
+    """View retrieval of a run before and after training.
+
+    Attributes:
+        untrained: before the first step; trained: at the end; sd: of `trained`, over images.
+    """
+
+    untrained: float
+    trained: float
+    sd: float
+
+    @property
+    def hardly_trained(self) -> bool:
+        """Whether the encoder is not clearly better at telling images apart than at its start."""
+        return self.trained < self.untrained + _CLEAR_SDS * self.sd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +66,7 @@ class RunSummary:
         data: checksum of the images, "" where unknown.
         diverged: why it can never be chosen; None for a run that did not diverge.
         oracle: the number with labels, None where it was not measured.
+        start: view retrieval before and after training, None where it was not recorded.
         age: larger for newer runs.
     """
 
@@ -58,6 +80,7 @@ class RunSummary:
     data: str = ""
     diverged: str | None = None
     oracle: float | None = None
+    start: DistanceFromStart | None = None
     age: float = 0.0
 
 
@@ -162,8 +185,19 @@ def _read_run(run: Run, criteria: Sequence[Criterion], oracle: str) -> RunSummar
         data=str(run.facts().get("data_fingerprint", "")),
         diverged=diverged,
         oracle=None if labelled is None else record_value(labelled),
+        start=_distance_from_start(records),
         age=(run.path / "config.json").stat().st_mtime,
     )
+
+
+def _distance_from_start(records: Sequence[Record]) -> DistanceFromStart | None:
+    final = latest_record(records, "pretrain", VIEW_RETRIEVAL)
+    if final is None or final.sd is None:
+        return None
+    untrained = final.extra.get("untrained")
+    if not isinstance(untrained, int | float):
+        return None
+    return DistanceFromStart(float(untrained), record_value(final), final.sd)
 
 
 def _fields(config: dict[str, object]) -> dict[str, object]:

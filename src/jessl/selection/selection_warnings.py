@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from jessl.core.rank_correlation import pooled
+from jessl.core.rank_correlation import pooled, spearman
 from jessl.schema import few_rows
 from jessl.scores.base import SpectralScore
 from jessl.scores.registry import parse_score
@@ -17,6 +17,10 @@ from jessl.selection.ties_and_plateaus import SettingComparison
 # a score above this share of its cap no longer distinguishes runs
 _AT_CAP = 0.98
 _MOST_NAMED = 4
+# of two values each one is at an edge
+_FEWEST_FOR_AN_EDGE = 3
+# a rank that follows an option of the loss as closely as this
+_DRIVEN = 0.9
 
 
 def run_warnings(group: ComparableRuns) -> list[str]:
@@ -72,7 +76,64 @@ def setting_warnings(
     # warnings that all runs share: a loss that drives the rank, training with labels, a shared mean
     if values:
         warnings += sorted(set.intersection(*(set(m.warnings) for m in values)))
+    warnings += _edge_warnings(group.settings, comparison)
+    if criterion.is_rank:
+        warnings += _rank_warnings(group.settings, criterion, comparison)
     return warnings + _noise_warnings(group.settings, criterion, comparison)
+
+
+def _edge_warnings(settings: Sequence[Setting], comparison: SettingComparison) -> list[str]:
+    """The choice is the smallest or largest value that was tried: the best may lie beyond."""
+    if comparison.chosen is None:
+        return []
+    warnings = []
+    for name, chosen in settings[comparison.chosen].fields.items():
+        values = sorted({v for s in settings if is_number(v := s.fields.get(name))})
+        if len(values) < _FEWEST_FOR_AN_EDGE or not is_number(chosen):
+            continue
+        for edge, word in ((values[0], "smallest"), (values[-1], "largest")):
+            if chosen == edge:
+                warnings.append(
+                    f"the choice has the {word} {name} of the {len(values)} tried ({edge:g}): the "
+                    "best may lie beyond"
+                )
+    return warnings
+
+
+def _rank_warnings(
+    settings: Sequence[Setting], criterion: Criterion, comparison: SettingComparison
+) -> list[str]:
+    """What misleads a choice by rank: an encoder that has hardly trained, a weight of the loss."""
+    warnings = []
+    if comparison.chosen is not None:
+        runs = settings[comparison.chosen].sound
+        starts = [run.start for run in runs if run.start is not None]
+        if starts and all(start.hardly_trained for start in starts):
+            start = starts[0]
+            warnings.append(
+                f"the chosen encoder has hardly left its initialization: view retrieval "
+                f"{start.trained:.3g} ± {start.sd:.2g}, before training {start.untrained:.3g}; its "
+                "rank is that of a random net"
+            )
+    for name in settings[0].fields:
+        if not name.startswith("objective_options."):
+            continue
+        pairs = [
+            (float(value), utility)
+            for setting, utility in zip(settings, comparison.utilities, strict=True)
+            if is_number(value := setting.fields.get(name)) and math.isfinite(utility)
+        ]
+        if len({value for value, _ in pairs}) < _FEWEST_FOR_AN_EDGE:
+            continue
+        rho = spearman(*zip(*pairs, strict=True)).value
+        if rho is not None and abs(rho) >= _DRIVEN:
+            word = "grows" if rho > 0 else "falls"
+            warnings.append(
+                f"{criterion.text} {word} with {name} (Spearman {rho:+.2f} over {len(pairs)} "
+                "settings): an option of the loss drives the rank by itself, and a larger one "
+                "need not be better"
+            )
+    return warnings
 
 
 def _noise_warnings(

@@ -15,7 +15,7 @@ from jessl.core.files import read_toml as read_toml_file
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.extraction.extract import LAYERS
 from jessl.pretraining.evaluate import SCORES
-from jessl.pretraining.evaluate_views import VIEW_RETRIEVAL
+from jessl.schema import VIEW_RETRIEVAL
 from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.sweeps import space as spaces
 from jessl.sweeps.space import Params, Space

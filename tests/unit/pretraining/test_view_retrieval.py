@@ -16,10 +16,10 @@ from jessl.embeddings import Embeddings
 from jessl.encoders import build_encoder
 from jessl.extraction.open_encoder import build_untrained, open_encoder, open_untrained
 from jessl.pretraining.evaluate_views import (
-    VIEW_RETRIEVAL,
     evaluate_views,
     view_retrieval_record,
 )
+from jessl.schema import VIEW_RETRIEVAL
 from jessl.scores import score
 from jessl.selection import select
 from jessl.views.presets import preset, recipe_key

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from jessl import select
-from jessl.selection.candidates import RunSummary, run_summaries
+from jessl.selection.candidates import DistanceFromStart, RunSummary, run_summaries
 from jessl.selection.criteria import CriterionValue, parse_criterion
 from jessl.selection.grouping import ComparableRuns, Setting
 from jessl.selection.selection_warnings import setting_warnings
@@ -85,3 +85,60 @@ def test_seeds_are_held_against_settings_as_ties_are(
     said = _told(rows, by)
     assert ("seeds of one setting disagree as much" in said) == bool(told)
     assert told in said
+
+
+def _chosen_warnings(
+    ranks: Sequence[float],
+    field: str,
+    *,
+    by: str = "rankme",
+    start: DistanceFromStart | None = None,
+) -> str:
+    """Warnings of a sweep of one field, 1, 2, 3, ..., with these ranks; the best is chosen."""
+    wanted = parse_criterion(by)
+    settings = tuple(
+        Setting(
+            f"{field}={k}",
+            {field: k},
+            (
+                RunSummary(
+                    run=str(k), path="", method="x", seed=0, fields={field: k}, start=start,
+                    measured={wanted.text: CriterionValue(float(rank))},
+                ),
+            ),
+        )
+        for k, rank in enumerate(ranks, 1)
+    )  # fmt: skip
+    comparison = compare_settings(settings, wanted, along=None, plateau=False)
+    return "\n".join(setting_warnings(ComparableRuns("x", settings), wanted, comparison))
+
+
+def test_a_choice_at_the_edge_of_the_grid_is_named() -> None:
+    assert "the largest lr of the 3 tried (3)" in _chosen_warnings([1, 2, 3], "lr")
+    assert "the smallest lr of the 3 tried (1)" in _chosen_warnings([3, 2, 1], "lr")
+    assert "may lie beyond" not in _chosen_warnings([1, 3, 2], "lr")
+    assert "may lie beyond" not in _chosen_warnings([1, 2], "lr")
+    # of a loss as well
+    assert "the smallest lr" in _chosen_warnings([1, 2, 3], "lr", by="loss")
+
+
+def test_a_rank_that_follows_an_option_of_the_loss_is_named() -> None:
+    cov = "objective_options.cov"
+    told = _chosen_warnings([10, 20, 30, 40], cov)
+    assert "grows with objective_options.cov (Spearman +1.00 over 4 settings)" in told
+    assert "falls with objective_options.cov (Spearman -1.00" in _chosen_warnings([4, 3, 2, 1], cov)
+    assert "of the loss drives" not in _chosen_warnings([10, 40, 20, 30], cov)
+    assert "of the loss drives" not in _chosen_warnings([10, 20, 30, 40], "lr")
+    # a score that counts no directions is not driven
+    assert "of the loss drives" not in _chosen_warnings([1, 2, 3, 4], cov, by="idest")
+
+
+def test_an_encoder_that_has_hardly_trained_is_named() -> None:
+    near, far = DistanceFromStart(0.04, 0.05, 0.01), DistanceFromStart(0.04, 0.09, 0.01)
+    told = _chosen_warnings([1, 3, 2], "lr", start=near)
+    assert (
+        "hardly left its initialization: view retrieval 0.05 ± 0.01, before training 0.04" in told
+    )
+    assert "initialization" not in _chosen_warnings([1, 3, 2], "lr", start=far)
+    assert "initialization" not in _chosen_warnings([1, 3, 2], "lr")
+    assert "initialization" not in _chosen_warnings([1, 3, 2], "lr", by="idest", start=near)

@@ -18,7 +18,9 @@ Cost: 2 q n d^2 and two solutions of d^3 / 3 for each block of the jackknife.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,8 @@ _TURNS = 4
 _FEWEST = 8
 
 
-class _Sums(NamedTuple):
+@dataclass(frozen=True)
+class _Sums:
     """Sums over rows: their number, x [d], x x' [d, d], and x by rotation [d, 4]."""
 
     rows: int
@@ -38,8 +41,19 @@ class _Sums(NamedTuple):
     gram: NDArray[np.float64]
     by_turn: NDArray[np.float64]
 
-    def __sub__(self, other: _Sums) -> _Sums:  # type: ignore[override]
-        return _Sums(*(a - b for a, b in zip(self, other, strict=True)))
+    def __add__(self, other: _Sums) -> _Sums:
+        return self._combine(other, 1)
+
+    def __sub__(self, other: _Sums) -> _Sums:
+        return self._combine(other, -1)
+
+    def _combine(self, other: _Sums, sign: int) -> _Sums:
+        return _Sums(
+            self.rows + sign * other.rows,
+            self.total + sign * other.total,
+            self.gram + sign * other.gram,
+            self.by_turn + sign * other.by_turn,
+        )
 
 
 def compute_rotation(
@@ -48,7 +62,7 @@ def compute_rotation(
     """Share of held-out rows whose rotation a linear probe tells.
 
     Example:
-        turned = jessl.extraction.embed_rotations(encoder, source)
+        turned = jessl.extraction.rotations.embed_rotations(encoder, source)
         jessl.score(turned, "rotation")
 
     Args:
@@ -82,7 +96,7 @@ def compute_rotation(
     which = np.zeros(n, np.int64) if block is None else np.unique(block, return_inverse=True)[1]
     blocks = range(which.max() + 1)
     parts = [[_sums(x[:, (half == side) & (which == b)]) for b in blocks] for side in (0, 1)]
-    whole = [_Sums(*(sum(values) for values in zip(*side, strict=True))) for side in parts]
+    whole = [reduce(add, side) for side in parts]
 
     def correct(without: int | None) -> float:
         hits = tested = 0
@@ -122,7 +136,8 @@ def _predict(fit: _Sums, x: NDArray[np.float64], ridge: float) -> NDArray[np.int
     ]
     weights = solve(standard + ridge * np.eye(len(mean)), targets, assume_a="pos")
     scores: NDArray[np.float64] = ((x - mean) / scale) @ weights
-    return scores.argmax(axis=2)
+    turns: NDArray[np.int64] = scores.argmax(axis=2)
+    return turns
 
 
 SCORE = RowScore(
