@@ -15,6 +15,7 @@ from jessl.data import Source, Subset, UnreadableImage, open_source
 from jessl.encoders import build_encoder
 from jessl.objectives import build_objective
 from jessl.pretraining import evaluate
+from jessl.pretraining.evaluate_views import evaluate_views
 
 PLACE = "JESSL_TEST_STRIPES"
 
@@ -30,7 +31,8 @@ def _judged(
     if source is None:
         source = open_source(os.environ[PLACE])
     sample = Subset(source, np.arange(images))
-    return evaluate.evaluate_online(encoder, objective, sample, workers=1)
+    scores = evaluate.evaluate_online(encoder, objective, sample, workers=1)
+    return scores | evaluate_views(encoder, sample, workers=1)
 
 
 def _many(rank: int) -> dict[str, float]:

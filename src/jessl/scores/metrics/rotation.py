@@ -105,9 +105,9 @@ def compute_rotation(
             rows = x[:, (half != side) & (True if without is None else which != without)]
             if fit.rows == 0 or rows.size == 0:
                 return float("nan")
-            told = _predict(fit, rows, ridge)
-            hits += int((told == np.arange(_TURNS)[:, None]).sum())
-            tested += told.size
+            turns = _predict(fit, rows, ridge)
+            hits += int((turns == np.arange(_TURNS)[:, None]).sum())
+            tested += turns.size
         return hits / tested
 
     deleted = None
