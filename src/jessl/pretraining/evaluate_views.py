@@ -78,7 +78,7 @@ def embed_views(
 
 
 def view_retrieval_record(
-    z: Embeddings, untrained: object, *, run: str, step: int, seconds: float
+    z: Embeddings, untrained: object, *, run: str, step: int, epoch: float, seconds: float
 ) -> Record:
     """The final record of view retrieval, with its error bar and the value before training."""
     result = score(z, "view_retrieval")["view_retrieval"]
@@ -91,6 +91,7 @@ def view_retrieval_record(
     return Record(
         run=run,
         step=step,
+        epoch=epoch,
         split="pretrain",
         seconds=seconds,
         name=VIEW_RETRIEVAL,

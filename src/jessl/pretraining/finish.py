@@ -105,6 +105,7 @@ def _score_views(
             untrained,
             run=run.name,
             step=parts.trainer.step,
+            epoch=settings.epochs,
             seconds=parts.trainer.seconds,
         )
     ]

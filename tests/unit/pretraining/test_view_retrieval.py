@@ -125,7 +125,7 @@ def test_a_net_below_its_start_is_named() -> None:
     ids = np.repeat(np.arange(300), 4)
     meta = {"views": preset("simclr", 8).as_dict()}
     noise = Embeddings(r.standard_normal((1200, 8)).astype(np.float32), None, ids, meta)
-    record = view_retrieval_record(noise, 0.5, run="a", step=1, seconds=1.0)
+    record = view_retrieval_record(noise, 0.5, run="a", step=1, epoch=1, seconds=1.0)
     assert any("below the encoder before training (0.5)" in w for w in record.extra["warnings"])
-    record = view_retrieval_record(noise, None, run="a", step=1, seconds=1.0)
+    record = view_retrieval_record(noise, None, run="a", step=1, epoch=1, seconds=1.0)
     assert not any("below the encoder" in w for w in record.extra["warnings"])
