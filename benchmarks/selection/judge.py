@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import numpy as np
 from criteria import values_of
+from peers import peer_values
 from scipy import stats
 from sweeps import SWEEPS, Sweep, unit
 
@@ -111,7 +112,7 @@ def measure(sweep: Sweep, work: Path, seeds: int) -> Measured | None:
                 accuracy[o][i, k] = number
             for name, number in values_of(folder).items():
                 criteria.setdefault(name, np.full(shape, np.nan))[i, k] = number
-    return Measured(sweep, accuracy, criteria)
+    return Measured(sweep, accuracy, criteria | peer_values(sweep, work, seeds))
 
 
 def summary(measured: list[Measured], rng: np.random.Generator) -> list[str]:
