@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from helpers.report_records import TEST, VERSIONS, D, N, judged_record, probe_record, risk_records
-from helpers.report_scores import OTHER_SCORES, other_score, view_retrieval
+from helpers.report_scores import OTHER_SCORES, other_score, rotation, view_retrieval
 from jessl import records
 from jessl.config import Pretrain
 from jessl.core.files import write_json
@@ -186,7 +186,7 @@ def write_run(
             ),
             *(other_score(folder.name, name, layer, value, extra, end) for name in OTHER_SCORES),
         ]
-    found.append(view_retrieval(folder.name, 0.2, end))
+    found += [view_retrieval(folder.name, 0.2, end), rotation(folder.name, 0.6, end)]
     if labels:
         accuracy = ACCURACIES[method][place] + noise.gauss(0, 0.003)
         found += [

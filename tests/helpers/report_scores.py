@@ -65,3 +65,29 @@ def view_retrieval(run: str, value: float, end: dict[str, Any]) -> Record:
         },
         **end,
     )
+
+
+def rotation(run: str, value: float, end: dict[str, Any]) -> Record:
+    """The rotation probe at the end of a training."""
+    return Record(
+        run=run,
+        name="rotation/backbone",
+        value=value,
+        sd=0.01,
+        low=value - 0.02,
+        high=value + 0.02,
+        extra={
+            "n": 1200,
+            "d": 64,
+            "debiased": None,
+            "warnings": [],
+            "params": {
+                "ridge": 1e-2,
+                "jackknife": 20,
+                "seed": 0,
+                "source": "linear probe of the rotation",
+                "views": 4,
+            },
+        },
+        **end,
+    )

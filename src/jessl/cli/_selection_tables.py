@@ -26,6 +26,8 @@ def print_runs(selection: JsonObject) -> None:
         if choice["path"] is not None:
             print_lines("", f"{group['name']}: take {choice['path']}")
             print_lines(f"  by {by}: {choice['rule']}")
+        else:
+            print_lines("", f"{group['name']}: no choice by {by}: {choice['rule']}")
     if others or has_labels:
         print_lines("")
         _print_choices(selection, has_labels)

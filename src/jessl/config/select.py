@@ -13,7 +13,9 @@ class Select:
         runs: run folders, folders that hold run folders, or one .csv or .parquet table of a study
             (a row for each run, columns as jessl report --table writes them).
         by: NAME or NAME/LAYER: rankme (at the projector, as published), rankme/backbone,
-            alpha_req:first=5:last=50/backbone, ...; or loss, the last training loss.
+            alpha_req:first=5:last=50/backbone, ...; loss, the last training loss; or panel: view
+            retrieval, cross-view reliability and the rotation probe vote, and abstain where they do
+            not agree.
         scores: other scores to show beside it; they do not affect the choice.
         oracle: record of test images, accuracy/... or risk/..., that shows how much the choice
             loses against the best setting according to labels; it does not affect the choice.

@@ -14,6 +14,7 @@ from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
 from jessl.extraction.embed import repeat_views
 from jessl.extraction.extract import NothingReadable, extract
+from jessl.extraction.rotations import embed_rotations
 from jessl.pretraining.images import limit_images
 from jessl.records import Record
 from jessl.schema import VIEW_RETRIEVAL
@@ -75,6 +76,50 @@ def embed_views(
     except NothingReadable:
         return None
     return z if z.n > _FINAL_VIEWS else None
+
+
+def rotation_record(
+    encoder: Encoder,
+    sample: Source,
+    *,
+    workers: int | None,
+    run: str,
+    step: int,
+    epoch: float,
+    seconds: float,
+) -> list[Record]:
+    """The rotation probe at the end of a run; none where it is not defined."""
+    few = limit_images(sample, _IMAGES, 0)
+    try:
+        turned = embed_rotations(encoder, few, workers=workers)
+    except NothingReadable:
+        return []
+    if not np.isfinite(turned.features).all():
+        return []
+    result = score(turned, "rotation")["rotation"]
+    if not math.isfinite(result.value):
+        return []
+    return [
+        Record(
+            run=run,
+            step=step,
+            epoch=epoch,
+            split="pretrain",
+            seconds=seconds,
+            name="rotation/backbone",
+            value=result.value,
+            sd=result.sd,
+            low=result.low,
+            high=result.high,
+            extra={
+                "n": result.n,
+                "d": result.d,
+                "debiased": result.debiased,
+                "warnings": list(result.warnings),
+                "params": result.params,
+            },
+        )
+    ]
 
 
 def view_retrieval_record(

@@ -20,7 +20,11 @@ from jessl.extraction.extract import LAYERS, extract
 from jessl.extraction.neighbours import nearest_neighbours
 from jessl.pretraining.build import Parts
 from jessl.pretraining.evaluate import final_records
-from jessl.pretraining.evaluate_views import embed_views, view_retrieval_record
+from jessl.pretraining.evaluate_views import (
+    embed_views,
+    rotation_record,
+    view_retrieval_record,
+)
 from jessl.pretraining.images import MOST_IMAGES, limit_images
 from jessl.pretraining.view_grid import view_rows
 from jessl.records import Record
@@ -92,7 +96,7 @@ def finish(
 def _score_views(
     run: Run, parts: Parts, settings: ResolvedPretrain, meta: Mapping[str, object]
 ) -> list[Record]:
-    """View retrieval of the trained encoder; the embeddings of the views are kept in the run."""
+    """View retrieval, whose embeddings are kept in the run, and the rotation probe."""
     kept = {k: meta[k] for k in ("encoder", "weights", "objective")}
     z = embed_views(parts.encoder, parts.sample, workers=settings.workers, meta=kept)
     if z is None or not np.isfinite(z.features).all():
@@ -107,7 +111,16 @@ def _score_views(
             step=parts.trainer.step,
             epoch=settings.epochs,
             seconds=parts.trainer.seconds,
-        )
+        ),
+        *rotation_record(
+            parts.encoder,
+            parts.sample,
+            workers=settings.workers,
+            run=run.name,
+            step=parts.trainer.step,
+            epoch=settings.epochs,
+            seconds=parts.trainer.seconds,
+        ),
     ]
 
 

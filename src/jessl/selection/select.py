@@ -14,6 +14,7 @@ from jessl.runs import Run
 from jessl.selection.candidates import RunSummary, run_summaries
 from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.selection.grouping import ComparableRuns, Setting, group_runs
+from jessl.selection.panel import FAMILIES, PANEL, panel_comparison
 from jessl.selection.regret import estimate_regret
 from jessl.selection.result import ORACLE, Candidate, Choice, Group, RankedSetting, Selection
 from jessl.selection.selection_warnings import run_warnings, setting_warnings
@@ -54,6 +55,9 @@ def select(
     The run to take is the best seed of the chosen setting. Diverged runs (their score or last loss
     is not finite, or a sweep marked them) stay in the ranking and are never chosen.
 
+    by="panel": three unlike criteria vote (panel.py), settings below the untrained encoder are left
+    out, and a group in which the families do not meet has no choice: keep the default.
+
     Example:
         >>> jessl.select("studies/cov").chosen  # doctest: +SKIP
 
@@ -67,7 +71,9 @@ def select(
             run has finished its training.
     """
     others = [scores] if isinstance(scores, str) else scores
-    criteria = [parse_criterion(by), *(parse_criterion(text, "scores") for text in others)]
+    by_panel = by == PANEL
+    deciding = [parse_criterion(text) for text in (FAMILIES.values() if by_panel else (by,))]
+    criteria = [*deciding, *(parse_criterion(text, "scores") for text in others)]
     criteria = list({c.text: c for c in criteria}.values())
     if oracle.partition("/")[0] not in ("accuracy", "risk") or "/" not in oracle:
         raise ValueError(f"oracle: expected accuracy/NAME or risk/NAME, got {oracle!r}")
@@ -87,7 +93,7 @@ def select(
     groups = []
     chosen: dict[str, str] = {}
     for group in comparable:
-        result, candidates = _choose(group, criteria, oracle, along, plateau)
+        result, candidates = _choose(group, criteria, oracle, along, plateau, by_panel=by_panel)
         groups.append(result)
         ranking += candidates
         first = result.choices[0]
@@ -98,7 +104,7 @@ def select(
             score = "" if choice is first else f" {choice.score}:"
             warnings += [f"{group.name}:{score} {warning}" for warning in choice.warnings]
     return Selection(
-        by=criteria[0].text,
+        by=PANEL if by_panel else criteria[0].text,
         chosen=chosen,
         ranking=tuple(ranking),
         warnings=tuple(warnings),
@@ -122,7 +128,13 @@ def _check_along(groups: Sequence[ComparableRuns], along: str | None) -> None:
 
 
 def _choose(
-    group: ComparableRuns, criteria: list[Criterion], oracle: str, along: str | None, plateau: bool
+    group: ComparableRuns,
+    criteria: list[Criterion],
+    oracle: str,
+    along: str | None,
+    plateau: bool,
+    *,
+    by_panel: bool,
 ) -> tuple[Group, list[Candidate]]:
     """A group with the choice of every criterion, and its runs in order."""
     settings = group.settings
@@ -130,10 +142,15 @@ def _choose(
         c.text: compare_settings(settings, c, along=along, plateau=plateau) for c in criteria
     }
     first = comparisons[criteria[0].text]
+    votes: list[str] = []
+    if by_panel:
+        first, votes = panel_comparison(settings, comparisons)
     labels = [[e.oracle for e in s.sound if e.oracle is not None] for s in settings]
     choices = []
-    for criterion in criteria:
-        comparison = comparisons[criterion.text]
+    compared = [(c.text, c, comparisons[c.text]) for c in criteria]
+    if by_panel:
+        compared.insert(0, (PANEL, criteria[0], first))
+    for name, criterion, comparison in compared:
         regret = chosen = None
         if comparison.chosen is not None:
             chosen = settings[comparison.chosen]
@@ -146,7 +163,7 @@ def _choose(
             )
         choices.append(
             Choice(
-                score=criterion.text,
+                score=name,
                 setting=None if chosen is None else chosen.name,
                 path=None if chosen is None else _best_run(chosen, criterion).path,
                 rule=comparison.rule,
@@ -157,14 +174,17 @@ def _choose(
                 df=comparison.df,
                 agreement=kendall(comparison.utilities, first.utilities),
                 regret=regret,
-                warnings=tuple(setting_warnings(group, criterion, comparison)),
+                warnings=tuple(
+                    votes if name == PANEL else setting_warnings(group, criterion, comparison)
+                ),
             )
         )
     order = sorted(
         range(len(settings)),
         key=lambda k: math.inf if math.isnan(first.utilities[k]) else -first.utilities[k],
     )
-    ranked = [_ranked(settings[k], k, comparisons, criteria, labels[k]) for k in order]
+    beside = criteria if by_panel else criteria[1:]
+    ranked = [_ranked(settings[k], k, first, comparisons, beside, labels[k]) for k in order]
     best = None if first.chosen is None else _best_run(settings[first.chosen], criteria[0])
     ranking = [
         _candidate(run, settings[k], criteria, run is best)
@@ -193,11 +213,11 @@ def _best_run(setting: Setting, by: Criterion) -> RunSummary:
 def _ranked(
     setting: Setting,
     k: int,
+    first: SettingComparison,
     comparisons: dict[str, SettingComparison],
-    criteria: list[Criterion],
+    beside: list[Criterion],
     labels: list[float],
 ) -> RankedSetting:
-    first = comparisons[criteria[0].text]
     variance, _ = pooled([labels])
     return RankedSetting(
         name=setting.name,
@@ -209,7 +229,7 @@ def _ranked(
         sd=first.image_sds[k],
         tied=first.tied[k],
         chosen=k == first.chosen,
-        scores={c.text: comparisons[c.text].means[k] for c in criteria[1:]},
+        scores={c.text: comparisons[c.text].means[k] for c in beside},
         oracle=mean(labels) if labels else None,
         oracle_sd=None if variance is None else math.sqrt(variance),
     )
