@@ -50,10 +50,11 @@ def main() -> None:
                     missing[name] = str(error)
                     say(f"{name}: left out: {error}")
             _rounds(running, args)
+            choices = {name: c for name, r in running.items() if (c := _choice(r))}
         finally:
             for one in running.values():
                 one.end()
-    body = _report(running, missing, args, data)
+    body = _report(running, missing, args, data, choices)
     packages = ("jessl", "torch", "torchvision", "numpy")
     tell("A training step beside other libraries", packages, body, args.record)
     if args.json:
@@ -235,7 +236,11 @@ def _accuracies(running: dict[str, Running]) -> str:
 
 
 def _report(
-    running: dict[str, Running], missing: dict[str, str], args: argparse.Namespace, data: str
+    running: dict[str, Running],
+    missing: dict[str, str],
+    args: argparse.Namespace,
+    data: str,
+    choices: dict[str, str],
 ) -> list[str]:
     from jessl.core.processor import instruction_sets
 
@@ -262,6 +267,7 @@ def _report(
         about = f"{name} {version_in(one.python, PEERS[peer].package)}" if peer else name
         chosen = "" if one.workers is None else f"; {one.workers} loader processes, the fastest of "
         chosen += "" if one.workers is None else " and ".join(map(str, args.workers))
+        chosen += f" ({choices[name]})" if name in choices else ""
         lines.append(f"- {about}: {CONTENDERS[name].note}{chosen}")
     memory = (
         "resident memory of the process, and what its loaders hold for themselves; the libraries' "
@@ -269,6 +275,15 @@ def _report(
     )  # fmt: skip
     lines += [f"- left out: {name}: {why}" for name, why in missing.items()]
     return [*lines, f"- peak memory: {memory}"]
+
+
+def _choice(one: Running) -> str | None:
+    """How the trainer of a run computes; None for other libraries and without a tuning."""
+    file = one.log.parent / "run" / "config.json"
+    if not file.exists():
+        return None
+    tuning = json.loads(file.read_text())["chosen"].get("tuning")
+    return None if tuning is None else str(tuning["summary"])
 
 
 def _line(one: Running, ours: Running | None) -> str:
