@@ -10,6 +10,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 
@@ -82,14 +83,13 @@ def check_int(
         Traceback (most recent call last):
         ValueError: size: expected a whole number of at least 1, got 0
     """
-    number: int | None
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]  # refused by the next line
-    except TypeError:
-        number = None
+    number: int | None = None
+    # to numpy 2.0 its bool is an index, with a warning
+    if type(value).__name__ != "bool":
+        with suppress(TypeError):
+            number = operator.index(value)  # type: ignore[arg-type]  # refused by the next line
     if (
         number is None
-        or isinstance(value, bool)
         or (minimum is not None and number < minimum)
         or (maximum is not None and number > maximum)
     ):

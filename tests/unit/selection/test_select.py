@@ -443,7 +443,8 @@ def test_the_command_shows_what_was_chosen(
         ("a,simclr,0.1,1,10,\nb,simclr,0.2,1,-,", "column rankme_projector, run b: .* got '-'"),
         ("a,simclr,0.1,first,10,", "column seed, run a: expected a number, got 'first'"),
         ("a,simclr,0.1,1.5,10,", "column seed, run a: expected a whole number, got 1.5"),
-        ("a,simclr,0.1,1e999,10,", "column seed, run a: expected a whole number, got inf"),
+        # pandas 2 leaves it a text
+        ("a,simclr,0.1,1e999,10,", "seed, run a: expected a whole number, got (inf|'1e999')$"),
         ("a,simclr,0.1,1,10,perhaps", "column diverged, run a: expected true or false"),
     ],
 )
