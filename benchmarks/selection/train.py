@@ -52,6 +52,8 @@ def configuration(one: Unit, work: Path, out: Path):
         tune=False,
         workers=1,
         device="cpu",
+        # 12 % less CPU time for smallconv on AVX2, equal up to rounding
+        channels_last=True,
         evaluate_epochs=1,
         online_probes=False,
         checkpoint_epochs=int(fields["epochs"]),  # type: ignore[call-overload]
