@@ -22,7 +22,16 @@ def matches_annotation(value: object, annotation: str) -> bool:
         (True, False)
     """
     if annotation.startswith("dict"):
-        return isinstance(value, dict)
+        inner = annotation.removeprefix("dict[str, ").removesuffix("]")
+        # options may also be true, false or null; what they take is up to their owner
+        return isinstance(value, dict) and (
+            inner in ("object", "Any")
+            or all(
+                isinstance(key, str)
+                and (isinstance(entry, bool | None) or matches_annotation(entry, inner))
+                for key, entry in value.items()
+            )
+        )
     kinds = _kinds(annotation)
     if isinstance(value, bool):
         return "bool" in kinds

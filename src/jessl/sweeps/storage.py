@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ def readable(shown: str) -> Iterator[None]:
     except StorageInternalError as error:
         reason = " ".join(str(error.__cause__ or error).splitlines()[:1])
         raise ValueError(f"storage {shown} cannot be used: {reason}") from error
-    except (LookupError, TypeError, AttributeError) as error:
+    # attributes are JSON texts in the database
+    except (LookupError, TypeError, AttributeError, JSONDecodeError, UnicodeError) as error:
         text = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"storage {shown} holds a damaged study: {text}") from error
 

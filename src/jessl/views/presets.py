@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from jessl.config.field_types import convert_to_annotation
 from jessl.core.files import read_json, read_toml, write_json
 from jessl.core.validation import check_choice, unknown_name
 from jessl.views.recipe import View
@@ -337,10 +338,13 @@ def preset(name: str, size: int | None, options: Mapping[str, object] | None = N
         build: Callable[..., Views] = globals()[check_choice("views", name, __all__)]
     except ValueError as error:
         raise ValueError(f"{error}; or the path of a .toml or .json file") from None
-    first, *allowed = inspect.signature(build).parameters
-    for option in options:
+    parameters = inspect.signature(build).parameters
+    first, *allowed = parameters
+    for option, value in options.items():
         if option not in allowed:
             raise ValueError(unknown_name(f"option of views {name}", option, allowed))
+        # the type alone: the value stays as it is written in the configuration
+        convert_to_annotation(f"{option} of views {name}", value, parameters[option].annotation)
     return build(**{first: size}, **options)
 
 

@@ -205,6 +205,17 @@ def test_damaged_entries_are_named(tmp_path: Path, asked: Sweep) -> None:
         begin(tmp_path / "s")
 
 
+@pytest.mark.parametrize("table", ["study_user_attributes", "trial_user_attributes"])
+def test_texts_that_are_no_json_are_named(tmp_path: Path, asked: Sweep, table: str) -> None:
+    study = begin(tmp_path / "s", asked)
+    study.next_unit()
+    with contextlib.closing(sqlite3.connect(tmp_path / "s" / "study.db")) as database:
+        database.execute(f"UPDATE {table} SET value_json = '{{x'")
+        database.commit()
+    with pytest.raises(ValueError, match=r"storage .* holds a damaged study: Expecting"):
+        begin(tmp_path / "s")
+
+
 def test_a_worker_removes_what_killed_ones_left(tmp_path: Path, asked: Sweep) -> None:
     begin(tmp_path / "s", asked)
     (tmp_path / "s" / ".jessl-1-0123456789abcdef.part").write_text("half")
