@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+# in the messages of torch's allocators, and of numbers that do not fit into 64 bits
+_BEYOND = re.compile(r"memory|overflow", re.IGNORECASE)
 
 
 def check_memory(needed: int, what: str) -> None:
@@ -23,6 +28,27 @@ def check_memory(needed: int, what: str) -> None:
     available = available_memory()
     if available is not None and needed > available:
         raise ValueError(f"{what}: needs {_gib(needed)} of memory, {_gib(available)} is available")
+
+
+@contextlib.contextmanager
+def refuse_sizes_beyond_memory(what: str) -> Iterator[None]:
+    """Turn what torch raises of sizes beyond the memory, or beyond whole numbers, into one line.
+
+    Args:
+        what: was built with these sizes, for the error message.
+
+    Raises:
+        ValueError: with the reason that torch gives; other errors stay as they are.
+    """
+    try:
+        yield
+    except (RuntimeError, TypeError, MemoryError) as error:
+        reason = " ".join(str(error).split())
+        if not isinstance(error, MemoryError) and not _BEYOND.search(reason):
+            raise
+        raise ValueError(
+            f"{what} cannot be built: {reason[:200] or type(error).__name__}"
+        ) from None
 
 
 def available_memory() -> int | None:

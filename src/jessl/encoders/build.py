@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from jessl.core.resources import refuse_sizes_beyond_memory
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.encoders.encoder import Encoder, Preprocess
 from jessl.encoders.expansion import Expansion, has_feature_map, is_resnet
@@ -65,10 +66,11 @@ def build_encoder(
     """
     if dim is not None:
         dim = check_int("dim", dim, 1)
-    encoder = _build_without_expansion(name, size, stem, pretrained)
-    if dim is not None:
-        encoder.expand(Expansion(encoder.dim, dim, planes=has_feature_map(encoder.body)))
-    return encoder
+    with refuse_sizes_beyond_memory(f"encoder {name}"):
+        encoder = _build_without_expansion(name, size, stem, pretrained)
+        if dim is not None:
+            encoder.expand(Expansion(encoder.dim, dim, planes=has_feature_map(encoder.body)))
+        return encoder
 
 
 def _build_without_expansion(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from jessl import runs
 from jessl.config import ResolvedPretrain
 from jessl.core.files import contained
@@ -15,6 +17,9 @@ from jessl.encoders.checkpoints import open_checkpoint as foreign
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH
 from jessl.objectives import Objective, build_objective
 from jessl.training import checkpoint
+
+# networks larger than their checkpoint by this factor are not built to be compared with it
+_LARGER = 4
 
 
 def open_encoder(
@@ -128,15 +133,7 @@ def build_untrained(
         encoder, objective = build_untrained(run.resolved_config())
     """
     with seeded(config.seed):
-        encoder = build_encoder(
-            config.encoder,
-            size=config.size,
-            stem=config.stem,
-            pretrained=pretrained,
-            dim=config.dim,
-        )
-        objective = build_objective(config.objective, encoder.dim, config.objective_options)
-    return encoder, objective
+        return _build(config, pretrained=pretrained)
 
 
 def open_untrained(run: runs.Run) -> tuple[Encoder, Objective]:
@@ -153,6 +150,35 @@ def open_untrained(run: runs.Run) -> tuple[Encoder, Objective]:
     return build_untrained(config)
 
 
+def _build(config: ResolvedPretrain, *, pretrained: bool = False) -> tuple[Encoder, Objective]:
+    encoder = build_encoder(
+        config.encoder,
+        size=config.size,
+        stem=config.stem,
+        pretrained=pretrained,
+        dim=config.dim,
+    )
+    return encoder, build_objective(config.objective, encoder.dim, config.objective_options)
+
+
+def _count_values(config: ResolvedPretrain) -> int | None:
+    """Values of the networks of a run, without taking memory; None where torch cannot count them.
+
+    The configuration may be a stranger's: a width of it must not fill the memory.
+
+    Raises:
+        ValueError: for sizes beyond torch.
+    """
+    try:
+        with torch.device("meta"):
+            modules = _build(config)
+    except RuntimeError as error:
+        if "meta" not in str(error):
+            raise
+        return None  # the network computes with its values while it is built
+    return sum(t.numel() for module in modules for t in module.state_dict().values())
+
+
 def _open_run(
     run: runs.Run, at: Path | None = None
 ) -> tuple[Encoder, Objective, dict[str, object]]:
@@ -164,8 +190,14 @@ def _open_run(
         latest, notes = checkpoint.load(at), []
     if latest is None:
         raise ValueError("; ".join([f"run {run.path} has no checkpoint that can be read", *notes]))
-    net = build_encoder(config.encoder, size=config.size, stem=config.stem, dim=config.dim)
-    objective = build_objective(config.objective, net.dim, config.objective_options)
+    held = sum(tensor.numel() for tensor in latest.tensors.values())
+    needed = _count_values(config)
+    if needed is not None and needed > _LARGER * held:
+        raise ValueError(
+            f"run {run.path}: the networks of its config.json have {needed:,} values and its "
+            f"checkpoint holds {held:,}: they are not of one training"
+        )
+    net, objective = _build(config)
     checkpoint.restore(
         {"encoder": net, "objective": objective}, latest.tensors, latest.path / checkpoint.MODEL
     )

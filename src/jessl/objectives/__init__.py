@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
 from jessl.config.field_types import convert_to_annotation
 from jessl.core.deprecation import renamed_names
 from jessl.core.discovery import public_modules
+from jessl.core.resources import refuse_sizes_beyond_memory
 from jessl.core.validation import check_choice, unknown_name
 from jessl.objectives._base import Objective as Objective
 from jessl.objectives._base import Representations as Representations
@@ -73,7 +74,8 @@ def build_objective(name: str, dim: int, options: Mapping[str, object] | None = 
         values[option] = convert_to_annotation(
             f"option {option} of {name}", value, str(fields[option].type)
         )
-    return config(**values).build(dim)
+    with refuse_sizes_beyond_memory(f"objective {name} with these options"):
+        return config(**values).build(dim)
 
 
 if TYPE_CHECKING:

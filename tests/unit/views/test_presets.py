@@ -352,7 +352,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 def test_an_option_of_another_type_is_named(value: object) -> None:
     with pytest.raises(ValueError, match="flip of views simclr: expected a number"):
         presets.preset("simclr", 32, {"flip": value})
-    with pytest.raises(ValueError, match="view_options of config.json: expected dict"):
+    with pytest.raises(ValueError, match=r"view_options of config.json: expected dict"):
         Pretrain.from_json({"data": "digits", "view_options": {"flip": [0.0]}})
     # what is allowed stays as it is written
     assert presets.preset("vicreg", 32, {"symmetric": 1}).recipes[0].blur == 0.5

@@ -189,7 +189,7 @@ def read_index(path: Path) -> Index:
         arrays = read_npz(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"it cannot be read: {' '.join(str(error).split())}") from None
-    if "format" not in arrays or arrays["format"].shape != ():
+    if "format" not in arrays or not _is_scalar(arrays["format"], "iu"):
         raise ValueError("it is no index of jessl")
     if int(arrays["format"]) != FORMAT:
         raise ValueError(f"its format is {int(arrays['format'])}, this jessl reads {FORMAT}")
@@ -200,6 +200,8 @@ def read_index(path: Path) -> Index:
             if arrays[name].dtype != kind or arrays[name].ndim != 1:
                 raise ValueError(f"its column {name} is {arrays[name].dtype}, not {np.dtype(kind)}")
             columns[name] = arrays[name]
+        if not _is_scalar(arrays["named"], "b"):
+            raise ValueError(f"its entry named is {arrays['named'].dtype}, not bool")
         named = bool(arrays["named"])
     except KeyError as error:
         raise ValueError(f"it has no column {error.args[0]}") from None
@@ -211,6 +213,10 @@ def read_index(path: Path) -> Index:
     )
     _check(index)
     return index
+
+
+def _is_scalar(array: np.ndarray, kinds: str) -> bool:
+    return array.shape == () and array.dtype.kind in kinds
 
 
 def beside(paths: list[Path]) -> tuple[Index | None, list[str]]:
