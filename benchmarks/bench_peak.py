@@ -4,8 +4,8 @@
 
 The peak is that of a large float32 matrix product, measured in turns with the steps, with one and
 with two threads. The floating-point operations of a step are counted by torch.utils.flop_counter
-(convolutions and matrix products, forward and backward). A second part traces one step and lists
-what each kind of operation takes beyond the time that its own operations need at the peak.
+(convolutions and matrix products, forward and backward). A second part traces steps and lists what
+each kind of operation takes beyond the time that its own operations need at the peak.
 Shares with one thread are of CPU time, so that other work on the machine counts little.
 """
 
@@ -66,8 +66,8 @@ def main() -> None:
     ]
     for threads in args.threads:
         body += _shares(args, threads)
-    for method in args.methods:
-        body += _gaps(args, method)
+    for layout in ("contiguous", "channels-last"):
+        body += _gaps(args, args.methods[0], layout)
     tell("A step beside the peak of the processor", ("jessl", "torch"), body, args.record)
 
 
@@ -143,10 +143,10 @@ def _step(args: argparse.Namespace, method: str, layout: str) -> Callable[[], An
     return lambda: trainer.take_step(views)
 
 
-def _gaps(args: argparse.Namespace, method: str) -> list[str]:
+def _gaps(args: argparse.Namespace, method: str, layout: str) -> list[str]:
     """What each kind of operation takes, and what it would take at the peak; one thread."""
     torch.set_num_threads(1)
-    step = _step(args, method, "contiguous")
+    step = _step(args, method, layout)
     for _ in range(2):
         step()
     with FlopCounterMode(display=False) as counter:
@@ -154,36 +154,39 @@ def _gaps(args: argparse.Namespace, method: str) -> list[str]:
     flops: dict[str, float] = defaultdict(float)
     for operation, count in counter.get_flop_counts()["Global"].items():
         flops[_kind_of_counted(str(operation))] += count
-    peak = _peak(args.matrix)
-    milliseconds: dict[str, list[float]] = defaultdict(list)
+    kinds = (*dict.fromkeys(_KINDS.values()), "everything else")
+    shares: dict[str, list[float]] = {kind: [] for kind in kinds}
+    peaks, whole = [], []
     for _ in range(args.rounds):
+        since = time.process_time()
+        step()
+        whole.append(1e3 * (time.process_time() - since))
+        peaks.append(_peak(args.matrix))
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as trace:
             step()
-        found: dict[str, float] = defaultdict(float)
+        traced: dict[str, float] = defaultdict(float)
         for event in trace.key_averages():
-            found[_KINDS.get(event.key, "everything else")] += event.self_cpu_time_total / 1e3
-        for kind in (*dict.fromkeys(_KINDS.values()), "everything else"):
-            milliseconds[kind].append(found[kind])
-        peak = max(peak, _peak(args.matrix))
-    whole = [sum(values) for values in zip(*milliseconds.values(), strict=True)]
+            traced[_KINDS.get(event.key, "everything else")] += event.self_cpu_time_total
+        for kind in kinds:
+            shares[kind].append(100 * traced[kind] / sum(traced.values()))
+    peak, ms = max(peaks), statistics.median(whole)
     lines = [
-        f"{method}, contiguous, one thread, traced: milliseconds of each kind of operation, what "
-        f"its floating-point operations would take at {peak / 1e9:.0f} GFLOP/s, and the gap, "
-        "also as a share of the step. Traced by the clock, so that other work on the machine is in "
-        "it: gaps are of the shortest round.",
+        f"{method}, {layout}, one thread: a step takes {_range(whole)} ms of CPU time. The share "
+        "of each kind of operation is that of a traced step (by the clock, so that other work is "
+        "spread over all kinds); beside it what its floating-point operations would take at "
+        f"{peak / 1e9:.0f} GFLOP/s, and the rest, the gap.",
         "",
-        "| operations | GFLOP | ms | at the peak, ms | gap, ms | gap, % of the step |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| operations | share, % | GFLOP | ms | at the peak, ms | gap, ms | gap, % of the step |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     rows = []
-    for kind, values in milliseconds.items():
-        ideal = 1e3 * flops[kind] / peak
-        rows.append((min(values) - ideal, kind, values, ideal))
-    for gap, kind, values, ideal in sorted(rows, reverse=True):
-        share = 100 * gap / min(whole)
+    for kind, values in shares.items():
+        spent, ideal = ms * statistics.median(values) / 100, 1e3 * flops[kind] / peak
+        rows.append((spent - ideal, kind, values, spent, ideal))
+    for gap, kind, values, spent, ideal in sorted(rows, reverse=True):
         lines.append(
-            f"| {kind} | {flops[kind] / 1e9:.1f} | {_range(values)} | {ideal:.1f} | {gap:.1f} | "
-            f"{share:.0f} |"
+            f"| {kind} | {_range(values)} | {flops[kind] / 1e9:.1f} | {spent:.0f} | {ideal:.0f} | "
+            f"{gap:.0f} | {100 * gap / ms:.0f} |"
         )
     return [*lines, ""]
 

@@ -83,17 +83,21 @@ def _table(
         f"smallconv:{WIDTH}; `sums` (RankMe alone), `score` (with its jackknife, whose spectra the "
         "first process computes), `ridge` (with leave-one-out) and "
         f"`knn` ({TESTED:,} queries) of {rows:,} x {DIM} rows in a memory map. The start of the "
-        "processes and the reading of the images' file are left out. Load average of the machine "
+        "processes and the reading of the images' file are left out. CPU seconds show how "
+        "the work is divided where other work takes the cores. Load average of the machine "
         f"{_range([r['load'] for results in found.values() for r in results])}.",
         "",
-        "| step | processes | seconds | one process / it | equal to one process |",
-        "|---|---|---|---|---|",
+        "| step | processes | seconds | one process / it | CPU seconds of the busiest process "
+        "| one process / it | equal to one process |",
+        "|---|---|---|---|---|---|---|",
     ]
     for step in STEPS:
         for world, results in found.items():
-            seconds = [r["seconds"][step] for r in results]
-            ratio = [a["seconds"][step] / s for a, s in zip(one, seconds, strict=True)]
-            cells = [step, str(world), _range(seconds), _range(ratio)]
+            cells = [step, str(world)]
+            for clock in ("seconds", "cpu"):
+                spent = [r[clock][step] for r in results]
+                ratio = [a[clock][step] / b for a, b in zip(one, spent, strict=True)]
+                cells += [_range(spent), _range(ratio)]
             cells.append("-" if world == 1 else _equal(step, one, results))
             lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
@@ -137,16 +141,18 @@ def _work(data: str, z: str, out: str, into: str) -> None:
     test = jessl.Embeddings(rows.features[:TESTED], rows.labels[:TESTED], rows.ids[:TESTED])
     jessl.embed(encoder, Subset(source, np.arange(64)), workers=1, device="cpu")  # compiles once
     seconds: dict[str, float] = {}
+    cpu: dict[str, float] = {}
     values: dict[str, list[float]] = {}
 
     def timed(step: str, call: Callable[[], Any]) -> Any:
         if distributed.is_initialized():
             distributed.barrier()
-        since = time.perf_counter()
+        since, spent = time.perf_counter(), time.process_time()
         result = call()
+        busiest = torch.tensor(time.process_time() - spent, dtype=torch.float64)
         if distributed.is_initialized():
-            distributed.barrier()
-        seconds[step] = time.perf_counter() - since
+            distributed.all_reduce(busiest, distributed.ReduceOp.MAX)
+        seconds[step], cpu[step] = time.perf_counter() - since, float(busiest)
         return result
 
     with process_group("cpu"):
@@ -159,7 +165,7 @@ def _work(data: str, z: str, out: str, into: str) -> None:
         values["ridge"] = [ridge.error, ridge.penalty, *ridge.left_out.values()]
         values["knn"] = [timed("knn", lambda: knn_together(rows, test)).error]
         if is_rank_zero():
-            Path(into).write_text(json.dumps({"seconds": seconds, "values": values}))
+            Path(into).write_text(json.dumps({"seconds": seconds, "cpu": cpu, "values": values}))
 
 
 if __name__ == "__main__":
