@@ -149,6 +149,7 @@ def write_run(
     end: dict[str, Any] = {
         "split": "pretrain",
         "step": steps,
+        "epoch": 60,
         "seconds": 12.5,
         "versions": VERSIONS,
     }
