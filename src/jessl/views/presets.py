@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from jessl.config.field_types import convert_to_annotation
 from jessl.core.files import read_json, read_toml, write_json
 from jessl.core.validation import check_choice, unknown_name
 from jessl.views.recipe import View
@@ -343,8 +342,10 @@ def preset(name: str, size: int | None, options: Mapping[str, object] | None = N
     for option, value in options.items():
         if option not in allowed:
             raise ValueError(unknown_name(f"option of views {name}", option, allowed))
-        # the type alone: the value stays as it is written in the configuration
-        convert_to_annotation(f"{option} of views {name}", value, parameters[option].annotation)
+        # the range is checked by the preset
+        is_default = value is None and parameters[option].default is None
+        if not (isinstance(value, bool | int | float) or is_default):
+            raise ValueError(f"{option} of views {name}: expected a number, got {value!r}")
     return build(**{first: size}, **options)
 
 
