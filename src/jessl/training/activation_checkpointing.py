@@ -18,10 +18,6 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
-# with torch 2.6, 2.7 and 2.8 the second pass of a compiled block moves the running statistics of
-# batch norm once more; with 2.10 and 2.14 it does not (2.9 was not tried)
-_COMPILES = (2, 10)
-
 
 class _Recomputed(nn.Module):
     """Mixed into a kind of block; it has no attribute of its own, so that a copy is its own."""
@@ -65,17 +61,6 @@ def recompute_blocks(encoder: nn.Module) -> int:
         if not isinstance(block, _Recomputed):
             block.__class__ = _recomputed(type(block))
     return len(blocks)
-
-
-def has_recomputed_blocks(module: nn.Module) -> bool:
-    """Whether `recompute_blocks` was applied to a part of it."""
-    return any(isinstance(part, _Recomputed) for part in module.modules())
-
-
-def can_compile_recomputed_blocks() -> bool:
-    """Whether torch.compile follows the statistics of recomputed blocks once, as it should."""
-    release = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-    return release >= _COMPILES
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:

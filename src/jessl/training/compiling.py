@@ -9,10 +9,6 @@ import torch
 from torch import nn
 
 from jessl.core import collectives
-from jessl.training.activation_checkpointing import (
-    can_compile_recomputed_blocks,
-    has_recomputed_blocks,
-)
 from jessl.training.forward import represent
 
 
@@ -32,11 +28,6 @@ def compiled(
         views: of the sizes and on the device of the training.
         precision: context of the forward passes.
     """
-    if has_recomputed_blocks(module) and not can_compile_recomputed_blocks():
-        return module, (
-            f"compile: torch {torch.__version__} updates the statistics of recomputed blocks "
-            "twice; the training goes on without"
-        )
     saved = [b.clone() for b in module.buffers()]
     learns = any(p.requires_grad for p in module.parameters())
     gpus = [views[0].device] if views[0].device.type == "cuda" else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 
 import pytest
@@ -12,11 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from jessl.core.random import seeded
 from jessl.encoders import Encoder, build_encoder
-from jessl.training.activation_checkpointing import (
-    can_compile_recomputed_blocks,
-    recompute_blocks,
-)
-from jessl.training.compiling import compiled
+from jessl.training.activation_checkpointing import recompute_blocks
 from jessl.training.syncbn import synchronise
 
 # (encoder, size, blocks)
@@ -207,9 +202,6 @@ def test_it_goes_with_synchronised_batch_norm_in_either_order() -> None:
         _same(plain, _step(net, x))
 
 
-@pytest.mark.skipif(
-    not can_compile_recomputed_blocks(), reason="this torch updates their statistics twice"
-)
 def test_compiled_blocks_follow_their_statistics_once() -> None:
     nets = [_stack(), _stack()]
     for net in nets:
@@ -228,19 +220,6 @@ def test_compiled_blocks_follow_their_statistics_once() -> None:
     for theirs, own in zip(nets[0].buffers(), nets[1].buffers(), strict=True):
         torch.testing.assert_close(theirs, own)
         assert own.ndim or own == 1
-
-
-def test_an_older_torch_does_not_compile_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    net = _stack()
-    recompute_blocks(net)
-    monkeypatch.setattr(torch, "__version__", "2.8.0+cu128")
-    run, note = compiled(net, [torch.zeros(2, 6)], contextlib.nullcontext)
-    assert run is net
-    assert note is not None
-    assert note.startswith("compile: torch 2.8.0+cu128 updates the statistics of recomputed")
-    for version, good in (("2.14.1", True), ("3.0.0a0+git", True), ("2.9.1+cpu", False)):
-        monkeypatch.setattr(torch, "__version__", version)
-        assert can_compile_recomputed_blocks() == good
 
 
 def test_stages_of_stages_are_looked_into() -> None:
