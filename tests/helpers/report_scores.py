@@ -41,37 +41,26 @@ def other_score(
 
 def view_retrieval(run: str, value: float, end: dict[str, Any]) -> Record:
     """View retrieval at the end of a training, with the value before it."""
-    return Record(
-        run=run,
-        name="view_retrieval/backbone",
-        value=value,
-        sd=0.01,
-        low=value - 0.02,
-        high=value + 0.02,
-        extra={
-            "n": 1200,
-            "d": 64,
-            "debiased": None,
-            "warnings": [],
-            "untrained": 0.04,
-            "params": {
-                "distractors": 500,
-                "jackknife": 20,
-                "seed": 0,
-                "source": "share of views whose nearest is of the same image",
-                "views": 4,
-                "recipe": "0123456789ab",
-            },
-        },
-        **end,
-    )
+    params = {
+        "distractors": 500,
+        "source": "share of views whose nearest is of the same image",
+        "recipe": "0123456789ab",
+    }
+    return _of_views(run, "view_retrieval/backbone", value, params, end, untrained=0.04)
 
 
 def rotation(run: str, value: float, end: dict[str, Any]) -> Record:
     """The rotation probe at the end of a training."""
+    params = {"ridge": 1e-2, "source": "linear probe of the rotation"}
+    return _of_views(run, "rotation/backbone", value, params, end)
+
+
+def _of_views(
+    run: str, name: str, value: float, params: dict[str, Any], end: dict[str, Any], **more: object
+) -> Record:
     return Record(
         run=run,
-        name="rotation/backbone",
+        name=name,
         value=value,
         sd=0.01,
         low=value - 0.02,
@@ -81,13 +70,8 @@ def rotation(run: str, value: float, end: dict[str, Any]) -> Record:
             "d": 64,
             "debiased": None,
             "warnings": [],
-            "params": {
-                "ridge": 1e-2,
-                "jackknife": 20,
-                "seed": 0,
-                "source": "linear probe of the rotation",
-                "views": 4,
-            },
+            "params": {**params, "jackknife": 20, "seed": 0, "views": 4},
+            **more,
         },
         **end,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from jessl.objectives import Objective
 from jessl.probes import online_probes
 from jessl.probes.layers import LayerProbes
 from jessl.records import Record
-from jessl.scores import Spectrum, compute_spectra, score
+from jessl.scores import ScoreResult, Spectrum, compute_spectra, score
 
 # scores that follow from the spectrum of one pass; RankMe first
 SCORES = (
@@ -178,26 +179,37 @@ def final_records(
         measurements.append(here)
         for name, result in score(embeddings, SCORES).items():
             limits = rank_limits(objective) if layer == "projector" and name in _RANKS else []
-            extra = {
-                "n": result.n,
-                "d": result.d,
-                "debiased": result.debiased,
-                "warnings": [*limits, *result.warnings],
-                "params": result.params,
-            }
-            measurements.append(
-                dataclasses.replace(
-                    here,
-                    name=f"{name}/{layer}",
-                    value=result.value,
-                    sd=result.sd,
-                    low=result.low,
-                    high=result.high,
-                    extra=extra,
-                )
-            )
+            warnings = (*limits, *result.warnings)
+            measurements.append(score_record(here, f"{name}/{layer}", result, warnings))
     # rankme/backbone last: a run that has it is finished
     return sorted(measurements, key=lambda r: r.name == "rankme/backbone")
+
+
+def score_record(
+    here: Record, name: str, result: ScoreResult, warnings: Sequence[str], **extra: object
+) -> Record:
+    """A score with its error bar and conventions.
+
+    Args:
+        here: a record of the same run and step; its name and value are replaced.
+        extra: further JSON values.
+    """
+    return dataclasses.replace(
+        here,
+        name=name,
+        value=result.value,
+        sd=result.sd,
+        low=result.low,
+        high=result.high,
+        extra={
+            "n": result.n,
+            "d": result.d,
+            "debiased": result.debiased,
+            "warnings": list(warnings),
+            "params": result.params,
+            **extra,
+        },
+    )
 
 
 def rank_limits(objective: Objective | type[Objective]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 
@@ -15,6 +16,7 @@ from jessl.encoders import Encoder
 from jessl.extraction.embed import repeat_views
 from jessl.extraction.extract import NothingReadable, extract
 from jessl.extraction.rotations import embed_rotations
+from jessl.pretraining.evaluate import score_record
 from jessl.pretraining.images import limit_images
 from jessl.records import Record
 from jessl.schema import VIEW_RETRIEVAL
@@ -79,16 +81,13 @@ def embed_views(
 
 
 def rotation_record(
-    encoder: Encoder,
-    sample: Source,
-    *,
-    workers: int | None,
-    run: str,
-    step: int,
-    epoch: float,
-    seconds: float,
+    encoder: Encoder, sample: Source, here: Record, *, workers: int | None
 ) -> list[Record]:
-    """The rotation probe at the end of a run; none where it is not defined."""
+    """The rotation probe at the end of a run; none where it is not defined.
+
+    Args:
+        here: a record of the run at its last step.
+    """
     few = limit_images(sample, _IMAGES, 0)
     try:
         turned = embed_rotations(encoder, few, workers=workers)
@@ -99,33 +98,15 @@ def rotation_record(
     result = score(turned, "rotation")["rotation"]
     if not math.isfinite(result.value):
         return []
-    return [
-        Record(
-            run=run,
-            step=step,
-            epoch=epoch,
-            split="pretrain",
-            seconds=seconds,
-            name="rotation/backbone",
-            value=result.value,
-            sd=result.sd,
-            low=result.low,
-            high=result.high,
-            extra={
-                "n": result.n,
-                "d": result.d,
-                "debiased": result.debiased,
-                "warnings": list(result.warnings),
-                "params": result.params,
-            },
-        )
-    ]
+    return [score_record(here, "rotation/backbone", result, result.warnings)]
 
 
-def view_retrieval_record(
-    z: Embeddings, untrained: object, *, run: str, step: int, epoch: float, seconds: float
-) -> Record:
-    """The final record of view retrieval, with its error bar and the value before training."""
+def view_retrieval_record(z: Embeddings, untrained: object, here: Record) -> Record:
+    """The final record of view retrieval, with its error bar and the value before training.
+
+    Args:
+        here: a record of the run at its last step.
+    """
     result = score(z, "view_retrieval")["view_retrieval"]
     warnings = list(result.warnings)
     if isinstance(untrained, float) and result.high is not None and result.high < untrained:
@@ -133,26 +114,10 @@ def view_retrieval_record(
             f"below the encoder before training ({untrained:.3g}): the training has made it worse "
             "at telling images apart"
         )
-    return Record(
-        run=run,
-        step=step,
-        epoch=epoch,
-        split="pretrain",
-        seconds=seconds,
-        name=VIEW_RETRIEVAL,
-        value=result.value,
-        sd=result.sd,
-        low=result.low,
-        high=result.high,
-        extra={
-            "n": result.n,
-            "d": result.d,
-            "debiased": result.debiased,
-            "warnings": warnings,
-            "params": {**result.params, "recipe": recipe_key(z.meta["views"])},
-            "untrained": untrained,
-        },
+    result = dataclasses.replace(
+        result, params={**result.params, "recipe": recipe_key(z.meta["views"])}
     )
+    return score_record(here, VIEW_RETRIEVAL, result, warnings, untrained=untrained)
 
 
 @rank_zero

@@ -103,24 +103,18 @@ def _score_views(
         return []
     z.save(run.embeddings("views/backbone"))
     untrained = next((r.value for r in run.records() if r.name == VIEW_RETRIEVAL), None)
+    here = Record(
+        run=run.name,
+        step=parts.trainer.step,
+        epoch=settings.epochs,
+        split="pretrain",
+        seconds=parts.trainer.seconds,
+        name=VIEW_RETRIEVAL,
+        value=0.0,
+    )
     return [
-        view_retrieval_record(
-            z,
-            untrained,
-            run=run.name,
-            step=parts.trainer.step,
-            epoch=settings.epochs,
-            seconds=parts.trainer.seconds,
-        ),
-        *rotation_record(
-            parts.encoder,
-            parts.sample,
-            workers=settings.workers,
-            run=run.name,
-            step=parts.trainer.step,
-            epoch=settings.epochs,
-            seconds=parts.trainer.seconds,
-        ),
+        view_retrieval_record(z, untrained, here),
+        *rotation_record(parts.encoder, parts.sample, here, workers=settings.workers),
     ]
 
 

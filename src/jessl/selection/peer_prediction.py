@@ -2,10 +2,10 @@
 
 The features of a run are judged by the runs of the other settings. Their targets are the canonical
 variates between views (the directions that views of an image share most), minus what controls
-predict: an untrained net, small pixels. What is left is what training has found and another
-training has found too. Score of a run: the median over the runs of other settings of the held-out
-share of variance (R^2) of their targets that a ridge regression of its features predicts,
-directions weighted by the correlation c between views.
+predict: an untrained net, small pixels. The rest was learned by two trainings independently. Score
+of a run: the median over the runs of other settings of the held-out share of variance (R^2) of
+their targets that a ridge regression of its features predicts, directions weighted by the
+correlation c between views.
 
 Agreement between peers is information sufficiency in the sense of arXiv 2406.07640 and UDR in that
 of 1905.12614. Known failures: peers that share a shortcut agree on it; most agreement arises in the

@@ -19,6 +19,7 @@ from jessl.pretraining.evaluate_views import (
     evaluate_views,
     view_retrieval_record,
 )
+from jessl.records import Record
 from jessl.schema import VIEW_RETRIEVAL
 from jessl.scores import score
 from jessl.selection import select
@@ -124,8 +125,9 @@ def test_a_net_below_its_start_is_named() -> None:
     r = np.random.default_rng(0)
     ids = np.repeat(np.arange(300), 4)
     meta = {"views": preset("simclr", 8).as_dict()}
+    here = Record(run="a", step=1, split="pretrain", name="x", value=0.0)
     noise = Embeddings(r.standard_normal((1200, 8)).astype(np.float32), None, ids, meta)
-    record = view_retrieval_record(noise, 0.5, run="a", step=1, epoch=1, seconds=1.0)
+    record = view_retrieval_record(noise, 0.5, here)
     assert any("below the encoder before training (0.5)" in w for w in record.extra["warnings"])
-    record = view_retrieval_record(noise, None, run="a", step=1, epoch=1, seconds=1.0)
+    record = view_retrieval_record(noise, None, here)
     assert not any("below the encoder" in w for w in record.extra["warnings"])

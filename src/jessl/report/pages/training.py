@@ -21,6 +21,7 @@ _FROM_ZERO = ("learning_rate", "images_per_second", *SPREADS)
 _EVALUATED = (
     ("rankme/projector", "RankMe, projector", False),
     ("rankme/backbone", "RankMe, backbone", False),
+    ("view_retrieval/backbone", "view retrieval, backbone", True),
     ("accuracy/linear", "accuracy, linear", True),
     ("accuracy/knn", "accuracy, kNN", True),
 )
