@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from sklearn.linear_model import RidgeClassifier
 
 import jessl
 
-VERSION = 1
+VERSION = 2
+# ends the names of error bars, over images
+DEVIATION = " sd"
 _OF_VIEWS = ("view_retrieval", "cross_view_reliability", "canonical_sum", "plda_information")
+# criteria of the panel of jessl.selection, whose ties need error bars
+_OF_PANEL = ("view_retrieval", "cross_view_reliability")
+_RECIPES = ("coarse", "disjoint", "grayscale")
 _PLAIN = {
     "rankme": "rankme",
     "effective_rank": "effective_rank",
     "stable_rank": "stable_rank",
     "participation_ratio": "participation_ratio",
     "alpha_req larger": "alpha_req",
-    "tail decay": "alpha_req:first=11:last=100",
     "uniformity": "uniformity",
     "self_cluster": "self_cluster",
     "idest": "idest",
@@ -46,28 +50,42 @@ def values_of(folder: Path) -> dict[str, float]:
     return values
 
 
-def _compute(folder: Path):
+def _compute(folder: Path) -> Iterator[tuple[str, float]]:
     for layer in ("backbone", "projector"):
         plain = _load(folder, f"{layer}-plain")
         for name, text in _PLAIN.items():
-            number = _score(plain, None, text)
+            number = _score(text, plain)
             yield f"{name}/{layer}", -number if name in _NEGATED else number
-        yield f"alpha_req near 1/{layer}", -abs(_score(plain, None, "alpha_req") - 1)
+        yield f"alpha_req near 1/{layer}", -abs(_score("alpha_req", plain) - 1)
         views = _load(folder, f"{layer}-simclr")
-        for name in (*_OF_VIEWS, "lidar"):
-            yield f"{name}/{layer}", _score(None, views, name)
-        yield f"alignment/{layer}", -_score(None, views, "alignment")
+        start = _load(folder, f"untrained-{layer}-simclr")
         for name in _OF_VIEWS:
-            start = _score(None, _load(folder, f"untrained-{layer}-simclr"), name)
-            yield f"{name} untrained/{layer}", start
-    for recipe in ("coarse", "disjoint", "grayscale"):
+            if layer == "backbone" and name in _OF_PANEL:
+                value, sd = _with_error(name, views)
+                yield f"{name}/{layer}{DEVIATION}", sd
+            else:
+                value = _score(name, views=views)
+            yield f"{name}/{layer}", value
+            yield f"{name} untrained/{layer}", _score(name, views=start)
+        yield f"lidar/{layer}", _score("lidar", views=views)
+        yield f"alignment/{layer}", -_score("alignment", views=views)
+    views = _load(folder, "backbone-simclr")
+    for distractors in (50, 1_000):
+        text = f"view_retrieval:distractors={distractors}"
+        yield f"{text}/backbone", _score(text, views=views)
+    by_recipe = {"": [_score("view_retrieval", views=views)], " untrained": []}
+    for recipe in _RECIPES:
         for prefix, note in (("", ""), ("untrained-", " untrained")):
             views = _load(folder, f"{prefix}backbone-{recipe}")
-            value = _score(None, views, "view_retrieval")
+            value = _score("view_retrieval", views=views)
+            by_recipe[note].append(value)
             yield f"view_retrieval {recipe}{note}/backbone", value
-    for prefix, note in (("", ""), ("untrained-", " untrained")):
-        turned = _load(folder, f"{prefix}backbone-rotations")
-        yield f"rotation{note}/backbone", rotation_accuracy(turned)
+    yield "view_retrieval mean of recipes/backbone", float(np.mean(by_recipe[""]))
+    value, sd = _with_error("rotation", _load(folder, "backbone-rotations"))
+    yield "rotation/backbone", value
+    yield f"rotation/backbone{DEVIATION}", sd
+    start = _load(folder, "untrained-backbone-rotations")
+    yield "rotation untrained/backbone", _score("rotation", views=start)
     records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
     losses = [r["value"] for r in records if r["name"] == "loss" and r["split"] == "train"]
     yield "loss", -float(losses[-1])
@@ -77,21 +95,16 @@ def _load(folder: Path, name: str) -> np.ndarray:
     return np.load(folder / f"{name}.npy").astype(np.float32)
 
 
-def _score(plain, views, text: str) -> float:
+def _score(text: str, plain: np.ndarray | None = None, *, views: np.ndarray | None = None) -> float:
     array = plain if views is None else views
     if not np.isfinite(array).all():
         return math.nan
     return jessl.score(plain, text, views=views, jackknife=0)[text].value
 
 
-def rotation_accuracy(turned: np.ndarray) -> float:
-    """Four-way accuracy of a linear probe of the rotation: fitted on half of the images."""
-    if not np.isfinite(turned).all():
-        return math.nan
-    q, n, d = turned.shape
-    half = n // 2
-    fit, test = turned[:, :half].reshape(-1, d), turned[:, half:].reshape(-1, d)
-    labels = np.repeat(np.arange(q), half), np.repeat(np.arange(q), n - half)
-    mean, sd = fit.mean(axis=0), fit.std(axis=0) + 1e-6
-    probe = RidgeClassifier(alpha=10.0).fit((fit - mean) / sd, labels[0])
-    return float(probe.score((test - mean) / sd, labels[1]))
+def _with_error(name: str, views: np.ndarray) -> tuple[float, float]:
+    """(value, standard deviation over images)."""
+    if not np.isfinite(views).all():
+        return math.nan, math.nan
+    result = jessl.score(None, name, views=views)[name]
+    return result.value, math.nan if result.sd is None else result.sd
