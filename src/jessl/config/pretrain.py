@@ -73,6 +73,8 @@ class Pretrain:
             2048, and none below 640 images (the evaluation then uses training images, and is
             labelled accordingly).
         evaluate_epochs: epochs between two online evaluations; None: ten over the run; 0: never.
+        patience: end the training after this many online evaluations in a row without a higher view
+            retrieval at the backbone; None: train all epochs.
         online_probes: if there are labels, train linear probes of every layer beside the encoder,
             which they do not affect.
         checkpoint_epochs: epochs between two checkpoints; None: ten over the run.
@@ -122,6 +124,7 @@ class Pretrain:
     seed: int = 0
     holdout: int | None = None
     evaluate_epochs: int | None = None
+    patience: int | None = None
     online_probes: bool = True
     checkpoint_epochs: int | None = None
     checkpoint_seconds: float = 600.0

@@ -34,6 +34,7 @@ _LEAST = {
     "dim": 1,
     "holdout": 0,
     "evaluate_epochs": 0,
+    "patience": 1,
     "checkpoint_epochs": 1,
     "keep_checkpoints": 0,
     "log_steps": 1,
@@ -230,5 +231,7 @@ def check_config(config: Pretrain) -> None:
         for option, value in getattr(config, name).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name}: {option}: expected a finite number, got {value}")
+    if config.patience is not None and config.evaluate_epochs == 0:
+        raise ValueError("patience: expected evaluate_epochs above 0: it counts evaluations")
     if not 0 <= config.ema_start <= 1:
         raise ValueError(f"ema_start: expected a number in [0, 1], got {config.ema_start}")

@@ -64,7 +64,7 @@ def finish(
         parts.objective,
         run=run.name,
         step=parts.trainer.step,
-        epoch=settings.epochs,
+        epoch=parts.trainer.step / len(parts.loader),
         seconds=parts.trainer.seconds,
     )
     measurements = [*_score_views(run, parts, settings, embeddings["backbone"].meta), *measurements]
@@ -74,7 +74,7 @@ def finish(
             Record(
                 run=run.name,
                 step=parts.trainer.step,
-                epoch=settings.epochs,
+                epoch=parts.trainer.step / len(parts.loader),
                 split="pretrain",
                 name="unreadable",
                 value=float(len(skipped)),
@@ -106,7 +106,7 @@ def _score_views(
     here = Record(
         run=run.name,
         step=parts.trainer.step,
-        epoch=settings.epochs,
+        epoch=parts.trainer.step / len(parts.loader),
         split="pretrain",
         seconds=parts.trainer.seconds,
         name=VIEW_RETRIEVAL,

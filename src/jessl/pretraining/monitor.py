@@ -9,8 +9,9 @@ from jessl import records
 from jessl.config import ResolvedPretrain
 from jessl.core.interruption import Stopped
 from jessl.core.log import Log
-from jessl.core.process_group import is_rank_zero, rank_zero
+from jessl.core.process_group import any_rank, is_rank_zero, rank_zero
 from jessl.pretraining.build import Parts
+from jessl.pretraining.early_stopping import EarlyStopping
 from jessl.pretraining.evaluate import evaluate_online
 from jessl.pretraining.evaluate_views import evaluate_views
 from jessl.pretraining.progress_bar import TrainingProgressBar
@@ -50,6 +51,9 @@ class TrainingMonitor:
         self._versions = records.versions()
         self._collapsed = False
         self._saved_at = time.monotonic()
+        # rank zero alone has records
+        past = folder.run.records() if is_rank_zero() and settings.patience else []
+        self._early = EarlyStopping(settings.patience, past, log)
         self._bar = TrainingProgressBar(
             parts.trainer.total_steps,
             start=parts.trainer.step,
@@ -63,7 +67,7 @@ class TrainingMonitor:
             Stopped: when `stop` returned True; the state is saved.
         """
         trainer = self._parts.trainer
-        if trainer.step >= trainer.total_steps:
+        if trainer.step >= trainer.total_steps or any_rank(self._early.enough(), False)[0]:
             return
         if trainer.step == 0 and self._settings.evaluate_epochs:
             self._record_untrained(self._evaluate_views())
@@ -78,6 +82,7 @@ class TrainingMonitor:
                 checkpoint_due=self.checkpoint_due,
                 on_checkpoint=self.save,
                 stop=stop,
+                enough=self._early.enough,
             )
         if not done:
             raise Stopped(
@@ -127,6 +132,7 @@ class TrainingMonitor:
     def _record_untrained(self, scores: dict[str, float]) -> None:
         """What the score is before the first step: a trained encoder has to be above it."""
         self._append(scores, 0, 0, 0.0, self._sample_split)
+        self._early.update(0, scores)
 
     @property
     def _sample_split(self) -> str:
@@ -139,6 +145,7 @@ class TrainingMonitor:
         self._bar.show_scores(scores)
         ranks = {k.removeprefix("rankme/"): v for k, v in scores.items() if k[:7] == "rankme/"}
         self._warn_once(detect_collapse({}, ranks))
+        self._early.update(epoch, scores)
         self._on_evaluation(epoch, scores)
 
     def checkpoint_due(self) -> bool:

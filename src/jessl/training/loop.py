@@ -73,6 +73,7 @@ def train(
     checkpoint_due: Callable[[], bool],
     on_checkpoint: Callable[[], None],
     stop: Callable[[], bool],
+    enough: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Train until `epochs` are done; True when they are, False when `stop` ended it before.
 
@@ -86,6 +87,8 @@ def train(
         checkpoint_due: called between two steps of an epoch; True calls `on_checkpoint`.
         on_checkpoint: writes a checkpoint.
         stop: called between two steps; True writes a checkpoint and ends the training.
+        enough: called after each epoch but the last; True writes a checkpoint, and the training is
+            done.
 
     Raises:
         Diverged: when the loss is not finite.
@@ -113,9 +116,11 @@ def train(
         log.flush()
         on_epoch(loader.epoch)
         log.restart_clock()
-        if loader.epoch < epochs and any_rank(stop(), False)[0]:
-            on_checkpoint()
-            return False
+        if loader.epoch < epochs:
+            stopping, done = any_rank(stop(), enough())
+            if stopping or done:
+                on_checkpoint()
+                return not stopping
     return True
 
 
