@@ -34,7 +34,9 @@ def panel_places(sweep: Sweep, criteria: dict[str, np.ndarray]) -> tuple[int | N
             for text in texts
         }
         start = DistanceFromStart(
-            float(criteria["view_retrieval untrained/backbone"][i, k]), float(value), 0.0
+            float(criteria["view_retrieval untrained/backbone"][i, k]),
+            float(value),
+            float(criteria[f"{texts[0]}{DEVIATION}"][i, k]),
         )
         runs.append(
             RunSummary(

@@ -45,7 +45,8 @@ class SweepCommand(Command):
         out: folder of the study; None: studies/NAME.
         trials: number of settings; None: all of a grid, 20 of random and tpe. Of a grid the first.
         seeds: number of runs of each setting (the file can list seeds).
-        by: the score that chooses, such as rankme, rankme/backbone, lidar/projector.
+        by: the score that chooses, such as rankme, view_retrieval/backbone, lidar/projector; or
+            panel, where three unlike scores vote and abstain where they do not agree.
         scores: more scores to compute, for comparison.
         sampler: grid, each (one field at a time), random or tpe; None: grid where all fields have
             lists, else random.

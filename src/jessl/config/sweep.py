@@ -29,7 +29,9 @@ class Sweep:
         trials: number of settings; None: all of grid and each, 20 of random and tpe.
         seeds: random seeds of the weights, order and views; each setting has one run per seed.
         by: the score that chooses, NAME or NAME/LAYER, such as rankme, rankme/backbone,
-            lidar/projector; the projector is the default layer.
+            lidar/projector; the projector is the default layer. Or panel: view retrieval,
+            cross-view reliability and the rotation probe vote (see `Select`); tpe and prune then go
+            by view retrieval.
         scores: more scores to compute for every run, for comparison.
         test: SRC of labelled images. A probe of every finished run, fitted on the labelled images
             of `base.data`, is tested on them; this does not affect the choice.

@@ -48,8 +48,13 @@ def expand_groups(names: Iterable[str], *, views: bool, recipe: Container[str] =
 
 def has_recipe(score: Score, recipe: Container[str]) -> bool:
     """Whether views of this recipe are those that a score is defined for."""
-    wanted = score.recipe if isinstance(score, RowScore) else None
+    wanted = only_recipe(score)
     return wanted is None or wanted in recipe
+
+
+def only_recipe(score: Score) -> str | None:
+    """The only recipe of views that a score is defined for; None for any, or for no views."""
+    return score.recipe if isinstance(score, RowScore) else None
 
 
 @dataclass(frozen=True)

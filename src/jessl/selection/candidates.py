@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _TABLES = (".csv", ".parquet")
 _TRUE = frozenset({"true", "yes", "1", "1.0"})
-# standard deviations by which a trained encoder has to be above its start
+# standard deviations by which a trained encoder has to be above, or below, its start
 _CLEAR_SDS = 2.0
 _FALSE = frozenset({"false", "no", "0", "0.0", ""})
 
@@ -51,6 +51,11 @@ class DistanceFromStart:
     def hardly_trained(self) -> bool:
         """Whether the encoder is not clearly better at telling images apart than at its start."""
         return self.trained < self.untrained + _CLEAR_SDS * self.sd
+
+    @property
+    def clearly_worse(self) -> bool:
+        """Whether the training has made the encoder worse at telling images apart."""
+        return self.trained < self.untrained - _CLEAR_SDS * self.sd
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,10 @@
 
 Each family looks at something else: views (does the encoder find the other view of an image),
 spectrum (do views agree on what the tail of the spectrum holds), task (can a probe tell rotations).
-Settings below the untrained encoder are dropped first, since a collapsed encoder can look best to a
-single criterion. Each family then ranks the rest, settings that are tied with its best sharing the
-first places, and the lowest mean rank (Borda) among the settings that all families count among
-their best is chosen. Where there is none, the panel abstains.
+Settings clearly below the untrained encoder are dropped first, since a collapsed encoder can look
+best to a single criterion. Each family then ranks the rest, settings that are tied with its best
+sharing the first places, and the lowest mean rank (Borda) among the settings that all families
+count among their best is chosen. Where there is none, the panel abstains.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jessl.core.rank_correlation import mean
+from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.selection.grouping import Setting
 from jessl.selection.ties_and_plateaus import SettingComparison
 
@@ -25,6 +25,18 @@ FAMILIES = {
     "spectrum": "cross_view_reliability/backbone",
     "task": "rotation/backbone",
 }
+
+
+def deciding_criteria(by: str) -> list[Criterion]:
+    """The criteria that choose: those of the panel for "panel", else the one that is named.
+
+    Example:
+        deciding_criteria("rankme/backbone")
+
+    Raises:
+        ValueError: for an unknown score, option or layer.
+    """
+    return [parse_criterion(text) for text in (FAMILIES.values() if by == PANEL else (by,))]
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ def vote(comparisons: Mapping[str, SettingComparison], below_start: Sequence[boo
     dropped = tuple(k for k in range(count) if k not in eligible)
     nothing = (math.nan,) * count
     if not eligible:
-        return PanelVote(nothing, dropped, {}, None, "no setting is above the untrained encoder")
+        return PanelVote(nothing, dropped, {}, None, "all settings are below the untrained encoder")
     best: dict[str, tuple[int, ...]] = {}
     ranks: list[dict[int, float]] = []
     for family, comparison in comparisons.items():
@@ -93,12 +105,12 @@ def vote(comparisons: Mapping[str, SettingComparison], below_start: Sequence[boo
 
 
 def below_start(setting: Setting) -> bool:
-    """Whether the runs of a setting find views worse than their untrained encoders do, on average.
+    """Whether all runs of a setting find views clearly worse than their untrained encoders do.
 
     False where it was not recorded.
     """
     starts = [run.start for run in setting.sound if run.start is not None]
-    return bool(starts) and mean([s.trained for s in starts]) < mean([s.untrained for s in starts])
+    return bool(starts) and all(start.clearly_worse for start in starts)
 
 
 def panel_comparison(

@@ -11,13 +11,15 @@ from jessl.data.labels import check_same_classes
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import embed
 from jessl.extraction.extract import LAYERS
+from jessl.extraction.open_encoder import open_encoder
+from jessl.extraction.rotations import ROTATIONS, embed_rotations
 from jessl.pretraining.images import evaluation_images
 from jessl.probes import probe
 from jessl.records import Record
 from jessl.risk import decompose
 from jessl.runs import Run
 from jessl.schema import COMPONENT_NAMES
-from jessl.scores.registry import OF_VIEWS
+from jessl.scores.registry import OF_VIEWS, SCORES, only_recipe
 from jessl.selection.criteria import (
     Criterion,
     CriterionValue,
@@ -65,10 +67,19 @@ def score_run(run: Run, criteria: list[Criterion], images: Source) -> dict[str, 
 def _of_views(run: Run, criteria: list[Criterion], images: Source) -> list[Record]:
     """Records of scores of views: under one recipe for all runs, whatever they were trained on."""
     few = images if len(images) <= _IMAGES else split_source(images, _IMAGES / len(images), 0)[1]
-    layers = list(dict.fromkeys(str(c.layer) for c in criteria))
-    embedded = embed(run, few, layers=layers, views=COMPARISON, n_views=_VIEWS, workers=1)
-    by_layer = embedded if isinstance(embedded, dict) else {layers[0]: embedded}
-    return [_record(run, c.text, value_of_embeddings(by_layer[str(c.layer)], c)) for c in criteria]
+    turned = [c for c in criteria if only_recipe(SCORES[c.name]) == ROTATIONS]
+    viewed = [c for c in criteria if c not in turned]
+    values = {}
+    if turned:
+        encoder, *_ = open_encoder(run)
+        z = embed_rotations(encoder, few, workers=1)
+        values |= {c.text: value_of_embeddings(z, c) for c in turned}
+    if viewed:
+        layers = list(dict.fromkeys(str(c.layer) for c in viewed))
+        embedded = embed(run, few, layers=layers, views=COMPARISON, n_views=_VIEWS, workers=1)
+        by_layer = embedded if isinstance(embedded, dict) else {layers[0]: embedded}
+        values |= {c.text: value_of_embeddings(by_layer[str(c.layer)], c) for c in viewed}
+    return [_record(run, text, value) for text, value in values.items()]
 
 
 def _of_layers(run: Run, criteria: list[Criterion], images: Source) -> list[Record]:

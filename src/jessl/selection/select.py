@@ -14,7 +14,7 @@ from jessl.runs import Run
 from jessl.selection.candidates import RunSummary, run_summaries
 from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.selection.grouping import ComparableRuns, Setting, group_runs
-from jessl.selection.panel import FAMILIES, PANEL, panel_comparison
+from jessl.selection.panel import PANEL, deciding_criteria, panel_comparison
 from jessl.selection.regret import estimate_regret
 from jessl.selection.result import ORACLE, Candidate, Choice, Group, RankedSetting, Selection
 from jessl.selection.selection_warnings import run_warnings, setting_warnings
@@ -72,8 +72,7 @@ def select(
     """
     others = [scores] if isinstance(scores, str) else scores
     by_panel = by == PANEL
-    deciding = [parse_criterion(text) for text in (FAMILIES.values() if by_panel else (by,))]
-    criteria = [*deciding, *(parse_criterion(text, "scores") for text in others)]
+    criteria = [*deciding_criteria(by), *(parse_criterion(text, "scores") for text in others)]
     criteria = list({c.text: c for c in criteria}.values())
     if oracle.partition("/")[0] not in ("accuracy", "risk") or "/" not in oracle:
         raise ValueError(f"oracle: expected accuracy/NAME or risk/NAME, got {oracle!r}")

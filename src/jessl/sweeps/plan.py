@@ -17,6 +17,7 @@ from jessl.extraction.extract import LAYERS
 from jessl.pretraining.evaluate import SCORES
 from jessl.schema import VIEW_RETRIEVAL
 from jessl.selection.criteria import Criterion, parse_criterion
+from jessl.selection.panel import deciding_criteria
 from jessl.sweeps import space as spaces
 from jessl.sweeps.space import Params, Space
 
@@ -46,8 +47,9 @@ class SweepPlan:
 
     Attributes:
         config: the study as the user gave it.
-        space, sampler, criterion: its fields with their values or ranges, how settings are drawn,
-            and the score that chooses.
+        space, sampler: its fields with their values or ranges, and how settings are drawn.
+        criteria: the scores that choose, several for the panel; tpe, pruning and progress use the
+            first.
         settings: all of them; none of "tpe", which draws them as the study goes on.
         trials: how many settings there are to be.
     """
@@ -55,9 +57,14 @@ class SweepPlan:
     config: Sweep
     space: Space
     sampler: str
-    criterion: Criterion
+    criteria: tuple[Criterion, ...]
     settings: tuple[Params, ...]
     trials: int
+
+    @property
+    def criterion(self) -> Criterion:
+        """The score that chooses, or the first of the panel."""
+        return self.criteria[0]
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -90,7 +97,7 @@ def plan_sweep(config: Sweep) -> SweepPlan:
         raise ValueError("class_names: expected test as well, whose labels are to be matched")
     if config.decompose and config.test is None:
         raise ValueError("decompose needs labelled images to test on: give test as well")
-    chosen_by = parse_criterion(config.by)
+    criteria = deciding_criteria(config.by)
     for text in config.scores:
         parse_criterion(text, "scores")
     settings = _settings(config, space, sampler)
@@ -98,12 +105,12 @@ def plan_sweep(config: Sweep) -> SweepPlan:
     if sampler == "tpe":
         trials = config.trials or _DEFAULT_TRIALS
         trials = min(trials, spaces.size(space) or trials)
-    if config.prune and chosen_by.text not in _DURING_TRAINING:
+    if config.prune and criteria[0].text not in _DURING_TRAINING:
         raise ValueError(
-            f"prune: runs are compared while they train, and {chosen_by.text} is taken at their "
+            f"prune: runs are compared while they train, and {criteria[0].text} is taken at their "
             f"end; choose by one of {', '.join(_DURING_TRAINING)}, or leave prune out"
         )
-    return SweepPlan(config, space, sampler, chosen_by, tuple(settings), trials)
+    return SweepPlan(config, space, sampler, tuple(criteria), tuple(settings), trials)
 
 
 def _settings(config: Sweep, space: Space, sampler: str) -> list[Params]:

@@ -14,6 +14,7 @@ from jessl import records
 from jessl.core.files import copy_file, is_contained_file, write_json
 from jessl.core.progress import duration
 from jessl.runs import Run, is_run
+from jessl.selection.panel import PANEL
 from jessl.selection.result import Selection
 from jessl.selection.select import select
 from jessl.sweeps.coordination import DIVERGED, FINISHED, LOST, PRUNED, REFUSED, Ended
@@ -66,7 +67,7 @@ class SweepResult:
 
     Attributes:
         name: of the study's folder; title: of its report.
-        criterion: the score that chose; seeds: of every setting.
+        criterion: the score that chose, of the panel the first; seeds: of every setting.
         outcomes: finished, pruned, diverged, refused or lost -> number of runs.
         elsewhere: runs whose folders are not here.
         groups: the runs by method, or by field where one field varies at a time.
@@ -261,6 +262,8 @@ def _findings(
     for group in selection.groups:
         for choice in group.choices:
             if choice.setting is None:
+                if choice.score == PANEL:
+                    lines.append(f"{group.name}: {choice.rule}.")
                 continue
             text = f"{group.name}: {choice.score} chooses {choice.setting or 'its only setting'}"
             if choice.regret is not None:

@@ -197,7 +197,7 @@ class Worker:
     def _evaluate(self, run: Run) -> dict[str, Any]:
         """Scores and, with a closing check, accuracies; as values that JSON holds."""
         plan, study = self.study.plan, self.study
-        criteria = (plan.criterion, *map(parse_criterion, plan.config.scores))
+        criteria = (*plan.criteria, *map(parse_criterion, plan.config.scores))
         scores = score_run(run, list({c.text: c for c in criteria}.values()), study.images)
         result = summarize_run(run, scores)
         if study.test is not None:

@@ -56,7 +56,7 @@ def test_settings_below_the_untrained_encoder_are_dropped() -> None:
     assert math.isnan(result.mean_ranks[2])
     nothing = vote(collapsed, [True] * 3)
     assert nothing.chosen is None
-    assert nothing.rule == "no setting is above the untrained encoder"
+    assert nothing.rule == "all settings are below the untrained encoder"
 
 
 def test_a_setting_without_a_value_is_dropped() -> None:

@@ -274,3 +274,26 @@ def test_a_study_of_real_trainings_ends_and_is_done_once(tmp_path: Path, asked: 
     assert second["runs"] == first["runs"]
     assert "2 of them ended before" in again[0]
     assert len(again) < len(told)
+
+
+def test_a_study_chosen_by_the_panel(tmp_path: Path) -> None:
+    from jessl.selection.panel import FAMILIES
+
+    base = small_config("digits", Path("unused"), epochs=1, encoder="smallconv:8", batch_size=256)
+    config = Sweep(
+        base=dataclasses.replace(base, out=None), space={"lr": [1e-6, 2e-3]}, seeds=(0,), by="panel"
+    )
+    result = sweep(config, tmp_path / "s")
+    assert result.selection is not None
+    assert result.selection.by == "panel"
+    assert result.criterion == FAMILIES["views"]
+    for run in result.runs.values():
+        assert set(run["scores"]) >= set(FAMILIES.values())
+        assert all(run["scores"][text]["value"] is not None for text in FAMILIES.values())
+    group = result.selection.groups[0]
+    choice = group.choices[0]
+    assert choice.score == "panel"
+    # chosen by all three families, or not at all and the rule says why
+    votes = [line for line in choice.warnings if " votes for " in line]
+    assert len(votes) == len(FAMILIES)
+    assert any("panel" in line or choice.rule in line for line in result.findings)
