@@ -23,6 +23,7 @@ _OVERRIDES = (
     "class_names",
     "grace_epochs",
     "scores",
+    "score_views",
     "prune",
     "decompose",
 )
@@ -48,6 +49,8 @@ class SweepCommand(Command):
         by: the score that chooses, such as rankme, view_retrieval/backbone, lidar/projector; or
             panel, where three unlike scores vote and abstain where they do not agree.
         scores: more scores to compute, for comparison.
+        score_views: recipe of the views for scores of views: simclr (the default), coarse,
+            disjoint, grayscale or another preset, the same for all runs.
         sampler: grid, each (one field at a time), random or tpe; None: grid where all fields have
             lists, else random.
         test: SRC of labelled images for a final check, which does not affect the choice.
@@ -72,6 +75,7 @@ class SweepCommand(Command):
     seeds: int | None = None
     by: str | None = None
     scores: tuple[str, ...] = ()
+    score_views: str | None = None
     sampler: str | None = None
     test: str | None = None
     class_names: str | None = None

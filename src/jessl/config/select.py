@@ -17,6 +17,9 @@ class Select:
             retrieval, cross-view reliability and the rotation probe vote, and abstain where they do
             not agree.
         scores: other scores to show beside it; they do not affect the choice.
+        score_views: recipe of the views for scores of views: simclr, coarse, disjoint, grayscale or
+            another preset, the same for all runs; runs that were scored under another are scored
+            again from their images. None: as recorded (simclr).
         oracle: record of test images, accuracy/... or risk/..., that shows how much the choice
             loses against the best setting according to labels; it does not affect the choice.
         along: the hyperparameter along which a plateau of ranks is searched, such as lr, cov or
@@ -29,6 +32,7 @@ class Select:
     runs: tuple[str, ...]
     by: str = "rankme"
     scores: str | tuple[str, ...] = ()
+    score_views: str | None = None
     oracle: str = "accuracy/logistic"
     along: str | None = None
     plateau: bool = True

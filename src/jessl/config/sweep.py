@@ -33,6 +33,9 @@ class Sweep:
             cross-view reliability and the rotation probe vote (see `Select`); tpe and prune then go
             by view retrieval.
         scores: more scores to compute for every run, for comparison.
+        score_views: recipe of the views for scores of views, the same for all runs: simclr, coarse,
+            disjoint, grayscale or another preset; None: simclr. What is recorded during training,
+            which prune reads, is always under simclr.
         test: SRC of labelled images. A probe of every finished run, fitted on the labelled images
             of `base.data`, is tested on them; this does not affect the choice.
         class_names: names of the labels 0, 1, ... of `base.data` or `test`, whichever has numbers
@@ -54,6 +57,7 @@ class Sweep:
     seeds: tuple[int, ...] = (0, 1)
     by: str = "rankme"
     scores: tuple[str, ...] = ()
+    score_views: str | None = None
     test: str | None = None
     class_names: str | None = None
     decompose: bool = False

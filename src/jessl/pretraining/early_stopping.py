@@ -55,8 +55,8 @@ class EarlyStopping:
         return self._patience is not None and self._since >= self._patience
 
     def _count(self, epoch: float, value: object) -> None:
-        finite = isinstance(value, int | float) and math.isfinite(value)
-        if finite and (self._best is None or value > self._best[0]):
-            self._best, self._since = (float(value), epoch), 0
+        number = float(value) if isinstance(value, int | float) else math.nan
+        if math.isfinite(number) and (self._best is None or number > self._best[0]):
+            self._best, self._since = (number, epoch), 0
         else:
             self._since += 1

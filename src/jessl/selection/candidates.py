@@ -118,7 +118,7 @@ def run_summaries(
     inputs: list[Run | str | Path] = (
         [runs_or_table] if isinstance(runs_or_table, str | Path | Run) else list(runs_or_table)
     )
-    tables = [p for p in inputs if isinstance(p, str | Path) and Path(p).suffix in _TABLES]
+    tables = [p for p in inputs if not isinstance(p, Run) and is_table(p)]
     if tables:
         if len(inputs) > 1:
             raise ValueError(f"runs: expected one table or runs, got {tables[0]} and others")
@@ -131,6 +131,11 @@ def run_summaries(
         else:
             summaries.append(summary)
     return RunSummaries(summaries, unfinished)
+
+
+def is_table(runs: Run | str | Path) -> bool:
+    """Whether the candidates are the rows of a .csv or .parquet file."""
+    return not isinstance(runs, Run) and Path(runs).suffix in _TABLES
 
 
 def open_runs(runs: Iterable[Run | str | Path]) -> list[Run]:
@@ -196,13 +201,14 @@ def _read_run(run: Run, criteria: Sequence[Criterion], oracle: str) -> RunSummar
 
 
 def _distance_from_start(records: Sequence[Record]) -> DistanceFromStart | None:
-    final = latest_record(records, "pretrain", VIEW_RETRIEVAL)
-    if final is None or final.sd is None:
-        return None
-    untrained = final.extra.get("untrained")
-    if not isinstance(untrained, int | float):
-        return None
-    return DistanceFromStart(float(untrained), record_value(final), final.sd)
+    # of the training itself: a score under other views that came later has no start
+    for final in reversed(records):
+        untrained = final.extra.get("untrained")
+        if (final.split, final.name) != ("pretrain", VIEW_RETRIEVAL) or final.sd is None:
+            continue
+        if isinstance(untrained, int | float):
+            return DistanceFromStart(float(untrained), record_value(final), final.sd)
+    return None
 
 
 def _fields(config: dict[str, object]) -> dict[str, object]:

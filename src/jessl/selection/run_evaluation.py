@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from jessl import records
+from jessl.core.log import log
 from jessl.data import Source, split_source
 from jessl.data.labels import check_same_classes
+from jessl.data.options import open_configured
 from jessl.embeddings import Embeddings
 from jessl.extraction.embed import embed
 from jessl.extraction.extract import LAYERS
@@ -20,6 +24,7 @@ from jessl.risk import decompose
 from jessl.runs import Run
 from jessl.schema import COMPONENT_NAMES
 from jessl.scores.registry import OF_VIEWS, SCORES, only_recipe
+from jessl.selection.candidates import open_runs
 from jessl.selection.criteria import (
     Criterion,
     CriterionValue,
@@ -32,21 +37,26 @@ from jessl.views.presets import COMPARISON
 DIVERGED = "diverged"
 # images and views of each for scores of views: LiDAR's paper has 10 views within 1 % of its 50
 _IMAGES, _VIEWS = 1_000, 10
+# in the conventions of a record: the preset of the views; absent for COMPARISON
+_PRESET = "preset"
 # kinds of probe, the first of which is shown first
 PROBES = ("logistic", "knn")
 _LAYER = "backbone"
 
 
-def score_run(run: Run, criteria: list[Criterion], images: Source) -> dict[str, CriterionValue]:
+def score_run(
+    run: Run, criteria: list[Criterion], images: Source, *, recipe: str = COMPARISON
+) -> dict[str, CriterionValue]:
     """Scores of a finished run by their full names; missing ones are computed and recorded.
 
     Args:
         criteria: scores at layers.
         images: the training images of the run, for scores of views.
+        recipe: preset of views; scores that were taken under another are taken again.
     """
-    views = [c for c in criteria if c.name in OF_VIEWS and final_record(run, c.text) is None]
+    views = [c for c in criteria if c.name in OF_VIEWS and not _is_recorded(run, c, recipe)]
     if views:
-        records.append(run.path, _of_views(run, views, images))
+        records.append(run.path, _of_views(run, views, images, recipe))
     inside = [
         c
         for c in criteria
@@ -64,21 +74,52 @@ def score_run(run: Run, criteria: list[Criterion], images: Source) -> dict[str, 
     return values
 
 
-def _of_views(run: Run, criteria: list[Criterion], images: Source) -> list[Record]:
+def rescore_runs(runs: Iterable[Run | str | Path], criteria: list[Criterion], recipe: str) -> None:
+    """Take scores of views again, under another recipe, from the images of each finished run.
+
+    Raises:
+        ValueError: where the images of a run cannot be opened, naming it.
+    """
+    views = [c for c in criteria if c.name in OF_VIEWS]
+    for run in open_runs(runs) if views else []:
+        if not run.finished() or all(_is_recorded(run, c, recipe) for c in views):
+            continue
+        try:
+            images = open_configured(run.config())
+        except ValueError as error:
+            raise ValueError(f"{run.path}: {error}") from None
+        log.info(f"scoring {run.path} under views {recipe}")
+        score_run(run, views, evaluation_images(run.resolved_config(), images), recipe=recipe)
+
+
+def _is_recorded(run: Run, criterion: Criterion, recipe: str) -> bool:
+    """Whether a score of views was taken under the recipe, if it is not defined for one only."""
+    record = final_record(run, criterion.text)
+    if record is None:
+        return False
+    if only_recipe(SCORES[criterion.name]) is not None:
+        return True
+    return str((record.extra.get("params") or {}).get(_PRESET, COMPARISON)) == recipe
+
+
+def _of_views(run: Run, criteria: list[Criterion], images: Source, recipe: str) -> list[Record]:
     """Records of scores of views: under one recipe for all runs, whatever they were trained on."""
     few = images if len(images) <= _IMAGES else split_source(images, _IMAGES / len(images), 0)[1]
     turned = [c for c in criteria if only_recipe(SCORES[c.name]) == ROTATIONS]
     viewed = [c for c in criteria if c not in turned]
-    values = {}
+    values: dict[str, CriterionValue] = {}
     if turned:
         encoder, *_ = open_encoder(run)
         z = embed_rotations(encoder, few, workers=1)
         values |= {c.text: value_of_embeddings(z, c) for c in turned}
     if viewed:
         layers = list(dict.fromkeys(str(c.layer) for c in viewed))
-        embedded = embed(run, few, layers=layers, views=COMPARISON, n_views=_VIEWS, workers=1)
+        embedded = embed(run, few, layers=layers, views=recipe, n_views=_VIEWS, workers=1)
         by_layer = embedded if isinstance(embedded, dict) else {layers[0]: embedded}
-        values |= {c.text: value_of_embeddings(by_layer[str(c.layer)], c) for c in viewed}
+        for c in viewed:
+            value = value_of_embeddings(by_layer[str(c.layer)], c)
+            params = {**(value.params or {}), _PRESET: recipe}
+            values[c.text] = dataclasses.replace(value, params=params)
     return [_record(run, text, value) for text, value in values.items()]
 
 

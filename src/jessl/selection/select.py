@@ -11,7 +11,7 @@ from jessl.config.verb import takes_options
 from jessl.core.rank_correlation import kendall, mean, pooled
 from jessl.core.validation import unknown_name
 from jessl.runs import Run
-from jessl.selection.candidates import RunSummary, run_summaries
+from jessl.selection.candidates import RunSummary, is_table, run_summaries
 from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.selection.grouping import ComparableRuns, Setting, group_runs
 from jessl.selection.panel import PANEL, deciding_criteria, panel_comparison
@@ -19,6 +19,7 @@ from jessl.selection.regret import estimate_regret
 from jessl.selection.result import ORACLE, Candidate, Choice, Group, RankedSetting, Selection
 from jessl.selection.selection_warnings import run_warnings, setting_warnings
 from jessl.selection.ties_and_plateaus import SettingComparison, compare_settings, plateau_parameter
+from jessl.views.presets import check_preset
 
 
 @takes_options(Select, runs="runs_or_table")
@@ -27,6 +28,7 @@ def select(
     *,
     by: str = "rankme",
     scores: Sequence[str] = (),
+    score_views: str | None = None,
     oracle: str = ORACLE,
     along: str | None = None,
     plateau: bool = True,
@@ -76,6 +78,10 @@ def select(
     criteria = list({c.text: c for c in criteria}.values())
     if oracle.partition("/")[0] not in ("accuracy", "risk") or "/" not in oracle:
         raise ValueError(f"oracle: expected accuracy/NAME or risk/NAME, got {oracle!r}")
+    if score_views is not None:
+        if not isinstance(runs_or_table, str | Path | Run):
+            runs_or_table = [*runs_or_table]  # read twice
+        _rescore(runs_or_table, criteria, check_preset(score_views, "score_views"))
     summaries = run_summaries(runs_or_table, criteria, oracle)
     if not summaries.runs:
         raise ValueError(
@@ -110,6 +116,21 @@ def select(
         groups=tuple(groups),
         oracle=oracle,
     )
+
+
+def _rescore(
+    runs_or_table: Iterable[Run | str | Path] | Run | str | Path,
+    criteria: list[Criterion],
+    recipe: str,
+) -> None:
+    """Take the scores of views under a recipe, where they were not; a table has no images."""
+    # imports torch, which choosing by records does not need
+    from jessl.selection.run_evaluation import rescore_runs
+
+    runs = [runs_or_table] if isinstance(runs_or_table, str | Path | Run) else [*runs_or_table]
+    if any(is_table(run) for run in runs):
+        raise ValueError("score_views: a table holds no images to take views of; give run folders")
+    rescore_runs(runs, criteria, recipe)
 
 
 def _check_along(groups: Sequence[ComparableRuns], along: str | None) -> None:

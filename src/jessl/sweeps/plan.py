@@ -20,6 +20,7 @@ from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.selection.panel import deciding_criteria
 from jessl.sweeps import space as spaces
 from jessl.sweeps.space import Params, Space
+from jessl.views.presets import check_preset
 
 _DEFAULT_TRIALS = 20
 # scores that a training takes on its way
@@ -97,6 +98,8 @@ def plan_sweep(config: Sweep) -> SweepPlan:
         raise ValueError("class_names: expected test as well, whose labels are to be matched")
     if config.decompose and config.test is None:
         raise ValueError("decompose needs labelled images to test on: give test as well")
+    if config.score_views is not None:
+        check_preset(config.score_views, "score_views")
     criteria = deciding_criteria(config.by)
     for text in config.scores:
         parse_criterion(text, "scores")

@@ -37,6 +37,7 @@ from jessl.sweeps.leases import Lease
 from jessl.sweeps.manifest import set_aside
 from jessl.sweeps.study_state import Study
 from jessl.training.loop import Diverged
+from jessl.views.presets import COMPARISON
 
 T = TypeVar("T")
 
@@ -198,7 +199,12 @@ class Worker:
         """Scores and, with a closing check, accuracies; as values that JSON holds."""
         plan, study = self.study.plan, self.study
         criteria = (*plan.criteria, *map(parse_criterion, plan.config.scores))
-        scores = score_run(run, list({c.text: c for c in criteria}.values()), study.images)
+        scores = score_run(
+            run,
+            list({c.text: c for c in criteria}.values()),
+            study.images,
+            recipe=plan.config.score_views or COMPARISON,
+        )
         result = summarize_run(run, scores)
         if study.test is not None:
             test = probe_run(run, study.source, study.test)

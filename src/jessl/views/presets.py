@@ -309,6 +309,15 @@ def is_file(name: str) -> bool:
     return Path(name).suffix.lower() in FILES
 
 
+def check_preset(name: str, argument: str) -> str:
+    """The name of a preset.
+
+    Raises:
+        ValueError: for an unknown one, with the nearest names.
+    """
+    return check_choice(argument, name, __all__)
+
+
 def preset(name: str, size: int | None, options: Mapping[str, object] | None = None) -> Views:
     """The recipe of a preset or file.
 
