@@ -21,7 +21,8 @@ from jessl.pretraining.images import limit_images
 from jessl.records import Record
 from jessl.schema import VIEW_RETRIEVAL
 from jessl.scores import score
-from jessl.views.presets import COMPARISON, recipe_key
+from jessl.views.presets import COMPARISON
+from jessl.views.recipe_key import recipe_key
 
 # images of the sample: 2 views of each cost about 1 % of an epoch of 50,000 images, and the
 # standard error is one point

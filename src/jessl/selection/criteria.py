@@ -18,7 +18,7 @@ from jessl.runs import Run
 from jessl.schema import LAYER_PATTERN
 from jessl.scores import SCORES, score
 from jessl.scores.registry import OF_VIEWS, parse_score
-from jessl.views.presets import recipe_key
+from jessl.views.recipe_key import recipe_key
 
 if TYPE_CHECKING:
     from jessl.objectives import Objective

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -356,24 +354,6 @@ def preset(name: str, size: int | None, options: Mapping[str, object] | None = N
         if not (isinstance(value, bool | int | float) or is_default):
             raise ValueError(f"{option} of views {name}: expected a number, got {value!r}")
     return build(**{first: size}, **options)
-
-
-def recipe_key(views: Mapping[str, object]) -> str:
-    """12 hexadecimal digits that are equal for equal recipes, whatever their size in pixels.
-
-    Scores of views are compared under one recipe only. Size and normalisation are those of the
-    encoder and do not count; the number of views does.
-
-    Args:
-        views: `Views.as_dict()`, as the metadata of embeddings hold it.
-    """
-    recipes = views.get("views")
-    counted = [
-        {k: v for k, v in recipe.items() if k != "size"} if isinstance(recipe, dict) else recipe
-        for recipe in (recipes if isinstance(recipes, list) else [])
-    ]
-    text = json.dumps(counted, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def load(path: str | Path) -> Views:

@@ -23,7 +23,8 @@ from jessl.records import Record
 from jessl.schema import VIEW_RETRIEVAL
 from jessl.scores import score
 from jessl.selection import select
-from jessl.views.presets import preset, recipe_key
+from jessl.views.presets import preset
+from jessl.views.recipe_key import recipe_key
 
 
 def curve(run: Run) -> dict[float, float]:
