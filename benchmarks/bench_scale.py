@@ -123,8 +123,9 @@ def pieces(work: Path, rounds: int, lines: list[str]) -> dict[str, list[float]]:
     import torch
 
     from jessl.core.shared_work import pieces as divided
+    from jessl.core.texts import Texts
     from jessl.data.loading.order import epoch_order
-    from jessl.data.sources.shard_index import Index, Texts, beside, write_index
+    from jessl.data.sources.shard_index import Index, beside, write_index
     from jessl.extraction.part_folder import PartFolder, PartRows
     from jessl.scores import Spectrum
 

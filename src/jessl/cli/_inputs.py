@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,14 +27,38 @@ def open_images(options: NamesData) -> Source:
     return source
 
 
-def load_embeddings(path: str) -> Embeddings:
-    """Embeddings, memory-mapped where their features are large."""
-    from jessl.embeddings import Embeddings
+@dataclass(frozen=True, kw_only=True)
+class ReadsEmbeddings:
+    """Options of the commands that read embeddings.
 
+    Attributes:
+        features_columns: of .csv and .parquet files: columns of the features, as names apart by
+            commas, FIRST:LAST or PREFIX*; of .npz and .safetensors the name of the array.
+        label_column: their column, or array, of the labels.
+        name_column: their column, or array, of the names of the images.
+    """
+
+    features_columns: str | None = None
+    label_column: str | None = None
+    name_column: str | None = None
+
+    def load_embeddings(self, path: str, *, mmap: bool | None = None) -> Embeddings:
+        """Embeddings; mmap None: memory-mapped where their features are large."""
+        from jessl.embeddings import Embeddings
+
+        mmap = _is_large(path) if mmap is None else mmap
+        columns = {
+            name: getattr(self, name)
+            for name in ReadsEmbeddings.__annotations__
+            if not Path(path).is_dir()
+        }
+        return Embeddings.load(path, mmap=mmap, **columns)
+
+
+def _is_large(path: str) -> bool:
     file = Path(path)
     features = file / "features.npy" if file.is_dir() else file
-    large = features.is_file() and features.stat().st_size > _LARGE_BYTES
-    return Embeddings.load(file, mmap=large)
+    return features.is_file() and features.stat().st_size > _LARGE_BYTES
 
 
 def comma_separated(text: str) -> list[str]:

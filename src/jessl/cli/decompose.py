@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from jessl.cli._command import Command, JsonObject
-from jessl.cli._inputs import load_embeddings
+from jessl.cli._inputs import ReadsEmbeddings
 from jessl.cli._output import print_lines, print_table, print_warnings
 from jessl.config import Decompose
 from jessl.schema import COMPONENT_NAMES, component_title
@@ -17,7 +17,7 @@ _ESTIMATES = {"midpoint": "best of the family (midpoint)", "bias": "bias of the 
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecomposeCommand(Command, Decompose):
+class DecomposeCommand(Command, ReadsEmbeddings, Decompose):
     """Find out where the error of a probe comes from: four signed components that sum to it.
 
     Attributes:
@@ -40,12 +40,13 @@ class DecomposeCommand(Command, Decompose):
         evidence = None if self.evidence is None else read_evidence(self.evidence)
         supervised = None
         if self.supervised is not None:
-            supervised = (load_embeddings(self.supervised[0]), load_embeddings(self.supervised[1]))
+            first, second = self.supervised
+            supervised = (self.load_embeddings(first), self.load_embeddings(second))
         with ProgressBar("decomposition, hyperparameters") as bar:
             decomposition = decompose(
                 self,
-                train=load_embeddings(self.train),
-                test=load_embeddings(self.test),
+                train=self.load_embeddings(self.train),
+                test=self.load_embeddings(self.test),
                 supervised=supervised,
                 progress=bar.update,
             )

@@ -27,6 +27,8 @@ class EmbedCommand(Command, Embed):
     Attributes:
         x_key: name of the images in an .npz file.
         y_key: name of the labels in an .npz file.
+        csv: also write a CSV file: name, label and a column for each feature.
+        parquet: the same as a Parquet file.
         slurm: submit it as a job instead, in as many processes as the options give; it is queued
             again when it is preempted or its time is over, and goes on (needs jessl[slurm]).
         slurm_options: options of the job, such as partition gpu nodes 2 gpus_per_node 8 timeout_min
@@ -38,11 +40,14 @@ class EmbedCommand(Command, Embed):
     x_key: str | None = None
     y_key: str | None = None
     value_range: ValueRangeOption = None
+    csv: str | None = None
+    parquet: str | None = None
     slurm: bool = False
     slurm_options: dict[str, int | str] = field(default_factory=dict)
 
     def run(self) -> JsonObject:
         """Embed and save, or submit the job that will."""
+        self._check_tables()
         if submits(self.slurm, self.slurm_options):
             from jessl.launch.slurm import submit_embed
 
@@ -68,14 +73,34 @@ class EmbedCommand(Command, Embed):
         meta = next(iter(by_layer.values())).meta
         if (report := meta.get("weights_report")) is not None:
             log.note(summary_of(report))
+        tables = [by_layer[self.layers[0]].write_table(file) for file in self._tables()]
         shapes = {layer: [e.n, e.d] for layer, e in by_layer.items()}
         return {
             "out": self.out,
             "layers": shapes,
             "unreadable": meta["unreadable"],
+            **({"tables": [str(file) for file in tables]} if tables else {}),
             "notes": list(source.notes),
             "damaged_checkpoints": meta.get("damaged_checkpoints", []),
         }
+
+    def _tables(self) -> list[str]:
+        """The tables to write; none in the other processes of torchrun."""
+        return [file for file in (self.csv, self.parquet) if file] if is_first_process() else []
+
+    def _check_tables(self) -> None:
+        """Refuse tables that exist, and those of several layers."""
+        for option, file in (("csv", self.csv), ("parquet", self.parquet)):
+            if file is None:
+                continue
+            if Path(file).suffix.lower() != f".{option}":
+                raise ValueError(f"{option}: expected a file that ends in .{option}, got {file}")
+            if Path(file).exists():
+                raise ValueError(f"{option}: {file} exists; remove it, or give another name")
+            if len(set(self.layers)) > 1:
+                raise ValueError(f"{option}: expected one layer, got {', '.join(self.layers)}")
+            if self.slurm:
+                raise ValueError(f"{option} is not written by a job; leave out --slurm")
 
     def _check_out(self) -> None:
         """Refuse a folder with anything in it, and say what to do about a part of a result."""
@@ -111,6 +136,11 @@ class EmbedCommand(Command, Embed):
         )
         raise ValueError(
             f"out: {out} holds complete embeddings already ({rows}); use them, or give a new folder"
+            + (
+                f"; a table of them: jessl.Embeddings.load({str(out)!r}).write_table(FILE)"
+                if self._tables()
+                else ""
+            )
         )
 
     def show(self, result: JsonObject) -> None:
@@ -121,4 +151,6 @@ class EmbedCommand(Command, Embed):
         for layer, (n, d) in result["layers"].items():
             rows = "images" if self.views is None else "views of images"
             print_lines(f"{result['out']}: {layer}, {n:,} {rows}, {d} features")
+        for file in result.get("tables", []):
+            print_lines(f"{file}: the same as a table")
         print_left_out(result["unreadable"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jessl.cli._command import Command, JsonObject
-from jessl.cli._inputs import load_embeddings
+from jessl.cli._inputs import ReadsEmbeddings
 from jessl.cli._output import print_lines, print_table, print_warnings
 from jessl.config import Probe
 
@@ -13,7 +13,7 @@ _WORST_CLASSES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeCommand(Command, Probe):
+class ProbeCommand(Command, ReadsEmbeddings, Probe):
     """Measure how well a simple classifier on embeddings predicts labels: fit on one set, test on
     another.
 
@@ -37,7 +37,7 @@ class ProbeCommand(Command, Probe):
         # report mistakes before the embeddings are read
         parse_kind(self.kind, self.options)
         check_int("draws", self.draws, 1)
-        train, test = load_embeddings(self.train), load_embeddings(self.test)
+        train, test = self.load_embeddings(self.train), self.load_embeddings(self.test)
         if self.shots or self.fraction:
             with ProgressBar("few-shot probes") as bar:
                 results = few_shot(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from jessl.cli._command import Command, JsonObject
-from jessl.cli._inputs import comma_separated
+from jessl.cli._inputs import ReadsEmbeddings, comma_separated
 from jessl.cli._output import print_lines, print_table
 from jessl.config import Score
 from jessl.core.log import is_first_process, log, several_processes
@@ -23,14 +23,14 @@ _BETTER = {True: "higher", False: "lower", None: "-"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreCommand(Command, Score):
+class ScoreCommand(Command, ReadsEmbeddings, Score):
     """Compute label-free quality scores of embeddings, such as RankMe, with error bars.
 
     Under torchrun each process reads a share of the rows: scores of the spectrum only.
 
     Attributes:
-        embeddings: folders of embeddings, .npy, .npz or .safetensors files [n, d]. Comparable ones
-            are ranked, best first.
+        embeddings: folders of embeddings, .npy, .npz, .safetensors, .csv or .parquet files [n, d].
+            Comparable ones are ranked, best first.
         force: rank embeddings even if they are not comparable.
     """
 
@@ -41,7 +41,6 @@ class ScoreCommand(Command, Score):
     def run(self) -> JsonObject:
         """Score each file or folder, and compare them."""
         from jessl.core.process_group import process_group
-        from jessl.embeddings import Embeddings
         from jessl.scores.compare import compare
 
         if not self.embeddings:
@@ -53,7 +52,7 @@ class ScoreCommand(Command, Score):
         results, metas = {}, {}
         with process_group("cpu") if several_processes() else nullcontext():
             for path in paths:
-                z = Embeddings.load(path, mmap=several_processes())
+                z = self.load_embeddings(path, mmap=several_processes())
                 try:
                     results[path] = self._score(path, z, names)
                 except ValueError as error:
@@ -88,7 +87,6 @@ class ScoreCommand(Command, Score):
 
     def _names(self, paths: list[str]) -> list[str]:
         """The requested names, with groups of scores expanded."""
-        from jessl.embeddings import Embeddings
         from jessl.scores.multiview import equal_views
         from jessl.scores.registry import OF_VIEWS, expand_groups, parse_score
 
@@ -96,7 +94,7 @@ class ScoreCommand(Command, Score):
         if not requested:
             raise ValueError("scores: expected at least one name, got none")
         has_views = "all" in requested and all(
-            equal_views(Embeddings.load(path, mmap=True)) for path in paths
+            equal_views(self.load_embeddings(path, mmap=True)) for path in paths
         )
         if "all" in requested and not has_views:
             log.note(

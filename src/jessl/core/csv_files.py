@@ -94,7 +94,7 @@ def csv_rows(text: str, name: str) -> list[list[str]]:
         before = 0
         for row in reader:
             if row:
-                rows.append([_NEUTRAL.sub("", cell) for cell in row])
+                rows.append([restore(cell) for cell in row])
                 begins.append(before + 1)
             before = reader.line_num
     except csv.Error as error:
@@ -152,6 +152,11 @@ def neutralize(cell: object) -> object:
         ("'=cmd()", '-0.5', -1)
     """
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def restore(cell: str) -> str:
+    """A cell as it was before `neutralize`."""
+    return _NEUTRAL.sub("", cell)
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from jessl.core.texts import Texts
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -63,6 +65,21 @@ def checked_meta(value: Mapping[str, Any] | None) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise ValueError(f"meta: expected JSON values: {error}") from None
     return copy
+
+
+def checked_names(value: object, n: int) -> Texts:
+    """n texts."""
+    if not isinstance(value, Texts):
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise ValueError(f"names: expected a sequence of texts, got {type(value).__name__}")
+        texts = list(value)
+        odd = next((text for text in texts if not isinstance(text, str)), None)
+        if odd is not None:
+            raise ValueError(f"names: expected texts, got {odd!r}")
+        value = Texts.of(texts)
+    if len(value) != n:
+        raise ValueError(f"names: expected {n}, one per row, got {len(value)}")
+    return value
 
 
 def checked_index(value: object, n: int) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from jessl.core.checksums import json_sum, sha256_of
 from jessl.core.files import atomic_directory, read_json
 from jessl.core.leftovers import set_aside
+from jessl.core.texts import Texts
 from jessl.embeddings._checks import (
     checked_features,
     checked_index,
     checked_integers,
     checked_labels,
     checked_meta,
+    checked_names,
     read_only,
 )
+from jessl.embeddings._columns import DETECTED, Columns
 from jessl.embeddings._files import (
     SUFFIXES,
     errors_naming,
@@ -29,11 +32,23 @@ from jessl.embeddings._files import (
     read_arrays,
     read_npy,
 )
-from jessl.embeddings.folder import CHECKSUM, FORMAT, is_replaceable, write_folder
+from jessl.embeddings._tables import check_table, label_texts, write_table
+from jessl.embeddings.folder import (
+    CHECKSUM,
+    ENDS,
+    FORMAT,
+    UTF8,
+    is_replaceable,
+    stored_arrays,
+    write_folder,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Embeddings:
-    """Features of n images: immutable, float32, with optional labels, ids, groups and provenance.
+    """Features of n images: immutable, float32, with optional labels, ids, names and provenance.
 
     Example:
         z = jessl.Embeddings(np.random.randn(100, 16), labels=np.arange(100) % 5)
@@ -50,12 +65,14 @@ class Embeddings:
         meta: JSON values that say where the features came from: encoder, layer, data, classes.
         groups: [n] whole numbers: rows of one group (a patient, a camera) belong on one side of
             every split; -1 for a row that is a group by itself. None: no groups.
+        names: n texts, what the images are called in their data: paths relative to the folder,
+            keys in shards, row numbers of arrays. Two rows may share a name. None: no names.
 
     Raises:
         ValueError: for anything else, naming the argument.
     """
 
-    __slots__ = ("_features", "_groups", "_ids", "_labels", "_meta")
+    __slots__ = ("_features", "_groups", "_ids", "_labels", "_meta", "_names")
 
     def __init__(
         self,
@@ -64,6 +81,7 @@ class Embeddings:
         ids: object = None,
         meta: dict[str, Any] | None = None,
         groups: object = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self._features = read_only(checked_features(features))
         n = len(self._features)
@@ -73,6 +91,7 @@ class Embeddings:
         self._groups = None
         if groups is not None:
             self._groups = read_only(checked_integers("groups", groups, n))
+        self._names = None if names is None else checked_names(names, n)
 
     @property
     def features(self) -> NDArray[np.float32]:
@@ -93,6 +112,11 @@ class Embeddings:
     def groups(self) -> NDArray[np.int64] | None:
         """int64 [n], read-only, -1 for a row that is a group by itself; None without groups."""
         return self._groups
+
+    @property
+    def names(self) -> Texts | None:
+        """n texts, a sequence of str; None without names."""
+        return self._names
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -128,7 +152,10 @@ class Embeddings:
         index = checked_index(indices, self.n)
         labels = None if self._labels is None else self._labels[index]
         groups = None if self._groups is None else self._groups[index]
-        return Embeddings(self._features[index], labels, self._ids[index], self._meta, groups)
+        names = None if self._names is None else self._names.take(np.arange(self.n)[index])
+        return Embeddings(
+            self._features[index], labels, self._ids[index], self._meta, groups, names
+        )
 
     def labelled(self) -> Embeddings:
         """The rows that have a label (none of them where there are no labels)."""
@@ -147,8 +174,8 @@ class Embeddings:
     def save(self, path: str | Path) -> Path:
         """Write a folder (features.npy, ids.npy, meta.json with their checksums) atomically.
 
-        With labels.npy and groups.npy where there are labels and groups. Existing embeddings at
-        `path` are replaced.
+        With labels.npy, groups.npy, names_utf8.npy and names_ends.npy where there are any.
+        Existing embeddings at `path` are replaced.
 
         Raises:
             ValueError: when `path` is a file, or a folder that holds something else.
@@ -166,26 +193,90 @@ class Embeddings:
                 ids=self._ids,
                 labels=self._labels,
                 groups=self._groups,
+                names=self._names,
                 meta=self._meta,
             )
         return path
 
+    def to_pandas(self) -> pd.DataFrame:
+        """A frame with the columns name, label (class names where they are known), f0, f1, ...
+
+        Columns without content are left out; a missing label is NA. The features are copied.
+
+        Example:
+            jessl.Embeddings.load("my-embeddings").to_pandas().groupby("label").mean("f0")
+        """
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        if self._names is not None:
+            columns["name"] = list(self._names)
+        if self._labels is not None:
+            kind = "Int64" if self._classes() is None else "string"
+            cells = label_texts(self._labels, self._classes())
+            columns["label"] = pd.array([pd.NA if x is None else x for x in cells], dtype=kind)
+        features = pd.DataFrame(self._features, columns=[f"f{k}" for k in range(self.d)])
+        return pd.concat([pd.DataFrame(columns, index=features.index), features], axis=1)
+
+    def write_table(self, path: str | Path) -> Path:
+        """Write the columns of `to_pandas` as CSV or Parquet, by the suffix, atomically.
+
+        Block by block: the memory does not depend on the number of rows. Features keep all their
+        digits. In a CSV file names that a spreadsheet would run begin with an apostrophe.
+
+        Example:
+            jessl.Embeddings.load("my-embeddings").write_table("my-embeddings.parquet")
+
+        Raises:
+            ValueError: for another suffix.
+        """
+        path = check_table("path", path)
+        write_table(path, self._features, self._labels, self._classes(), self._names)
+        return path
+
+    def _classes(self) -> list[str] | None:
+        """Names of the labels 0, 1, ...; the metadata may be a stranger's."""
+        classes = self._meta.get("classes")
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            return None
+        return classes or None
+
     @classmethod
-    def load(cls, path: str | Path, mmap: bool = False) -> Embeddings:
-        """Read a folder that `save` wrote, or a bare .npy [n, d], .npz or .safetensors file.
+    def load(
+        cls,
+        path: str | Path,
+        mmap: bool = False,
+        *,
+        features_columns: str | None = None,
+        label_column: str | None = None,
+        name_column: str | None = None,
+    ) -> Embeddings:
+        """Read a folder that `save` wrote, or a .npy, .npz, .safetensors, .csv or .parquet file.
 
         Args:
             path: the folder or the file. Names inside .npz and .safetensors: features, z, x or
-                embeddings; labels or y, ids and groups (optional). Nothing is ever unpickled.
+                embeddings; labels or y, ids, groups and names (optional). In a table the features
+                are a column of lists, columns with numbered names (f0, f1, ...), or else all other
+                columns of numbers; a line on standard error says which. Labels that are texts
+                become classes in sorted order. Nothing is ever unpickled.
             mmap: leave the features of a folder or a float32 .npy file on disk and read them as
                 they are used; their checksum is not verified then, those of the other files are.
+            features_columns: of a table: names apart by commas, FIRST:LAST, or PREFIX*; of another
+                file the name of the array.
+            label_column, name_column: column or array of the labels and of the names.
+
+        Example:
+            z = jessl.Embeddings.load("clip.parquet", features_columns="emb_*", label_column="cls")
 
         Raises:
             ValueError: naming the file and the reason: missing, truncated, changed since it was
-                written, wrong dimensions or types.
+                written, wrong dimensions or types, columns that are missing or ambiguous.
         """
         path = Path(path)
+        columns = Columns(features_columns, label_column, name_column)
         if path.is_dir():
+            if columns != DETECTED:
+                raise ValueError(f"{path}: a folder of embeddings has no columns to choose")
             return _load_folder(path, mmap)
         if not path.exists():
             if (aside := set_aside(path)) is not None:
@@ -195,9 +286,17 @@ class Embeddings:
                 )
             raise ValueError(f"no file or folder {path}")
         if path.suffix not in SUFFIXES:
-            raise ValueError(f"{path}: expected a folder of embeddings, .npy, .npz or .safetensors")
-        arrays = read_arrays(path, mmap=mmap)
-        meta = {"file": path.name, **low_precision(arrays["features"])}
+            raise ValueError(
+                f"{path}: expected a folder of embeddings, {', '.join(SUFFIXES[:-1])} or "
+                f"{SUFFIXES[-1]}"
+            )
+        arrays = read_arrays(path, mmap=mmap, columns=columns)
+        classes = arrays.pop("classes", None)
+        meta = {
+            "file": path.name,
+            **({} if classes is None else {"classes": list(classes)}),
+            **low_precision(arrays["features"]),
+        }
         with errors_naming(path):
             return cls(**arrays, meta=meta)
 
@@ -214,8 +313,7 @@ def _load_folder(path: Path, mmap: bool) -> Embeddings:
     if not isinstance(files, dict):
         raise ValueError(f"{path / 'meta.json'}: files: expected an object of checksums")
     arrays = {}
-    # folders that older versions wrote have no entry "groups"
-    for name in ("features", "ids", *(key for key in ("labels", "groups") if header.get(key))):
+    for name in stored_arrays(header):
         file = path / f"{name}.npy"
         if not file.exists():
             raise ValueError(f"no file {file}")
@@ -224,7 +322,10 @@ def _load_folder(path: Path, mmap: bool) -> Embeddings:
         with errors_naming(file):
             arrays[name] = read_npy(file, mmap=mmap and name == "features")
     with errors_naming(path):
-        embeddings = Embeddings(**arrays, meta=header.get("meta"))
+        names = None
+        if UTF8 in arrays:
+            names = Texts.of_arrays(arrays.pop(UTF8), arrays.pop(ENDS), "names")
+        embeddings = Embeddings(**arrays, meta=header.get("meta"), names=names)
     if (embeddings.n, embeddings.d) != (header.get("n"), header.get("d")):
         raise ValueError(
             f"{path / 'features.npy'}: expected {header.get('n')} x {header.get('d')}, as in "

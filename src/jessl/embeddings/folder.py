@@ -14,9 +14,12 @@ from jessl.core.checksums import json_sum, sha256_of
 from jessl.core.files import read_json, write_json
 from jessl.core.leftovers import other_names
 from jessl.core.numpy_files import write_npy
+from jessl.core.texts import Texts
 
 FORMAT = "jessl.embeddings"
 CHECKSUM = "header_sha256"
+# arrays of the names: their bytes, and where each ends
+UTF8, ENDS = "names_utf8", "names_ends"
 # rows that are written at once
 _ENTRIES = 2**22
 
@@ -30,8 +33,9 @@ def write_folder(
     labels: NDArray[np.int64] | None,
     groups: NDArray[np.int64] | None,
     meta: Mapping[str, Any],
+    names: Texts | None = None,
 ) -> None:
-    """Write features.npy, ids.npy, labels.npy, groups.npy and meta.json into an empty folder.
+    """Write features.npy, ids.npy, meta.json and what else there is into an empty folder.
 
     One block of features at a time is in memory; the files have the same bytes however the rows
     are divided.
@@ -60,8 +64,10 @@ def write_folder(
             written += len(block)
     if written != n:
         raise ValueError(f"features: expected {n} rows, got {written}")
-    arrays = {"ids": ids, "labels": labels, "groups": groups}
-    names = [f"{name}.npy" for name, array in arrays.items() if array is not None]
+    arrays: dict[str, NDArray[Any] | None] = {"ids": ids, "labels": labels, "groups": groups}
+    if names is not None:
+        arrays |= {UTF8: names.blob, ENDS: names.ends}
+    files = [f"{name}.npy" for name, array in arrays.items() if array is not None]
     for name, array in arrays.items():
         if array is not None:
             write_npy(folder / f"{name}.npy", array)
@@ -72,12 +78,22 @@ def write_folder(
         "d": d,
         "labels": labels is not None,
         "groups": groups is not None,
+        "names": names is not None,
         "sha256": digest.hexdigest(),
-        "files": {name: sha256_of(folder / name) for name in sorted(names)},
+        "files": {name: sha256_of(folder / name) for name in sorted(files)},
         "meta": dict(meta),
     }
     header[CHECKSUM] = json_sum(header, without=CHECKSUM)
     write_json(folder / "meta.json", header)
+
+
+def stored_arrays(header: Mapping[str, Any]) -> list[str]:
+    """Names of the arrays of a folder with this header, whose files are NAME.npy.
+
+    Folders that older versions wrote have no entries "groups" and "names".
+    """
+    optional = [key for key in ("labels", "groups") if header.get(key)]
+    return ["features", "ids", *optional, *((UTF8, ENDS) if header.get("names") else ())]
 
 
 def is_replaceable(path: Path, *, besides: frozenset[str] = frozenset()) -> bool:

@@ -253,6 +253,7 @@ def _join(job: ExtractionJob, out: Path, parts: PartFolder, count: int) -> None:
     if not len(whole):
         parts.remove()
         raise nothing_readable(job.source, unreadable)
+    names = job.source.names(whole)
     held = [k for k, index in enumerate(indices) if len(index)]
     with _places(out, job.layers) as places:
         for layer, place in places.items():
@@ -264,6 +265,7 @@ def _join(job: ExtractionJob, out: Path, parts: PartFolder, count: int) -> None:
                     ids=job.source.ids[whole],
                     labels=rows_of(job.source.labels, whole),
                     groups=rows_of(job.source.groups, whole),
+                    names=names,
                     meta=metadata(job, layer, unreadable, forwards),
                 )
     parts.remove()  # where the folder was not replaced as a whole

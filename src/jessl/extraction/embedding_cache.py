@@ -104,7 +104,9 @@ class EmbeddingCache:
             self._embed(job, folder, progress)
             cached = Embeddings.load(folder)
         current = _with_labels_of(cached, source)
-        if not (_equal(current.labels, cached.labels) and _equal(current.groups, cached.groups)):
+        same_labels = _equal(current.labels, cached.labels)
+        # embeddings of earlier releases have no names
+        if not (same_labels and _equal(current.groups, cached.groups) and cached.names):
             current.save(folder)
         progress(len(images), len(images))
         return current
@@ -191,6 +193,7 @@ def _with_labels_of(embeddings: Embeddings, source: Source) -> Embeddings:
         embeddings.ids,
         {**embeddings.meta, "classes": classes},
         None if source.groups is None else source.groups[rows],
+        source.names(rows),
     )
 
 

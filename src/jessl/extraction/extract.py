@@ -284,6 +284,7 @@ def extract_job(job: ExtractionJob, progress: ProgressCallback | None) -> dict[s
     if not len(index):
         raise nothing_readable(source, unreadable)
     labels, groups = rows_of(source.labels, index), rows_of(source.groups, index)
+    names = source.names(index)
     return {
         layer: Embeddings(
             np.concatenate(rows[layer]),
@@ -291,6 +292,7 @@ def extract_job(job: ExtractionJob, progress: ProgressCallback | None) -> dict[s
             source.ids[index],
             metadata(job, layer, unreadable, forwards),
             groups,
+            names,
         )
         for layer in job.layers
     }

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jessl.core.hashing import checksum
+from jessl.core.texts import Texts
 from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
@@ -70,4 +71,5 @@ def embed_rotations(
         None,
         np.concatenate([part.ids for part in parts]),
         meta,
+        names=Texts.joined([part.names for part in parts if part.names is not None]),
     )

@@ -62,7 +62,7 @@ def checkpoint_embeddings(
     )
     assert isinstance(embedded, Embeddings)
     meta = {**embedded.meta, "judged": [weights, images.identity()]}
-    z = Embeddings(embedded.features, None, embedded.ids, meta)
+    z = Embeddings(embedded.features, None, embedded.ids, meta, names=embedded.names)
     z.save(kept)
     return z
 

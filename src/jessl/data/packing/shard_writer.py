@@ -11,9 +11,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from jessl.core.texts import Texts
 from jessl.data.decode.image import EXTENSIONS
 from jessl.data.packing.encode import Packed
-from jessl.data.sources.shard_index import HEADER_BYTES, Index, Texts, header_sum
+from jessl.data.sources.shard_index import HEADER_BYTES, Index, header_sum
 
 _BLOCK = tarfile.BLOCKSIZE
 # what has a meaning in a path, in WebDataset, or in a terminal; in UTF-8 or not at all

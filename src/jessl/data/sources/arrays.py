@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from jessl.core.hashing import checksum
 from jessl.core.numpy_files import map_npy, names_in_npz, read_npz
+from jessl.core.texts import Texts
 from jessl.core.validation import escape_control
 from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.decode.image import UnreadableImage
@@ -31,6 +34,7 @@ class ArraySource(Source):
         name: what messages call it.
         classes: names of the labels 0, 1, ...
         value_range: the values that are black and white, of all arrays but uint8.
+        names: n texts, what the images are called, each once; None: their row numbers.
 
     Raises:
         ValueError: for another type, shape or length.
@@ -44,6 +48,7 @@ class ArraySource(Source):
         name: str = "array",
         classes: tuple[str, ...] | None = None,
         value_range: ValueRange | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.name = name
         self.value_range = value_range
@@ -55,6 +60,7 @@ class ArraySource(Source):
                 f"{width} pixels; one colour image is [1, {n}, {height}, {width}]",
             )
         self.ids = np.arange(len(self._images), dtype=np.int64)
+        self._names = None if names is None else _checked_names(names, len(self._images), name)
         if labels is not None:
             self.labels, named = _checked_labels(labels, len(self._images), name)
             self.classes = None if self.labels is None else classes or named
@@ -84,10 +90,11 @@ class ArraySource(Source):
         return (self.value_range or SIXTEEN_BITS).to_uint8(images)
 
     def key(self, index: int) -> str:
-        return str(range(len(self))[index])
+        row = range(len(self))[index]
+        return str(row) if self._names is None else self._names[row]
 
     def where(self, index: int) -> str:
-        return f"row {self.key(index)} of {self.name}"
+        return f"row {range(len(self))[index]} of {self.name}"
 
     def sizes(self, sample: int = 64) -> tuple[np.ndarray, np.ndarray]:
         n, height, width, _ = self._images.shape
@@ -189,6 +196,17 @@ def _checked_images(images: object, name: str, *, any_numbers: bool) -> np.ndarr
     if 0 in array.shape:
         raise ValueError(f"data: {name}: no image in an array {shape}")
     return np.ascontiguousarray(array)
+
+
+def _checked_names(names: Sequence[str], n: int, source: str) -> Texts:
+    texts = [str(name) for name in names]
+    if len(texts) != n:
+        raise ValueError(f"names: {source}: {n} images but {len(texts)} names")
+    repeated = next((name for name, count in Counter(texts).items() if count > 1 or not name), None)
+    if repeated is not None:
+        what = f"{escape_control(repeated)!r} for several" if repeated else "an empty one"
+        raise ValueError(f"names: {source}: expected a name of its own for each image, got {what}")
+    return Texts.of(texts)
 
 
 def _checked_labels(

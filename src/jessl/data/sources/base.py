@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from jessl.core.sampling import linspace_indices
+from jessl.core.texts import Texts
 from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.decode.image import UnreadableImage
 from jessl.data.decode.value_range import ValueRange
@@ -64,6 +65,16 @@ class Source(ABC):
 
         The path relative to the folder (with /), the key in a shard, or the row number.
         """
+
+    def names(self, indices: np.ndarray | None = None) -> Texts:
+        """The keys of the images at `indices` (int64 [m]), in their order; None: of all.
+
+        Example:
+            >>> list(open_source("digits").names(np.array([3, 0])))
+            ['3', '0']
+        """
+        rows = range(len(self)) if indices is None else np.asarray(indices).tolist()
+        return Texts.of(self.key(row) for row in rows)
 
     @abstractmethod
     def where(self, index: int) -> str:

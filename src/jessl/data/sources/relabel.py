@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jessl.core.hashing import checksum
+from jessl.core.texts import Texts
 from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.sources.base import Source
 
@@ -47,6 +48,9 @@ class SourceWithLabels(Source):
 
     def key(self, index: int) -> str:
         return self.source.key(index)
+
+    def names(self, indices: np.ndarray | None = None) -> Texts:
+        return self.source.names(indices)
 
     def where(self, index: int) -> str:
         return self.source.where(index)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from jessl.core.files import atomic_write
 from jessl.core.numpy_files import read_npz
+from jessl.core.texts import Texts
 from jessl.core.validation import escape_control
 from jessl.data.sources.shard_manifest import MANIFEST
 
@@ -31,51 +31,6 @@ _COLUMNS = {
     "label": np.int64,
     "id": np.int64,
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Texts:
-    """Many short texts in two arrays; no Python object each.
-
-    Attributes:
-        blob: uint8 [bytes], the texts in UTF-8 without separators; file names that are no UTF-8
-            keep their bytes.
-        ends: int64 [n + 1], text i is blob[ends[i]:ends[i + 1]].
-    """
-
-    blob: np.ndarray
-    ends: np.ndarray
-
-    @classmethod
-    def of(cls, texts: Iterable[str]) -> Texts:
-        """The texts of a list."""
-        coded = [text.encode("utf-8", "surrogateescape") for text in texts]
-        ends = np.zeros(len(coded) + 1, dtype=np.int64)
-        np.cumsum(np.fromiter(map(len, coded), np.int64, len(coded)), out=ends[1:])
-        return cls(np.frombuffer(b"".join(coded), dtype=np.uint8), ends)
-
-    @classmethod
-    def joined(cls, parts: list[Texts]) -> Texts:
-        """The texts of all parts, one after the other."""
-        lengths = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.ends) for part in parts)])
-        return cls(np.concatenate([part.blob for part in parts]), np.cumsum(lengths))
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    def __getitem__(self, i: int) -> str:
-        row = range(len(self))[i]
-        return bytes(self.blob[self.ends[row] : self.ends[row + 1]]).decode(
-            "utf-8", "surrogateescape"
-        )
-
-    def take(self, rows: np.ndarray) -> Texts:
-        """The texts of some rows (int64 [m]), in their order."""
-        starts = self.ends[:-1][rows]
-        lengths = self.ends[1:][rows] - starts
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        at = np.repeat(starts - ends[:-1], lengths) + np.arange(ends[-1])
-        return Texts(self.blob[at], ends)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +149,10 @@ def read_index(path: Path) -> Index:
     if int(arrays["format"]) != FORMAT:
         raise ValueError(f"its format is {int(arrays['format'])}, this jessl reads {FORMAT}")
     try:
-        texts = {name: _texts(arrays, name) for name in ("keys", "files", "classes")}
+        texts = {
+            name: Texts.of_arrays(arrays[f"{name}_utf8"], arrays[f"{name}_ends"], name)
+            for name in ("keys", "files", "classes")
+        }
         columns: dict[str, Any] = {}
         for name, kind in (*_COLUMNS.items(), ("file_bytes", np.int64)):
             if arrays[name].dtype != kind or arrays[name].ndim != 1:
@@ -266,21 +224,6 @@ def beside(paths: list[Path]) -> tuple[Index | None, list[str]]:
             f"is {escape_control(gone[0])}"
         )
     return index.of_files([path.name for path in paths]), notes
-
-
-def _texts(arrays: dict[str, np.ndarray], name: str) -> Texts:
-    blob, ends = arrays[f"{name}_utf8"], arrays[f"{name}_ends"]
-    if not (
-        blob.dtype == np.uint8
-        and ends.dtype == np.int64
-        and blob.ndim == ends.ndim == 1
-        and len(ends)
-        and ends[0] == 0
-        and ends[-1] == len(blob)
-        and (np.diff(ends) >= 0).all()
-    ):
-        raise ValueError(f"its texts {name} are damaged")
-    return Texts(blob, ends)
 
 
 def _check(index: Index) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from jessl.core.hashing import checksum
 from jessl.core.sampling import linspace_indices
+from jessl.core.texts import Texts
 from jessl.core.validation import escape_control
 from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.decode.image import (
@@ -142,6 +143,9 @@ class ShardSource(Source):
 
     def key(self, index: int) -> str:
         return self._index.keys[index]
+
+    def names(self, indices: np.ndarray | None = None) -> Texts:
+        return self._index.keys if indices is None else self._index.keys.take(indices)
 
     def where(self, index: int) -> str:
         return escape_control(f"{self.key(index)} in {self._paths[int(self._index.shard[index])]}")

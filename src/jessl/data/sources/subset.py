@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jessl.core.hashing import checksum
+from jessl.core.texts import Texts
 from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.sources.base import Source
 
@@ -51,6 +52,9 @@ class Subset(Source):
 
     def key(self, index: int) -> str:
         return self.source.key(int(self.indices[index]))
+
+    def names(self, indices: np.ndarray | None = None) -> Texts:
+        return self.source.names(self.indices if indices is None else self.indices[indices])
 
     def where(self, index: int) -> str:
         return self.source.where(int(self.indices[index]))

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from jessl.core.hashing import hashed_ids
+from jessl.core.texts import Texts
 from jessl.core.validation import escape_control
 from jessl.data.decode.image import EXTENSIONS
-from jessl.data.sources.shard_index import HEADER_BYTES, Index, Texts, header_sum
+from jessl.data.sources.shard_index import HEADER_BYTES, Index, header_sum
 from jessl.data.sources.text_labels import numbered_texts
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
