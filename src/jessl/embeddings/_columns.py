@@ -36,7 +36,7 @@ DETECTED = Columns()
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenColumns:
     """The columns that are read, and a line about how they were detected."""
 
     features: tuple[str, ...]
@@ -45,7 +45,7 @@ class Choice:
     note: str
 
 
-def choose_columns(kinds: Mapping[str, str], requested: Columns) -> Choice:
+def choose_columns(kinds: Mapping[str, str], requested: Columns) -> ChosenColumns:
     """Choose the columns of a table.
 
     Args:
@@ -77,7 +77,7 @@ def choose_columns(kinds: Mapping[str, str], requested: Columns) -> Choice:
     parts += [f"labels {escape_control(label)!r}"] if label else ["no labels"]
     parts += [f"names {escape_control(name)!r}"] if name else ["no names"]
     parts += [f"left out are {_shown(left_out)}"] if left_out else []
-    return Choice(tuple(features), label, name, ", ".join(parts))
+    return ChosenColumns(tuple(features), label, name, ", ".join(parts))
 
 
 def _one(

@@ -17,7 +17,7 @@ from jessl.core.files import atomic_write
 from jessl.core.log import Log, log
 from jessl.core.texts import Texts
 from jessl.core.validation import escape_control
-from jessl.embeddings._columns import Choice, Columns, choose_columns
+from jessl.embeddings._columns import ChosenColumns, Columns, choose_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,7 +134,7 @@ def read_table(path: Path, requested: Columns, log: Log = log) -> dict[str, Any]
     return {**result, "names": Texts.joined(names) if choice.name is not None else None}
 
 
-def _features(batch: pa.RecordBatch, choice: Choice) -> NDArray[np.float32]:
+def _features(batch: pa.RecordBatch, choice: ChosenColumns) -> NDArray[np.float32]:
     """float32 [rows, d]; an empty cell is refused."""
     import pyarrow as pa
 
@@ -160,7 +160,7 @@ def _features(batch: pa.RecordBatch, choice: Choice) -> NDArray[np.float32]:
     return block
 
 
-def _read_parquet(path: Path, requested: Columns) -> tuple[Choice, Iterator[pa.RecordBatch]]:
+def _read_parquet(path: Path, requested: Columns) -> tuple[ChosenColumns, Iterator[pa.RecordBatch]]:
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -180,7 +180,7 @@ def _read_parquet(path: Path, requested: Columns) -> tuple[Choice, Iterator[pa.R
     return choice, file.iter_batches(batch_size=rows, columns=columns)
 
 
-def _read_csv(path: Path, requested: Columns) -> tuple[Choice, Iterator[pa.RecordBatch]]:
+def _read_csv(path: Path, requested: Columns) -> tuple[ChosenColumns, Iterator[pa.RecordBatch]]:
     import pyarrow as pa
     import pyarrow.csv
 

@@ -27,14 +27,15 @@ VERBS = {
     "SelectCheckpoints": (jessl.select_checkpoints, {}),
 }
 CLASSES = [*VERBS, "Pretrain", "Sweep"]
+READS = {"features_columns", "label_column", "name_column"}
 # command -> its option classes, and the options of the command alone
 OPTIONS = {
     "pretrain": (["Pretrain"], {"recipe", "slurm", "slurm_options"}),
     "pack": (["Pack"], {"labels", "x_key", "y_key", "verify"}),
-    "embed": (["Embed"], {"x_key", "y_key", "slurm", "slurm_options"}),
-    "score": (["Score"], {"force"}),
-    "probe": (["Probe"], {"draws"}),
-    "decompose": (["Decompose"], {"evidence"}),
+    "embed": (["Embed"], {"x_key", "y_key", "csv", "parquet", "slurm", "slurm_options"}),
+    "score": (["Score"], {"force", *READS}),
+    "probe": (["Probe"], {"draws", *READS}),
+    "decompose": (["Decompose"], {"evidence", *READS}),
     "select": (["Select", "Compare"], {"train", "checkpoints", "slurm", "slurm_options"}),
 }
 
