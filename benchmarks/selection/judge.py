@@ -60,10 +60,12 @@ def main(argv: list[str] | None = None) -> None:
         if measured:
             table = Summary(measured)
             body += [*table.lines(), "", *table.pairs(PAIRED), "", *each_sweep(measured), ""]
-            body += ["### Across methods", "", *across(measured, ACROSS), ""]
             body += ["### Stopping runs early", "", *replay(measured, options.work), ""]
             if options.sizes:
                 body += ["### Images and views", "", *sample_sizes(measured, options.work), ""]
+    other = [s for s in SWEEPS if s.split == "across"]
+    everything += measure_all(other, options.work, options.seeds)
+    body += ["## Across methods and widths", "", *across(everything, ACROSS), ""]
     if options.csv:
         write_csv(everything, options.csv)
     tell(

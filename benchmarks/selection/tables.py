@@ -8,6 +8,7 @@ from collections import Counter
 
 import numpy as np
 from measured import ORACLES, PANELS, RULES, Measured, abstains
+from scipy import stats
 
 DRAWS = 2_000
 # against what a criterion is compared in pairs
@@ -127,34 +128,31 @@ def each_sweep(measured: list[Measured], names: tuple[str, ...] = SHOWN) -> list
 
 
 def across(measured: list[Measured], names: tuple[str, ...]) -> list[str]:
-    """Spearman's correlation over all trainings of a data set, whatever their method or width.
+    """Spearman's correlation over trainings that label-free scores are not made to compare.
 
-    Criteria compare runs of one method; this shows what happens to who compares others.
+    A row for all trainings of a data set, whatever their method, and one for networks of several
+    widths.
     """
     by_data: dict[str, list[Measured]] = {}
     for m in measured:
-        by_data.setdefault(m.sweep.data, []).append(m)
+        where = m.sweep.name if m.sweep.split == "across" else m.sweep.data
+        by_data.setdefault(where, []).append(m)
     lines = [
-        f"| all trainings of | methods | {' | '.join(names)} |",
-        "|---|---|" + "---:|" * len(names),
+        f"| all trainings of | methods | values | {' | '.join(names)} |",
+        "|---|---|---:|" + "---:|" * len(names),
     ]
-    for data, members in by_data.items():
+    for where, members in by_data.items():
         methods = {m.sweep.method for m in members}
-        if len(methods) < 2:
-            continue
         cells = []
         for name in names:
             pairs = [
                 (u, a)
                 for m in members
-                for u, a in zip(
-                    m.criteria[name].ravel(), m.accuracy["logistic"].ravel(), strict=True
-                )
-                if math.isfinite(u) and math.isfinite(a)
+                for u, a in zip(m.criteria[name].mean(axis=1), m.means("logistic"), strict=True)
+                if math.isfinite(u) and a > 0
             ]
-            ranks = [np.argsort(np.argsort(column)) for column in zip(*pairs, strict=True)]
-            cells.append(f"{np.corrcoef(*ranks)[0, 1]:+.2f}")
-        lines.append(f"| {data} | {len(methods)} | {' | '.join(cells)} |")
+            cells.append(f"{stats.spearmanr(*zip(*pairs, strict=True)).statistic:+.2f}")
+        lines.append(f"| {where} | {len(methods)} | {len(pairs)} | {' | '.join(cells)} |")
     return lines
 
 

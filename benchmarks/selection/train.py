@@ -147,13 +147,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cifar10", type=Path, help="folder with cifar10-train.npz, -test.npz")
     parser.add_argument("--fashion", type=Path, help="folder with fashion-train.npz, -test.npz")
     parser.add_argument("--solar", type=Path, help="wheel of elpv-dataset")
-    parser.add_argument("--split", choices=("development", "confirmation"), required=True)
+    parser.add_argument("--split", choices=("development", "confirmation", "across"), required=True)
     parser.add_argument("--only", help="sweeps whose name contains this")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing later")
     options = parser.parse_args(argv)
-    if options.split == "confirmation":
+    if options.split != "development":
         _refuse_before_freeze()
     work = options.work.resolve()
     named = {k: getattr(options, k) for k in ("cifar10", "fashion", "solar")}
