@@ -32,6 +32,7 @@ CAPTIONS = {
     "comparison": "compare encoders",
     "zoo": "tables of models",
     "report": "pages and charts",
+    "exporting": "for other libraries",
     "pretraining": "the verb pretrain",
     "extraction": "the verb embed",
     "training": "loop, step, state",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jessl.config import Compare as Compare
     from jessl.config import Decompose as Decompose
     from jessl.config import Embed as Embed
+    from jessl.config import Export as Export
     from jessl.config import Pack as Pack
     from jessl.config import Pretrain as Pretrain
     from jessl.config import Probe as Probe
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from jessl.embeddings import Embeddings as Embeddings
     from jessl.encoders import Encoder as Encoder
     from jessl.encoders import build_encoder as build_encoder
+    from jessl.exporting import ExportResult as ExportResult
+    from jessl.exporting.export import export as export
     from jessl.extraction.embed import embed as embed
     from jessl.pretraining.pretrain import pretrain as pretrain
     from jessl.probes import ProbeResult as ProbeResult
@@ -56,6 +59,8 @@ _HOMES = {
     "Embed": "config",
     "Embeddings": "embeddings",
     "Encoder": "encoders",
+    "Export": "config",
+    "ExportResult": "exporting",
     "Loader": "data",
     "Pack": "config",
     "Pretrain": "config",
@@ -75,6 +80,7 @@ _HOMES = {
     "compare_encoders": "comparison.compare",
     "decompose": "risk",
     "embed": "extraction.embed",
+    "export": "exporting.export",
     "objectives": "objectives",
     "open_source": "data",
     "pack": "data.packing.pack",

@@ -24,6 +24,7 @@ COMMANDS = {
     "views": ("draw the augmented views that an encoder is trained on", "ViewsCommand"),
     "pack": ("write images as resized tar shards, for fast reading", "PackCommand"),
     "embed": ("compute representations of images by any encoder", "EmbedCommand"),
+    "export": ("write an encoder for timm, torchvision, transformers or ONNX", "ExportCommand"),
     "score": ("score representations without labels, with error bars", "ScoreCommand"),
     "probe": ("measure how well representations predict labels", "ProbeCommand"),
     "decompose": ("explain the error of representations by four components", "DecomposeCommand"),

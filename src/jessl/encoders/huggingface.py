@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +23,41 @@ from jessl.encoders.load_report import LoadReport
 
 _BYTE = 1 / 255
 _SIDE_PX = 224
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How one vector for each image is taken from the output of a model.
+
+    Attributes:
+        title: in words.
+        code: the Python that follows the model's output.
+        apply: the same as a function.
+    """
+
+    title: str
+    code: str
+    apply: Callable[[Any], torch.Tensor]
+
+
+_POOLER = "the model's pooled output"
+POOLED_VECTOR = Pooling(_POOLER, ".pooler_output", lambda out: out.pooler_output)
+_POOLED_PLANES = Pooling(
+    _POOLER, ".pooler_output.flatten(1)", lambda out: out.pooler_output.flatten(1)
+)
+_CLASS_TOKEN = Pooling(
+    "the class token", ".last_hidden_state[:, 0]", lambda out: out.last_hidden_state[:, 0]
+)
+_POSITIONS = Pooling(
+    "the mean over positions",
+    ".last_hidden_state.mean(dim=(2, 3))",
+    lambda out: out.last_hidden_state.mean(dim=(2, 3)),
+)
+_TOKENS = Pooling(
+    "the mean of tokens",
+    ".last_hidden_state.mean(dim=1)",
+    lambda out: out.last_hidden_state.mean(dim=1),
+)
 
 
 class HuggingFaceModel(nn.Module):
@@ -48,19 +84,20 @@ class HuggingFaceModel(nn.Module):
         """[n, 3, s, s] to [n, dim]."""
         return self.pooled(images)[0]
 
-    def pooled(self, images: torch.Tensor) -> tuple[torch.Tensor, str]:
-        """The representation [n, dim], and a description of how it was pooled."""
+    def pooled(self, images: torch.Tensor) -> tuple[torch.Tensor, Pooling]:
+        """The representation [n, dim], and how it was pooled."""
         options = {"interpolate_pos_encoding": True} if self.takes_any_size else {}
         out = self.model(pixel_values=images, **options)
+        pooling = self._pooling(out)
+        return pooling.apply(out), pooling
+
+    def _pooling(self, out: Any) -> Pooling:
         pooled = getattr(out, "pooler_output", None) if self.use_pooler else None
         if pooled is not None:
-            return pooled.flatten(1), "the model's pooled output"
-        last = out.last_hidden_state
-        if last.ndim == 4:
-            return last.mean(dim=(2, 3)), "the mean over positions"
-        if self.has_class_token:
-            return last[:, 0], "the class token"
-        return last.mean(dim=1), "the mean of tokens"
+            return POOLED_VECTOR if pooled.ndim == 2 else _POOLED_PLANES
+        if out.last_hidden_state.ndim == 4:
+            return _POSITIONS
+        return _CLASS_TOKEN if self.has_class_token else _TOKENS
 
 
 def build_huggingface(
@@ -87,7 +124,7 @@ def build_huggingface(
 
     info: dict[str, Any] = {}
     try:
-        with _silenced(transformers.utils.logging):
+        with silenced(transformers.utils.logging):
             config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
             if hasattr(config, "mask_ratio"):
                 config.mask_ratio = 0.0  # masked autoencoders drop patches in evaluation too
@@ -111,7 +148,7 @@ def build_huggingface(
     ):
         raise ValueError(f"encoder hf:{name} ({type(model).__name__}) does not take images")
     missing = sorted([*info.get("missing_keys", ()), *_names_of(info.get("mismatched_keys", ()))])
-    without_pooler = [k for k in missing if not _is_pooler(k)]
+    without_pooler = [k for k in missing if not is_pooler(k)]
     if without_pooler:
         raise ValueError(
             f"encoder hf:{name}: {len(without_pooler)} tensors are missing from its weights or "
@@ -130,7 +167,8 @@ def build_huggingface(
     return body, preprocess
 
 
-def _is_pooler(name: str) -> bool:
+def is_pooler(name: str) -> bool:
+    """Whether a tensor is of a model's pooler."""
     return "pooler" in name.split(".")
 
 
@@ -145,7 +183,7 @@ def _describe_pooling(body: HuggingFaceModel, size: int, name: str) -> str:
     body.eval()
     try:
         with torch.no_grad():
-            return body.pooled(torch.zeros(1, 3, size, size))[1]
+            return body.pooled(torch.zeros(1, 3, size, size))[1].title
     except (RuntimeError, ValueError, AttributeError) as error:
         reason = (str(error) or repr(error)).splitlines()[0]
         raise ValueError(
@@ -156,7 +194,7 @@ def _describe_pooling(body: HuggingFaceModel, size: int, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _silenced(logging: ModuleType) -> Iterator[None]:
+def silenced(logging: ModuleType) -> Iterator[None]:
     """Silence the library's progress bars and log; `LoadReport` has what matters."""
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)

@@ -26,23 +26,7 @@ def build_timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module
     known = timm.list_models()
     if name.partition(".")[0] not in known:
         raise ValueError(unknown_name("timm model", name, known, most=8))
-    options: dict[str, Any] = {}
-    card = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    if card is not None and card.fixed_input_size:
-        # transformers: positions follow the size of each image (multi-crop, growing sides)
-        options["dynamic_img_size"] = True
-        if size is not None:
-            options["img_size"] = size
-
-    def build() -> nn.Module:
-        try:
-            return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-        except TypeError as error:
-            if options.pop("dynamic_img_size", None) is None or "dynamic" not in str(error):
-                raise
-            return build()  # this model lacks the option
-
-    body = fetch(name, build)
+    body = fetch(name, lambda: create_timm(name, size, pretrained=pretrained)[0])
     data = timm.data.resolve_data_config({}, model=body)
     preprocess = Preprocess(
         size or data["input_size"][1],
@@ -51,3 +35,23 @@ def build_timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module
         data["crop_pct"] if pretrained and size is None else 1.0,
     )
     return body, preprocess
+
+
+def create_timm(
+    name: str, size: int | None, *, pretrained: bool
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A model of timm without its head, and the arguments of its own that it was created with."""
+    options: dict[str, Any] = {}
+    card = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if card is not None and card.fixed_input_size:
+        # transformers: positions follow the size of each image (multi-crop, growing sides)
+        options["dynamic_img_size"] = True
+        if size is not None:
+            options["img_size"] = size
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options), options
+    except TypeError as error:
+        if options.pop("dynamic_img_size", None) is None or "dynamic" not in str(error):
+            raise
+        # this model lacks the option
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options), options

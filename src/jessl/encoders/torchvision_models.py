@@ -46,14 +46,20 @@ def build_torchvision(
 
 def _remove_head(name: str, body: nn.Module) -> None:
     """Replace the last linear layer of a classifier by the identity."""
+    head = head_name(body)
+    if head is None:
+        raise ValueError(f"torchvision model {name!r} has no linear head to remove; use timm's")
+    body.set_submodule(head, nn.Identity())
+
+
+def head_name(body: nn.Module) -> str | None:
+    """The last linear layer of a classifier, such as fc or classifier.3; None: there is none."""
     for attribute in ("fc", "classifier", "heads", "head"):
         head = getattr(body, attribute, None)
         if isinstance(head, nn.Linear):
-            setattr(body, attribute, nn.Identity())
-            return
+            return attribute
         if isinstance(head, nn.Sequential):
             for key, layer in reversed(list(head.named_children())):
                 if isinstance(layer, nn.Linear):
-                    setattr(head, key, nn.Identity())
-                    return
-    raise ValueError(f"torchvision model {name!r} has no linear head to remove; use timm's")
+                    return f"{attribute}.{key}"
+    return None

@@ -14,6 +14,7 @@ from jessl.core.random import seeded
 from jessl.core.validation import refuse_path_of_the_same_name
 from jessl.encoders import Encoder, build_encoder, load_weights
 from jessl.encoders.checkpoints import open_checkpoint as foreign
+from jessl.encoders.checkpoints.export_folder import exported_weights, is_export, open_export
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH
 from jessl.objectives import Objective, build_objective
 from jessl.training import checkpoint
@@ -49,6 +50,12 @@ def open_encoder(
         return encoder, None, {"encoder": encoder.name}
     if encoder == "smallconv":
         refuse_path_of_the_same_name("encoder", encoder, f"smallconv:{DEFAULT_WIDTH}")
+    folder = None if isinstance(encoder, runs.Run) else _export_folder(encoder)
+    if folder is not None:
+        _refuse_file_options(f"the export {folder}", arch=arch, key=key)
+        if init is not None or stem is not None:
+            raise ValueError("an export has its own weights and stem: leave init and stem out")
+        return _open_export(folder, size)
     step = None if isinstance(encoder, runs.Run) else checkpoint_step(encoder)
     if step is not None or isinstance(encoder, runs.Run) or runs.is_run(encoder):
         _refuse_file_options(str(encoder), arch=arch, key=key)
@@ -92,6 +99,25 @@ def open_encoder(
     return net, None, provenance
 
 
+def _export_folder(encoder: str | Path) -> str | None:
+    """The folder behind OUT or ckpt:OUT where `jessl.export` wrote it."""
+    folder = str(encoder).removeprefix(foreign.FAMILY)
+    return folder if is_export(folder) else None
+
+
+def _open_export(folder: str, size: int | None) -> tuple[Encoder, None, dict[str, object]]:
+    net, report, description = open_export(folder, size=size)
+    provenance: dict[str, object] = {
+        "encoder": net.name,
+        "stem": net.stem,
+        "weights": f"export {Path(folder).resolve().name}, format {description.format}",
+        "source": dict(description.source),
+    }
+    if report is not None:
+        provenance["weights_report"] = report.as_json()
+    return net, None, provenance
+
+
 def _refuse_file_options(encoder: str, **options: str | None) -> None:
     for argument, value in options.items():
         if value is not None:
@@ -108,7 +134,16 @@ def checkpoint_step(path: str | Path) -> tuple[runs.Run, Path] | None:
 
 
 def weights_file(init: str | Path) -> Path:
-    """The file behind --init: itself, or the weights of a checkpoint or of a run's newest one."""
+    """The file behind --init: itself, or that of an export, a checkpoint or a run's newest one."""
+    folder = _export_folder(init)
+    if folder is not None:
+        file, description = exported_weights(folder)
+        if description.encoder.startswith("hf:"):
+            raise ValueError(
+                f"init: {folder} is a model of transformers; give --encoder hf:{folder} --init "
+                "pretrained"
+            )
+        return file
     step = checkpoint_step(init)
     if step is not None:
         return contained(step[1], checkpoint.MODEL)

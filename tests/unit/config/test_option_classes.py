@@ -20,6 +20,7 @@ VERBS = {
     "Compare": (jessl.compare_encoders, {}),
     "Decompose": (jessl.decompose, {}),
     "Embed": (jessl.embed, {"data": "source"}),
+    "Export": (jessl.export, {"encoder": "run"}),
     "Pack": (jessl.pack, {"data": "source"}),
     "Probe": (jessl.probe, {}),
     "Score": (jessl.score, {"embeddings": "z", "scores": "names"}),
@@ -36,6 +37,7 @@ OPTIONS = {
     "score": (["Score"], {"force", *READS}),
     "probe": (["Probe"], {"draws", *READS}),
     "decompose": (["Decompose"], {"evidence", *READS}),
+    "export": (["Export"], set()),
     "select": (["Select", "Compare"], {"train", "checkpoints", "slurm", "slurm_options"}),
 }
 

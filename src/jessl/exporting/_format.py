@@ -1,0 +1,142 @@
+"""What every format is: whether it can hold an encoder, its files, and how a person loads them."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from jessl.encoders import Encoder
+from jessl.objectives import Objective
+
+# float32 [batch, 3, size, size] to the features, and to the projection where there is one
+Loaded = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class ExportJob:
+    """What is exported.
+
+    Attributes:
+        encoder: on the CPU, in evaluation mode.
+        objective: whose projector is exported too; None: the encoder alone.
+        published: whether the weights are the ones published under the encoder's name.
+    """
+
+    encoder: Encoder
+    objective: Objective | None
+    published: bool
+
+    @property
+    def library(self) -> str:
+        """timm, torchvision, hf, or the name of a net of jessl."""
+        return self.encoder.name.partition(":")[0]
+
+    @property
+    def model(self) -> str:
+        """The architecture's name in its library, without a tag of weights."""
+        return self.encoder.name.partition(":")[2].partition(".")[0]
+
+    def outputs(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Features [batch, dim], and the projection [batch, out] where it is exported."""
+        features = self.encoder(images)
+        return (
+            (features,) if self.objective is None else (features, self.objective.project(features))
+        )
+
+
+class EncoderProgram(nn.Module):
+    """The outputs of a job as a module that can be traced."""
+
+    def __init__(self, job: ExportJob) -> None:
+        super().__init__()
+        self.encoder = job.encoder
+        self.objective = job.objective
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Features [batch, dim], or (features, projection)."""
+        features = self.encoder(images)
+        if self.objective is None:
+            return features
+        return features, self.objective.project(features)
+
+
+class Format(ABC):
+    """A format; the files of an export in it are named in `encoders.checkpoints.export_folder`."""
+
+    name: ClassVar[str]
+    # what a folder of this format is called in a sentence
+    title: ClassVar[str]
+    # packages that loading needs
+    packages: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def refusal(self, job: ExportJob) -> str | None:
+        """Why the format cannot hold the encoder; None where it can.
+
+        Raises:
+            ValueError: where a package that writing needs is missing.
+        """
+
+    @abstractmethod
+    def write(self, job: ExportJob, folder: Path) -> None:
+        """Write the files of an encoder that the format can hold."""
+
+    @abstractmethod
+    def load(self, job: ExportJob, folder: Path) -> Loaded:
+        """Load the files as a person does, with nothing of jessl."""
+
+    @abstractmethod
+    def code(self, job: ExportJob, folder: str) -> list[str]:
+        """Lines of Python that load the export in `folder`; `images` become `features`."""
+
+    def remarks(self, job: ExportJob) -> list[str]:
+        """Paragraphs below the code in README.md."""
+        return []
+
+
+def parts_beside_the_body(job: ExportJob) -> str | None:
+    """What an encoder or a job has that a library's own architecture lacks; None: nothing."""
+    if job.objective is not None:
+        return "a projector is no part of its architectures"
+    if job.encoder.expansion is not None:
+        return f"its architectures have no expansion to {job.encoder.dim} features"
+    if job.library not in ("timm", "torchvision", "hf"):
+        return "that is a net of jessl"
+    return None
+
+
+def same_tensors(module: nn.Module, other: nn.Module) -> bool:
+    """Whether two modules have tensors of the same names and shapes."""
+    one, two = module.state_dict(), other.state_dict()
+    return {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in two.items()}
+
+
+@torch.no_grad()
+def same_outputs(job: ExportJob, other: nn.Module) -> bool:
+    """Whether a module of the same tensors, given the encoder's weights, computes its features."""
+    other.load_state_dict(job.encoder.body.state_dict())
+    images = sample_images(job.encoder.preprocess.size, 2)
+    wanted = job.encoder(images)
+    return torch.allclose(other.eval()(images), wanted, rtol=1e-4, atol=1e-5)
+
+
+def sample_images(size: int, count: int) -> torch.Tensor:
+    """Random images: float32 [count, 3, size, size], normal as normalised pixels are."""
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def plain_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of a module, each with memory of its own."""
+    return {k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
+
+
+def quoted(text: str) -> str:
+    """A text as a literal of Python."""
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,40 @@
+"""What an export wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jessl.encoders import Preprocess
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A folder that `jessl.export` wrote, and how to load it.
+
+    Attributes:
+        out: the folder.
+        format: timm, torchvision, transformers, onnx or torch.
+        encoder: name of the architecture.
+        files: names in the folder, sorted.
+        preprocess: of the images.
+        dim: features of an image.
+        projection: outputs of the projector; None where it was not written.
+        code: lines of Python that load the export without jessl.
+        weights_sha256: of names, types, shapes and values of the encoder's tensors.
+        max_abs_difference: largest absolute difference between outputs of the export, loaded back,
+            and those of the encoder, on random images.
+        source: where the weights came from (JSON values).
+    """
+
+    out: Path
+    format: str
+    encoder: str
+    files: tuple[str, ...]
+    preprocess: Preprocess
+    dim: int
+    projection: int | None
+    code: tuple[str, ...]
+    weights_sha256: str
+    max_abs_difference: float
+    source: dict[str, object]

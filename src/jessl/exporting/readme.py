@@ -1,0 +1,187 @@
+"""README.md of an export: how to load it, what images it expects, where it came from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from jessl.core.files import atomic_write
+from jessl.core.validation import escape_control
+from jessl.encoders import Preprocess
+from jessl.encoders.checkpoints.export_folder import PROGRAMS, ExportDescription
+from jessl.exporting._format import ExportJob, Format
+from jessl.records import versions
+
+_LABELS = {
+    "weights": "weights",
+    "objective": "objective",
+    "data": "images",
+    "epochs": "epochs",
+    "step": "optimizer steps",
+    "init": "started from",
+    "format": "names in the file",
+    "prefix": "prefix in the file",
+}
+
+
+def write_readme(
+    path: Path,
+    chosen: Format,
+    job: ExportJob,
+    description: ExportDescription,
+    difference: float,
+    name: str,
+) -> None:
+    """Write README.md.
+
+    Args:
+        path: of the file.
+        chosen: the format.
+        job: what was exported.
+        description: the content of jessl.json.
+        difference: largest absolute difference to the encoder.
+        name: of the folder, which the lines of code name.
+    """
+    text = "\n".join(
+        [
+            *_head(chosen, job, description, name),
+            *_loading(chosen, job, name),
+            *_images(description.preprocess),
+            *_origin(description, difference),
+            *_taking_back(description, name),
+        ]
+    )
+    with atomic_write(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def describe_images(p: Preprocess) -> list[tuple[str, str]]:
+    """What is done to an image before the encoder sees it, as (title, text)."""
+    crop = "the whole" if p.crop_share == 1 else f"{100 * p.crop_share:.1f} %"
+    return [
+        ("channels", "3, RGB; grey images three times"),
+        ("crop", f"the central square, {crop} of the short side"),
+        ("size", f"{p.size} x {p.size} pixels, bilinear, antialiased"),
+        ("pixels", "divided by 255, then minus mean, divided by std"),
+        ("mean", ", ".join(f"{v:g}" for v in p.mean)),
+        ("std", ", ".join(f"{v:g}" for v in p.std)),
+    ]
+
+
+def preprocessing_code(p: Preprocess) -> list[str]:
+    """The preprocessing as transforms of torchvision."""
+    return [
+        "import torch",
+        "from torchvision.transforms import v2",
+        "transform = v2.Compose([",
+        "    v2.ToImage(), v2.RGB(),",
+        f"    v2.Resize({round(p.size / p.crop_share)}, antialias=True), v2.CenterCrop({p.size}),",
+        "    v2.ToDtype(torch.float32, scale=True),",
+        f"    v2.Normalize({list(p.mean)}, {list(p.std)}),",
+        "])",
+        "images = transform(pil_image)[None]",
+    ]
+
+
+def _head(chosen: Format, job: ExportJob, d: ExportDescription, name: str) -> list[str]:
+    millions = sum(p.numel() for p in job.encoder.parameters()) / 1e6
+    outputs = f"{d.dim} features"
+    if d.projection is not None:
+        outputs += f" and a projection to {d.projection} numbers"
+    is_small = d.stem == "small" and job.library in ("timm", "torchvision")
+    stem = ", small stem (3x3, stride 1, no max-pool)" if is_small else ""
+    return [
+        f"# {escape_control(name)}",
+        "",
+        f"An image encoder: {outputs} for each image of {d.preprocess.size} x {d.preprocess.size} "
+        f"pixels. Architecture {d.encoder}{stem}, {millions:,.1f} million parameters. "
+        f"A {chosen.title}, written by `jessl export` on {datetime.now(UTC):%Y-%m-%d}.",
+    ]
+
+
+def _loading(chosen: Format, job: ExportJob, name: str) -> list[str]:
+    pixels = job.encoder.preprocess
+    kind = "a numpy array" if chosen.name == "onnx" else "a tensor"
+    return [
+        "",
+        "## Load it",
+        "",
+        "```python",
+        *chosen.code(job, name),
+        "```",
+        "",
+        f"`images` is {kind} float32 [batch, 3, {pixels.size}, {pixels.size}] of normalised pixels "
+        f"(below), `features` [batch, {job.encoder.dim}]. jessl is not needed. The lines run "
+        f"in the folder that holds this one. Checked with {', '.join(_installed(chosen))}.",
+        *chosen.remarks(job),
+    ]
+
+
+def _installed(chosen: Format) -> list[str]:
+    texts = []
+    for package in dict.fromkeys(("torch", *chosen.packages)):
+        try:
+            texts.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return texts
+
+
+def _images(p: Preprocess) -> list[str]:
+    return [
+        "",
+        "## Images",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {title} | {text} |" for title, text in describe_images(p)),
+        "",
+        "The same with torchvision, up to the rounding of pixels:",
+        "",
+        "```python",
+        *preprocessing_code(p),
+        "```",
+    ]
+
+
+def _origin(d: ExportDescription, difference: float) -> list[str]:
+    rows = [(_LABELS[k], _value(d.source[k])) for k in _LABELS if k in d.source]
+    return [
+        "",
+        "## Where it came from",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {title} | {_cell(text)} |" for title, text in rows),
+        f"| SHA-256 of the encoder's tensors | `{d.weights_sha256}` |",
+        f"| written by | {versions()} |",
+        "",
+        "After writing, the files were loaded back: on random images the largest difference from "
+        f"the encoder's outputs was {difference:.2g}. `checksums.json` has the SHA-256 of the "
+        "other files.",
+    ]
+
+
+def _taking_back(d: ExportDescription, name: str) -> list[str]:
+    lines = ["", "## In jessl", ""]
+    if d.format in PROGRAMS:
+        return [
+            *lines,
+            "jessl does not open programs again: they are code. Use what this was exported from.",
+        ]
+    place = escape_control(name)
+    return [
+        *lines,
+        "```sh",
+        f"jessl embed '{place}' --data IMAGES --out embeddings",
+        "```",
+    ]
+
+
+def _value(value: object) -> str:
+    return f"{value:,g}" if isinstance(value, float) else str(value)
+
+
+def _cell(text: str) -> str:
+    return escape_control(text).replace("|", "\\|")

@@ -1,0 +1,118 @@
+"""The format timm: config.json and model.safetensors, for `timm.create_model("local-dir:OUT")`."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from jessl.core.files import write_json
+from jessl.encoders.checkpoints.export_folder import WEIGHTS
+from jessl.exporting._format import (
+    ExportJob,
+    Format,
+    Loaded,
+    parts_beside_the_body,
+    plain_tensors,
+    quoted,
+    same_outputs,
+    same_tensors,
+)
+
+# of timm's own configuration: what loading and fine-tuning need
+_CARRIED = ("first_conv", "classifier", "pool_size", "fixed_input_size", "min_input_size")
+
+
+class TimmFolder(Format):
+    """A folder that timm loads strictly, with its own preprocessing."""
+
+    name = "timm"
+    title = "timm folder"
+    packages = ("timm",)
+
+    def refusal(self, job: ExportJob) -> str | None:
+        """Small stems, expansions, nets of other libraries that timm does not have."""
+        if reason := parts_beside_the_body(job):
+            return reason
+        if job.encoder.stem == "small":
+            return "its ResNets have no small stem (3x3, stride 1, no max-pool)"
+        if job.library == "timm":
+            return None
+        import timm
+
+        if job.library == "torchvision" and job.model in timm.list_models():
+            with torch.device("meta"):
+                shapes = timm_model(job)
+            if same_tensors(shapes, job.encoder.body) and same_outputs(job, timm_model(job)):
+                return None
+        return f"it has no architecture with the tensors of {job.encoder.name}"
+
+    def write(self, job: ExportJob, folder: Path) -> None:
+        """Write config.json and model.safetensors."""
+        from safetensors.torch import save_file
+
+        save_file(plain_tensors(job.encoder.body), folder / WEIGHTS[self.name], {"format": "pt"})
+        write_json(folder / "config.json", timm_config(job))
+
+    def load(self, job: ExportJob, folder: Path) -> Loaded:
+        """Load by timm.create_model."""
+        import timm
+
+        net = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0).eval()
+        return lambda images: (net(images),)
+
+    def code(self, job: ExportJob, folder: str) -> list[str]:
+        """Three lines."""
+        place = quoted(f"local-dir:{folder}")
+        return [
+            "import timm",
+            f"net = timm.create_model({place}, pretrained=True, num_classes=0).eval()",
+            "features = net(images)",
+        ]
+
+
+def timm_model(job: ExportJob) -> nn.Module:
+    """The architecture of a job as timm builds it, with random weights."""
+    from jessl.encoders.timm_models import create_timm
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return create_timm(job.model, job.encoder.preprocess.size, pretrained=False)[0]
+
+
+def timm_config(job: ExportJob) -> dict[str, Any]:
+    """config.json, which timm and transformers' wrapper of timm read."""
+
+    from jessl.encoders.timm_models import create_timm
+
+    pixels = job.encoder.preprocess
+    with torch.device("meta"):
+        net, arguments = create_timm(job.model, pixels.size, pretrained=False)
+    card = dict(getattr(net, "pretrained_cfg", None) or {})
+    carried = {k: card[k] for k in _CARRIED if card.get(k) is not None}
+    if tuple(card.get("input_size", ()))[1:] != (pixels.size, pixels.size):
+        carried.pop("pool_size", None)
+    own = getattr(job.encoder.body, "pretrained_cfg", None) or {}
+    if job.published and job.library == "timm" and own.get("license"):
+        carried["license"] = own["license"]
+    config: dict[str, Any] = {
+        "architecture": job.model,
+        "num_classes": 0,
+        "num_features": job.encoder.dim,
+        "pretrained_cfg": {
+            **carried,
+            "input_size": [3, pixels.size, pixels.size],
+            "interpolation": "bilinear",
+            "crop_pct": pixels.crop_share,
+            "crop_mode": "center",
+            "mean": list(pixels.mean),
+            "std": list(pixels.std),
+            "num_classes": 0,
+        },
+    }
+    if arguments:
+        config["model_args"] = arguments
+    return config
