@@ -63,7 +63,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Faked:
     found = Faked()
     monkeypatch.setattr(worker, "pretrain", found.pretrain)
     monkeypatch.setattr(worker, "Run", SimpleNamespace(open=lambda path: path))
-    monkeypatch.setattr(worker, "score_run", lambda *_: {})
+    monkeypatch.setattr(worker, "score_run", lambda *_, **__: {})
     monkeypatch.setattr(worker, "summarize_run", found.summary)
     monkeypatch.setattr(worker, "mark_diverged", lambda *_: None)
     monkeypatch.setattr(worker, "_LOOK_SECONDS", 0.02)
