@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jessl import records
-from jessl.config import Pretrain, ResolvedPretrain
+from jessl.config import EXPORT_DESCRIPTION, Pretrain, ResolvedPretrain
 from jessl.core.deprecation import RenamedMember, renamed_arguments
 from jessl.core.files import contained, read_json, write_json
 
@@ -45,6 +45,8 @@ class Run:
         path = Path(path)
         if not is_run(path):
             what = "there is no such folder" if not path.exists() else f"it has no {CONFIG}"
+            if (path / EXPORT_DESCRIPTION).is_file():
+                what = "it is an export of an encoder"
             raise ValueError(f"{path} is not a run: {what}")
         return cls(path)
 
@@ -120,4 +122,5 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def is_run(path: str | Path) -> bool:
     """Whether a folder holds a run."""
-    return (Path(path) / CONFIG).is_file()
+    # folders for timm and transformers have a config.json too
+    return (Path(path) / CONFIG).is_file() and not (Path(path) / EXPORT_DESCRIPTION).is_file()

@@ -6,6 +6,7 @@ May import jessl.core only, and neither torch nor numpy, so that `jessl --help` 
 from jessl.config.compare import Compare as Compare
 from jessl.config.decompose import Decompose as Decompose
 from jessl.config.embed import Embed as Embed
+from jessl.config.export import EXPORT_DESCRIPTION as EXPORT_DESCRIPTION
 from jessl.config.export import EXPORT_FORMATS as EXPORT_FORMATS
 from jessl.config.export import Export as Export
 from jessl.config.field_types import matches_annotation as matches_annotation

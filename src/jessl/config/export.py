@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 EXPORT_FORMATS = ("timm", "torchvision", "transformers", "onnx", "torch")
+# the file that makes a folder an export: others in it have names that runs use too
+EXPORT_DESCRIPTION = "jessl.json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Encoders: any network as a module from images to [batch, dim].
 
 Built by name (`build`), or opened from the checkpoint of another library (`checkpoints/`). May
-import core; no other package of models, data or scores.
+import core and config; no other package of models, data or scores.
 """
 
 from jessl.encoders.build import build_encoder as build_encoder

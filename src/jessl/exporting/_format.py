@@ -112,19 +112,26 @@ def parts_beside_the_body(job: ExportJob) -> str | None:
     return None
 
 
-def same_tensors(module: nn.Module, other: nn.Module) -> bool:
-    """Whether two modules have tensors of the same names and shapes."""
-    one, two = module.state_dict(), other.state_dict()
-    return {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in two.items()}
-
-
 @torch.no_grad()
-def same_outputs(job: ExportJob, other: nn.Module) -> bool:
-    """Whether a module of the same tensors, given the encoder's weights, computes its features."""
-    other.load_state_dict(job.encoder.body.state_dict())
+def is_same_net(job: ExportJob, build: Callable[[], nn.Module]) -> bool:
+    """Whether another library's architecture has the body's tensors and computes its features.
+
+    Args:
+        build: makes that architecture, with any weights.
+    """
+    weights = job.encoder.body.state_dict()
+    with torch.device("meta"):
+        net = build()
+    if {k: v.shape for k, v in weights.items()} != {
+        k: v.shape for k, v in net.state_dict().items()
+    }:
+        return False
+    net.load_state_dict(weights, assign=True)
+    if any(t.is_meta for t in (*net.parameters(), *net.buffers())):
+        net = build()  # buffers that a state dict lacks
+        net.load_state_dict(weights)
     images = sample_images(job.encoder.preprocess.size, 2)
-    wanted = job.encoder(images)
-    return torch.allclose(other.eval()(images), wanted, rtol=1e-4, atol=1e-5)
+    return torch.allclose(net.eval()(images), job.encoder(images), rtol=1e-4, atol=1e-5)
 
 
 def sample_images(size: int, count: int) -> torch.Tensor:

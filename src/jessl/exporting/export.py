@@ -31,7 +31,7 @@ from jessl.exporting._format import ExportJob, Format, sample_images
 from jessl.exporting._result import ExportResult
 from jessl.exporting.formats import pick_format
 from jessl.exporting.readme import write_readme
-from jessl.exporting.source import source_of
+from jessl.exporting.source import architecture_name, source_of
 from jessl.extraction.open_encoder import open_encoder
 from jessl.extraction.opened_encoder import weights_sha256
 
@@ -119,7 +119,7 @@ def _write(
         raise ValueError(f"encoder {encoder.name}: its features of random images are not finite")
     description = ExportDescription(
         chosen.name,
-        encoder.name,
+        architecture_name(encoder),
         encoder.stem,
         encoder.dim,
         outputs[1].shape[1] if len(outputs) > 1 else None,
@@ -141,7 +141,7 @@ def _write(
     return ExportResult(
         out=out,
         format=chosen.name,
-        encoder=encoder.name,
+        encoder=description.encoder,
         files=tuple(sorted(p.name for p in out.iterdir())),
         preprocess=encoder.preprocess,
         dim=encoder.dim,

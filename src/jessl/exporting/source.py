@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def source_of(
     if isinstance(earlier, dict):  # of an export: where that came from
         return dict(earlier)
     source: dict[str, object] = {"weights": _file_name(weights)}
+    if weights == "published":
+        source["weights"] = f"published with {_without_folders(str(provenance['encoder']))}"
     report = provenance.get("weights_report")
     if isinstance(report, dict):
         source |= {k: report[k] for k in ("format", "prefix") if report.get(k)}
@@ -62,6 +65,18 @@ def _run_of(encoder: str | Path | runs.Run | Encoder) -> runs.Run | None:
     if step is not None:
         return step[0]
     return runs.Run.open(encoder) if runs.is_run(encoder) else None
+
+
+def architecture_name(encoder: Encoder) -> str:
+    """The name of an encoder's architecture, without the folders that lead to a model on disk."""
+    return _without_folders(encoder.name)
+
+
+def _without_folders(name: str) -> str:
+    family, _, rest = name.partition(":")
+    if family != "hf" or not Path(rest).exists():
+        return name
+    return f"hf:{re.sub(r'[^A-Za-z0-9_.-]', '_', Path(rest).resolve().name)}"
 
 
 def _file_name(text: str) -> str:

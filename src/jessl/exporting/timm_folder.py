@@ -15,11 +15,10 @@ from jessl.exporting._format import (
     ExportJob,
     Format,
     Loaded,
+    is_same_net,
     parts_beside_the_body,
     plain_tensors,
     quoted,
-    same_outputs,
-    same_tensors,
 )
 
 # of timm's own configuration: what loading and fine-tuning need
@@ -43,11 +42,9 @@ class TimmFolder(Format):
             return None
         import timm
 
-        if job.library == "torchvision" and job.model in timm.list_models():
-            with torch.device("meta"):
-                shapes = timm_model(job)
-            if same_tensors(shapes, job.encoder.body) and same_outputs(job, timm_model(job)):
-                return None
+        same_name = job.library == "torchvision" and job.model in timm.list_models()
+        if same_name and is_same_net(job, lambda: timm_model(job)):
+            return None
         return f"it has no architecture with the tensors of {job.encoder.name}"
 
     def write(self, job: ExportJob, folder: Path) -> None:

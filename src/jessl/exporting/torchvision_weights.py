@@ -14,11 +14,10 @@ from jessl.exporting._format import (
     ExportJob,
     Format,
     Loaded,
+    is_same_net,
     parts_beside_the_body,
     plain_tensors,
     quoted,
-    same_outputs,
-    same_tensors,
 )
 
 # torchvision warns about its own default of these, and builds heads that an encoder lacks
@@ -43,13 +42,10 @@ class TorchvisionWeights(Format):
             return None
         import torchvision
 
-        if job.library == "timm" and job.model in torchvision.models.list_models(
-            module=torchvision.models
-        ):
-            with torch.device("meta"):
-                shapes = _headless(job)
-            if same_tensors(shapes, job.encoder.body) and same_outputs(job, _headless(job)):
-                return None
+        known = torchvision.models.list_models(module=torchvision.models)
+        same_name = job.library == "timm" and job.model in known
+        if same_name and is_same_net(job, lambda: _headless(job)):
+            return None
         return f"it has no architecture with the tensors of {job.encoder.name}"
 
     def write(self, job: ExportJob, folder: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jessl.config import EXPORT_DESCRIPTION as DESCRIPTION
 from jessl.core.checksums import FILE as CHECKSUMS
 from jessl.core.checksums import ChangedError, check_file
 from jessl.core.files import contained, is_contained_file, read_json
@@ -23,7 +24,6 @@ from jessl.encoders.checkpoints.reading import read_tensors
 from jessl.encoders.encoder import Encoder, Preprocess
 from jessl.encoders.load_report import LoadReport
 
-DESCRIPTION = "jessl.json"
 README = "README.md"
 _MARK = "jessl_export"
 _VERSION = 1
