@@ -30,6 +30,7 @@ CAPTIONS = {
     "sweeps": "many trainings",
     "selection": "choose without labels",
     "comparison": "compare encoders",
+    "classification": "labels from few",
     "zoo": "tables of models",
     "report": "pages and charts",
     "exporting": "for other libraries",

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jessl import objectives as objectives
     from jessl import views as views
+    from jessl.classification.classifier import EmbeddingClassifier as EmbeddingClassifier
+    from jessl.classification.classify import classify as classify
+    from jessl.classification.fit import fit_classifier as fit_classifier
     from jessl.comparison.compare import compare_encoders as compare_encoders
+    from jessl.config import Classify as Classify
     from jessl.config import Compare as Compare
     from jessl.config import Decompose as Decompose
     from jessl.config import Embed as Embed
@@ -54,10 +58,12 @@ if TYPE_CHECKING:
 # public name -> package or module that has it; a package of the same name is itself public
 _HOMES = {
     "Batch": "data",
+    "Classify": "config",
     "Compare": "config",
     "Decompose": "config",
     "Embed": "config",
     "Embeddings": "embeddings",
+    "EmbeddingClassifier": "classification.classifier",
     "Encoder": "encoders",
     "Export": "config",
     "ExportResult": "exporting",
@@ -77,10 +83,12 @@ _HOMES = {
     "Spectrum": "scores",
     "Sweep": "config",
     "build_encoder": "encoders",
+    "classify": "classification.classify",
     "compare_encoders": "comparison.compare",
     "decompose": "risk",
     "embed": "extraction.embed",
     "export": "exporting.export",
+    "fit_classifier": "classification.fit",
     "objectives": "objectives",
     "open_source": "data",
     "pack": "data.packing.pack",

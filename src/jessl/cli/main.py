@@ -27,6 +27,10 @@ COMMANDS = {
     "export": ("write an encoder for timm, torchvision, transformers or ONNX", "ExportCommand"),
     "score": ("score representations without labels, with error bars", "ScoreCommand"),
     "probe": ("measure how well representations predict labels", "ProbeCommand"),
+    "classify": (
+        "label all images from a few labels, and say how accurately",
+        "ClassifyCommand",
+    ),
     "decompose": ("explain the error of representations by four components", "DecomposeCommand"),
     "select": ("choose among runs, checkpoints or encoders without labels", "SelectCommand"),
     "sweep": ("train many settings and choose one without labels", "SweepCommand"),

@@ -3,6 +3,7 @@
 May import jessl.core only, and neither torch nor numpy, so that `jessl --help` answers at once.
 """
 
+from jessl.config.classify import Classify as Classify
 from jessl.config.compare import Compare as Compare
 from jessl.config.decompose import Decompose as Decompose
 from jessl.config.embed import Embed as Embed

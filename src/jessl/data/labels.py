@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def labels_from_csv(source: Source, path: str | Path, groups: str | None = None)
     labels, classes = source.labels, source.classes
     if "label" in columns:
         given = _cells(matched, columns.index("label"), "label", shown)
-        labels, classes = _numbered(given, len(source))
+        labels, classes = number_cells(given, len(source))
         if labels is None:
             notes.append(f"{shown}: all labels are empty")
     if groups is None:
@@ -82,6 +83,36 @@ def labels_from_csv(source: Source, path: str | Path, groups: str | None = None)
             "is a group by itself"
         )
     return SourceWithLabels(source, labels, classes, tuple(notes), grouped, groups)
+
+
+@dataclass(frozen=True)
+class LabelCells:
+    """The column label of a CSV file, matched to the images of a source.
+
+    Attributes:
+        cells: image -> its cell, where that is not empty.
+        unknown: paths of the file that the source lacks.
+        rows: number of rows of the file.
+        shown: the name of the file, for messages.
+    """
+
+    cells: dict[int, str]
+    unknown: tuple[str, ...]
+    rows: int
+    shown: str
+
+
+def read_label_cells(source: Source, path: str | Path) -> LabelCells:
+    """The cells of the column label of a CSV file, as `labels_from_csv` reads them, as texts.
+
+    Raises:
+        ValueError: as `labels_from_csv`.
+    """
+    shown = escape_control(str(path))
+    columns, rows = _rows(Path(path), shown, None)
+    matched, unknown = _known(source, rows, shown)
+    cells = _cells(matched, columns.index("label"), "label", shown)
+    return LabelCells(cells, tuple(unknown), len(rows), shown)
 
 
 def _known(
@@ -180,7 +211,13 @@ def _rows(path: Path, shown: str, groups: str | None) -> tuple[list[str], list[_
     return columns, rows
 
 
-def _numbered(given: dict[int, str], n: int) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+def number_cells(given: dict[int, str], n: int) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """Labels int64 [n] (-1 where missing) and the names of 0, 1, ...; None where all are missing.
+
+    Args:
+        given: image -> its cell.
+        n: images in all.
+    """
     names = set(given.values())
     if all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names):
         names.discard("-1")

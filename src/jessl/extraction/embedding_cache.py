@@ -39,6 +39,7 @@ class EmbeddingCache:
         batch_size, workers: as of `embed`.
         log: gets a note for whatever in the folder cannot be used.
         stop: called after every batch; True raises Stopped.
+        mmap: leave the features on disk.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class EmbeddingCache:
         workers: int | None,
         log: Log,
         stop: Callable[[], bool],
+        mmap: bool = False,
     ) -> None:
         self._opened = opened
         self._folder = folder
@@ -57,6 +59,7 @@ class EmbeddingCache:
         self._workers = workers
         self._log = log
         self._stop = stop
+        self._mmap = mmap
 
     def embeddings(
         self,
@@ -102,7 +105,7 @@ class EmbeddingCache:
                 finite=True,
             )
             self._embed(job, folder, progress)
-            cached = Embeddings.load(folder)
+            cached = Embeddings.load(folder, mmap=self._mmap)
         current = _with_labels_of(cached, source)
         same_labels = _equal(current.labels, cached.labels)
         # embeddings of earlier releases have no names
@@ -128,7 +131,7 @@ class EmbeddingCache:
         if not other_names(folder) - {PARTS}:
             return None
         try:
-            cached = Embeddings.load(folder)
+            cached = Embeddings.load(folder, mmap=self._mmap)
         except ValueError as error:
             self._log.note(f"{error}; embedded again")
             return None

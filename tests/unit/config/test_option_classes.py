@@ -17,6 +17,7 @@ from jessl.config.verb import documented_attributes, takes_options
 
 # option class -> (its verb, fields that have another name there)
 VERBS = {
+    "Classify": (jessl.classify, {"data": "source"}),
     "Compare": (jessl.compare_encoders, {}),
     "Decompose": (jessl.decompose, {}),
     "Embed": (jessl.embed, {"data": "source"}),
@@ -32,6 +33,7 @@ READS = {"features_columns", "label_column", "name_column"}
 # command -> its option classes, and the options of the command alone
 OPTIONS = {
     "pretrain": (["Pretrain"], {"recipe", "slurm", "slurm_options"}),
+    "classify": (["Classify"], {"x_key"}),
     "pack": (["Pack"], {"labels", "x_key", "y_key", "verify"}),
     "embed": (["Embed"], {"x_key", "y_key", "csv", "parquet", "slurm", "slurm_options"}),
     "score": (["Score"], {"force", *READS}),

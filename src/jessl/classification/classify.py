@@ -1,0 +1,382 @@
+"""The verb `classify`: labels for all images of a source from those of a few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jessl.classification.classifier import EmbeddingClassifier, check_max_error
+from jessl.classification.labels import Labelled, read_labels
+from jessl.classification.outcome import FittedTask, Outcome, SingleLabel
+from jessl.classification.page import write_page
+from jessl.classification.predictions import write_predictions
+from jessl.config import Classify
+from jessl.config.verb import takes_options
+from jessl.core.devices import pick_device
+from jessl.core.files import contained
+from jessl.core.log import Log, log
+from jessl.core.progress import ProgressCallback
+from jessl.data import Source, open_source
+from jessl.embeddings import Embeddings
+from jessl.extraction.embedding_cache import EmbeddingCache
+from jessl.extraction.extract import check_channels
+from jessl.extraction.open_encoder import open_encoder
+from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
+
+CLASSIFIER, CACHE = "classifier", "classify-cache"
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """What `classify` wrote.
+
+    Attributes:
+        out: the file of predictions.
+        classifier: the folder of the classifier; page: the HTML file, None without one.
+        images: readable images; labelled: those with labels; predicted: rows of the file.
+        unreadable: place and reason of each image that cannot be read.
+        task: single-label, multi-label or regression.
+        predicted_as: class -> number of images.
+        far, abstained: number of images that are flagged so.
+        expected: what was announced, as JSON values.
+        warnings: reasons to doubt the result.
+    """
+
+    out: Path
+    classifier: Path
+    page: Path | None
+    images: int
+    labelled: int
+    predicted: int
+    unreadable: Mapping[str, str]
+    task: str
+    predicted_as: Mapping[str, int]
+    far: int
+    abstained: int
+    expected: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        paths = {k: v and str(v) for k in ("out", "classifier", "page") for v in [getattr(self, k)]}
+        return {**vars(self), **paths, "warnings": list(self.warnings)}
+
+
+@takes_options(Classify, data="source")
+def classify(
+    source: Any,
+    *,
+    out: str | Path,
+    encoder: str | None = None,
+    labels: str | Path | None = None,
+    classifier: str | Path | None = None,
+    max_error: float | None = None,
+    single_label: bool = False,
+    multi_label: bool = False,
+    regression: bool = False,
+    allow_missing: bool = False,
+    page: bool = True,
+    cache: str | Path | None = None,
+    size: int | None = None,
+    bits: int | None = None,
+    value_range: Sequence[float] | None = None,
+    batch_size: int = 256,
+    workers: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    log: Log = log,
+    progress: ProgressCallback | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Classification:
+    """Predict the labels of the images that have none, by a probe of those that have one.
+
+    The accuracy to expect is announced before anything is predicted. Embeddings are kept in the
+    cache, so that the same call continues after a kill and other labels need no new ones.
+
+    Example:
+        result = jessl.classify("photos", encoder="timm:resnet50", labels="few.csv", out="p.csv")
+        print(result.expected["expected_accuracy"])
+
+    Args:
+        source: a Source or anything `open_source` accepts.
+        log: gets the announcement, notes and warnings.
+        progress: called with (images embedded, images in all).
+        stop: called after every batch; True ends the work with Stopped.
+
+    Returns:
+        Classification.
+
+    Raises:
+        Stopped: when `stop` returned True; finished embeddings are kept.
+        ValueError: in one line, before anything is written: for labels that are missing, ambiguous
+            or of one class, files that exist, a classifier of another encoder, and whatever
+            `open_source` and the encoder refuse.
+    """
+    out = Path(out)
+    task = _task(single_label, multi_label, regression)
+    if max_error is not None:
+        check_max_error(max_error)
+    _check_arguments(encoder, labels, classifier, max_error, task)
+    _check_outputs(out, classifier is None, page)
+    images = check_channels(open_source(source, bits=bits, value_range=value_range))
+    stored: FittedTask | None = None
+    about: Mapping[str, Any] = {}
+    labelled: Labelled | None = None
+    if classifier is not None:
+        stored, about = _stored(Path(classifier))
+        encoder = encoder or _encoder_of(about, classifier)
+    else:
+        labelled, task = read_labels(images, labels, task, allow_missing=allow_missing)
+        for warning in labelled.warnings:
+            log.warning(warning)
+        if len(labelled.index) == len(images):
+            raise ValueError(
+                f"labels: all {len(images)} images of {images.name} have a label: nothing is left "
+                "to predict; --classifier applies the result to other data"
+            )
+    assert encoder is not None
+    opened = _open(encoder, size, seed, device)
+    if stored is not None:
+        _check_same_encoder(opened, about, classifier)
+    folder = Path(cache) if cache is not None else out.parent / CACHE
+    z = EmbeddingCache(
+        opened,
+        folder / opened.sha256[:16],
+        batch_size=batch_size,
+        workers=workers,
+        log=log,
+        stop=stop or (lambda: False),
+        mmap=True,
+    ).embeddings(images.fingerprint(), images, progress=progress or (lambda _done, _all: None))
+    rest = np.arange(len(z))
+    warnings: tuple[str, ...] = () if labelled is None else labelled.warnings
+    if labelled is not None and task is not None:
+        rows, kept = _rows_of(z, images, labelled.index)
+        if len(kept) < len(labelled.index):
+            lost = next(i for i in labelled.index.tolist() if i not in set(kept.tolist()))
+            count = len(labelled.index) - len(kept)
+            warnings += (
+                f"{count} labelled images cannot be read and are left out, the first is "
+                f"{images.key(lost)!r}",
+            )
+            log.warning(warnings[-1])
+        chosen = np.isin(labelled.index, kept)
+        stored = _fit(task, z, rows, labelled, chosen, max_error, seed)
+        rest = np.setdiff1d(rest, rows)
+        about = _about(opened, images, len(kept), task)
+    assert stored is not None
+    for line in stored.announcement():
+        log.info(line)
+    outcome = stored.outcome(z)
+    names = images.names() if z.names is None else z.names
+    where = out.parent / CLASSIFIER if classifier is None else Path(classifier)
+    result = Classification(
+        out=out,
+        classifier=where,
+        page=out.with_suffix(".html") if page else None,
+        images=len(z),
+        labelled=len(z) - len(rest),
+        predicted=len(rest),
+        unreadable=z.meta["unreadable"],
+        task=task or str(about.get("task")),
+        predicted_as=_counts(outcome.group, rest),
+        far=_count(outcome.columns.get("far"), rest),
+        abstained=_count(outcome.columns.get("abstain"), rest),
+        expected=stored.as_json(),
+        warnings=warnings,
+    )
+    if classifier is None:
+        stored.save(where, about)
+    if page:
+        index = _index_of(z, images)
+        _write_page(result, stored, outcome, rest, index, images, about)
+    write_predictions(out, names, outcome.columns, rest)
+    return result
+
+
+def _write_page(
+    result: Classification,
+    fitted: FittedTask,
+    outcome: Outcome,
+    rest: NDArray[np.int64],
+    index: NDArray[np.int64],
+    images: Source,
+    about: Mapping[str, Any],
+) -> None:
+    counts = {"labelled": result.labelled, "predicted": result.predicted, "far": result.far}
+    if result.expected.get("abstention") is not None:
+        counts["abstentions"] = result.abstained
+    encoder = about.get("encoder", {})
+    facts = {
+        "data": images.name,
+        "encoder": f"{encoder.get('spec')}, weights {str(encoder.get('weights_sha256'))[:12]}",
+        "classifier": str(result.classifier),
+        "task": result.task,
+        "warnings": "; ".join(result.warnings),
+    }
+    assert result.page is not None
+    write_page(
+        result.page,
+        f"Predictions for {Path(images.name).name}",
+        fitted.announcement(),
+        result.expected,
+        facts,
+        counts,
+        outcome,
+        rest,
+        index,
+        images,
+    )
+
+
+def _index_of(z: Embeddings, images: Source) -> NDArray[np.int64]:
+    """The image of each row."""
+    order = np.argsort(images.ids)
+    index: NDArray[np.int64] = order[np.searchsorted(images.ids, z.ids, sorter=order)]
+    return index
+
+
+def _task(single_label: bool, multi_label: bool, regression: bool) -> str | None:
+    given = {"single-label": single_label, "multi-label": multi_label, "regression": regression}
+    chosen = [name for name, on in given.items() if on]
+    if len(chosen) > 1:
+        raise ValueError(f"{', '.join(chosen)}: expected one of them, got {len(chosen)}")
+    return chosen[0] if chosen else None
+
+
+def _check_arguments(
+    encoder: str | None,
+    labels: str | Path | None,
+    classifier: str | Path | None,
+    max_error: float | None,
+    task: str | None,
+) -> None:
+    if classifier is None:
+        if encoder is None:
+            raise ValueError("encoder: expected an encoder, or a classifier that has one, got none")
+        if max_error is not None and task in ("multi-label", "regression"):
+            raise ValueError(f"max_error is for single labels; leave it out with {task}")
+        return
+    fixed = {"labels": labels, "max_error": max_error, task or "": task}
+    for name, value in fixed.items():
+        if value is not None:
+            raise ValueError(
+                f"{name}: expected nothing beside a classifier, which was fitted with its own, "
+                f"got {value}"
+            )
+
+
+def _check_outputs(out: Path, fits: bool, page: bool) -> None:
+    """Refuse to replace anything."""
+    if out.suffix.lower() != ".csv":
+        raise ValueError(f"out: expected a file that ends in .csv, got {out}")
+    files = [out, *([out.with_suffix(".html")] if page else [])]
+    files += [out.parent / CLASSIFIER] if fits else []
+    for file in files:
+        if file.exists() or file.is_symlink():
+            raise ValueError(f"out: {file} exists; remove it, or choose another folder for --out")
+
+
+def _open(encoder: str, size: int | None, seed: int, device: str) -> OpenedEncoder:
+    own = size is None or Path(encoder).is_dir()
+    net, _, provenance = open_encoder(encoder, size=None if own else size, seed=seed)
+    return OpenedEncoder(
+        spec=encoder,
+        encoder=net.to(pick_device(device)).eval(),
+        provenance=provenance,
+        sha256=weights_sha256(net),
+        parameters=sum(p.numel() for p in net.parameters()),
+        weights_mb=sum(t.numel() * t.element_size() for t in net.state_dict().values()) / 1e6,
+    )
+
+
+def _about(opened: OpenedEncoder, images: Source, labelled: int, task: str) -> dict[str, Any]:
+    """What a classifier has to know about its encoder and images."""
+    return {
+        "task": task,
+        "encoder": {
+            "spec": opened.spec,
+            "weights_sha256": opened.sha256,
+            "preprocess": _preprocess(opened),
+            "layer": "backbone",
+        },
+        "data": {"name": images.name, "fingerprint": images.fingerprint(), "labelled": labelled},
+    }
+
+
+def _preprocess(opened: OpenedEncoder) -> dict[str, Any]:
+    values = asdict(opened.encoder.preprocess)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _encoder_of(about: Mapping[str, Any], classifier: object) -> str:
+    try:
+        return str(about["encoder"]["spec"])
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"classifier: {classifier} was not fitted by jessl classify and names no encoder"
+        ) from None
+
+
+def _check_same_encoder(
+    opened: OpenedEncoder, about: Mapping[str, Any], classifier: object
+) -> None:
+    """Refuse an encoder whose weights or preprocessing are not those of the classifier."""
+    known = about["encoder"]
+    if known["weights_sha256"] != opened.sha256:
+        raise ValueError(
+            f"classifier: {classifier} was fitted on features of {known['spec']} with the weights "
+            f"{known['weights_sha256'][:12]}, got {opened.spec} with {opened.sha256[:12]}"
+        )
+    mine = _preprocess(opened)
+    if known["preprocess"] != mine:
+        name = next(k for k in mine if known["preprocess"].get(k) != mine[k])
+        raise ValueError(
+            f"classifier: {classifier} was fitted on images with {name} "
+            f"{known['preprocess'].get(name)}, got {mine[name]}"
+        )
+
+
+def _stored(path: Path) -> tuple[FittedTask, Mapping[str, Any]]:
+    fitted = EmbeddingClassifier.load(contained(path))
+    return SingleLabel(fitted), fitted.about_
+
+
+def _rows_of(
+    z: Embeddings, images: Source, index: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the embeddings for some images, and those of the images that have one."""
+    order = np.argsort(z.ids)
+    wanted = images.ids[index]
+    place = np.searchsorted(z.ids, wanted, sorter=order).clip(max=len(z) - 1)
+    there = z.ids[order[place]] == wanted
+    return order[place][there].astype(np.int64), index[there]
+
+
+def _fit(
+    task: str,
+    z: Embeddings,
+    rows: NDArray[np.int64],
+    labelled: Labelled,
+    chosen: NDArray[np.bool_],
+    max_error: float | None,
+    seed: int,
+) -> FittedTask:
+    train = z.subset(rows)
+    texts = [text for text, on in zip(labelled.texts, chosen.tolist(), strict=True) if on]
+    estimator = EmbeddingClassifier(max_error=max_error, seed=seed)
+    return SingleLabel(estimator.fit(train, np.array(texts)))
+
+
+def _counts(group: Sequence[str], rows: NDArray[np.int64]) -> dict[str, int]:
+    names, counts = np.unique(np.array(group, dtype=object)[rows], return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+def _count(flags: Any, rows: NDArray[np.int64]) -> int:
+    return 0 if flags is None else int(np.asarray(flags)[rows].sum())

@@ -1,0 +1,187 @@
+"""The page of a classification: thumbnails by predicted class, least sure first."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from jessl.classification.outcome import Outcome
+from jessl.core.files import atomic_write
+from jessl.core.image_grid import write_grid
+from jessl.data import Source, UnreadableImage
+from jessl.report.charts.matrix import MatrixCell, matrix
+from jessl.report.pages.content import (
+    Block,
+    Card,
+    Fact,
+    Facts,
+    Heading,
+    Lead,
+    Notes,
+    Page,
+    Picture,
+    Section,
+    data_url,
+    figure,
+)
+from jessl.report.pages.document import render
+
+MOST_CLASSES, MOST_IMAGES, ACROSS = 24, 24, 8
+# classes whose confusions are drawn; more cannot be read
+_MOST_CONFUSED = 20
+_CELL_PX = 96
+
+
+def write_page(
+    path: Path,
+    title: str,
+    announcement: Sequence[str],
+    expected: Mapping[str, Any],
+    about: Mapping[str, str],
+    counts: Mapping[str, int],
+    outcome: Outcome,
+    rows: NDArray[np.int64],
+    index: NDArray[np.int64],
+    images: Source,
+) -> None:
+    """Write the page: one file that loads nothing.
+
+    Args:
+        path: the file.
+        title: of the page.
+        announcement: what to expect, in sentences.
+        expected: the same as JSON values.
+        about: name -> text, how it was done.
+        counts: name -> number, for the tiles.
+        outcome: the predictions.
+        rows: which rows are shown; index: [n], the image of each row of the outcome.
+        images: the source of the images.
+    """
+    sections = [
+        Section("images", "Predicted images", _thumbnails(outcome, rows, index, images)),
+        Section("confusion", "What is confused", _confusion(expected.get("confusion"))),
+        Section("about", "How it was done", [Facts.of(Fact(k, v) for k, v in about.items())]),
+    ]
+    page = Page(
+        kicker="jessl classify",
+        title=title,
+        findings=list(announcement),
+        cards=[Card(name, f"{count:,}") for name, count in counts.items()],
+        small_cards=True,
+        sections=[section for section in sections if section.blocks],
+    )
+    with atomic_write(path) as part:
+        part.write_text(render(page), encoding="utf-8", errors="backslashreplace")
+
+
+def _thumbnails(
+    outcome: Outcome, rows: NDArray[np.int64], index: NDArray[np.int64], images: Source
+) -> list[Block]:
+    group = np.array(outcome.group, dtype=object)[rows]
+    names, counts = np.unique(group, return_counts=True)
+    shown = [names[k] for k in np.argsort(-counts, kind="stable")[:MOST_CLASSES]]
+    lead = (
+        f"Up to {MOST_IMAGES} images of each predicted class, the least sure first: errors "
+        "collect here. Below each: the probability of the class, and the second guess."
+    )
+    blocks: list[Block] = [Lead(lead)]
+    for name in sorted(shown, key=str):
+        inside = rows[group == name]
+        order = inside[np.argsort(outcome.sureness[inside], kind="stable")][:MOST_IMAGES]
+        picture = _grid(name, outcome, order, index, images)
+        if picture is None:
+            continue
+        blocks.append(Heading(f"{name} · {len(inside):,}"))
+        blocks += figure(_first_names(order, index, images), [picture])
+    if len(names) > len(shown):
+        blocks.append(Notes.of([f"{len(names) - len(shown):,} smaller classes are not shown."]))
+    return blocks
+
+
+def _first_names(order: NDArray[np.int64], index: NDArray[np.int64], images: Source) -> str:
+    names = [images.key(int(index[row])) for row in order[:3]]
+    return f"First: {', '.join(names)}"
+
+
+def _grid(
+    name: str,
+    outcome: Outcome,
+    order: NDArray[np.int64],
+    index: NDArray[np.int64],
+    images: Source,
+) -> Picture | None:
+    """The images as one embedded picture; None where none can be read."""
+    cells: list[np.ndarray] = []
+    captions: list[tuple[str, ...]] = []
+    for row in order.tolist():
+        try:
+            cells.append(images.read(int(index[row])))
+        except UnreadableImage:
+            continue
+        captions.append(outcome.caption[row])
+    if not cells:
+        return None
+    lines = [slice(start, start + ACROSS) for start in range(0, len(cells), ACROSS)]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "grid.png"
+        write_grid(
+            file,
+            [cells[line] for line in lines],
+            captions=[captions[line] for line in lines],
+            cell_px=_CELL_PX,
+        )
+        return Picture(data_url(file.read_bytes()), f"Images predicted as {name}")
+
+
+def _confusion(confusion: Mapping[str, Any] | None) -> list[Block]:
+    if not confusion or not np.sum(confusion["counts"]):
+        return []
+    names = [str(name) for name in confusion["classes"]]
+    counts = np.array(confusion["counts"])
+    wrong = counts - np.diag(np.diag(counts))
+    caption = (
+        "Labelled images by their label (rows) and by what a classifier without them predicts "
+        "(columns)."
+    )
+    blocks: list[Block] = []
+    order = np.arange(len(names))
+    if len(names) > _MOST_CONFUSED:
+        order = np.sort(np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)))[:_MOST_CONFUSED])
+        caption += f" The {_MOST_CONFUSED} of {len(names)} classes with the most errors."
+    blocks += figure(caption, [_drawn(counts[np.ix_(order, order)], [names[k] for k in order])])
+    pairs = np.argwhere(wrong)
+    if len(pairs):
+        pairs = pairs[np.argsort(-wrong[tuple(pairs.T)], kind="stable")][:8]
+        blocks.append(
+            Notes.of(
+                f"{names[a]} taken for {names[b]}: {wrong[a, b]} of {counts[a].sum()}"
+                for a, b in pairs
+            )
+        )
+    return blocks
+
+
+def _drawn(counts: NDArray[np.int64], names: Sequence[str]) -> Markup:
+    most = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    share = counts / most
+    cells = [
+        [
+            MatrixCell(
+                str(count),
+                "m0" if i == k else "m3",
+                float(0.12 + 0.78 * share[i, k]),
+                f"{names[i]} predicted as {names[k]}: {count}",
+            )
+            if count
+            else None
+            for k, count in enumerate(row)
+        ]
+        for i, row in enumerate(counts.tolist())
+    ]
+    return matrix(names, names, cells, "Confusion matrix of held-out labelled images")
