@@ -285,3 +285,29 @@ def test_the_published_preprocessing_is_jessls(exported: Path) -> None:
     for images in (names_["images"], processor(image, return_tensors="pt").pixel_values):
         assert images.shape == (1, 3, 32, 32)
         assert (images - wanted.views[0]).abs().mean() < 0.02  # of pixels with deviation 1
+
+
+def test_exports_are_compared_embedded_and_trained_on(
+    exported: Path, stripes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(stripes)]
+    arguments = ["select", "--encoders", str(exported), f"ckpt:{exported}", *data]
+    arguments += ["--view-images", "0", "--out", str(tmp_path / "table")]
+    assert main([*arguments, "--json"]) == 0
+    shown = capsys.readouterr()
+    # one net under two names
+    assert f"{exported} with another name: both share one row" in shown.err
+    assert "failed: " not in shown.err
+    assert main(["embed", str(exported), *data, "--out", str(tmp_path / "z"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["layers"] == {"backbone": [96, 1024]}
+    meta = jessl.Embeddings.load(tmp_path / "z").meta
+    assert meta["weights"] == "export net, format timm"
+    config = {"encoder": NET, "size": 32, "epochs": 1, "batch_size": 96, "init": str(exported)}
+    config |= {"lr": 1e-9, "tune": False, "precision": "float32"}
+    run = jessl.pretrain(
+        jessl.Pretrain(data=str(stripes), out=str(tmp_path / "run"), **config), quiet=True
+    )
+    weights, _, _ = open_encoder(str(exported))
+    trained, _, _ = open_encoder(run)
+    for one, two in zip(weights.parameters(), trained.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
