@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.validation import check_float
+
 # probability with which the promise holds
 CONFIDENCE = 0.9
 # errors that the first test allows; more make the first step safer but need more rows
@@ -51,6 +53,18 @@ class Abstention:
             f"predictions with a probability of at least {self.threshold:.3f}: "
             f"{self.errors} errors in {self.held:,} of {self.rows:,} held-out labelled images"
         )
+
+
+def check_max_error(value: float) -> float:
+    """An error rate above 0 and below 1.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    rate = check_float("max_error", value, minimum=0, maximum=1)
+    if not 0 < rate < 1:
+        raise ValueError(f"max_error: expected a share above 0 and below 1, got {value}")
+    return rate
 
 
 def rows_needed(max_error: float, errors: int = 0, confidence: float = CONFIDENCE) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from jessl.classification.abstention import Abstention, choose_threshold
+from jessl.classification.abstention import Abstention, check_max_error, choose_threshold
 from jessl.classification.accuracy import ExpectedAccuracy, expected_accuracy
 from jessl.classification.calibration import calibration_error, fit_temperature
 from jessl.classification.distance import LabelledNeighbours
@@ -25,13 +26,12 @@ from jessl.classification.files import (
     write_folder,
 )
 from jessl.classification.held_out import cross_validate, log_softmax
+from jessl.classification.training_rows import training_rows
 from jessl.core.progress import ProgressCallback
-from jessl.core.validation import check_float, check_int
+from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings
 from jessl.probes.base import Features
-from jessl.probes.labelled import class_names_of
 from jessl.probes.linear import LinearProbe
-from jessl.probes.split import inseparable_units
 from jessl.probes.standardize import release_pages
 
 _ENTRIES = 2**22
@@ -83,6 +83,9 @@ class EmbeddingClassifier(ClassifierMixin, BaseEstimator):
         classes_: the labels in sorted order.
         expected_accuracy_: `ExpectedAccuracy`.
         abstention_: `Abstention`, or None without `max_error`.
+        held_out_confidence_, held_out_wrong_: calibrated probability of the prediction of each
+            labelled row by the fit without it, and whether that is wrong; empty where no row can
+            be held out.
         temperature_: divides the logits.
         confusion_: int64 [classes, classes], held-out rows by label and prediction.
         calibration_error_: (before, after) the temperature, of held-out rows; None without any.
@@ -126,7 +129,7 @@ class EmbeddingClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: for NaN, infinite or no features, one class, lengths that differ.
         """
-        X, y, units = _training_rows(X, y, groups)
+        X, y, units = training_rows(X, y, groups)
         X, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
         check_classification_targets(y)
         self.classes_, place = np.unique(y, return_inverse=True)
@@ -177,15 +180,35 @@ class EmbeddingClassifier(ClassifierMixin, BaseEstimator):
                 calibration_error(before, ~wrong[known]),
                 calibration_error(confidence[known], ~wrong[known]),
             )
-        self.abstention_: Abstention | None = None
-        if self.max_error is not None:
-            n = len(place) if held.folds else 0
-            usable = slice(0, n)
-            self.abstention_ = choose_threshold(
-                confidence[usable], wrong[usable], float(self.max_error)
-            )
+        usable = slice(0, len(place) if held.folds else 0)
+        self.held_out_confidence_, self.held_out_wrong_ = confidence[usable], wrong[usable]
+        self._set_abstention()
         self.neighbours_ = LabelledNeighbours.of(X, self.seed)
         return self
+
+    def with_max_error(self, max_error: float | None) -> EmbeddingClassifier:
+        """The same fitted classifier with another error rate of the predictions that it makes.
+
+        Example:
+            strict = classifier.with_max_error(0.02)
+
+        Raises:
+            ValueError: for a rate that is not above 0 and below 1.
+        """
+        check_is_fitted(self)
+        if max_error is not None:
+            check_max_error(max_error)
+        other = copy(self)
+        other.max_error = max_error
+        other._set_abstention()
+        return other
+
+    def _set_abstention(self) -> None:
+        self.abstention_: Abstention | None = None
+        if self.max_error is not None:
+            self.abstention_ = choose_threshold(
+                self.held_out_confidence_, self.held_out_wrong_, float(self.max_error)
+            )
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class of each row: [n] of the type of `classes_`."""
@@ -265,6 +288,8 @@ class EmbeddingClassifier(ClassifierMixin, BaseEstimator):
             "weights": self.probe_.weights,
             "bias": self.probe_.bias,
             "confusion": self.confusion_,
+            "held_out_confidence": self.held_out_confidence_,
+            "held_out_wrong": self.held_out_wrong_,
             "neighbours": self.neighbours_.rows,
             "distances": self.neighbours_.distances,
         }
@@ -298,6 +323,7 @@ class EmbeddingClassifier(ClassifierMixin, BaseEstimator):
             "bias": (len(classes),),
             "confusion": (len(classes), len(classes)),
             "neighbours": (len(arrays["distances"]), d),
+            "held_out_wrong": arrays["held_out_confidence"].shape,
         }
         check_shapes(arrays, shapes)
         self.temperature_ = float(header["temperature"])
@@ -305,12 +331,14 @@ class EmbeddingClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"temperature: expected a number above 0, got {self.temperature_}")
         self.classes_, self.n_features_in_ = np.array(classes), d
         self.C_, self.curve_ = float(header["C"]), header["curve"]
-        error, abstention = header["calibration_error"], header["abstention"]
+        error = header["calibration_error"]
         self.calibration_error_ = None if error is None else (float(error[0]), float(error[1]))
         self.confusion_ = arrays["confusion"]
         expected = known_fields(ExpectedAccuracy, header["expected_accuracy"])
         self.expected_accuracy_ = ExpectedAccuracy(**expected)
-        self.abstention_ = abstention and Abstention(**known_fields(Abstention, abstention))
+        self.held_out_confidence_ = arrays["held_out_confidence"]
+        self.held_out_wrong_ = arrays["held_out_wrong"]
+        self._set_abstention()
         self.probe_ = LinearProbe(
             np.arange(len(classes)),
             arrays["mean"],
@@ -348,45 +376,3 @@ class EmbeddingClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError(f"X: {bad} rows from row {start} on hold NaN or infinite values")
             yield part, self.probe_.decision_function(part)
             release_pages(x)
-
-
-def check_max_error(value: float) -> float:
-    """An error rate above 0 and below 1.
-
-    Raises:
-        ValueError: for anything else.
-    """
-    rate = check_float("max_error", value, minimum=0, maximum=1)
-    if not 0 < rate < 1:
-        raise ValueError(f"max_error: expected a share above 0 and below 1, got {value}")
-    return rate
-
-
-def _training_rows(X: Any, y: Any, groups: Any) -> tuple[Any, Any, NDArray[np.int64] | None]:
-    """Features, labels and inseparable units of the labelled rows."""
-    if not isinstance(X, Embeddings):
-        if groups is None:
-            return X, y, None
-        _, place = np.unique(np.asarray(groups), return_inverse=True)
-        if place.shape != (len(X),):
-            raise ValueError(f"groups: expected {len(X)}, one per row, got {place.shape}")
-        return X, y, place.astype(np.int64)
-    if y is None:
-        if X.labels is None:
-            raise ValueError("labels: the embeddings have none; give y, one per row")
-        names = class_names_of(X, "train")
-        X = X.labelled()
-        assert X.labels is not None
-        y = X.labels if names is None else np.array(_named(X.labels, names))
-    units = inseparable_units(X.ids, X.groups)
-    if groups is not None:
-        return _training_rows(X.features, y, groups)
-    return X.features, y, units
-
-
-def _named(labels: NDArray[np.int64], names: Sequence[str]) -> list[str]:
-    if len(labels) and labels.max() >= len(names):
-        raise ValueError(
-            f"labels: expected a class name for label {labels.max()}, got {len(names)}"
-        )
-    return [names[k] for k in labels.tolist()]

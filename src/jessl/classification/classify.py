@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.classification.classifier import EmbeddingClassifier, check_max_error
+from jessl.classification.abstention import check_max_error
+from jessl.classification.classifier import EmbeddingClassifier
 from jessl.classification.labels import Labelled, read_labels
 from jessl.classification.outcome import FittedTask, Outcome, SingleLabel
 from jessl.classification.page import write_page
@@ -18,7 +19,6 @@ from jessl.classification.predictions import write_predictions
 from jessl.config import Classify
 from jessl.config.verb import takes_options
 from jessl.core.devices import pick_device
-from jessl.core.files import contained
 from jessl.core.log import Log, log
 from jessl.core.progress import ProgressCallback
 from jessl.data import Source, open_source
@@ -128,7 +128,7 @@ def classify(
     about: Mapping[str, Any] = {}
     labelled: Labelled | None = None
     if classifier is not None:
-        stored, about = _stored(Path(classifier))
+        stored, about = _stored(Path(classifier), max_error)
         encoder = encoder or _encoder_of(about, classifier)
     else:
         labelled, task = read_labels(images, labels, task, allow_missing=allow_missing)
@@ -262,7 +262,7 @@ def _check_arguments(
         if max_error is not None and task in ("multi-label", "regression"):
             raise ValueError(f"max_error is for single labels; leave it out with {task}")
         return
-    fixed = {"labels": labels, "max_error": max_error, task or "": task}
+    fixed = {"labels": labels, task or "": task}
     for name, value in fixed.items():
         if value is not None:
             raise ValueError(
@@ -342,9 +342,10 @@ def _check_same_encoder(
         )
 
 
-def _stored(path: Path) -> tuple[FittedTask, Mapping[str, Any]]:
-    fitted = EmbeddingClassifier.load(contained(path))
-    return SingleLabel(fitted), fitted.about_
+def _stored(path: Path, max_error: float | None) -> tuple[FittedTask, Mapping[str, Any]]:
+    fitted = EmbeddingClassifier.load(path)
+    about = fitted.about_
+    return SingleLabel(fitted if max_error is None else fitted.with_max_error(max_error)), about
 
 
 def _rows_of(

@@ -19,7 +19,7 @@ class Classify:
             SRC has of its own.
         classifier: folder of an earlier classification; all images are predicted by it.
         max_error: error rate, 0 to 1, that predictions without abstention keep with 90 %
-            confidence; None: no abstention.
+            confidence; None: no abstention, or that of `classifier`.
         single_label: labels are class names, also where they hold semicolons or are numbers.
         multi_label: labels are several class names apart by semicolons.
         regression: labels are numbers to predict.
