@@ -90,6 +90,12 @@ class HuggingFaceFolder(Format):
             'return_tensors="pt").pixel_values',
         ]
 
+    def remarks(self, job: ExportJob) -> list[str]:
+        """Folders of timm's nets are timm's too."""
+        if job.library == "hf":
+            return []
+        return ["", 'timm loads this folder as well, by `timm.create_model("local-dir:...")`.']
+
 
 def _transformers() -> ModuleType:
     try:

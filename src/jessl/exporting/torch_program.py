@@ -54,6 +54,14 @@ class TorchProgram(Format):
             f"{outputs} = net(images)",
         ]
 
+    def remarks(self, job: ExportJob) -> list[str]:
+        """What torch does not promise."""
+        return [
+            "",
+            "torch does not promise that another version of it reads a program; where that matters "
+            "use the format onnx.",
+        ]
+
 
 def traced(job: ExportJob) -> ExportedProgram:
     """The outputs of a job as a program with a dynamic batch.

@@ -194,6 +194,16 @@ def test_an_export_is_no_run_and_a_program_no_encoder(exported: Path, tmp_path: 
             use()
 
 
+def test_onnx_models_beyond_a_file_of_protobuf_have_their_weights_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jessl.exporting.onnx_file._MOST_BYTES", 0)
+    encoder = build_encoder("smallconv:2", size=8)
+    result = jessl.export(encoder, tmp_path / "out", format="onnx", log=SILENT)
+    assert {"model.onnx", "model.onnx.data"} <= {*result.files}
+    assert result.max_abs_difference < 1e-5
+
+
 def tiny_vit() -> transformers.ViTConfig:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     return transformers.ViTConfig(**sizes, intermediate_size=32, image_size=32, patch_size=8)
