@@ -70,6 +70,9 @@ ERROR_SETTINGS: Final = (
 # the record of the score that every run has before, during and after training
 VIEW_RETRIEVAL: Final = "view_retrieval/backbone"
 
+# the record of the held-out accuracy of an objective that is a classifier
+CLASSIFIER_ACCURACY: Final = "accuracy/classifier"
+
 # score -> title, and title in a terminal
 _SCORE_TITLES: Final = {
     "rankme": ("RankMe", "RankMe"),

@@ -50,11 +50,16 @@ class Pretrain:
             second forward pass. None: all.
         optimizer: "adamw", "sgd" or "lars".
         lr: peak learning rate; None: the optimizer's base rate times batch_size / 256.
+        layer_decay: factor of the learning rate from each block of the encoder to the one before
+            it, above 0 and up to 1: block k of K has lr times layer_decay^(K - k), the heads have
+            lr. For training on from other weights, such as 0.75; None: one rate for all.
         weight_decay: None: the optimizer's default; never applied to biases and norm layers.
         warmup_epochs: linear warm-up; None: a tenth of the epochs, at most 10.
         clip_norm: maximum of the norm of all gradients; None: no limit.
         ema_start: momentum of the teacher at the start, for methods that have one; grows to 1 by a
             cosine.
+        ema_weights: momentum of a moving average of all weights, such as 0.999: the average is
+            evaluated, kept in the checkpoints and at the end; None: the weights themselves.
         precision: "float32", "bfloat16", "float16", or "auto": by `tune`, else bfloat16 on GPUs
             that compute in it and float32 elsewhere.
         channels_last: memory format of the encoder; None: by `tune`, else on GPUs only.
@@ -72,9 +77,12 @@ class Pretrain:
         holdout: images held out of training for the online evaluation; None: a tenth, at most
             2048, and none below 640 images (the evaluation then uses training images, and is
             labelled accordingly).
+        labelled_only: train on the images that have a label, and leave the others out; an equal
+            share of each class is then held out.
         evaluate_epochs: epochs between two online evaluations; None: ten over the run; 0: never.
         patience: end the training after this many online evaluations in a row without a higher view
-            retrieval at the backbone; None: train all epochs.
+            retrieval at the backbone (for "supervised": a higher accuracy of its classifier); None:
+            train all epochs.
         online_probes: if there are labels, train linear probes of every layer beside the encoder,
             which they do not affect.
         checkpoint_epochs: epochs between two checkpoints; None: ten over the run.
@@ -110,10 +118,12 @@ class Pretrain:
     micro_batch_size: int | None = None
     optimizer: str = "adamw"
     lr: float | None = None
+    layer_decay: float | None = None
     weight_decay: float | None = None
     warmup_epochs: float | None = None
     clip_norm: float | None = None
     ema_start: float = 0.99
+    ema_weights: float | None = None
     precision: str = "auto"
     channels_last: bool | None = None
     compile: bool | None = None
@@ -123,6 +133,7 @@ class Pretrain:
     device: str = "auto"
     seed: int = 0
     holdout: int | None = None
+    labelled_only: bool = False
     evaluate_epochs: int | None = None
     patience: int | None = None
     online_probes: bool = True

@@ -12,7 +12,7 @@ from jessl.data.open_source import open_source
 from jessl.data.sources.base import Source
 from jessl.data.sources.dataset import DatasetSource
 from jessl.data.sources.relabel import unlabelled
-from jessl.data.sources.split import split_source
+from jessl.data.sources.split import split_by_class, split_source
 from jessl.data.sources.subset import Subset
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Subset",
     "UnreadableImage",
     "open_source",
+    "split_by_class",
     "split_source",
     "unlabelled",
 ]

@@ -103,6 +103,7 @@ class Objective(nn.Module, ABC):
         uses_teacher: whether `loss` needs representations of a teacher, a slow average of the
             student.
         uses_labels: whether `loss` needs labels.
+        classifies: whether it has a classifier of the labels (`classify`).
         prevents_collapse: whether the loss itself makes a collapsed representation worse than a
             spread one.
         raises_rank: whether the loss by itself drives the covariance of the projector's outputs
@@ -115,6 +116,7 @@ class Objective(nn.Module, ABC):
 
     uses_teacher: ClassVar[bool] = False
     uses_labels: ClassVar[bool] = False
+    classifies: ClassVar[bool] = False
     prevents_collapse: ClassVar[bool] = True
     raises_rank: ClassVar[bool] = False
     least_views: ClassVar[int] = 2
@@ -151,6 +153,10 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def compute_loss(self, batch: Representations) -> Terms:
         """Loss of a batch with at least `least_views` views; arguments and errors as in `loss`."""
+
+    def classify(self, representations: torch.Tensor) -> torch.Tensor:
+        """Logits [n, classes] of representations [n, dim], where `classifies`."""
+        raise NotImplementedError(f"{type(self).__name__} has no classifier")
 
     def layers(self) -> dict[str, nn.Module]:
         """Modules that `project` runs through and whose outputs are layers to probe, by name.

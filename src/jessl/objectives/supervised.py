@@ -106,6 +106,7 @@ class Supervised(Objective):
     """A linear classifier of every view's label; images without one are left out."""
 
     uses_labels = True
+    classifies = True
     prevents_collapse = False
     least_views = 1
 
@@ -123,6 +124,11 @@ class Supervised(Objective):
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]: the input of the classifier."""
         return self.projector(representations)
+
+    def classify(self, representations: torch.Tensor) -> torch.Tensor:
+        """[n, dim] to logits [n, classes]."""
+        logits: torch.Tensor = self.classifier(self.projector(representations))
+        return logits
 
     def compute_loss(self, batch: Representations) -> Terms:
         """Cross-entropy of representations [views, batch, dim]; the accuracy is from 0 to 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -59,6 +59,17 @@ class Parts:
     probes: LayerProbes | None
     notes: tuple[str, ...]
 
+    @property
+    def evaluated(self) -> tuple[Encoder, Objective]:
+        """Encoder and objective that are evaluated and kept: the averages where there are some."""
+        averaged = self.trainer.averaged
+        if averaged is None:
+            return self.encoder, self.objective
+        return (
+            cast(Encoder, averaged.modules["encoder"]),
+            cast(Objective, averaged.modules["objective"]),
+        )
+
 
 @all_ranks
 def build(
@@ -78,7 +89,7 @@ def build(
     """
     check_even_batch(settings.batch_size)
     check_channels(source)
-    train, sample = split_images(source, settings.holdout, settings.seed)
+    train, sample = split_images(source, settings)
     encoder, objective, notes = _build_modules(settings, with_init=with_init)
     views = preset(settings.views, settings.size, settings.view_options).normalised(
         encoder.preprocess.mean, encoder.preprocess.std
@@ -124,6 +135,7 @@ def build(
         clip_norm=settings.clip_norm,
         pool=_negative_pool(objective.pool, train, views, settings.seed, device),
         observer=probes,
+        average_momentum=settings.ema_weights,
     )
     return Parts(
         source=source,
@@ -147,6 +159,7 @@ def optimizer_factory(settings: ResolvedPretrain) -> OptimizerFactory:
         modules,
         lr=settings.lr,
         weight_decay=settings.weight_decay,
+        layer_decay=settings.layer_decay,
         fused=fused,
     )
 

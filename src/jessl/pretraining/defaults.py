@@ -14,6 +14,7 @@ from jessl.core.random import seeded
 from jessl.core.validation import check_choice
 from jessl.data import Source
 from jessl.objectives import build_objective
+from jessl.pretraining.images import usable_images
 from jessl.training.optimizers import DEFAULTS
 from jessl.views.presets import is_file, load
 
@@ -63,6 +64,7 @@ def resolve(config: Pretrain, source: Source, device: torch.device) -> ResolvedP
         resolve(Pretrain(data="digits"), open_source("digits"), torch.device("cpu")).batch_size
     """
     check_config(config)
+    source = usable_images(config, source)
     options = _objective_options(config, source)
     size = config.size or _size_in_file(config.views) or default_size(source, device)
     holdout = default_holdout(len(source)) if config.holdout is None else config.holdout
@@ -233,5 +235,13 @@ def check_config(config: Pretrain) -> None:
                 raise ValueError(f"{name}: {option}: expected a finite number, got {value}")
     if config.patience is not None and config.evaluate_epochs == 0:
         raise ValueError("patience: expected evaluate_epochs above 0: it counts evaluations")
+    if config.layer_decay is not None and not 0 < config.layer_decay <= 1:
+        raise ValueError(
+            f"layer_decay: expected a number above 0 and up to 1, got {config.layer_decay}"
+        )
+    if config.ema_weights is not None and not 0 <= config.ema_weights < 1:
+        raise ValueError(
+            f"ema_weights: expected a number in [0, 1), such as 0.999, got {config.ema_weights}"
+        )
     if not 0 <= config.ema_start <= 1:
         raise ValueError(f"ema_start: expected a number in [0, 1], got {config.ema_start}")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from jessl.core import collectives
+from jessl.core.precision import full_float32
 from jessl.core.process_group import all_gather_object, all_ranks, mark_reported, rank_zero
 from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
@@ -19,6 +20,7 @@ from jessl.objectives import Objective
 from jessl.probes import online_probes
 from jessl.probes.layers import LayerProbes
 from jessl.records import Record
+from jessl.schema import CLASSIFIER_ACCURACY
 from jessl.scores import ScoreResult, Spectrum, compute_spectra, score
 
 # scores that follow from the spectrum of one pass; RankMe first
@@ -42,6 +44,8 @@ def evaluate_online(
     probes: LayerProbes | None = None,
 ) -> dict[str, float]:
     """Scores of the spectrum at both layers, and with labels of quick probes, on a fixed sample.
+
+    An objective that classifies is also tested itself, on all labelled images.
 
     All ranks call it together: each has a share of the images, and only sums of their rows are
     exchanged (for probes the rows themselves). Probes are fitted on half of the sample's labelled
@@ -70,14 +74,36 @@ def evaluate_online(
         raise mark_reported(error or ValueError(f"{sample.name} holds no image"))
     spectra = {layer: _sum_spectra(own.get(layer)) for layer in LAYERS}
     whole = _gather_rows(own, sample) if sample.labels is not None else {}
-    return _score_sample(spectra, whole, probes)
+    return _score_sample(spectra, whole, probes, objective)
 
 
 @rank_zero
 def _score_sample(
-    spectra: dict[str, Spectrum | None], whole: dict[str, Embeddings], probes: LayerProbes | None
+    spectra: dict[str, Spectrum | None],
+    whole: dict[str, Embeddings],
+    probes: LayerProbes | None,
+    objective: Objective,
 ) -> dict[str, float]:
-    return {**_scores(spectra), **_accuracies(whole, probes)}
+    numbers = {**_scores(spectra), **_accuracies(whole, probes)}
+    if objective.classifies and whole:
+        numbers |= _classifier_accuracy(whole["backbone"].labelled(), objective)
+    return numbers
+
+
+@torch.inference_mode()
+def _classifier_accuracy(z: Embeddings, objective: Objective) -> dict[str, float]:
+    """Of the objective's own classifier, on all labelled images of the sample."""
+    if z.labels is None or not z.n:
+        return {}
+    if not np.isfinite(z.features).all():
+        return {CLASSIFIER_ACCURACY: math.nan}
+    was_training = objective.training
+    device = next(objective.parameters()).device
+    with full_float32():
+        logits = objective.eval().classify(torch.tensor(z.features, device=device))
+    objective.train(was_training)
+    right = logits.argmax(dim=1).cpu() == torch.tensor(z.labels)
+    return {CLASSIFIER_ACCURACY: right.float().mean().item()}
 
 
 def _sum_spectra(own: Embeddings | None) -> Spectrum | None:

@@ -39,14 +39,15 @@ def finish(
 ) -> None:
     """Evaluate the trained encoder on its training images and draw its nearest neighbours."""
     images = limit_images(parts.train, MOST_IMAGES, settings.seed)
+    encoder, objective = parts.evaluated
     embeddings = extract(
-        parts.encoder,
-        parts.objective,
+        encoder,
+        objective,
         images,
         layers=LAYERS,
         workers=settings.workers,
         meta={
-            "encoder": parts.encoder.name,
+            "encoder": encoder.name,
             "weights": f"run {run.name}, step {parts.trainer.step}",
             "objective": settings.objective,
         },
@@ -61,7 +62,7 @@ def finish(
     _draw_neighbours(run, embeddings["backbone"], images)
     measurements = final_records(
         embeddings,
-        parts.objective,
+        objective,
         run=run.name,
         step=parts.trainer.step,
         epoch=parts.trainer.step / len(parts.loader),
@@ -98,7 +99,8 @@ def _score_views(
 ) -> list[Record]:
     """View retrieval, whose embeddings are kept in the run, and the rotation probe."""
     kept = {k: meta[k] for k in ("encoder", "weights", "objective")}
-    z = embed_views(parts.encoder, parts.sample, workers=settings.workers, meta=kept)
+    encoder, _ = parts.evaluated
+    z = embed_views(encoder, parts.sample, workers=settings.workers, meta=kept)
     if z is None or not np.isfinite(z.features).all():
         return []
     z.save(run.embeddings("views/backbone"))
@@ -114,7 +116,7 @@ def _score_views(
     )
     return [
         view_retrieval_record(z, untrained, here),
-        *rotation_record(parts.encoder, parts.sample, here, workers=settings.workers),
+        *rotation_record(encoder, parts.sample, here, workers=settings.workers),
     ]
 
 

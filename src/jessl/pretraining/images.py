@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core.process_group import all_ranks, is_rank_zero, rank_zero
-from jessl.data import Source, split_source
+from jessl.data import Source, Subset, split_by_class, split_source
 from jessl.data.options import open_configured
 
 # images that RankMe is taken on: the number of the paper (section 3.2)
@@ -31,11 +33,33 @@ def open_images(config: Pretrain, source: Source | None) -> Source:
     return open_elsewhere()
 
 
-def split_images(source: Source, holdout: int, seed: int) -> tuple[Source, Source]:
-    """(images to train on, fixed sample); without a hold-out the sample is trained on as well."""
-    if holdout:
-        return split_source(source, holdout / len(source), seed)
-    return source, limit_images(source, _SAMPLE, seed)
+def usable_images(config: Pretrain, source: Source) -> Source:
+    """The images that a run may train on: all, or those with a label.
+
+    Raises:
+        ValueError: where there are to be labels and there are none.
+    """
+    if not config.labelled_only:
+        return source
+    rows = np.flatnonzero(source.labels >= 0) if source.labels is not None else np.arange(0)
+    if not len(rows):
+        raise ValueError(f"labelled_only: {source.name} has no labels")
+    return source if len(rows) == len(source) else Subset(source, rows)
+
+
+def split_images(source: Source, config: ResolvedPretrain) -> tuple[Source, Source]:
+    """(images to train on, fixed sample); without a hold-out the sample is trained on as well.
+
+    Args:
+        source: all images of a run.
+        config: of the run.
+    """
+    source = usable_images(config, source)
+    if not config.holdout:
+        return source, limit_images(source, _SAMPLE, config.seed)
+    if config.labelled_only:
+        return split_by_class(source, config.holdout, config.seed)
+    return split_source(source, config.holdout / len(source), config.seed)
 
 
 def limit_images(source: Source, most: int, seed: int) -> Source:
@@ -50,5 +74,5 @@ def evaluation_images(config: ResolvedPretrain, source: Source) -> Source:
         config: of the run.
         source: all its images.
     """
-    train, _ = split_images(source, config.holdout, config.seed)
+    train, _ = split_images(source, config)
     return limit_images(train, MOST_IMAGES, config.seed)

@@ -17,6 +17,7 @@ from jessl.pretraining.evaluate_views import evaluate_views
 from jessl.pretraining.progress_bar import TrainingProgressBar
 from jessl.pretraining.run_folder import RunFolder
 from jessl.records import Record
+from jessl.schema import CLASSIFIER_ACCURACY, VIEW_RETRIEVAL
 from jessl.training.collapse import detect_collapse
 from jessl.training.loop import Progress, train
 
@@ -53,7 +54,8 @@ class TrainingMonitor:
         self._saved_at = time.monotonic()
         # rank zero alone has records
         past = folder.run.records() if is_rank_zero() and settings.patience else []
-        self._early = EarlyStopping(settings.patience, past, log)
+        criterion = CLASSIFIER_ACCURACY if parts.objective.classifies else VIEW_RETRIEVAL
+        self._early = EarlyStopping(settings.patience, past, log, criterion)
         self._bar = TrainingProgressBar(
             parts.trainer.total_steps,
             start=parts.trainer.step,
@@ -114,9 +116,10 @@ class TrainingMonitor:
 
     def evaluate(self, epoch: int) -> None:
         """Take the scores of the fixed sample."""
+        encoder, objective = self._parts.evaluated
         scores = evaluate_online(
-            self._parts.encoder,
-            self._parts.objective,
+            encoder,
+            objective,
             self._parts.sample,
             workers=self._settings.workers,
             probes=self._parts.probes,
@@ -124,9 +127,8 @@ class TrainingMonitor:
         self._record_scores(epoch, scores | self._evaluate_views())
 
     def _evaluate_views(self) -> dict[str, float]:
-        return evaluate_views(
-            self._parts.encoder, self._parts.sample, workers=self._settings.workers
-        )
+        encoder, _ = self._parts.evaluated
+        return evaluate_views(encoder, self._parts.sample, workers=self._settings.workers)
 
     @rank_zero
     def _record_untrained(self, scores: dict[str, float]) -> None:

@@ -13,6 +13,7 @@ from jessl.core import collectives
 from jessl.core.process_group import any_rank, mark_reported
 from jessl.objectives import Terms
 from jessl.training.collapse import explain_divergence, spread
+from jessl.training.optimizers import learning_rate
 from jessl.training.step import Trainer
 
 # layers whose spread is reported
@@ -179,7 +180,7 @@ class _Log:
                 epoch=trainer.step / self._per_epoch,
                 loss=loss,
                 parts=parts,
-                learning_rate=trainer.optimizer.param_groups[0]["lr"],
+                learning_rate=learning_rate(trainer.optimizer),
                 images_per_second=self._images / max(self._elapsed, 1e-9),
                 seconds=trainer.seconds,
                 spread={k: spread(z) for k, z in trainer.features.items() if k in _SPREAD_LAYERS},

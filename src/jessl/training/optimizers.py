@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from jessl.core.validation import check_choice
+from jessl.encoders.depth import parameter_depths
+from jessl.encoders.encoder import Encoder
 
 if TYPE_CHECKING:
     from torch.optim.optimizer import ParamsT
@@ -92,29 +94,67 @@ def build_optimizer(
     *,
     lr: float,
     weight_decay: float,
+    layer_decay: float | None = None,
     fused: bool = False,
 ) -> torch.optim.Optimizer:
     """The optimizer `name` over the trainable parameters of modules.
 
     Tensors of one dimension (biases, norm layers) get neither weight decay nor LARS's scaling.
 
+    With `layer_decay`, each depth of an encoder is a group of its own with "lr_scale": block k of K
+    has layer_decay^(K - k), the first one k = 0, and all that is no encoder 1. `set_learning_rate`
+    multiplies by it.
+
     Args:
         name: "adamw", "sgd" (momentum .9) or "lars" (momentum .9, eta .001).
         modules: what is trained.
         lr, weight_decay: >= 0.
+        layer_decay: in (0, 1]; None: one rate for all.
         fused: update all parameters by one kernel; not for "lars".
     """
     check_choice("optimizer", name, DEFAULTS)
-    params = [p for m in modules for p in m.parameters() if p.requires_grad]
-    decayed = [p for p in params if p.ndim > 1]
-    plain = [p for p in params if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": weight_decay}]
-    if plain:
-        groups.append({"params": plain, "weight_decay": 0.0})
+    groups: list[dict[str, Any]] = []
+    for scale, params in _by_scale(list(modules), layer_decay).items():
+        own = {} if layer_decay is None else {"lr_scale": scale, "lr": lr * scale}
+        plain = [p for p in params if p.ndim <= 1]
+        if len(plain) < len(params) or layer_decay is None:
+            decayed = [p for p in params if p.ndim > 1]
+            groups.append({"params": decayed, "weight_decay": weight_decay, **own})
+        if plain:
+            adapt = {"adapt": False} if name == "lars" else {}
+            groups.append({"params": plain, "weight_decay": 0.0, **own, **adapt})
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, fused=fused or None)
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=0.9, fused=fused or None)
-    if plain:
-        groups[1]["adapt"] = False
     return LARS(groups, lr=lr)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the rate of all groups: `lr` times their "lr_scale", where they have one."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("lr_scale", 1.0)
+
+
+def learning_rate(optimizer: torch.optim.Optimizer) -> float:
+    """The rate that `set_learning_rate` set."""
+    top = max(optimizer.param_groups, key=lambda group: group.get("lr_scale", 1.0))
+    rate: float = top["lr"] / top.get("lr_scale", 1.0)
+    return rate
+
+
+def _by_scale(
+    modules: list[nn.Module], layer_decay: float | None
+) -> dict[float, list[nn.Parameter]]:
+    """Trainable parameters by the factor of their rate, in the order of the modules."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for module in modules:
+        depths: dict[str, int] = {}
+        if layer_decay is not None and isinstance(module, Encoder):
+            depths = parameter_depths(module)
+        blocks = max(depths.values(), default=-1) + 1
+        for name, p in module.named_parameters():
+            if p.requires_grad:
+                scale = (layer_decay or 1.0) ** (blocks - depths.get(name, blocks))
+                groups.setdefault(scale, []).append(p)
+    return groups

@@ -18,6 +18,7 @@ from jessl.training import data_parallel, ema, schedules
 from jessl.training.compiling import compiled
 from jessl.training.forward import Forward
 from jessl.training.gradient_cache import accumulate_gradients
+from jessl.training.optimizers import set_learning_rate
 
 
 class Observer(Protocol):
@@ -52,11 +53,14 @@ class Trainer:
         pool: [p, 3, s, s] that takes the place of the last p images of the global batch, for
             objectives that take their negatives from there.
         observer: gets the features of the first view, with labels.
+        average_momentum: of a moving average of the weights, which is evaluated and kept; None: the
+            weights themselves are.
         step: updates done; seconds: of training so far.
         pending: terms of the steps since the last log; part of the state, so that a
             resumed run logs the same means.
         features: features of the first view at the last step, by layer, detached.
         teacher: the encoder's slow copy, None where the method has none.
+        averaged: the average of the weights, None without one.
     """
 
     encoder: nn.Module
@@ -75,15 +79,21 @@ class Trainer:
     clip_norm: float | None = None
     pool: torch.Tensor | None = None
     observer: Observer | None = None
+    average_momentum: float | None = None
     step: int = 0
     seconds: float = 0.0
     pending: list[Terms] = field(default_factory=list)
     features: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
     teacher: nn.Module | None = field(init=False, default=None)
+    averaged: ema.AveragedWeights | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if self.objective.uses_teacher:
             self.teacher = ema.teacher_of(self.encoder)
+        if self.average_momentum is not None:
+            # copied before the hooks below, which are for the steps
+            trained = {"encoder": self.encoder, "objective": self.objective}
+            self.averaged = ema.AveragedWeights(trained, self.average_momentum)
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision is torch.float16
         )
@@ -103,8 +113,10 @@ class Trainer:
         return hook
 
     def modules(self) -> dict[str, nn.Module]:
-        """The modules whose tensors a checkpoint holds."""
-        own = {"encoder": self.encoder, "objective": self.objective}
+        """The modules whose tensors a checkpoint holds: the averages where there are some."""
+        own: dict[str, nn.Module] = {"encoder": self.encoder, "objective": self.objective}
+        if self.averaged is not None:
+            own = dict(self.averaged.modules)
         if self.teacher is not None:
             own["teacher"] = self.teacher
         if self.observer is not None:
@@ -113,8 +125,11 @@ class Trainer:
 
     def set_training(self) -> None:
         """Put all modules in training mode."""
-        for module in self.modules().values():
+        for module in (*self.modules().values(), self.encoder, self.objective):
             module.train()
+        if self.averaged is not None:
+            for module in self.averaged.modules.values():
+                module.eval()
 
     def take_step(self, views: list[torch.Tensor], labels: torch.Tensor | None = None) -> Terms:
         """Forward, backward and update; the terms are detached.
@@ -138,6 +153,8 @@ class Trainer:
         self._update()
         if self.teacher is not None:
             self._update_teacher(self.teacher)
+        if self.averaged is not None:
+            self.averaged.update(self.step)
         if self.observer is not None and labels is not None:
             batch = len(views[0])
             self.observer.observe({k: v[:batch] for k, v in self.features.items()}, labels)
@@ -148,8 +165,7 @@ class Trainer:
         share = schedules.warmup_cosine(
             self.step, total_steps=self.total_steps, warmup_steps=self.warmup_steps
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * share
+        set_learning_rate(self.optimizer, self.lr * share)
         self.objective.begin_step(
             TrainingPosition(self.step, self.total_steps, self.steps_per_epoch, self.seed)
         )
@@ -227,6 +243,7 @@ class Trainer:
             ],
             "rng": process_group.all_gather_object({"cpu": torch.get_rng_state(), "cuda": cuda}),
             "probes": None if self.observer is None else self.observer.optimizer_state(),
+            "trained": None if self.averaged is None else self.averaged.trained_weights(),
         }
 
     def load_state(self, step: int, state: Mapping[str, Any]) -> None:
@@ -241,6 +258,8 @@ class Trainer:
             Terms(t["total"].to(self.device), {k: v.to(self.device) for k, v in t["parts"].items()})
             for t in state["pending"]
         ]
+        if self.averaged is not None:
+            self.averaged.load_trained_weights(state["trained"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         if self.observer is not None:

@@ -48,7 +48,7 @@ def test_the_curve_begins_with_the_untrained_net(tmp_path: Path) -> None:
     from jessl.pretraining.images import split_images
 
     config = run.resolved_config()
-    _, sample = split_images(open_configured(config), config.holdout, config.seed)
+    _, sample = split_images(open_configured(config), config)
     untrained, _ = open_untrained(run)
     assert evaluate_views(untrained, sample, workers=1)[VIEW_RETRIEVAL] == values[0]
     trained, *_ = open_encoder(run)

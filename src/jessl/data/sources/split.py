@@ -34,15 +34,53 @@ def split_source(source: Source, share: float, seed: int) -> tuple[Subset, Subse
         (1438, 359)
     """
     share = check_float("share", share, minimum=0, maximum=1)
-    drawn = splitmix64(
-        source.ids.astype(np.uint64) ^ splitmix64(np.array([seed % 2**64], dtype=np.uint64))
-    )
+    drawn = _draws(source, seed)
     order = np.lexsort((source.ids, drawn))
     count = round(share * len(source))
     if source.groups is not None and 0 < count < len(source):
         inside = _whole_groups(source, drawn, count)
         return Subset(source, np.flatnonzero(~inside)), Subset(source, np.flatnonzero(inside))
     return Subset(source, np.sort(order[count:])), Subset(source, np.sort(order[:count]))
+
+
+def split_by_class(source: Source, count: int, seed: int) -> tuple[Subset, Subset]:
+    """Divide labelled images at random into (rest, part) so that the classes have equal shares.
+
+    Hashes decide as in `split_source`. Each class gives its share of `count`, rounded so that the
+    sum is `count` (largest remainders, ties by the number of the class).
+
+    Args:
+        source: images that all have a label; groups are not regarded.
+        count: images of `part`, 0 to all.
+        seed: different seeds give different divisions.
+
+    Raises:
+        ValueError: for images without a label, or a count that is out of range.
+
+    Example:
+        train, held_out = split_by_class(open_source("digits"), 100, seed=0)
+    """
+    n = len(source)
+    if source.labels is None or (source.labels < 0).any():
+        raise ValueError(f"labels: expected one for each image of {source.name}")
+    if not 0 <= count <= n:
+        raise ValueError(f"count: expected 0 to {n}, the images of {source.name}, got {count}")
+    _, label, sizes = np.unique(source.labels, return_inverse=True, return_counts=True)
+    wanted = count * sizes / max(n, 1)
+    taken = np.floor(wanted).astype(np.int64)
+    order = np.lexsort((np.arange(len(sizes)), taken - wanted))
+    taken[order[: count - taken.sum()]] += 1
+    shuffled = np.lexsort((source.ids, _draws(source, seed), label))
+    place = np.empty(n, dtype=np.int64)
+    place[shuffled] = np.arange(n) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    inside = place < taken[label]
+    return Subset(source, np.flatnonzero(~inside)), Subset(source, np.flatnonzero(inside))
+
+
+def _draws(source: Source, seed: int) -> np.ndarray:
+    """A random number for each image, by its id and the seed."""
+    key = splitmix64(np.array([seed % 2**64], dtype=np.uint64))
+    return splitmix64(source.ids.astype(np.uint64) ^ key)
 
 
 def _whole_groups(source: Source, drawn: np.ndarray, count: int) -> np.ndarray:

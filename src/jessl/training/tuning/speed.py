@@ -58,7 +58,8 @@ def apply_speed(trainer: Trainer, speed: Speed, optimizer: OptimizerFactory) -> 
     trainer.precision = pick_precision(speed.precision, trainer.device)
     trainer.micro_batch = speed.micro_batch
     layout = torch.channels_last if speed.channels_last else torch.contiguous_format
-    for module in (trainer.encoder, trainer.teacher):
+    averaged = [] if trainer.averaged is None else trainer.averaged.modules.values()
+    for module in (trainer.encoder, trainer.teacher, *averaged):
         if module is not None:
             module.to(memory_format=layout)
     trainer.optimizer = optimizer([trainer.encoder, trainer.objective], speed.fused_optimizer)
