@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.run_samples import losses, same_weights, small_config, weights
+from helpers.run_samples import labelled_images, losses, same_weights, small_config, weights
 from jessl import embed, pretrain
 from jessl.core.interruption import Stopped
 from jessl.core.log import SILENT
@@ -23,7 +23,8 @@ FIELDS = {
     "objective": "supervised",
     "layer_decay": 0.5,
     "ema_weights": 0.9,
-    "batch_size": 256,
+    "batch_size": 6,
+    "holdout": 6,
     "epochs": 3,
     "evaluate_epochs": 1,
     "checkpoint_epochs": 1,
@@ -33,7 +34,9 @@ FIELDS = {
 
 
 def test_the_average_is_evaluated_and_kept_and_resumed(tmp_path: Path) -> None:
-    whole = pretrain(small_config("digits", tmp_path / "whole", **FIELDS), quiet=True)
+    labelled_images(tmp_path)
+    data = tmp_path / "images.npz"
+    whole = pretrain(small_config(data, tmp_path / "whole", **FIELDS), quiet=True)
 
     reached = 0
 
@@ -43,15 +46,15 @@ def test_the_average_is_evaluated_and_kept_and_resumed(tmp_path: Path) -> None:
 
     with pytest.raises(Stopped):
         pretrain(
-            small_config("digits", tmp_path / "half", **FIELDS),
+            small_config(data, tmp_path / "half", **FIELDS),
             quiet=True, on_evaluation=on_evaluation, stop=lambda: reached == 1,
         )  # fmt: skip
-    half = pretrain(small_config("digits", tmp_path / "half", resume=True, **FIELDS), quiet=True)
+    half = pretrain(small_config(data, tmp_path / "half", resume=True, **FIELDS), quiet=True)
     assert losses(whole) == losses(half)
     same_weights(whole, half)
 
     # the record is the accuracy of the encoder and classifier that a run is opened with
-    config, source = whole.resolved_config(), open_source("digits")
+    config, source = whole.resolved_config(), open_source(data)
     _, held_out = split_images(source, config)
     encoder, objective, _ = open_encoder(whole)
     assert objective is not None
