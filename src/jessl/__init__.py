@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from jessl import views as views
     from jessl.classification.classifier import EmbeddingClassifier as EmbeddingClassifier
     from jessl.classification.classify import classify as classify
+    from jessl.classification.finetune import FinetuneResult as FinetuneResult
+    from jessl.classification.finetune import finetune as finetune
     from jessl.classification.fit import fit_classifier as fit_classifier
     from jessl.comparison.compare import compare_encoders as compare_encoders
     from jessl.config import Classify as Classify
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from jessl.config import Decompose as Decompose
     from jessl.config import Embed as Embed
     from jessl.config import Export as Export
+    from jessl.config import Finetune as Finetune
     from jessl.config import Pack as Pack
     from jessl.config import Pretrain as Pretrain
     from jessl.config import Probe as Probe
@@ -67,6 +70,8 @@ _HOMES = {
     "Encoder": "encoders",
     "Export": "config",
     "ExportResult": "exporting",
+    "Finetune": "config",
+    "FinetuneResult": "classification.finetune",
     "Loader": "data",
     "Pack": "config",
     "Pretrain": "config",
@@ -88,6 +93,7 @@ _HOMES = {
     "decompose": "risk",
     "embed": "extraction.embed",
     "export": "exporting.export",
+    "finetune": "classification.finetune",
     "fit_classifier": "classification.fit",
     "objectives": "objectives",
     "open_source": "data",

@@ -29,7 +29,7 @@ class ExpectedAccuracy:
             cannot be estimated.
         rows: labelled rows that it rests on.
         independent: how many independent rows they are worth, whole groups counted once.
-        folds: of the cross-validation.
+        folds: of the cross-validation; 1: the rows were held out of a single training.
         alone: classes with a single labelled row, whose accuracy is unknown.
     """
 
@@ -53,9 +53,10 @@ class ExpectedAccuracy:
         if self.alone:
             classes = "1 class has" if self.alone == 1 else f"{self.alone} classes have"
             rest = f"; {classes} one labelled image, whose accuracy is unknown"
+        source = "that were held out" if self.folds == 1 else f"in {self.folds} folds"
         return (
             f"Expected accuracy {100 * self.value:.1f} % (95 % interval {100 * self.low:.1f} to "
-            f"{100 * self.high:.1f}), from {self.rows:,} labelled images in {self.folds} folds, "
+            f"{100 * self.high:.1f}), from {self.rows:,} labelled images {source}, "
             f"for images in the same mixture of classes{rest}"
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from jessl.classification.labels import Labelled, read_labels
 from jessl.classification.outcome import FittedTask, Outcome, SingleLabel
 from jessl.classification.page import write_page
 from jessl.classification.predictions import write_predictions
+from jessl.classification.provenance import about_classifier, preprocess_values
 from jessl.config import Classify
 from jessl.config.verb import takes_options
 from jessl.core.devices import pick_device
@@ -168,7 +169,7 @@ def classify(
         chosen = np.isin(labelled.index, kept)
         stored = _fit(task, z, rows, labelled, chosen, max_error, seed)
         rest = np.setdiff1d(rest, rows)
-        about = _about(opened, images, len(kept), task)
+        about = about_classifier(opened, images, len(kept), task)
     assert stored is not None
     for line in stored.announcement():
         log.info(line)
@@ -295,25 +296,6 @@ def _open(encoder: str, size: int | None, seed: int, device: str) -> OpenedEncod
     )
 
 
-def _about(opened: OpenedEncoder, images: Source, labelled: int, task: str) -> dict[str, Any]:
-    """What a classifier has to know about its encoder and images."""
-    return {
-        "task": task,
-        "encoder": {
-            "spec": opened.spec,
-            "weights_sha256": opened.sha256,
-            "preprocess": _preprocess(opened),
-            "layer": "backbone",
-        },
-        "data": {"name": images.name, "fingerprint": images.fingerprint(), "labelled": labelled},
-    }
-
-
-def _preprocess(opened: OpenedEncoder) -> dict[str, Any]:
-    values = asdict(opened.encoder.preprocess)
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
 def _encoder_of(about: Mapping[str, Any], classifier: object) -> str:
     try:
         return str(about["encoder"]["spec"])
@@ -333,7 +315,7 @@ def _check_same_encoder(
             f"classifier: {classifier} was fitted on features of {known['spec']} with the weights "
             f"{known['weights_sha256'][:12]}, got {opened.spec} with {opened.sha256[:12]}"
         )
-    mine = _preprocess(opened)
+    mine = preprocess_values(opened)
     if known["preprocess"] != mine:
         name = next(k for k in mine if known["preprocess"].get(k) != mine[k])
         raise ValueError(

@@ -31,6 +31,7 @@ COMMANDS = {
         "label all images from a few labels, and say how accurately",
         "ClassifyCommand",
     ),
+    "finetune": ("train an encoder on with labels, kept where that helps", "FinetuneCommand"),
     "decompose": ("explain the error of representations by four components", "DecomposeCommand"),
     "select": ("choose among runs, checkpoints or encoders without labels", "SelectCommand"),
     "sweep": ("train many settings and choose one without labels", "SweepCommand"),

@@ -11,6 +11,8 @@ from jessl.config.export import EXPORT_DESCRIPTION as EXPORT_DESCRIPTION
 from jessl.config.export import EXPORT_FORMATS as EXPORT_FORMATS
 from jessl.config.export import Export as Export
 from jessl.config.field_types import matches_annotation as matches_annotation
+from jessl.config.finetune import FINETUNE_KEEP as FINETUNE_KEEP
+from jessl.config.finetune import Finetune as Finetune
 from jessl.config.hyperparameters import INCIDENTAL as INCIDENTAL
 from jessl.config.hyperparameters import hyperparameters as hyperparameters
 from jessl.config.option_names import option_name as option_name

@@ -28,12 +28,13 @@ VERBS = {
     "Select": (jessl.select, {"runs": "runs_or_table"}),
     "SelectCheckpoints": (jessl.select_checkpoints, {}),
 }
-CLASSES = [*VERBS, "Pretrain", "Sweep"]
+CLASSES = [*VERBS, "Finetune", "Pretrain", "Sweep"]
 READS = {"features_columns", "label_column", "name_column"}
 # command -> its option classes, and the options of the command alone
 OPTIONS = {
     "pretrain": (["Pretrain"], {"recipe", "slurm", "slurm_options"}),
     "classify": (["Classify"], {"x_key"}),
+    "finetune": (["Finetune"], set()),
     "pack": (["Pack"], {"labels", "x_key", "y_key", "verify"}),
     "embed": (["Embed"], {"x_key", "y_key", "csv", "parquet", "slurm", "slurm_options"}),
     "score": (["Score"], {"force", *READS}),

@@ -1,0 +1,92 @@
+"""The folder that a fine-tuning writes, and what it may be continued with.
+
+finetune.json    the options, and at the end the result
+labels/          fit.csv, compare.csv and all.csv: labels of the parts
+trial/           the run that is compared with the frozen probe
+run/             the run on all labelled images, where the fine-tuned network is kept
+classifier/      what `jessl classify --classifier` takes
+cache/           features of the frozen encoder
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jessl.config import Finetune, option_name
+from jessl.core.files import contained, locked, read_json, write_json
+from jessl.core.leftovers import other_names
+
+STATE, FORMAT = "finetune.json", "jessl.finetune"
+LABELS, TRIAL, REFIT, CLASSIFIER, CACHE = "labels", "trial", "run", "classifier", "cache"
+# options that do not change what is computed; the runs check the images
+_CHANGEABLE = {"out", "data", "workers", "device"}
+
+
+@contextmanager
+def finetune_folder(config: Finetune) -> Iterator[bool]:
+    """The folder `out`, locked while the block lasts; whether the fine-tuning in it is finished.
+
+    Nothing of a new fine-tuning is left where it fails before its first file.
+
+    Raises:
+        ValueError: for a folder with other things in it, or with other options.
+    """
+    out = Path(config.out)
+    with locked(out, check=lambda: _check(out, config)):
+        yield _state(out).get("result") is not None
+
+
+def begin(out: Path, config: Finetune) -> None:
+    """Write the options of a new fine-tuning."""
+    if not (out / STATE).exists():
+        write_json(out / STATE, {"format": FORMAT, "config": config.as_json(), "result": None})
+
+
+def write_result(out: Path, config: Finetune, result: dict[str, Any]) -> None:
+    """Write the result: the fine-tuning is finished."""
+    write_json(out / STATE, {"format": FORMAT, "config": config.as_json(), "result": result})
+
+
+def read_result(out: Path) -> dict[str, Any]:
+    """What `write_result` wrote."""
+    result = _state(out)["result"]
+    if not isinstance(result, dict):
+        raise ValueError(f"{out / STATE}: expected a result, got {type(result).__name__}")
+    return result
+
+
+def _state(out: Path) -> dict[str, Any]:
+    if not (out / STATE).exists():
+        return {}
+    state = read_json(contained(out, STATE))
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ValueError(f"{out / STATE}: no file of jessl finetune")
+    return state
+
+
+def _check(out: Path, config: Finetune) -> None:
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out: expected a new or an empty folder, got the file {out}")
+    data = Path(config.data)
+    if data.is_dir() and data.resolve() in (out.resolve(), *out.resolve().parents):
+        raise ValueError(f"out: {out} lies in the folder of the images, {data}; give another one")
+    state = _state(out)
+    if not state:
+        if other_names(out):
+            raise ValueError(f"out: expected a new or an empty folder, got {out} with other things")
+        return
+    stored = state.get("config")
+    if not isinstance(stored, dict):
+        raise ValueError(f"{out / STATE}: no options of jessl finetune")
+    now = config.as_json()
+    for field in dataclasses.fields(Finetune):
+        name = field.name
+        if name not in _CHANGEABLE and stored.get(name, field.default) != now[name]:
+            raise ValueError(
+                f"out: {out} was begun with {option_name(name)} {stored.get(name)!r}, got "
+                f"{now[name]!r}; give that, or another folder"
+            )
