@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from jessl.classification.classifier import EmbeddingClassifier
@@ -24,6 +23,7 @@ from jessl.classification.finetune_folder import (
     write_result,
 )
 from jessl.classification.finetune_start import Start, open_start, run_config
+from jessl.classification.finetuned_network import FinetunedNetwork
 from jessl.classification.head_classifier import classifier_of_head
 from jessl.classification.label_parts import LabelParts, divide, write_labels
 from jessl.classification.labels import read_labels
@@ -39,9 +39,7 @@ from jessl.core.validation import check_choice
 from jessl.data import Source, Subset, open_source
 from jessl.embeddings import Embeddings
 from jessl.extraction.embedding_cache import EmbeddingCache
-from jessl.extraction.extract import check_channels, extract
-from jessl.extraction.open_encoder import open_encoder
-from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
+from jessl.extraction.extract import check_channels
 from jessl.objectives import build_objective
 from jessl.pretraining import pretrain
 from jessl.pretraining.defaults import check_config
@@ -52,13 +50,13 @@ from jessl.views.presets import preset
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """What `finetune` found and kept.
+    """What `finetune` compared and kept.
 
     Attributes:
         out: the folder; classifier: the one in it that `jessl.classify` takes.
-        run: the run of the fine-tuned network, on all labelled images where it was kept.
+        run: run of the fine-tuned network, on all labelled images where it was kept.
         kept: "finetuned" or "probe".
-        verdict: one sentence that compares both.
+        summary: one sentence that compares both.
         difference: accuracy of the fine-tuned network minus that of the frozen probe.
         train, stop, compare: images that were trained on, stopped by and compared on.
         classes: names of the classes.
@@ -71,7 +69,7 @@ class FinetuneResult:
     classifier: Path
     run: Path
     kept: str
-    verdict: str
+    summary: str
     difference: PairedDifference
     train: int
     stop: int
@@ -124,13 +122,13 @@ def finetune(
         result = jessl.finetune(
             jessl.Finetune(data="photos", labels="few.csv", init="my-run", out="tuned")
         )
-        print(result.verdict)
+        print(result.summary)
         jessl.classify("new", classifier=result.classifier, out="predictions.csv")
 
     Args:
         config: what to train.
         source: the images, when they are open already (config.data then only names them).
-        log: gets the verdict, notes and warnings.
+        log: gets the summary, notes and warnings.
         quiet: show nothing of the trainings.
         progress: called with (images embedded, images in all) for the frozen probe.
         stop: called between two steps; True saves the state and raises Stopped.
@@ -221,7 +219,7 @@ def _carry_out(
     z = _frozen_features(job, progress, stop)
     probe = EmbeddingClassifier(seed=config.seed).fit(*_labelled_rows(z, images, parts, parts.fit))
     trial = pretrain(_trial_config(job), source=fit_source, quiet=quiet, stop=stop)
-    network = _Network.open(trial, config.device)
+    network = FinetunedNetwork.open(trial, config.device)
     tuned = network.features(Subset(images, parts.compare), config.workers)
 
     # both on the same images
@@ -241,7 +239,7 @@ def _carry_out(
     if kept == "finetuned":
         if config.refit:
             run = _refit(job, trial, quiet, stop)
-        final = _Network.open(run, config.device)
+        final = FinetunedNetwork.open(run, config.device)
         everything = final.features(Subset(images, parts.all), config.workers)
         place = {name: k for k, name in enumerate(parts.classes)}
         fitted = classifier_of_head(
@@ -253,7 +251,7 @@ def _carry_out(
             seed=config.seed,
         )
         count = len(parts.all) if config.refit else len(parts.fit)
-        about = about_classifier(final.opened(run), images, count, "single-label")
+        about = about_classifier(final.opened(), images, count, "single-label")
     elif config.refit:
         rows = _labelled_rows(z, images, parts, parts.all)
         fitted = EmbeddingClassifier(seed=config.seed).fit(*rows)
@@ -263,7 +261,7 @@ def _carry_out(
         classifier=job.out / CLASSIFIER,
         run=run.path,
         kept=kept,
-        verdict=difference.text,
+        summary=difference.text,
         difference=difference,
         train=len(parts.fit) - parts.stop,
         stop=parts.stop,
@@ -342,46 +340,3 @@ def _epochs(run: Run) -> int:
     """Epochs that a run was trained for."""
     last = checkpoint.steps(run.checkpoints)[-1][0]
     return max(1, round(last / int(run.facts()["steps_per_epoch"])))
-
-
-@dataclass(frozen=True, eq=False)
-class _Network:
-    """The encoder and the classifier of a run."""
-
-    encoder: Any
-    objective: Any
-
-    @classmethod
-    def open(cls, run: Run, device: str) -> _Network:
-        from jessl.core.devices import pick_device
-
-        encoder, objective, _ = open_encoder(run)
-        assert objective is not None
-        return cls(encoder.to(pick_device(device)).eval(), objective.eval())
-
-    def features(self, images: Source, workers: int | None) -> Embeddings:
-        return extract(self.encoder, None, images, layers=("backbone",), workers=workers)[
-            "backbone"
-        ]
-
-    @torch.inference_mode()
-    def logits(self, z: Embeddings) -> NDArray[np.float64]:
-        x = torch.tensor(np.asarray(z.features))
-        logits: NDArray[np.float64] = self.objective.classify(x).double().numpy()
-        return logits
-
-    def head(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weights [classes, dim] and bias."""
-        layer = self.objective.classifier
-        return tuple(t.detach().double().numpy() for t in (layer.weight, layer.bias))  # type: ignore[return-value]
-
-    def opened(self, run: Run) -> OpenedEncoder:
-        net = self.encoder
-        return OpenedEncoder(
-            spec=str(run.path.resolve()),
-            encoder=net,
-            provenance={},
-            sha256=weights_sha256(net),
-            parameters=sum(p.numel() for p in net.parameters()),
-            weights_mb=0.0,
-        )

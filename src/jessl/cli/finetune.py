@@ -36,7 +36,7 @@ class FinetuneCommand(Command, Finetune):
             stop_on_signals("the same command continues") as stop,
         ):
             source = open_images(
-                _Images(self.data, self.x_key, self.y_key, self.bits, self.value_range)
+                _ImageOptions(self.data, self.x_key, self.y_key, self.bits, self.value_range)
             )
             result = finetune(
                 options_of(Finetune, self), source=source, progress=bar.update, stop=stop
@@ -44,7 +44,7 @@ class FinetuneCommand(Command, Finetune):
         return {**result.as_json(), "notes": list(source.notes)}
 
     def show(self, result: JsonObject) -> None:
-        """Both accuracies, the verdict, and the next command."""
+        """Both accuracies, the difference, and the next command."""
         difference = result["difference"]
         rows = [
             [name, f"{100 * difference[key]:.1f} %", "kept" if result["kept"] == kept else ""]
@@ -56,7 +56,7 @@ class FinetuneCommand(Command, Finetune):
         print_table(["", f"accuracy on {result['compare']:,} images", ""], rows)
         print_lines(
             "",
-            result["verdict"],
+            result["summary"],
             f"run          {result['run']}",
             f"classifier   {result['classifier']}",
             "",
@@ -66,7 +66,7 @@ class FinetuneCommand(Command, Finetune):
 
 
 @dataclass(frozen=True)
-class _Images:
+class _ImageOptions:
     """The options that name the images; the labels are read later."""
 
     data: str

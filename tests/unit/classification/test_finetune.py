@@ -78,7 +78,7 @@ def test_the_finetuned_network_predicts_through_classify(
     assert (result.train, result.stop, result.compare) == (28, 10, 10)
     assert result.kept == "finetuned"
     assert result.run == folder / "out" / "run"
-    assert result.verdict in lines
+    assert result.summary in lines
     assert Run.open(result.run).facts()["n_train"] == 48
     settings = Run.open(result.run).resolved_config()
     assert (settings.objective, settings.layer_decay, settings.holdout) == ("supervised", 0.75, 0)
@@ -121,7 +121,7 @@ def test_a_tie_keeps_the_probe_and_few_labels_have_no_early_stopping(
     result = json.loads(capsys.readouterr().out)
     assert (result["train"], result["stop"], result["compare"]) == (9, 0, 3)
     assert result["kept"] == "probe"
-    assert "cannot be told apart with 3 held-out images" in result["verdict"]
+    assert "cannot be told apart with 3 held-out images" in result["summary"]
     fitted = EmbeddingClassifier.load(result["classifier"])
     assert fitted.about_["data"]["labelled"] == 12
     assert fitted.about_["encoder"]["spec"] == config.init
