@@ -169,7 +169,7 @@ def test_labels_are_divided_by_class(each: int, sizes: tuple[int, int, int]) -> 
         ([], {}, "no row below the header"),
         ([(0, "a"), (99, "b")], {}, "1 of 2 images is not in"),
         (None, {"init": "no-such-run"}, "no-such-run"),
-        (None, {"keep": "best"}, "keep: expected"),
+        (None, {"keep": "best"}, "unknown keep 'best'"),
         (None, {"flip": 2.0}, "flip"),
         (None, {"layer_decay": 2.0}, "layer_decay: expected"),
         (None, {"label_smoothing": 1.0}, "label_smoothing: expected"),

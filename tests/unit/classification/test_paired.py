@@ -51,7 +51,7 @@ def test_the_interval_covers_the_difference() -> None:
     for probabilities in ((0.6, 0.1, 0.05, 0.25), (0.85, 0.1, 0.02, 0.03), (0.4, 0.2, 0.2, 0.2)):
         truth = probabilities[1] - probabilities[2]
         for n in (10, 40):
-            draws = rng.multinomial(n, probabilities, size=400)
+            draws = rng.multinomial(n, probabilities, size=200)
             results = [paired_difference(*_rows(*table)) for table in draws]
             covered = np.mean([r.low <= truth <= r.high for r in results])
             assert covered > 0.93
