@@ -1,4 +1,5 @@
-"""Classifiers of images on frozen features: fitted on few labels, with an accuracy that holds.
+"""Classifiers of images on frozen features, with an accuracy that holds, and fine-tuning.
 
-`finetune` trains the encoder on. May import pretraining, extraction, report, probes, embeddings, data and core; `classify` alone needs torch.
+May import pretraining, extraction, report, probes, embeddings, data and core; `classify` and
+`finetune` alone need torch.
 """
