@@ -6,6 +6,7 @@ negated. A name ends with the layer; "-init" is the value minus that of the untr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import jessl
+from jessl.core.files import atomic_write
 
 VERSION = 2
 # ends the names of error bars, over images
@@ -58,7 +60,6 @@ def _compute(folder: Path) -> Iterator[tuple[str, float]]:
             yield f"{name}/{layer}", -number if name in _NEGATED else number
         yield f"alpha_req near 1/{layer}", -abs(_score("alpha_req", plain) - 1)
         views = _load(folder, f"{layer}-simclr")
-        start = _load(folder, f"untrained-{layer}-simclr")
         for name in _OF_VIEWS:
             if layer == "backbone" and name in _OF_PANEL:
                 value, sd = _with_error(name, views)
@@ -66,29 +67,43 @@ def _compute(folder: Path) -> Iterator[tuple[str, float]]:
             else:
                 value = _score(name, views=views)
             yield f"{name}/{layer}", value
-            yield f"{name} untrained/{layer}", _score(name, views=start)
+            yield f"{name} untrained/{layer}", _untrained(folder, f"{layer}-simclr", name)
         yield f"lidar/{layer}", _score("lidar", views=views)
         yield f"alignment/{layer}", -_score("alignment", views=views)
     views = _load(folder, "backbone-simclr")
     for distractors in (50, 1_000):
         text = f"view_retrieval:distractors={distractors}"
         yield f"{text}/backbone", _score(text, views=views)
-    by_recipe = {"": [_score("view_retrieval", views=views)], " untrained": []}
+    by_recipe = [_score("view_retrieval", views=views)]
     for recipe in _RECIPES:
-        for prefix, note in (("", ""), ("untrained-", " untrained")):
-            views = _load(folder, f"{prefix}backbone-{recipe}")
-            value = _score("view_retrieval", views=views)
-            by_recipe[note].append(value)
-            yield f"view_retrieval {recipe}{note}/backbone", value
-    yield "view_retrieval mean of recipes/backbone", float(np.mean(by_recipe[""]))
+        value = _score("view_retrieval", views=_load(folder, f"backbone-{recipe}"))
+        by_recipe.append(value)
+        yield f"view_retrieval {recipe}/backbone", value
+        start = _untrained(folder, f"backbone-{recipe}", "view_retrieval")
+        yield f"view_retrieval {recipe} untrained/backbone", start
+    yield "view_retrieval mean of recipes/backbone", float(np.mean(by_recipe))
     value, sd = _with_error("rotation", _load(folder, "backbone-rotations"))
     yield "rotation/backbone", value
     yield f"rotation/backbone{DEVIATION}", sd
-    start = _load(folder, "untrained-backbone-rotations")
-    yield "rotation untrained/backbone", _score("rotation", views=start)
+    yield "rotation untrained/backbone", _untrained(folder, "backbone-rotations", "rotation")
     records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
     losses = [r["value"] for r in records if r["name"] == "loss" and r["split"] == "train"]
     yield "loss", -float(losses[-1])
+
+
+def _untrained(folder: Path, features: str, name: str) -> float:
+    """A score of the untrained net; trainings of one seed share it, and it is computed once."""
+    path = folder / f"untrained-{features}.npy"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:24]
+    kept = folder.parents[1] / "untrained" / f"{digest}-{name}.json"
+    if kept.is_file():
+        number = json.loads(kept.read_text())
+        return math.nan if number is None else float(number)
+    value = _score(name, views=_load(folder, f"untrained-{features}"))
+    kept.parent.mkdir(exist_ok=True)
+    with atomic_write(kept) as part:
+        part.write_text(json.dumps(value if math.isfinite(value) else None))
+    return value
 
 
 def _load(folder: Path, name: str) -> np.ndarray:
