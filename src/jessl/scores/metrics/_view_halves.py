@@ -152,5 +152,5 @@ def share_directions(
     d = len(total)
     level = ridge * float(np.trace(total)) / d
     values, vectors = eigh(fit.shared, total + level * np.eye(d), check_finite=False)
-    spread = np.sqrt(np.maximum(np.einsum("dk,de,ek->k", vectors, total, vectors), 1e-300))
+    spread = np.sqrt(np.maximum(np.einsum("dk,dk->k", vectors, total @ vectors), 1e-300))
     return np.clip(values[::-1], 0.0, 1.0), (vectors / spread)[:, ::-1]
