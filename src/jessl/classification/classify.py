@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.classification.abstention import check_max_error
-from jessl.classification.classifier import EmbeddingClassifier
 from jessl.classification.labels import Labelled, read_labels
-from jessl.classification.outcome import FittedTask, Outcome, SingleLabel
+from jessl.classification.outcome import FittedTask, Outcome
 from jessl.classification.page import write_page
 from jessl.classification.predictions import write_predictions
 from jessl.classification.provenance import about_classifier, preprocess_values
+from jessl.classification.tasks import fit_task, load_task, save_task
 from jessl.config import Classify
 from jessl.config.verb import takes_options
 from jessl.core.devices import pick_device
@@ -24,6 +24,7 @@ from jessl.core.log import Log, log
 from jessl.core.progress import ProgressCallback
 from jessl.data import Source, open_source
 from jessl.embeddings import Embeddings
+from jessl.encoders import Encoder
 from jessl.extraction.embedding_cache import EmbeddingCache
 from jessl.extraction.extract import check_channels
 from jessl.extraction.open_encoder import open_encoder
@@ -73,7 +74,7 @@ def classify(
     source: Any,
     *,
     out: str | Path,
-    encoder: str | None = None,
+    encoder: str | Encoder | None = None,
     labels: str | Path | None = None,
     classifier: str | Path | None = None,
     max_error: float | None = None,
@@ -105,6 +106,7 @@ def classify(
 
     Args:
         source: a Source or anything `open_source` accepts.
+        encoder: as below, or an `Encoder`.
         log: gets the announcement, notes and warnings.
         progress: called with (images embedded, images in all).
         stop: called after every batch; True ends the work with Stopped.
@@ -129,7 +131,7 @@ def classify(
     about: Mapping[str, Any] = {}
     labelled: Labelled | None = None
     if classifier is not None:
-        stored, about = _stored(Path(classifier), max_error)
+        stored, about = load_task(Path(classifier), max_error)
         encoder = encoder or _encoder_of(about, classifier)
     else:
         labelled, task = read_labels(images, labels, task, allow_missing=allow_missing)
@@ -167,7 +169,8 @@ def classify(
             )
             log.warning(warnings[-1])
         chosen = np.isin(labelled.index, kept)
-        stored = _fit(task, z, rows, labelled, chosen, max_error, seed)
+        texts = [text for text, on in zip(labelled.texts, chosen.tolist(), strict=True) if on]
+        stored = fit_task(task, z.subset(rows), texts, max_error=max_error, seed=seed)
         rest = np.setdiff1d(rest, rows)
         about = about_classifier(opened, images, len(kept), task)
     assert stored is not None
@@ -192,7 +195,7 @@ def classify(
         warnings=warnings,
     )
     if classifier is None:
-        stored.save(where, about)
+        save_task(stored, where, about)
     if page:
         index = _index_of(z, images)
         _write_page(result, stored, outcome, rest, index, images, about)
@@ -251,7 +254,7 @@ def _task(single_label: bool, multi_label: bool, regression: bool) -> str | None
 
 
 def _check_arguments(
-    encoder: str | None,
+    encoder: str | Encoder | None,
     labels: str | Path | None,
     classifier: str | Path | None,
     max_error: float | None,
@@ -283,11 +286,11 @@ def _check_outputs(out: Path, fits: bool, page: bool) -> None:
             raise ValueError(f"out: {file} exists; remove it, or choose another folder for --out")
 
 
-def _open(encoder: str, size: int | None, seed: int, device: str) -> OpenedEncoder:
-    own = size is None or Path(encoder).is_dir()
+def _open(encoder: str | Encoder, size: int | None, seed: int, device: str) -> OpenedEncoder:
+    own = size is None or isinstance(encoder, Encoder) or Path(encoder).is_dir()
     net, _, provenance = open_encoder(encoder, size=None if own else size, seed=seed)
     return OpenedEncoder(
-        spec=encoder,
+        spec=encoder if isinstance(encoder, str) else encoder.name,
         encoder=net.to(pick_device(device)).eval(),
         provenance=provenance,
         sha256=weights_sha256(net),
@@ -324,12 +327,6 @@ def _check_same_encoder(
         )
 
 
-def _stored(path: Path, max_error: float | None) -> tuple[FittedTask, Mapping[str, Any]]:
-    fitted = EmbeddingClassifier.load(path)
-    about = fitted.about_
-    return SingleLabel(fitted if max_error is None else fitted.with_max_error(max_error)), about
-
-
 def _rows_of(
     z: Embeddings, images: Source, index: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -339,21 +336,6 @@ def _rows_of(
     place = np.searchsorted(z.ids, wanted, sorter=order).clip(max=len(z) - 1)
     there = z.ids[order[place]] == wanted
     return order[place][there].astype(np.int64), index[there]
-
-
-def _fit(
-    task: str,
-    z: Embeddings,
-    rows: NDArray[np.int64],
-    labelled: Labelled,
-    chosen: NDArray[np.bool_],
-    max_error: float | None,
-    seed: int,
-) -> FittedTask:
-    train = z.subset(rows)
-    texts = [text for text, on in zip(labelled.texts, chosen.tolist(), strict=True) if on]
-    estimator = EmbeddingClassifier(max_error=max_error, seed=seed)
-    return SingleLabel(estimator.fit(train, np.array(texts)))
 
 
 def _counts(group: Sequence[str], rows: NDArray[np.int64]) -> dict[str, int]:

@@ -179,10 +179,12 @@ def check_spelling(names: Mapping[str, int], shown: str) -> None:
         key = str(int(text)) if _WHOLE.fullmatch(text) else text
         other = first.setdefault(key, name)
         if other != name:
+            one, two = escape_control(other), escape_control(name)
+            if one.split() == two.split():  # a line of an error holds no repeated blanks
+                one, two = one.replace(" ", "␣"), two.replace(" ", "␣")
             raise ValueError(
-                f"labels: {shown}: {escape_control(other)!r} ({names[other]} images) and "
-                f"{escape_control(name)!r} ({names[name]}) differ only by case, blanks or zeros; "
-                "write them alike"
+                f"labels: {shown}: {one!r} ({names[other]} images) and {two!r} "
+                f"({names[name]}) differ only by case, blanks or zeros; write them alike"
             )
 
 

@@ -46,11 +46,8 @@ class FittedTask(Protocol):
     def outcome(self, z: Embeddings) -> Outcome:
         """Predictions of all rows."""
 
-    def save(self, path: Any, about: Mapping[str, Any]) -> Any:
-        """Write the folder of the classifier."""
 
-
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
     """A class name that fits below a thumbnail."""
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
@@ -101,7 +98,7 @@ class SingleLabel:
         caption = [
             (
                 f"{100 * p:.0f} %",
-                f"or {_shortened(other)}",
+                f"or {shortened(other)}",
                 *(["far"] if far else []),
                 *(["abstains"] if abstain else []),
             )
@@ -127,7 +124,3 @@ class SingleLabel:
             details.probability,
             caption,
         )
-
-    def save(self, path: Any, about: Mapping[str, Any]) -> Any:
-        """Write the folder of the classifier."""
-        return self.classifier.save(path, about)
