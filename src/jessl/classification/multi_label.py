@@ -201,7 +201,10 @@ class MultiLabel:
         check_shapes(arrays, {**shapes, "neighbours": (len(arrays["distances"]), d)})
         return cls(
             labels,
-            *(arrays[name] for name in shapes),
+            arrays["mean"],
+            arrays["scale"],
+            arrays["weights"],
+            arrays["bias"],
             LabelledNeighbours(arrays["neighbours"], arrays["distances"]),
             tuple(None if c is None else (c[0], c[1], c[2], c[3]) for c in values["held_out"]),
             int(values["exact"]),

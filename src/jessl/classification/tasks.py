@@ -65,7 +65,11 @@ def load_task(path: Path, max_error: float | None) -> tuple[FittedTask, Mapping[
             return SingleLabel(classifier), classifier.about_
         if max_error is not None:
             raise ValueError(f"max_error is for single labels; leave it out with {header['kind']}")
-        kinds = {"multi-label": MultiLabel, "regression": Regression}
-        return kinds[header["kind"]].restored(header, arrays), header["about"]
+        about: Mapping[str, Any] = header["about"]
+        if header["kind"] == "multi-label":
+            return MultiLabel.restored(header, arrays), about
+        if header["kind"] == "regression":
+            return Regression.restored(header, arrays), about
+        raise ValueError(f"{path}: expected a classifier of classify, got {header['kind']!r}")
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{path / HEADER}: no header of a classifier: {error}") from None
