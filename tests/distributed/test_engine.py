@@ -70,6 +70,7 @@ def _steps(rank: int, world: int, micro: int | None, method: str) -> dict[str, t
         warmup_steps=1,
         clip_norm=1.0,
         micro_batch=micro,
+        average_momentum=0.9 if method == "byol" else None,
     )
     trainer.set_training()
     totals = []
@@ -79,7 +80,8 @@ def _steps(rank: int, world: int, micro: int | None, method: str) -> dict[str, t
         views = [x + 0.3 * torch.randn(x.shape, generator=g).double() for _ in range(2)]
         totals.append(trainer.take_step([v[rank::world] for v in views]).total)
     found = {"totals": torch.stack(totals)}
-    for name, module in trainer.modules().items():
+    # of byol the averages, and what is trained
+    for name, module in {**trainer.modules(), "trained": trainer.encoder}.items():
         found |= {f"{name}.{k}": v.clone() for k, v in module.state_dict().items()}
     return found
 

@@ -109,7 +109,7 @@ def _correlation(both: int, b: int, c: int, neither: int) -> float:
     margins = (both + b) * (c + neither) * (both + c) * (b + neither)
     if not margins:
         return 0.0
-    product = both * neither - b * c
+    product: float = both * neither - b * c
     if product > 0:
         product = max(product - (both + b + c + neither) / 2, 0)
     return product / math.sqrt(margins)

@@ -39,6 +39,7 @@ class ExportCommand(Command, Export):
             **asdict(result),
             "out": self.out,
             "files": list(result.files),
+            "classes": list(result.classes),
             "code": list(result.code),
             "preprocess": asdict(result.preprocess) | {"interpolation": "bilinear"},
         }
@@ -54,6 +55,8 @@ class ExportCommand(Command, Export):
         outputs = f"{result['dim']} features"
         if result["projection"] is not None:
             outputs += f" and a projection to {result['projection']}"
+        if result["classes"]:
+            outputs += f" and {len(result['classes'])} classes"
         print_lines(
             f"{result['out']}: {FORMATS[result['format']].title}, {result['encoder']}, {outputs}",
             f"loaded back: the same outputs, largest difference {result['max_abs_difference']:.2g}",

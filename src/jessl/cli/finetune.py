@@ -63,6 +63,8 @@ class FinetuneCommand(Command, Finetune):
             f"on other images: jessl classify --classifier {result['classifier']} --data SRC --out "
             "FILE.csv",
         )
+        if result["kept"] == "finetuned":
+            print_lines(f"in other libraries: jessl export {result['run']} NET --head")
 
 
 @dataclass(frozen=True)

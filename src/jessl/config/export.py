@@ -22,6 +22,8 @@ class Export:
             folder for AutoModel), onnx, or torch (a program of torch.export). None: timm where it
             can hold the encoder, else torch (transformers for hf:NAME).
         projector: write the projector of the run's objective too; formats onnx and torch only.
+        head: write the classifier of a run that was trained with labels (jessl finetune, objective
+            supervised) and the names of its classes too; formats timm, onnx and torch.
         overwrite: replace an earlier export in `out`.
         init: weights of a named encoder: a file, "random" (drawn from `seed`), or the published
             ones where it is left out.
@@ -37,6 +39,7 @@ class Export:
     out: str
     format: str | None = None
     projector: bool = False
+    head: bool = False
     overwrite: bool = False
     init: str | None = None
     stem: str | None = None

@@ -26,12 +26,16 @@ class ExportJob:
     Attributes:
         encoder: on the CPU, in evaluation mode.
         objective: whose projector is exported too; None: the encoder alone.
+        head: whose classifier is exported too; None: no classifier.
+        classes: names of its classes.
         published: whether the weights are the ones published under the encoder's name.
     """
 
     encoder: Encoder
     objective: Objective | None
     published: bool
+    head: Objective | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def library(self) -> str:
@@ -44,11 +48,23 @@ class ExportJob:
         return self.encoder.name.partition(":")[2].partition(".")[0]
 
     def outputs(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Features [batch, dim], and the projection [batch, out] where it is exported."""
-        features = self.encoder(images)
-        return (
-            (features,) if self.objective is None else (features, self.objective.project(features))
-        )
+        """Features [batch, dim]; projection [batch, out] and logits [batch, classes] on request."""
+        return _outputs(images, self.encoder, self.objective, self.head)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        projection = () if self.objective is None else ("projection",)
+        return ("features", *projection, *(() if self.head is None else ("logits",)))
+
+
+def _outputs(
+    images: torch.Tensor, encoder: Encoder, objective: Objective | None, head: Objective | None
+) -> tuple[torch.Tensor, ...]:
+    features = encoder(images)
+    projection = () if objective is None else (objective.project(features),)
+    logits = () if head is None else (head.classify(features),)
+    return (features, *projection, *logits)
 
 
 class EncoderProgram(nn.Module):
@@ -56,15 +72,12 @@ class EncoderProgram(nn.Module):
 
     def __init__(self, job: ExportJob) -> None:
         super().__init__()
-        self.encoder = job.encoder
-        self.objective = job.objective
+        self.encoder, self.objective, self.head = job.encoder, job.objective, job.head
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """Features [batch, dim], or (features, projection)."""
-        features = self.encoder(images)
-        if self.objective is None:
-            return features
-        return features, self.objective.project(features)
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Features [batch, dim], or (features, projection, logits) of those that are exported."""
+        outputs = _outputs(images, self.encoder, self.objective, self.head)
+        return outputs[0] if len(outputs) == 1 else outputs
 
 
 class Format(ABC):
@@ -105,6 +118,8 @@ def parts_beside_the_body(job: ExportJob) -> str | None:
     """What an encoder or a job has that a library's own architecture lacks; None: nothing."""
     if job.objective is not None:
         return "a projector is no part of its architectures"
+    if job.head is not None:
+        return "it holds encoders without a classifier"
     if job.encoder.expansion is not None:
         return f"its architectures have no expansion to {job.encoder.dim} features"
     if job.library not in ("timm", "torchvision", "hf"):

@@ -20,6 +20,7 @@ class ExportResult:
         preprocess: of the images.
         dim: features of an image.
         projection: outputs of the projector; None where it was not written.
+        classes: names of the classes of the classifier; empty where it was not written.
         code: lines of Python that load the export without jessl.
         weights_sha256: of names, types, shapes and values of the encoder's tensors.
         max_abs_difference: largest absolute difference between outputs of the export, loaded back,
@@ -34,6 +35,7 @@ class ExportResult:
     preprocess: Preprocess
     dim: int
     projection: int | None
+    classes: tuple[str, ...]
     code: tuple[str, ...]
     weights_sha256: str
     max_abs_difference: float

@@ -31,9 +31,10 @@ from jessl.exporting._format import ExportJob, Format, sample_images
 from jessl.exporting._result import ExportResult
 from jessl.exporting.formats import pick_format
 from jessl.exporting.readme import write_readme
-from jessl.exporting.source import architecture_name, source_of
+from jessl.exporting.source import architecture_name, source_of, source_run
 from jessl.extraction.open_encoder import open_encoder
 from jessl.extraction.opened_encoder import weights_sha256
+from jessl.objectives import Objective
 
 # random images that the export is compared on
 _SAMPLES = 3
@@ -50,6 +51,7 @@ def export(
     *,
     format: str | None = None,
     projector: bool = False,
+    head: bool = False,
     overwrite: bool = False,
     init: str | Path | None = None,
     stem: str | None = None,
@@ -91,16 +93,35 @@ def export(
     )
     if projector and objective is None:
         raise ValueError("projector: expected a run, whose objective has one, got a bare encoder")
+    classes = _classes(objective, source_run(run), run) if head else ()
     if encoder is run:  # the caller's own: its device and its mode stay
         encoder = copy.deepcopy(encoder).cpu()
     job = ExportJob(
         encoder.eval(),
         objective.eval() if projector and objective is not None else None,
         published=provenance.get("weights") == "published",
+        head=objective.eval() if head and objective is not None else None,
+        classes=classes,
     )
     chosen = pick_format(format, job, log)
     progress(1, _STEPS)
     return _write(job, chosen, out, source_of(run, provenance), progress)
+
+
+def _classes(objective: Objective | None, run: runs.Run | None, encoder: object) -> tuple[str, ...]:
+    """Names of the classes of a run that was trained with labels."""
+    if objective is None or not objective.classifies or run is None:
+        name = getattr(encoder, "name", encoder)
+        raise ValueError(
+            f"head: expected a run that was trained with labels (jessl finetune, objective "
+            f"supervised), got {name}"
+        )
+    with torch.no_grad():
+        count = objective.classify(torch.zeros(2, run.facts()["dim"])).shape[1]
+    names = run.facts().get("classes")
+    if isinstance(names, list) and len(names) == count:
+        return tuple(map(str, names))
+    return tuple(map(str, range(count)))
 
 
 @torch.no_grad()
@@ -122,7 +143,7 @@ def _write(
         architecture_name(encoder),
         encoder.stem,
         encoder.dim,
-        outputs[1].shape[1] if len(outputs) > 1 else None,
+        None if job.objective is None else outputs[1].shape[1],
         encoder.preprocess,
         weights_sha256(encoder),
         source,
@@ -146,6 +167,7 @@ def _write(
         preprocess=encoder.preprocess,
         dim=encoder.dim,
         projection=description.projection,
+        classes=job.classes,
         code=tuple(chosen.code(job, str(out))),
         weights_sha256=description.weights_sha256,
         max_abs_difference=difference,

@@ -43,7 +43,7 @@ def _default_format(job: ExportJob, log: Log) -> Format:
         log.note("format timm, the default where it can hold the encoder")
         return FORMATS["timm"]
     # a model of transformers stays one: a program cannot be trained further
-    name = "transformers" if job.library == "hf" and job.objective is None else "torch"
+    name = "transformers" if job.library == "hf" and len(job.output_names) == 1 else "torch"
     log.note(f"format {name}, as timm cannot hold {describe_encoder(job)}: {reason}")
     return FORMATS[name]
 
@@ -64,4 +64,6 @@ def describe_encoder(job: ExportJob) -> str:
         parts.append(f"an expansion to {encoder.dim} features")
     if job.objective is not None:
         parts.append("its projector")
+    if job.head is not None:
+        parts.append("its classifier")
     return f"{encoder.name} with {' and '.join(parts)}" if parts else encoder.name

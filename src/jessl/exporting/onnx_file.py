@@ -13,13 +13,13 @@ from jessl.encoders.checkpoints.export_folder import WEIGHTS
 from jessl.exporting._format import ExportJob, Format, Loaded, quoted, sample_images
 from jessl.exporting.torch_program import traced
 
-INPUT, OUTPUTS = "images", ("features", "projection")
+INPUT = "images"
 # above this size weights lie beside the model: a file of protobuf holds 2 GiB
 _MOST_BYTES = 1.9e9
 
 
 class OnnxFile(Format):
-    """A model for onnxruntime and others: input images, outputs features and projection."""
+    """A model for onnxruntime and others: input images, outputs features, projection, logits."""
 
     name = "onnx"
     title = "ONNX model"
@@ -44,7 +44,7 @@ class OnnxFile(Format):
                     program,
                     (images,),
                     input_names=[INPUT],
-                    output_names=list(_outputs(job)),
+                    output_names=list(job.output_names),
                     dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
                     dynamo=True,
                     verbose=False,
@@ -68,7 +68,7 @@ class OnnxFile(Format):
         session = onnxruntime.InferenceSession(
             folder / WEIGHTS[self.name], providers=["CPUExecutionProvider"]
         )
-        names = list(_outputs(job))
+        names = list(job.output_names)
 
         def run(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return tuple(map(torch.from_numpy, session.run(names, {INPUT: images.numpy()})))
@@ -77,7 +77,7 @@ class OnnxFile(Format):
 
     def code(self, job: ExportJob, folder: str) -> list[str]:
         """Three lines; images and outputs are arrays of numpy."""
-        names = _outputs(job)
+        names = job.output_names
         left = ", ".join(names) if len(names) > 1 else f"[{names[0]}]"
         place = quoted(f"{folder}/{WEIGHTS[self.name]}")
         return [
@@ -90,10 +90,6 @@ class OnnxFile(Format):
 def quoted_list(names: tuple[str, ...]) -> str:
     """Names as a list of Python."""
     return f"[{', '.join(map(quoted, names))}]"
-
-
-def _outputs(job: ExportJob) -> tuple[str, ...]:
-    return OUTPUTS[:1] if job.objective is None else OUTPUTS
 
 
 def _require_onnx() -> None:

@@ -90,6 +90,8 @@ def _head(chosen: Format, job: ExportJob, d: ExportDescription, name: str) -> li
     if d.projection is not None:
         outputs += f" and a projection to {d.projection} numbers"
     is_small = d.stem == "small" and job.library in ("timm", "torchvision")
+    if job.head is not None:
+        outputs += f" and {len(job.classes)} classes"
     stem = ", small stem (3x3, stride 1, no max-pool)" if is_small else ""
     return [
         f"# {escape_control(name)}",
@@ -114,7 +116,20 @@ def _loading(chosen: Format, job: ExportJob, name: str) -> list[str]:
         f"`images` is {kind} float32 [batch, 3, {pixels.size}, {pixels.size}] of normalised pixels "
         f"(below), `features` [batch, {job.encoder.dim}]. jessl is not needed. The lines run "
         f"in the folder that holds this one. Checked with {', '.join(_installed(chosen))}.",
+        *_classes(job),
         *chosen.remarks(job),
+    ]
+
+
+def _classes(job: ExportJob) -> list[str]:
+    """The names of the classes, in the order of the logits."""
+    if job.head is None:
+        return []
+    names = "; ".join(escape_control(name) for name in job.classes)
+    return [
+        "",
+        f"`logits` [batch, {len(job.classes)}]; the softmax of a row has the probabilities "
+        f"of the classes, in this order: {names}",
     ]
 
 

@@ -24,7 +24,7 @@ def source_of(
         provenance: what that returned.
     """
     weights = str(provenance.get("weights", "of an encoder in memory"))
-    run = _run_of(encoder)
+    run = source_run(encoder)
     if run is not None:
         return _source_of_run(run, run.resolved_config(), weights)
     earlier = provenance.get("source")
@@ -56,7 +56,8 @@ def _source_of_run(run: runs.Run, config: ResolvedPretrain, weights: str) -> dic
     return source
 
 
-def _run_of(encoder: str | Path | runs.Run | Encoder) -> runs.Run | None:
+def source_run(encoder: str | Path | runs.Run | Encoder) -> runs.Run | None:
+    """The run that an encoder is of; None for others."""
     if isinstance(encoder, runs.Run):
         return encoder
     if isinstance(encoder, Encoder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ class TimmFolder(Format):
 
     def refusal(self, job: ExportJob) -> str | None:
         """Small stems, expansions, nets of other libraries that timm does not have."""
-        if reason := parts_beside_the_body(job):
+        if reason := parts_beside_the_body(replace(job, head=None)):
+            return reason
+        if job.head is not None and (reason := _head_refusal(job)):
             return reason
         if job.encoder.stem == "small":
             return "its ResNets have no small stem (3x3, stride 1, no max-pool)"
@@ -51,24 +54,66 @@ class TimmFolder(Format):
         """Write config.json and model.safetensors."""
         from safetensors.torch import save_file
 
-        save_file(plain_tensors(job.encoder.body), folder / WEIGHTS[self.name], {"format": "pt"})
+        tensors = plain_tensors(job.encoder.body)
+        linear = _linear(job.head)
+        if linear is not None:
+            tensors |= {f"{_classifier(job)}.{k}": v for k, v in plain_tensors(linear).items()}
+        save_file(tensors, folder / WEIGHTS[self.name], {"format": "pt"})
         write_json(folder / "config.json", timm_config(job))
 
     def load(self, job: ExportJob, folder: Path) -> Loaded:
         """Load by timm.create_model."""
         import timm
 
-        net = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0).eval()
-        return lambda images: (net(images),)
+        place = f"local-dir:{folder}"
+        if job.head is None:
+            net = timm.create_model(place, pretrained=True, num_classes=0).eval()
+            return lambda images: (net(images),)
+        whole: Any = timm.create_model(place, pretrained=True).eval()
+        return lambda images: (
+            whole.forward_head(whole.forward_features(images), pre_logits=True),
+            whole(images),
+        )
 
     def code(self, job: ExportJob, folder: str) -> list[str]:
         """Three lines."""
         place = quoted(f"local-dir:{folder}")
+        if job.head is not None:
+            return [
+                "import timm",
+                f"net = timm.create_model({place}, pretrained=True).eval()",
+                'classes = net.pretrained_cfg["label_names"]',
+                "logits = net(images)",
+            ]
         return [
             "import timm",
             f"net = timm.create_model({place}, pretrained=True, num_classes=0).eval()",
             "features = net(images)",
         ]
+
+
+def _head_refusal(job: ExportJob) -> str | None:
+    """Why timm cannot hold the classifier of a job."""
+    if _linear(job.head) is None:
+        return "its classifiers are one linear layer on the features"
+    if not isinstance(_classifier(job), str):
+        return f"{job.model} has no single classifier in it"
+    return None
+
+
+def _linear(head: Any) -> nn.Linear | None:
+    """The classifier of an objective, where it is a linear layer on the representation."""
+    layer = getattr(head, "classifier", None)
+    is_direct = isinstance(layer, nn.Linear) and len(head.projector) == 0
+    return layer if is_direct else None
+
+
+def _classifier(job: ExportJob) -> Any:
+    """The name of the classifier in timm's model, such as fc or head.fc."""
+    import timm
+
+    card = timm.get_pretrained_cfg(job.model, allow_unregistered=True)
+    return None if card is None else card.classifier
 
 
 def timm_model(job: ExportJob) -> nn.Module:
@@ -97,7 +142,7 @@ def timm_config(job: ExportJob) -> dict[str, Any]:
         carried["license"] = own["license"]
     config: dict[str, Any] = {
         "architecture": job.model,
-        "num_classes": 0,
+        "num_classes": len(job.classes),
         "num_features": job.encoder.dim,
         "pretrained_cfg": {
             **carried,
@@ -107,9 +152,11 @@ def timm_config(job: ExportJob) -> dict[str, Any]:
             "crop_mode": "center",
             "mean": list(pixels.mean),
             "std": list(pixels.std),
-            "num_classes": 0,
+            "num_classes": len(job.classes),
         },
     }
+    if job.head is not None:
+        config["label_names"] = list(job.classes)
     if arguments:
         config["model_args"] = arguments
     return config

@@ -41,13 +41,13 @@ class TorchProgram(Format):
     def load(self, job: ExportJob, folder: Path) -> Loaded:
         """Load by torch.export.load."""
         net = torch.export.load(folder / WEIGHTS[self.name]).module()
-        if job.objective is None:
+        if len(job.output_names) == 1:
             return lambda images: (net(images),)
         return lambda images: tuple(net(images))
 
     def code(self, job: ExportJob, folder: str) -> list[str]:
         """Three lines."""
-        outputs = "features" if job.objective is None else "features, projection"
+        outputs = ", ".join(job.output_names)
         return [
             "import torch",
             f"net = torch.export.load({quoted(f'{folder}/{WEIGHTS[self.name]}')}).module()",

@@ -241,6 +241,7 @@ def _refuse_changes(
 
 
 def _facts(parts: Parts) -> dict[str, object]:
+    classes = parts.source.classes
     return {
         "dim": parts.encoder.dim,
         "n_images": len(parts.source),
@@ -252,6 +253,7 @@ def _facts(parts: Parts) -> dict[str, object]:
         "processes": collectives.world(),
         "parameters": sum(p.numel() for p in parts.encoder.parameters()),
         "data_fingerprint": parts.source.fingerprint(),
+        **({"classes": list(classes)} if parts.objective.classifies and classes else {}),
         **({"data_notes": list(parts.source.notes)} if parts.source.notes else {}),
         "device": str(parts.trainer.device),
         "torch_threads": torch.get_num_threads(),
