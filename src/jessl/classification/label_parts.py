@@ -93,8 +93,8 @@ def write_labels(path: Path, images: Source, parts: LabelParts, index: NDArray[n
         csv.writer(file).writerows([("path", "label"), *rows])
     source = labels_from_csv(images, path)
     labels, classes = source.labels, source.classes
-    same = labels is not None and classes == parts.classes
-    if not same or (np.flatnonzero(labels >= 0) != np.sort(index)).any():
+    same = labels is not None and np.array_equal(np.flatnonzero(labels >= 0), np.sort(index))
+    if not same or classes != parts.classes:
         raise ValueError(
             f"labels: class names that a CSV file does not hold as they are, among "
             f"{', '.join(map(repr, parts.classes[:3]))}; give --labels with plain names"

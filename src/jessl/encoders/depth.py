@@ -43,7 +43,7 @@ def parameter_depths(encoder: Encoder) -> dict[str, int]:
 
 
 def _depths_of_blocks(body: nn.Module) -> dict[str, int]:
-    depths = {}
+    depths: dict[str, int] = {}
     depth = -1
     for name, part in _blocks(body, body):
         if depth < 0 or any(p.ndim > 1 for p in part.parameters()):
