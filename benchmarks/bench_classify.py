@@ -4,7 +4,7 @@
         --out records/DATE-classify.md
 
 For each set and encoder, labels are drawn --draws times at 1, 5, 10 and 50 images a class from the
-one half of the first 10,000 images of a file, at random; the classifier that
+one half of the first 10,000 images of a file, divided anew for each draw; the classifier that
 `jessl.fit_classifier` fits on them is compared with the labels of the other half. The encoder
 `pixels` is the image itself; encoders by name have random weights (--weights published for theirs).
 Finished draws are kept in --work.
@@ -63,9 +63,12 @@ def features(data: Any, encoder: str, weights: str, work: Path) -> Pair:
     return z.features, z.labels
 
 
-def halves(pair: Pair) -> tuple[Pair, Pair]:
-    """Two random halves of one set."""
-    order = np.random.default_rng(0).permutation(len(pair[1]))
+def halves(pair: Pair, draw: int) -> tuple[Pair, Pair]:
+    """Two random halves of one set, others for each draw.
+
+    With the same halves in all draws one may be easier by chance, in all of them.
+    """
+    order = np.random.default_rng([draw, 1]).permutation(len(pair[1]))
     first, second = np.array_split(order, 2)
     return (pair[0][first], pair[1][first]), (pair[0][second], pair[1][second])
 
@@ -103,15 +106,17 @@ def measure(train: Pair, test: Pair, shots: int, draw: int) -> dict[str, Any]:
 
 
 def draws(
-    name: str, encoder: str, train: Pair, test: Pair, options: argparse.Namespace
+    name: str, encoder: str, pair: Pair, options: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
     """The draws of a set and an encoder, measured or read."""
     for shots in options.shots:
         for draw in range(options.draws):
-            key = hashlib.sha256(f"{name} {encoder} {shots} {draw}".encode()).hexdigest()[:16]
+            key = hashlib.sha256(f"{name} {encoder} {shots} {draw} halves".encode()).hexdigest()[
+                :16
+            ]
             file = options.work / f"draw-{key}.json"
             if not file.exists():
-                file.write_text(json.dumps(measure(train, test, shots, draw)))
+                file.write_text(json.dumps(measure(*halves(pair, draw), shots, draw)))
             yield json.loads(file.read_text())
         say(f"{name}, {encoder}: {shots} labels a class")
 
@@ -174,8 +179,8 @@ def main() -> None:
     total: dict[int, list[bool]] = defaultdict(list)
     kept: dict[float, list[bool]] = defaultdict(list)
 
-    def add(name: str, encoder: str, train: Pair, test: Pair) -> None:
-        found = list(draws(name, encoder, train, test, options))
+    def add(name: str, encoder: str, pair: Pair) -> None:
+        found = list(draws(name, encoder, pair, options))
         shown = Path(encoder.partition("@")[0]).stem or encoder
         for shots in options.shots:
             own = [d for d in found if d["shots"] == shots]
@@ -189,7 +194,7 @@ def main() -> None:
                 kept[rate] += [d["error"] <= rate for d in rates if d["promised"] and d["kept"]]
 
     for name, encoder, file in [("digits", "pixels", "digits"), *options.set]:
-        add(name, encoder, *halves(features(file, encoder, options.weights, options.work)))
+        add(name, encoder, features(file, encoder, options.weights, options.work))
     summary = [
         f"- {shots} labels a class: {np.mean(inside):.3f} of {len(inside)} intervals hold the "
         "true accuracy"
