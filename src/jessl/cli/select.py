@@ -118,7 +118,9 @@ class SelectCommand(Command, Select, Compare):
         from jessl.selection.checkpoints import select_checkpoints
 
         with ProgressBar("embedding checkpoints") as bar:
-            options = SelectCheckpoints(run=self.runs[0], by=self.by, data=self.data)
+            options = SelectCheckpoints(
+                run=self.runs[0], by=self.by or SelectCheckpoints.by, data=self.data
+            )
             return select_checkpoints(options, progress=bar.update).as_json()
 
     def _among_encoders(self) -> JsonObject:

@@ -70,7 +70,7 @@ def _digits(data: str, covs: list[float], temperatures: list[float], epochs: int
         "objective_options.cov": covs,
         "objective_options.temperature": temperatures,
     }
-    return Sweep(base=base, space=space, sampler="grid")
+    return Sweep(base=base, space=space, sampler="grid", by="rankme")
 
 
 def small_vicreg_sweep(data: str) -> Sweep:
@@ -177,7 +177,7 @@ def _large(
         weight_decay=1e-6,
         keep_checkpoints=1,
     )
-    return Sweep(base=base, space={**own, **rest}, sampler="each", seeds=(0,))
+    return Sweep(base=base, space={**own, **rest}, sampler="each", seeds=(0,), by="rankme")
 
 
 STUDIES = {name: globals()[name] for name in __all__}

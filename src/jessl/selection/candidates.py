@@ -138,6 +138,30 @@ def is_table(runs: Run | str | Path) -> bool:
     return not isinstance(runs, Run) and Path(runs).suffix in _TABLES
 
 
+def have_scores(
+    runs_or_table: Sequence[Run | str | Path] | Run | str | Path, criteria: Sequence[Criterion]
+) -> bool:
+    """Whether all finished runs that did not diverge, or the table, have these scores.
+
+    Raises:
+        ValueError: for no run at all, or a table that cannot be read.
+    """
+    inputs = [runs_or_table] if isinstance(runs_or_table, str | Path | Run) else runs_or_table
+    tables = [Path(p) for p in inputs if not isinstance(p, Run) and is_table(p)]
+    if tables:
+        columns = {str(c) for c in _read_frame(tables[0]).columns}
+        return all(record_column(c.text) in columns for c in criteria)
+    for run in open_runs(inputs):
+        records = run.records()
+        names = {r.name for r in records if r.split == "pretrain"}
+        unfinished = "rankme/backbone" not in names
+        if unfinished or _divergence(records) is not None:
+            continue
+        if not names >= {c.text for c in criteria}:
+            return False
+    return True
+
+
 def open_runs(runs: Iterable[Run | str | Path]) -> list[Run]:
     """Open runs and folders that hold runs; each run is listed once.
 
@@ -163,13 +187,7 @@ def open_runs(runs: Iterable[Run | str | Path]) -> list[Run]:
 def _read_run(run: Run, criteria: Sequence[Criterion], oracle: str) -> RunSummary | None:
     """None where the training is not finished."""
     records = run.records()
-    marked = latest_record(records, "pretrain", "diverged")
-    loss = latest_record(records, "train", LOSS)
-    diverged = None
-    if marked is not None and marked.value:
-        diverged = "its training was given up"
-    elif loss is not None and not math.isfinite(record_value(loss)):
-        diverged = "its last loss is not finite"
+    diverged = _divergence(records)
     values: dict[str, CriterionValue] = {}
     for criterion in criteria:
         value = CriterionValue(math.nan)
@@ -198,6 +216,17 @@ def _read_run(run: Run, criteria: Sequence[Criterion], oracle: str) -> RunSummar
         start=_distance_from_start(records),
         age=(run.path / "config.json").stat().st_mtime,
     )
+
+
+def _divergence(records: Sequence[Record]) -> str | None:
+    """Why a run can never be chosen, by its training alone; None for one that did not diverge."""
+    marked = latest_record(records, "pretrain", "diverged")
+    loss = latest_record(records, "train", LOSS)
+    if marked is not None and marked.value:
+        return "its training was given up"
+    if loss is not None and not math.isfinite(record_value(loss)):
+        return "its last loss is not finite"
+    return None
 
 
 def _distance_from_start(records: Sequence[Record]) -> DistanceFromStart | None:

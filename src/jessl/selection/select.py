@@ -14,7 +14,7 @@ from jessl.runs import Run
 from jessl.selection.candidates import RunSummary, is_table, run_summaries
 from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.selection.grouping import ComparableRuns, Setting, group_runs
-from jessl.selection.panel import PANEL, deciding_criteria, panel_comparison
+from jessl.selection.panel import PANEL, deciding_criteria, default_criterion, panel_comparison
 from jessl.selection.regret import estimate_regret
 from jessl.selection.result import ORACLE, Candidate, Choice, Group, RankedSetting, Selection
 from jessl.selection.selection_warnings import run_warnings, setting_warnings
@@ -26,7 +26,7 @@ from jessl.views.presets import check_preset
 def select(
     runs_or_table: Iterable[Run | str | Path] | Run | str | Path,
     *,
-    by: str = "rankme",
+    by: str | None = None,
     scores: Sequence[str] = (),
     score_views: str | None = None,
     oracle: str = ORACLE,
@@ -34,9 +34,9 @@ def select(
     plateau: bool = True,
     force: bool = False,
 ) -> Selection:
-    """Choose the best run of each method by a label-free score of its training images.
+    """Choose the best run of each method by label-free scores of its training images.
 
-    RankMe compares runs of one method only (Garrido et al. 2023, section 3.2), and every score
+    By default three unlike scores vote (the panel, see `by`). RankMe compares runs of one method only (Garrido et al. 2023, section 3.2), and every score
     depends on n, d and the images: runs of another method, width or data set form another group.
     Within a group, runs that differ only in their seed are one setting. Fields that affect only
     rounding or speed (workers, device, ...) do not distinguish settings.
@@ -73,14 +73,17 @@ def select(
             run has finished its training.
     """
     others = [scores] if isinstance(scores, str) else scores
+    if not isinstance(runs_or_table, str | Path | Run):
+        runs_or_table = [*runs_or_table]  # read twice
+    notes: list[str] = []
+    if by is None:
+        by, notes = default_criterion(runs_or_table)
     by_panel = by == PANEL
     criteria = [*deciding_criteria(by), *(parse_criterion(text, "scores") for text in others)]
     criteria = list({c.text: c for c in criteria}.values())
     if oracle.partition("/")[0] not in ("accuracy", "risk") or "/" not in oracle:
         raise ValueError(f"oracle: expected accuracy/NAME or risk/NAME, got {oracle!r}")
     if score_views is not None:
-        if not isinstance(runs_or_table, str | Path | Run):
-            runs_or_table = [*runs_or_table]  # read twice
         _rescore(runs_or_table, criteria, check_preset(score_views, "score_views"))
     summaries = run_summaries(runs_or_table, criteria, oracle)
     if not summaries.runs:
@@ -108,6 +111,7 @@ def select(
         for choice in result.choices:
             score = "" if choice is first else f" {choice.score}:"
             warnings += [f"{group.name}:{score} {warning}" for warning in choice.warnings]
+    warnings += notes
     return Selection(
         by=PANEL if by_panel else criteria[0].text,
         chosen=chosen,

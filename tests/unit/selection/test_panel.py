@@ -56,7 +56,7 @@ def test_settings_below_the_untrained_encoder_are_dropped() -> None:
     assert math.isnan(result.mean_ranks[2])
     nothing = vote(collapsed, [True] * 3)
     assert nothing.chosen is None
-    assert nothing.rule == "all settings are below the untrained encoder"
+    assert nothing.rule == "all settings are below the untrained encoder, or lack a score"
 
 
 def test_a_setting_without_a_value_is_dropped() -> None:
@@ -101,3 +101,25 @@ def test_select_by_the_panel(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     told = capsys.readouterr()
     assert "no choice by panel: the families do not meet: keep the default" in told.out
     assert "votes for lr=1" in told.err
+
+
+def _table(path: Path, **columns: list[float]) -> Path:
+    rows = {"run": ["a", "b", "c"], "method": ["vicreg"] * 3, "lr": [0.1, 0.2, 0.4], **columns}
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_the_panel_is_the_default_where_its_scores_are_there(tmp_path: Path) -> None:
+    ranks = {"rankme_projector": [9.0, 8.0, 1.0]}
+    families = {
+        "view_retrieval_backbone": [0.1, 0.5, 0.2],
+        "cross_view_reliability_backbone": [0.1, 0.5, 0.2],
+        "rotation_backbone": [0.3, 0.6, 0.4],
+    }
+    result = select(_table(tmp_path / "all.csv", **ranks, **families))
+    assert (result.by, result.chosen) == ("panel", {"vicreg": "b"})
+    assert select(tmp_path / "all.csv", by="rankme").chosen == {"vicreg": "a"}
+    del families["rotation_backbone"]
+    older = select(_table(tmp_path / "older.csv", **ranks, **families))
+    assert (older.by, older.chosen) == ("rankme/projector", {"vicreg": "a"})
+    assert "not all runs have the scores of the panel" in older.warnings[-1]

@@ -88,7 +88,7 @@ def _study(folder: Path, values: dict[float, list[float]], **more: object) -> No
 def test_each_method_has_its_own_best(tmp_path: Path) -> None:
     for name, method, rank in (("a", "vicreg", 5.0), ("b", "vicreg", 7.0), ("c", "simclr", 3.0)):
         _run(tmp_path / name, method, rank, lr=rank)
-    found = select([tmp_path])
+    found = select([tmp_path], by="rankme")
     assert found.by == "rankme/projector"
     assert found.chosen == {"simclr": str(tmp_path / "c"), "vicreg": str(tmp_path / "b")}
     assert [c.run for c in found.ranking] == ["c", "b", "a"]
@@ -123,7 +123,7 @@ def test_widths_and_images_are_never_mixed(tmp_path: Path) -> None:
 
 def test_seeds_are_one_setting(tmp_path: Path) -> None:
     _study(tmp_path, {0.1: [4.0, 6.0], 0.2: [20.0, 24.0]})
-    found = select(tmp_path)
+    found = select(tmp_path, by="rankme")
     first, second = found.groups[0].settings
     assert (first.name, first.seeds, first.mean) == ("lr=0.2", 2, 22)
     assert first.seed_sd == pytest.approx(math.sqrt(8))
@@ -224,7 +224,7 @@ def test_doubts_are_told(tmp_path: Path) -> None:
 def test_what_holds_of_every_run_is_told_once(tmp_path: Path) -> None:
     _run(tmp_path / "a", "vicreg", 5.0, seed=0, warnings=("the loss drives it", "only of a"))
     _run(tmp_path / "b", "vicreg", 7.0, seed=1, warnings=("the loss drives it",))
-    assert select([tmp_path]).warnings == ("vicreg: the loss drives it",)
+    assert select([tmp_path], by="rankme").warnings == ("vicreg: the loss drives it",)
 
 
 def test_several_scores_side_by_side(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_study_goes_on_and_grows_in_its_folder(tmp_path: Path, asked: Sweep) -
     [
         ({"space": {"lr": [0.1]}}, r"another space.lr: \[0.1, 0.2, 0.3\], now \[0.1\]"),
         ({"space": {"epochs": [1]}}, "another space.epochs: None, now"),
-        ({"by": "lidar"}, "another by: 'rankme', now 'lidar'"),
+        ({"by": "lidar"}, "another by: 'panel', now 'lidar'"),
         ({"seeds": (0,)}, r"seeds \[0, 1\]: it can grow, and not shrink to \[0\]"),
     ],
 )
@@ -258,7 +258,7 @@ def test_tpe_refuses_listed_values_that_no_training_takes(tmp_path: Path, asked:
 def test_a_study_of_real_trainings_ends_and_is_done_once(tmp_path: Path, asked: Sweep) -> None:
     base = dataclasses.replace(asked.base, epochs=1, evaluate_epochs=0, online_probes=False)
     asked = dataclasses.replace(asked, base=base, space={"lr": [0.001, 0.002]}, scores=("loss",))
-    asked = dataclasses.replace(asked, seeds=(3,))
+    asked = dataclasses.replace(asked, seeds=(3,), by="rankme")
     told: list[str] = []
     first = sweep(asked, tmp_path / "s", log=Log(told.append))
     assert first["outcomes"] == {FINISHED: 2}

@@ -29,7 +29,9 @@ LRS = [0.1, 0.2, 0.3]
 @pytest.fixture
 def asked(stripes: Path) -> Sweep:
     base = small_config(stripes, Path("unused"), epochs=8, evaluate_epochs=1)
-    return Sweep(base=dataclasses.replace(base, out=None), space={"lr": LRS}, seeds=(0, 1))
+    return Sweep(
+        base=dataclasses.replace(base, out=None), space={"lr": LRS}, seeds=(0, 1), by="rankme"
+    )
 
 
 class Faked:
