@@ -36,7 +36,12 @@ def select(
 ) -> Selection:
     """Choose the best run of each method by label-free scores of its training images.
 
-    By default three unlike scores vote (the panel, see `by`). RankMe compares runs of one method only (Garrido et al. 2023, section 3.2), and every score
+    By default three unlike scores vote: view retrieval, cross-view reliability and the rotation
+    probe, all at the backbone ("panel"). Settings below their untrained encoders are left out, and
+    a group in which the three do not agree has no choice: keep the default. Where not all runs have
+    these scores, RankMe chooses, with a warning.
+
+    Scores compare runs of one method only (Garrido et al. 2023, section 3.2), and every score
     depends on n, d and the images: runs of another method, width or data set form another group.
     Within a group, runs that differ only in their seed are one setting. Fields that affect only
     rounding or speed (workers, device, ...) do not distinguish settings.
@@ -56,9 +61,6 @@ def select(
 
     The run to take is the best seed of the chosen setting. Diverged runs (their score or last loss
     is not finite, or a sweep marked them) stay in the ranking and are never chosen.
-
-    by="panel": three unlike criteria vote (panel.py), settings below the untrained encoder are left
-    out, and a group in which the families do not meet has no choice: keep the default.
 
     Example:
         >>> jessl.select("studies/cov").chosen  # doctest: +SKIP

@@ -18,7 +18,7 @@ from jessl.selection.panel import PANEL
 from jessl.selection.result import Selection
 from jessl.selection.select import select
 from jessl.sweeps.coordination import DIVERGED, FINISHED, LOST, PRUNED, REFUSED, Ended
-from jessl.sweeps.space import Value, has_option
+from jessl.sweeps.space import Value, has_option, value_in
 from jessl.sweeps.study_state import RUNS, Study
 
 FILE = "study.json"
@@ -263,7 +263,8 @@ def _findings(
         for choice in group.choices:
             if choice.setting is None:
                 if choice.score == PANEL:
-                    lines.append(f"{group.name}: {choice.rule}.")
+                    run = _default_run(study, ended)
+                    lines.append(f"{group.name}: {choice.rule}" + (f", run {run}." if run else "."))
                 continue
             text = f"{group.name}: {choice.score} chooses {choice.setting or 'its only setting'}"
             if choice.regret is not None:
@@ -271,6 +272,14 @@ def _findings(
                 text += f", {regret:.1f} points below the best by {selection.oracle}"
             lines.append(f"{text} ({choice.rule}).")
     return lines
+
+
+def _default_run(study: Study, ended: list[Ended]) -> str | None:
+    """The run of the setting of the base, which the user would have without a study."""
+    plan = study.plan
+    base = {field: value_in(plan.config.base, field) for field in plan.space}
+    runs = [e for e in ended if e.outcome == FINISHED and e.unit.params == base]
+    return study.name(runs[0].unit) if runs else None
 
 
 def _some(names: list[str], most: int = 5) -> str:

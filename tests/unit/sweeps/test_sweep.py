@@ -297,3 +297,19 @@ def test_a_study_chosen_by_the_panel(tmp_path: Path) -> None:
     votes = [line for line in choice.warnings if " votes for " in line]
     assert len(votes) == len(FAMILIES)
     assert any("panel" in line or choice.rule in line for line in result.findings)
+
+
+def test_a_panel_that_abstains_names_the_default(
+    tmp_path: Path, asked: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jessl.selection import panel
+
+    base = dataclasses.replace(asked.base, epochs=1, lr=0.002, evaluate_epochs=0)
+    config = dataclasses.replace(asked, base=base, space={"lr": [0.001, 0.002]}, seeds=(0,))
+    nothing = panel.PanelVote(
+        (2.0, 2.0), (), {}, None, "the families do not meet: keep the default"
+    )
+    monkeypatch.setattr(panel, "vote", lambda *_: nothing)
+    result = sweep(config, tmp_path / "s")
+    assert result.chosen_run is None
+    assert "vicreg: the families do not meet: keep the default, run lr0.002-s0." in result.findings
