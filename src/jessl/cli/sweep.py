@@ -46,8 +46,9 @@ class SweepCommand(Command):
         out: folder of the study; None: studies/NAME.
         trials: number of settings; None: all of a grid, 20 of random and tpe. Of a grid the first.
         seeds: number of runs of each setting (the file can list seeds).
-        by: panel (the default), where three unlike scores vote and abstain where they do not agree;
-            or one score that chooses, such as rankme, view_retrieval/backbone, lidar/projector.
+        by: the score that chooses, such as view_retrieval/backbone (the default), rankme,
+            lidar/projector; or panel, where three unlike scores vote and abstain where they do not
+            agree.
         scores: more scores to compute, for comparison.
         score_views: recipe of the views for scores of views: simclr (the default), coarse,
             disjoint, grayscale or another preset, the same for all runs.

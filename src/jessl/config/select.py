@@ -12,10 +12,10 @@ class Select:
     Attributes:
         runs: run folders, folders that hold run folders, or one .csv or .parquet table of a study
             (a row for each run, columns as jessl report --table writes them).
-        by: panel: view retrieval, cross-view reliability and the rotation probe vote, and abstain
-            where they do not agree; NAME or NAME/LAYER: rankme (at the projector, as published),
-            view_retrieval/backbone, alpha_req:first=5:last=50/backbone, ...; or loss, the last
-            training loss. None: panel where all runs have its scores, else rankme.
+        by: NAME or NAME/LAYER: view_retrieval/backbone, rankme (at the projector, as published),
+            alpha_req:first=5:last=50/backbone, ...; loss, the last training loss; or panel: view
+            retrieval, cross-view reliability and the rotation probe vote, and abstain where they do
+            not agree. None: view_retrieval/backbone where all runs have it, else rankme.
         scores: other scores to show beside it; they do not affect the choice.
         score_views: recipe of the views for scores of views: simclr, coarse, disjoint, grayscale or
             another preset, the same for all runs; runs that were scored under another are scored

@@ -28,9 +28,10 @@ class Sweep:
             Optuna); None: grid where the space consists of lists, else random.
         trials: number of settings; None: all of grid and each, 20 of random and tpe.
         seeds: random seeds of the weights, order and views; each setting has one run per seed.
-        by: what chooses: panel, where view retrieval, cross-view reliability and the rotation probe
-            vote (see `Select`; tpe and prune go by view retrieval); or a score, NAME or NAME/LAYER,
-            such as rankme, view_retrieval/backbone, lidar/projector, by default at the projector.
+        by: the score that chooses, NAME or NAME/LAYER, such as view_retrieval/backbone, rankme,
+            lidar/projector, by default at the projector; or panel, where view retrieval, cross-view
+            reliability and the rotation probe vote (see `Select`; tpe and prune go by view
+            retrieval).
         scores: more scores to compute for every run, for comparison.
         score_views: recipe of the views for scores of views, the same for all runs: simclr, coarse,
             disjoint, grayscale or another preset; None: simclr. What is recorded during training,
@@ -54,7 +55,7 @@ class Sweep:
     sampler: str | None = None
     trials: int | None = None
     seeds: tuple[int, ...] = (0, 1)
-    by: str = "panel"
+    by: str = "view_retrieval/backbone"
     scores: tuple[str, ...] = ()
     score_views: str | None = None
     test: str | None = None

@@ -13,16 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from jessl.runs import Run
-from jessl.selection.candidates import have_scores
 from jessl.selection.criteria import Criterion, parse_criterion
 from jessl.selection.grouping import Setting
 from jessl.selection.ties_and_plateaus import SettingComparison
 
 PANEL = "panel"
-_PUBLISHED = "rankme"
 _NONE_ELIGIBLE = "all settings are below the untrained encoder, or lack a score"
 # family -> its criterion; equal weights, nothing fitted
 FAMILIES = {
@@ -30,19 +26,6 @@ FAMILIES = {
     "spectrum": "cross_view_reliability/backbone",
     "task": "rotation/backbone",
 }
-
-
-def default_criterion(
-    runs_or_table: Sequence[Run | str | Path] | Run | str | Path,
-) -> tuple[str, list[str]]:
-    """(what chooses where the user does not say, notes): the panel where its scores are there."""
-    if have_scores(runs_or_table, deciding_criteria(PANEL)):
-        return PANEL, []
-    missing = ", ".join(FAMILIES.values())
-    return _PUBLISHED, [
-        f"chosen by {_PUBLISHED}, which loses more: not all runs have the scores of the panel "
-        f"({missing}), which `jessl pretrain` and `jessl sweep` record"
-    ]
 
 
 def deciding_criteria(by: str) -> list[Criterion]:

@@ -13,8 +13,9 @@ from jessl.core.validation import unknown_name
 from jessl.runs import Run
 from jessl.selection.candidates import RunSummary, is_table, run_summaries
 from jessl.selection.criteria import Criterion, parse_criterion
+from jessl.selection.default_criterion import default_criterion
 from jessl.selection.grouping import ComparableRuns, Setting, group_runs
-from jessl.selection.panel import PANEL, deciding_criteria, default_criterion, panel_comparison
+from jessl.selection.panel import PANEL, deciding_criteria, panel_comparison
 from jessl.selection.regret import estimate_regret
 from jessl.selection.result import ORACLE, Candidate, Choice, Group, RankedSetting, Selection
 from jessl.selection.selection_warnings import run_warnings, setting_warnings
@@ -36,10 +37,11 @@ def select(
 ) -> Selection:
     """Choose the best run of each method by label-free scores of its training images.
 
-    By default three unlike scores vote: view retrieval, cross-view reliability and the rotation
-    probe, all at the backbone ("panel"). Settings below their untrained encoders are left out, and
-    a group in which the three do not agree has no choice: keep the default. Where not all runs have
-    these scores, RankMe chooses, with a warning.
+    By default view retrieval at the backbone chooses: the share of images whose view finds the
+    other view of its own image among 500 others. Where not all runs have it, RankMe chooses, with a
+    warning. by="panel": view retrieval, cross-view reliability and the rotation probe vote;
+    settings below their untrained encoders are left out, and a group in which the three do not
+    agree has no choice: keep the default.
 
     Scores compare runs of one method only (Garrido et al. 2023, section 3.2), and every score
     depends on n, d and the images: runs of another method, width or data set form another group.

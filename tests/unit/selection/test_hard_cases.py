@@ -51,10 +51,10 @@ def test_a_sweep_that_collapsed_as_a_whole_has_no_choice(
 ) -> None:
     for k, value in enumerate((0.002, 0.002, 0.003)):
         _run(tmp_path / f"r{k}", 10.0**k, _scores(value))
-    result = select(tmp_path)
+    result = select(tmp_path, by="panel")
     assert (result.by, result.chosen) == ("panel", {})
     assert result.groups[0].choices[0].rule.startswith("all settings are below the untrained")
-    assert main(["select", str(tmp_path)]) == 0
+    assert main(["select", str(tmp_path), "--by", "panel"]) == 0
     assert "no choice by panel: all settings are below" in capsys.readouterr().out
 
 
@@ -63,7 +63,7 @@ def test_one_setting_that_trained_among_collapsed_ones_is_taken(tmp_path: Path) 
     # a collapsed encoder may look best to one criterion
     collapsed = _scores(0.002) | {"rotation/backbone": 0.9}
     _run(tmp_path / "bad", 1.0, collapsed)
-    result = select(tmp_path)
+    result = select(tmp_path, by="panel")
     assert result.chosen == {"vicreg": str(tmp_path / "good")}
     assert any("left out, below the untrained encoder" in w for w in result.warnings)
 
@@ -71,7 +71,7 @@ def test_one_setting_that_trained_among_collapsed_ones_is_taken(tmp_path: Path) 
 def test_two_settings_are_enough_to_choose(tmp_path: Path) -> None:
     _run(tmp_path / "a", 0.1, _scores(0.3))
     _run(tmp_path / "b", 0.2, _scores(0.2))
-    result = select(tmp_path)
+    result = select(tmp_path, by="panel")
     assert result.chosen == {"vicreg": str(tmp_path / "a")}
     # of two values each one is at an edge: no warning
     assert not any("the best may lie beyond" in w for w in result.warnings)
@@ -80,7 +80,7 @@ def test_two_settings_are_enough_to_choose(tmp_path: Path) -> None:
 def test_equal_scores_tie_all(tmp_path: Path) -> None:
     for k in range(3):
         _run(tmp_path / f"r{k}", 10.0**k, _scores(0.2))
-    choice = select(tmp_path).groups[0].choices[0]
+    choice = select(tmp_path, by="panel").groups[0].choices[0]
     assert len(choice.tied) == 3
     assert choice.setting is not None
 
@@ -89,4 +89,4 @@ def test_runs_that_never_were_untrained_are_not_dropped(tmp_path: Path) -> None:
     """Runs from other weights (--init) have no untrained value: nothing to be below."""
     for k, value in enumerate((0.002, 0.003)):
         _run(tmp_path / f"r{k}", 10.0**k, _scores(value), untrained=None)
-    assert select(tmp_path).chosen
+    assert select(tmp_path, by="panel").chosen

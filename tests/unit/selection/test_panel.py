@@ -109,17 +109,12 @@ def _table(path: Path, **columns: list[float]) -> Path:
     return path
 
 
-def test_the_panel_is_the_default_where_its_scores_are_there(tmp_path: Path) -> None:
+def test_view_retrieval_is_the_default_where_it_is_there(tmp_path: Path) -> None:
     ranks = {"rankme_projector": [9.0, 8.0, 1.0]}
-    families = {
-        "view_retrieval_backbone": [0.1, 0.5, 0.2],
-        "cross_view_reliability_backbone": [0.1, 0.5, 0.2],
-        "rotation_backbone": [0.3, 0.6, 0.4],
-    }
-    result = select(_table(tmp_path / "all.csv", **ranks, **families))
-    assert (result.by, result.chosen) == ("panel", {"vicreg": "b"})
-    assert select(tmp_path / "all.csv", by="rankme").chosen == {"vicreg": "a"}
-    del families["rotation_backbone"]
-    older = select(_table(tmp_path / "older.csv", **ranks, **families))
+    both = _table(tmp_path / "all.csv", **ranks, view_retrieval_backbone=[0.1, 0.5, 0.2])
+    result = select(both)
+    assert (result.by, result.chosen) == ("view_retrieval/backbone", {"vicreg": "b"})
+    assert select(both, by="rankme").chosen == {"vicreg": "a"}
+    older = select(_table(tmp_path / "older.csv", **ranks))
     assert (older.by, older.chosen) == ("rankme/projector", {"vicreg": "a"})
-    assert "not all runs have the scores of the panel" in older.warnings[-1]
+    assert "not all runs have view_retrieval/backbone" in older.warnings[-1]

@@ -151,7 +151,7 @@ def test_a_study_may_grow_and_move(grown: dict[str, Any]) -> None:
     ("changed", "told"),
     [
         ({"seeds": (0,)}, r"seeds \[0, 1\]: it can grow, and not shrink to \[0\]"),
-        ({"by": "lidar"}, "another by: 'panel', now 'lidar'"),
+        ({"by": "lidar"}, "another by: 'view_retrieval/backbone', now 'lidar'"),
         ({"prune": True}, "another prune: False, now True"),
         ({"keep_share": 0.25}, "another keep_share: 0.5, now 0.25"),
         ({"sampler": "random"}, "another sampler: None, now 'random'"),

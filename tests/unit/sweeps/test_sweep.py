@@ -83,7 +83,7 @@ def test_a_study_goes_on_and_grows_in_its_folder(tmp_path: Path, asked: Sweep) -
     [
         ({"space": {"lr": [0.1]}}, r"another space.lr: \[0.1, 0.2, 0.3\], now \[0.1\]"),
         ({"space": {"epochs": [1]}}, "another space.epochs: None, now"),
-        ({"by": "lidar"}, "another by: 'panel', now 'lidar'"),
+        ({"by": "lidar"}, "another by: 'view_retrieval/backbone', now 'lidar'"),
         ({"seeds": (0,)}, r"seeds \[0, 1\]: it can grow, and not shrink to \[0\]"),
     ],
 )
@@ -306,6 +306,7 @@ def test_a_panel_that_abstains_names_the_default(
 
     base = dataclasses.replace(asked.base, epochs=1, lr=0.002, evaluate_epochs=0)
     config = dataclasses.replace(asked, base=base, space={"lr": [0.001, 0.002]}, seeds=(0,))
+    config = dataclasses.replace(config, by="panel")
     nothing = panel.PanelVote(
         (2.0, 2.0), (), {}, None, "the families do not meet: keep the default"
     )
