@@ -317,7 +317,9 @@ def command_line() -> str:
     for option in ("--json", "--work"):
         if option in words:
             del words[words.index(option) : words.index(option) + 2]
-    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
+    script, here = Path(sys.argv[0]).resolve(), Path(__file__).resolve().parent
+    inside = script.relative_to(here) if script.is_relative_to(here) else Path(script.name)
+    return shlex.join(["python", f"benchmarks/{inside.as_posix()}", *words])
 
 
 def tell(title: str, packages: Sequence[str], body: Sequence[str], out: str | None) -> None:
