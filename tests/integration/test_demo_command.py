@@ -40,7 +40,7 @@ def test_the_study_is_complete(done: tuple[Path, dict[str, Any]]) -> None:
     out, study = done
     assert study["outcomes"] == {"finished": 8}
     assert len(study["groups"]) == 2
-    selection = select(out)
+    selection = select(out, by="rankme")
     for group in study["groups"]:
         assert Path(selection.chosen[group["method"]]).name == group["chosen_run"]
         assert 0 <= group["regret"] <= 1

@@ -32,8 +32,8 @@ class ReadsEmbeddings:
     """Options of the commands that read embeddings.
 
     Attributes:
-        features_columns: of .csv and .parquet files: columns of the features, as names apart by
-            commas, FIRST:LAST or PREFIX*; of .npz and .safetensors the name of the array.
+        features_columns: columns of the features in .csv and .parquet files, as names apart by
+            commas, FIRST:LAST or PREFIX*; in .npz and .safetensors files the name of the array.
         label_column: their column, or array, of the labels.
         name_column: their column, or array, of the names of the images.
     """

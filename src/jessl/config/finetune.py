@@ -38,12 +38,12 @@ class Finetune:
         lr: peak learning rate of the classifier, by AdamW.
         layer_decay: factor of the rate from each block of the encoder to the one before it, above
             0 and up to 1.
-        weight_decay: of AdamW, >= 0.
+        weight_decay: decay of the weights by AdamW, >= 0.
         ema_weights: momentum of the average of the weights, which is what is kept; in [0, 1).
         label_smoothing: share of the target that all classes get, from 0 to less than 1.
         min_scale: smallest share of an image's area in a crop.
         flip: probability of a horizontal flip; 0 where left and right differ in meaning (text).
-        strength: of the changes of colour, >= 0.
+        strength: strength of the changes of colour, >= 0.
         patience: end the training after this many evaluations in a row, of twenty, without a higher
             accuracy on the held-out images, where there are at least 10 labels of each class.
         workers: threads that decode; None: the cores that this process may use, at most 16.
