@@ -21,7 +21,7 @@ class LabelledNeighbours:
     """Labelled rows, and how far each is from the nearest other.
 
     The cosine of the features as they are: after centring or standardisation fewer images of
-    another kind are found to be far (benchmarks/records, classify).
+    another kind are marked as far (benchmarks/records, classify).
 
     Attributes:
         rows: float32 [m, d], of length 1.

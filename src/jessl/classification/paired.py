@@ -50,7 +50,7 @@ class PairedDifference:
         images = "1 held-out image" if self.n == 1 else f"{self.n:,} held-out images"
         if not self.better and not self.worse:
             return (
-                "fine-tuning and the frozen probe cannot be told apart with "
+                "fine-tuning and the frozen probe cannot be distinguished with "
                 f"{images}: {100 * self.value:+.1f} points ({interval})"
             )
         word = "better" if self.better else "worse"

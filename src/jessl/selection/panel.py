@@ -47,7 +47,7 @@ class PanelVote:
     Attributes:
         mean_ranks: of each setting, 1 is best; NaN for settings that were dropped.
         dropped: places of settings below the untrained encoder, or without a value.
-        best: family -> places of its best settings that cannot be told apart.
+        best: family -> places of its best settings that cannot be distinguished.
         chosen: the place of the choice; None where the panel abstains.
         rule: the reason, in words.
     """

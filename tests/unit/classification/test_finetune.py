@@ -121,7 +121,7 @@ def test_a_tie_keeps_the_probe_and_few_labels_have_no_early_stopping(
     result = json.loads(capsys.readouterr().out)
     assert (result["train"], result["stop"], result["compare"]) == (9, 0, 3)
     assert result["kept"] == "probe"
-    assert "cannot be told apart with 3 held-out images" in result["summary"]
+    assert "cannot be distinguished with 3 held-out images" in result["summary"]
     fitted = EmbeddingClassifier.load(result["classifier"])
     assert fitted.about_["data"]["labelled"] == 12
     assert fitted.about_["encoder"]["spec"] == config.init

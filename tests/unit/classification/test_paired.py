@@ -30,7 +30,7 @@ def test_equal_predictions_have_an_interval_around_zero(
     assert expected[1] <= result.low < 0 < result.high <= expected[2]
     assert result.low == pytest.approx(-result.high)
     assert result.p == 1.0
-    assert "cannot be told apart" in result.text
+    assert "cannot be distinguished" in result.text
 
 
 def test_a_clear_difference_is_one_and_turns_around() -> None:
