@@ -155,7 +155,7 @@ def test_the_jackknife_covers_the_spread_between_samples() -> None:
 
 def test_too_few_images_or_features_are_named() -> None:
     few = jessl.score(None, NAMES[0], views=world([0.5] * 16, n=20))[NAMES[0]]
-    assert any("only 19 other images, not 50" in w for w in few.warnings)
+    assert any("among 19 other images, not 50" in w for w in few.warnings)
     assert any("20 images are few" in w for w in few.warnings)
     narrow = jessl.score(None, "cross_view_reliability", views=world([0.5] * 16, n=300))
     assert any("components 11 to 12" in w for w in narrow["cross_view_reliability"].warnings)
