@@ -76,8 +76,8 @@ def compute_view_retrieval(
     warnings = []
     if n - 1 < distractors:
         warnings.append(
-            f"among {n - 1} other images, not {distractors}: an easier task; compare it with values "
-            "among as many images only"
+            f"among {n - 1} other images, not {distractors}: an easier task; compare it only with "
+            "values among as many images"
         )
     if n < _FEWEST:
         warnings.append(f"{n} images are few: take {_FEWEST} at least")
