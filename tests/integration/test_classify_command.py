@@ -229,3 +229,17 @@ def test_missing_images_can_be_left_out_and_single_images_are_named(
     assert (
         f"1 class has a single labelled image, the first is 'zebra' with '{ROWS[150]}.png'" in error
     )
+
+
+def test_labelled_images_that_are_unlike_the_others_are_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels of two classes only, where there are ten; a random sample raises no such warning."""
+    write_labels("two.csv", [(f"{i}.png", f"{Y[i]}") for i in ROWS[:-1] if Y[i] < 2])
+    assert classify("--labels", "two.csv", "--out", "out/p.csv", "--json", "--no-page") == 0
+    captured = capsys.readouterr()
+    warnings = json.loads(captured.out)["warnings"]
+    assert any("are unlike the labelled ones" in warning for warning in warnings)
+    assert "chosen at random" in captured.err
+    assert classify("--labels", "few.csv", "--out", "other/p.csv", "--json", "--no-page") == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []

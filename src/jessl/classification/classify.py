@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.classification.abstention import check_max_error
+from jessl.classification.distance import LabelledNeighbours
 from jessl.classification.labels import Labelled, read_labels
 from jessl.classification.outcome import FittedTask, Outcome
 from jessl.classification.page import write_page
@@ -31,6 +32,8 @@ from jessl.extraction.open_encoder import open_encoder
 from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
 
 CLASSIFIER, CACHE = "classifier", "classify-cache"
+# so many far images, or more, are no chance below this probability
+_UNLIKE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +180,10 @@ def classify(
     for line in stored.announcement():
         log.info(line)
     outcome = stored.outcome(z)
+    far = _count(outcome.columns.get("far"), rest)
+    if unlike := _unlike_the_labelled(far, len(rest), int(about["data"]["labelled"])):
+        log.warning(unlike)
+        warnings += (unlike,)
     names = images.names() if z.names is None else z.names
     where = out.parent / CLASSIFIER if classifier is None else Path(classifier)
     result = Classification(
@@ -189,7 +196,7 @@ def classify(
         unreadable=z.meta["unreadable"],
         task=task or str(about.get("task")),
         predicted_as=_counts(outcome.group, rest),
-        far=_count(outcome.columns.get("far"), rest),
+        far=far,
         abstained=_count(outcome.columns.get("abstain"), rest),
         expected=stored.as_json(),
         warnings=warnings,
@@ -201,6 +208,17 @@ def classify(
         _write_page(result, stored, outcome, rest, index, images, about)
     write_predictions(out, names, outcome.columns, rest)
     return result
+
+
+def _unlike_the_labelled(far: int, rows: int, labelled: int) -> str | None:
+    """A warning where more images are far from the labelled ones than chance allows."""
+    if not rows or LabelledNeighbours.chance_of(far, rows, labelled) >= _UNLIKE:
+        return None
+    return (
+        f"the images to predict are unlike the labelled ones: {far:,} of {rows:,} are far from all "
+        "of them, more than chance allows; the expected accuracy and the promised error hold for "
+        "images like the labelled ones only, so label some of the others, chosen at random"
+    )
 
 
 def _write_page(

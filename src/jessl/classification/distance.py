@@ -66,6 +66,26 @@ class LabelledNeighbours:
         """
         return quantile >= FAR
 
+    @staticmethod
+    def chance_of(far: int, rows: int, labelled: int) -> float:
+        """Probability that so many rows or more are far, were they like the labelled ones.
+
+        Rows and labelled rows are then exchangeable: the share of far rows has a beta distribution,
+        that of an order statistic of the labelled distances, and their number a beta-binomial one.
+
+        Example:
+            >>> round(LabelledNeighbours.chance_of(13, 1_000, 300), 2)
+            0.48
+
+        Args:
+            far: rows that are far, of how many `rows`; labelled: labelled rows.
+        """
+        from scipy.stats import betabinom
+
+        labelled = min(labelled, MOST_ROWS)
+        beyond = labelled - int(np.ceil(FAR * labelled)) + 1
+        return float(betabinom.sf(far - 1, rows, beyond, labelled + 1 - beyond))
+
 
 def _unit(z: Features) -> NDArray[np.float32]:
     z = np.asarray(z, np.float32)

@@ -45,3 +45,18 @@ def test_of_many_rows_a_sample_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distance, "MOST_ROWS", 20)
     known = LabelledNeighbours.of(np.random.default_rng(3).standard_normal((90, 4)))
     assert known.rows.shape == (20, 4)
+
+
+def test_the_chance_of_far_rows_is_exact() -> None:
+    """Of exchangeable rows it is below .05 in a twentieth of the draws, and never far below."""
+    rng = np.random.default_rng(4)
+    chances = []
+    for _ in range(300):
+        rows, new = rng.standard_normal((100, 8)), rng.standard_normal((400, 8))
+        known = LabelledNeighbours.of(rows)
+        far = int(LabelledNeighbours.far(known.quantile(new)).sum())
+        chances.append(LabelledNeighbours.chance_of(far, 400, 100))
+    assert 0.02 < np.mean(np.array(chances) < 0.05) < 0.09
+    assert min(chances) > 1e-4
+    assert LabelledNeighbours.chance_of(79, 1_497, 300) < 1e-3
+    assert LabelledNeighbours.chance_of(0, 10, 5) == 1.0
