@@ -253,7 +253,7 @@ class EmbeddingClassifier(ClassifierMixin, BaseEstimator):
             self._abstains(best),
         )
 
-    def save(self, path: str | Path, about: Mapping[str, Any] | None = None) -> Path:
+    def save(self, path: str | Path, about: Mapping[str, object] | None = None) -> Path:
         """Write a folder (safetensors and JSON) that `load` reads; nothing is pickled.
 
         Args:

@@ -66,7 +66,7 @@ class Classification:
     expected: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as JSON values."""
         paths = {k: v and str(v) for k in ("out", "classifier", "page") for v in [getattr(self, k)]}
         return {**vars(self), **paths, "warnings": list(self.warnings)}

@@ -18,7 +18,9 @@ HEADER, ARRAYS = "classifier.json", "classifier.safetensors"
 _CHECKSUM = "header_sha256"
 
 
-def write_folder(path: Path, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_folder(
+    path: Path, values: Mapping[str, object], arrays: Mapping[str, NDArray[np.generic]]
+) -> None:
     """Write the folder atomically.
 
     Args:
@@ -77,7 +79,9 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def check_shapes(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def check_shapes(
+    arrays: Mapping[str, NDArray[np.generic]], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
     """Refuse arrays that are missing or have other shapes.
 
     Raises:

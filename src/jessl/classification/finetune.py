@@ -79,7 +79,7 @@ class FinetuneResult:
     refit: bool
     warnings: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields as JSON values."""
         values = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
         return values | {"classes": list(self.classes), "warnings": list(self.warnings)}

@@ -46,7 +46,7 @@ def begin(out: Path, config: Finetune) -> None:
         write_json(out / STATE, {"format": FORMAT, "config": config.as_json(), "result": None})
 
 
-def write_result(out: Path, config: Finetune, result: dict[str, Any]) -> None:
+def write_result(out: Path, config: Finetune, result: dict[str, object]) -> None:
     """Write the result: the fine-tuning is finished."""
     write_json(out / STATE, {"format": FORMAT, "config": config.as_json(), "result": result})
 

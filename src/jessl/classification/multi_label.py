@@ -134,7 +134,7 @@ class MultiLabel:
             )
         return lines
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The same as JSON values."""
         low, high = share_interval(self.exact, self.rows)
         known = all(self.held_out)
@@ -178,7 +178,7 @@ class MultiLabel:
             ],
         )
 
-    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def state(self) -> tuple[dict[str, object], dict[str, NDArray[np.generic]]]:
         """JSON values and arrays that `restored` takes."""
         values = {
             "kind": "multi-label",

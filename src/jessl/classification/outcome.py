@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ class Outcome:
         caption: [n], pieces of text below the image on the page.
     """
 
-    columns: Mapping[str, Sequence[Any] | NDArray[Any]]
+    columns: Mapping[str, Sequence[object] | NDArray[np.generic]]
     group: Sequence[str]
     sureness: NDArray[np.float64]
     caption: Sequence[tuple[str, ...]]
@@ -40,7 +40,7 @@ class FittedTask(Protocol):
     def announcement(self) -> list[str]:
         """What to expect of the predictions, in sentences."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The same as JSON values."""
 
     def outcome(self, z: Embeddings) -> Outcome:
@@ -68,7 +68,7 @@ class SingleLabel:
             lines.append(fitted.abstention_.text)
         return lines
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The same as JSON values."""
         fitted = self.classifier
         accuracy: ExpectedAccuracy = fitted.expected_accuracy_

@@ -19,7 +19,7 @@ _ROWS = 2**14
 def write_predictions(
     path: Path,
     names: Sequence[str],
-    columns: Mapping[str, Sequence[Any] | NDArray[Any]],
+    columns: Mapping[str, Sequence[object] | NDArray[np.generic]],
     rows: NDArray[np.int64],
 ) -> None:
     """Write name and the columns of some rows as CSV, atomically.
@@ -43,7 +43,9 @@ def write_predictions(
 
 
 def _cells(
-    names: Sequence[str], columns: Mapping[str, Sequence[Any] | NDArray[Any]], rows: list[int]
+    names: Sequence[str],
+    columns: Mapping[str, Sequence[object] | NDArray[np.generic]],
+    rows: list[int],
 ) -> Iterator[list[object]]:
     for row in rows:
         name = names[row].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from jessl.data import Source
 from jessl.extraction.opened_encoder import OpenedEncoder
@@ -11,7 +10,7 @@ from jessl.extraction.opened_encoder import OpenedEncoder
 
 def about_classifier(
     opened: OpenedEncoder, images: Source, labelled: int, task: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The encoder by the checksum of its weights, its preprocessing, and the data.
 
     Args:
@@ -31,7 +30,7 @@ def about_classifier(
     }
 
 
-def preprocess_values(opened: OpenedEncoder) -> dict[str, Any]:
+def preprocess_values(opened: OpenedEncoder) -> dict[str, object]:
     """The preprocessing as JSON values."""
     values = asdict(opened.encoder.preprocess)
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

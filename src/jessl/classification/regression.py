@@ -108,7 +108,7 @@ class Regression:
             lines.append(f"{100 * COVERAGE:g} % of the numbers lie within {half:.4g} of theirs")
         return lines
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The same as JSON values."""
         error, low, high = self.expected()
         return {
@@ -144,7 +144,7 @@ class Regression:
             [(f"{one:.4g}",) for one in value],
         )
 
-    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def state(self) -> tuple[dict[str, object], dict[str, NDArray[np.generic]]]:
         """JSON values and arrays that `restored` takes."""
         values = {
             "kind": "regression",

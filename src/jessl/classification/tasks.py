@@ -34,7 +34,7 @@ def fit_task(
     return SingleLabel(classifier.fit(train, np.array(texts)))
 
 
-def save_task(fitted: FittedTask, path: Path, about: Mapping[str, Any]) -> None:
+def save_task(fitted: FittedTask, path: Path, about: Mapping[str, object]) -> None:
     """Write the folder of a classifier.
 
     Raises:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
 
@@ -116,7 +115,7 @@ def _pooling(job: ExportJob) -> Pooling:
     return POOLED_VECTOR
 
 
-def _keywords(job: ExportJob) -> dict[str, Any]:
+def _keywords(job: ExportJob) -> dict[str, object]:
     """Arguments of the model beside the images: of another size than its positions."""
     body, size = job.encoder.body, job.encoder.preprocess.size
     if not isinstance(body, HuggingFaceModel) or not body.takes_any_size:
@@ -125,7 +124,7 @@ def _keywords(job: ExportJob) -> dict[str, Any]:
     return {} if own in (size, [size, size]) else {"interpolate_pos_encoding": True}
 
 
-def _processor_config(pixels: Preprocess) -> dict[str, Any]:
+def _processor_config(pixels: Preprocess) -> dict[str, object]:
     """preprocessor_config.json: the short side resized, the central square cropped."""
     return {
         "image_processor_type": "BitImageProcessor",

@@ -125,7 +125,7 @@ def timm_model(job: ExportJob) -> nn.Module:
         return create_timm(job.model, job.encoder.preprocess.size, pretrained=False)[0]
 
 
-def timm_config(job: ExportJob) -> dict[str, Any]:
+def timm_config(job: ExportJob) -> dict[str, object]:
     """config.json, which timm and transformers' wrapper of timm read."""
 
     from jessl.encoders.timm_models import create_timm
@@ -140,7 +140,7 @@ def timm_config(job: ExportJob) -> dict[str, Any]:
     own = getattr(job.encoder.body, "pretrained_cfg", None) or {}
     if job.published and job.library == "timm" and own.get("license"):
         carried["license"] = own["license"]
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         "architecture": job.model,
         "num_classes": len(job.classes),
         "num_features": job.encoder.dim,

@@ -79,8 +79,8 @@ class TorchvisionWeights(Format):
         ]
 
 
-def _options(job: ExportJob) -> dict[str, Any]:
-    options: dict[str, Any] = {}
+def _options(job: ExportJob) -> dict[str, object]:
+    options: dict[str, object] = {}
     if job.model.startswith("vit") and job.encoder.preprocess.size != _DEFAULT_PX:
         options["image_size"] = job.encoder.preprocess.size
     if job.model in _WITH_AUXILIARY_HEADS:
