@@ -147,6 +147,7 @@ def _write(
         encoder.preprocess,
         weights_sha256(encoder),
         source,
+        job.classes,
     )
     with atomic_directory(out) as part:
         chosen.write(job, part)

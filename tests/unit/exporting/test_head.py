@@ -15,6 +15,7 @@ import jessl
 from helpers.run_samples import small_config
 from jessl import Run, pretrain
 from jessl.core.log import SILENT
+from jessl.encoders.checkpoints.export_folder import read_description
 from jessl.extraction.open_encoder import open_encoder
 
 NAMES = ("ash", "birch; silver", "oak")
@@ -51,6 +52,7 @@ def test_timm_has_the_logits_and_the_names(
 ) -> None:
     result = jessl.export(trained, tmp_path / "net", format="timm", head=True, log=SILENT)
     assert result.classes == NAMES
+    assert read_description(tmp_path / "net").classes == NAMES
     names: dict[str, object] = {"images": expected[0]}
     with torch.no_grad():
         exec("\n".join(result.code), names)

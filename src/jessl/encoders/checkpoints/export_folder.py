@@ -61,6 +61,7 @@ class ExportDescription:
         preprocess: of the images.
         weights_sha256: of the encoder's tensors.
         source: where the weights came from; for people.
+        classes: names of the classes, in the order of the logits; empty without a classifier.
     """
 
     format: str
@@ -71,6 +72,7 @@ class ExportDescription:
     preprocess: Preprocess
     weights_sha256: str
     source: Mapping[str, object]
+    classes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """The content of jessl.json."""
@@ -115,6 +117,9 @@ def _parsed(stored: Mapping[str, Any]) -> ExportDescription:
     if not isinstance(source, dict) or not isinstance(pixels, dict):
         raise ValueError("source and preprocess: expected objects")
     projection = stored["projection"]
+    classes = stored.get("classes", [])  # a release wrote none
+    if not isinstance(classes, list):
+        raise ValueError(f"classes: expected a list, got {classes!r}")
     return ExportDescription(
         format=check_choice("format", stored["format"], WEIGHTS),
         encoder=encoder,
@@ -129,6 +134,7 @@ def _parsed(stored: Mapping[str, Any]) -> ExportDescription:
         ),
         weights_sha256=str(stored["weights_sha256"]),
         source=source,
+        classes=tuple(map(str, classes)),
     )
 
 
