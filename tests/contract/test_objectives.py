@@ -16,6 +16,7 @@ from helpers.commands import run_code
 from helpers.paths import TESTS
 from jessl import objectives
 from jessl.objectives import CONFIGS, TrainingPosition, build_objective
+from jessl.objectives.nnclr import nearest_neighbours
 
 GOLDEN = json.loads((TESTS / "golden" / "losses.json").read_text())
 FUNCTIONS: dict[str, Callable] = {
@@ -32,6 +33,9 @@ FUNCTIONS: dict[str, Callable] = {
     "negative_cosine": lambda p, z: objectives.negative_cosine(p, z),
     "swav": lambda a, b: objectives.swav(_scores(a), _scores(b)),
     "dino": lambda a, b: objectives.dino(torch.stack([a, b]), _teacher_logits(a), 0),
+    "nnclr T=0.1": lambda a, b: objectives.nnclr(_neighbours(a), b, temperature=0.1),
+    "nnclr T=0.2": lambda a, b: objectives.nnclr(_neighbours(a), b, temperature=0.2),
+    "visreg": lambda a, b: objectives.visreg(torch.stack([a, b]), directions=_directions(a)),
 }
 METHODS = sorted(CONFIGS)
 
@@ -46,6 +50,18 @@ def _teacher_logits(like: torch.Tensor) -> torch.Tensor:
     """The teacher's logits [2, n, d] of the golden file, not normalised."""
     seeded = [np.random.RandomState(seed).randn(*like.shape) for seed in (11, 12)]
     return torch.tensor(np.stack(seeded))
+
+
+def _neighbours(z: torch.Tensor) -> torch.Tensor:
+    """Nearest rows of the queue of the golden file."""
+    queue = torch.tensor(np.random.RandomState(21).randn(40, z.shape[1]))
+    return nearest_neighbours(z, queue)
+
+
+def _directions(z: torch.Tensor) -> torch.Tensor:
+    """The 64 directions of the golden file."""
+    w = torch.tensor(np.random.RandomState(13).randn(z.shape[1], 64))
+    return torch.nn.functional.normalize(w, dim=0)
 
 
 def _inputs(name: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,7 +15,7 @@ from jessl.training.syncbn import synchronise
 VIEWS, BATCH, DIM = 3, 12, 10
 # (method, options): every method as it comes, and what draws or remembers
 # but dissl, whose 16384 classes would be half a gigabyte a process to hand over
-SMALLER: dict[str, dict[str, Any]] = {"dissl": {"classes": 32}}
+SMALLER: dict[str, dict[str, Any]] = {"dissl": {"classes": 32}, "nnclr": {"queue": 64}}
 CASES: list[tuple[str, dict[str, Any]]] = [(n, SMALLER.get(n, {})) for n in sorted(CONFIGS)]
 CASES += [
     ("simclr", {"negatives": 1}),
@@ -29,6 +29,9 @@ CASES += [
     ("dissl", {"student_head": "identity", "projector": "20-6", "classes": 24}),
     ("dissl", {"student_head": "mlp", "projector": "identity", "classes": 6}),
     ("lejepa", {"projector": "20-6", "directions": 8, "knots": 9}),
+    ("nnclr", {"queue": 7, "predictor": "linear"}),  # shorter than a batch
+    ("nnclr", {"queue": 30}),  # neighbours of the step before
+    ("visreg", {"projector": "20-6", "directions": 8, "shape": 2.0, "scale": 0.5}),
     ("supervised", {"projector": "20-6", "classes": 3, "label_smoothing": 0.1}),
 ]
 

@@ -18,6 +18,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "supervised": {"classes": 3},
     "dissl": {"classes": 16},
     "dino": {"prototypes": 16},
+    "nnclr": {"queue": 20},
     "swav": {"prototypes": 16, "queue": 16, "queue_from_epoch": 0.0},
 }
 

@@ -15,17 +15,17 @@ from helpers.rehearsed_cuda import SRC, DeviceMistake, rehearsal
 from helpers.rehearsed_transfers import MEANT
 from jessl import Loader
 from jessl.data.loading.buffer_pool import BufferPool
-from jessl.objectives import _contrastive, build_objective
+from jessl.objectives import TrainingPosition, _contrastive, build_objective
 from jessl.training import ema, gradient_cache
 from jessl.training.forward import Forward
 from jessl.views import presets
 from jessl.views.gpu import geometry
 from jessl.views.params import COLUMN
 
-lejepa, swav, vicreg = (
+_directions, swav, vicreg = (
     # the package's attributes of these names are the functions
     import_module(f"jessl.objectives.{name}")
-    for name in ("lejepa", "swav", "vicreg")
+    for name in ("_directions", "swav", "vicreg")
 )
 
 
@@ -68,9 +68,9 @@ def a_hidden_item(monkeypatch):
 
 def directions_copied_and_waited_for(monkeypatch):
     wrong = in_package(lambda x, device: x.to(device), "core/devices.py")
-    monkeypatch.setattr(lejepa, "to_device", wrong)
+    monkeypatch.setattr(_directions, "to_device", wrong)
     objective = build_objective("lejepa", 8).to("cuda")
-    objective.begin_step(lejepa.TrainingPosition(0, 1, 1))
+    objective.begin_step(TrainingPosition(0, 1, 1))
 
 
 def a_branch_on_values_in_a_view(monkeypatch):

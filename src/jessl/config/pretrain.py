@@ -28,8 +28,8 @@ class Pretrain:
             floating-point and signed images. On the command line: --range LOW HIGH.
         out: run folder to write; refused when it holds another run, unless `resume`.
         resume: continue the run in `out` from its last checkpoint.
-        objective: barlow_twins, byol, cissl, dcl, dino, dissl, lejepa, moco, simclr, simsiam, swav,
-            vicreg, or supervised (which needs labels).
+        objective: barlow_twins, byol, cissl, dcl, dino, dissl, lejepa, moco, nnclr, simclr,
+            simsiam, swav, vicreg, visreg, or supervised (which needs labels).
         objective_options: fields of the method's config; on the command line: cov 4 inv 10.
         encoder: `smallconv[:WIDTH]`, `airbench[:WIDTH]`, `timm:NAME` or `torchvision:NAME`.
         stem: "small" (3x3 stride 1, no max-pool), "standard", or None: by image size (ResNets).

@@ -49,6 +49,16 @@ def mean_over_pairs(
 
 
 @full_precision
+def distance_to_global_mean(z: torch.Tensor, n_global: int | None) -> torch.Tensor:
+    """Squared distance of z [views, batch, dim] from the mean of its image's global views.
+
+    Convention (the codes of LeJEPA's and VISReg's authors): the mean over views, batch and dim,
+    and gradients through the mean as well; LeJEPA's equation has the sum over dim.
+    """
+    return (z - z[:n_global].mean(dim=0)).square().mean()
+
+
+@full_precision
 def mean_cross_entropy(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of softmax(logits) against targets, mean over the batch and unlike views.
 

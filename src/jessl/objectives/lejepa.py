@@ -13,26 +13,21 @@ from typing import ClassVar
 import torch
 
 from jessl.core import collectives
-from jessl.core.devices import to_device
-from jessl.core.random import step_generator
 from jessl.objectives._base import Objective, Representations, Terms, TrainingPosition
 from jessl.objectives._checks import check_at_least
+from jessl.objectives._directions import (
+    check_directions,
+    random_directions,
+    redraw_directions,
+)
 from jessl.objectives._heads import apply_to_views, build_head
 from jessl.objectives._precision import full_precision
+from jessl.objectives._views import distance_to_global_mean
 
 __all__ = ["LeJEPA", "LeJEPAConfig", "sigreg"]
 
 # where the integral over the frequency is cut off (authors' code; the paper's listing has 5)
 _T_MAX = 3.0
-
-
-def random_directions(
-    dim: int, number: int, *, seed: int = 0, step: int = 0, device: torch.device | str = "cpu"
-) -> torch.Tensor:
-    """Draw unit vectors, uniform on the sphere, from seed and step: float64 [dim, number]."""
-    generator = step_generator(seed, step)
-    drawn = torch.randn(dim, number, generator=generator, dtype=torch.float64)
-    return to_device(drawn / drawn.norm(dim=0), device)
 
 
 @full_precision
@@ -68,11 +63,7 @@ def sigreg(
     if isinstance(directions, int):
         check_at_least(1, directions=directions)
         directions = random_directions(z.shape[-1], directions, device=z.device)
-    if directions.ndim != 2 or len(directions) != z.shape[-1]:
-        raise ValueError(
-            f"directions: expected [{z.shape[-1]}, number] for z {list(z.shape)}, "
-            f"got {list(directions.shape)}"
-        )
+    check_directions(directions, z)
     t = torch.linspace(0, _T_MAX, knots, dtype=z.dtype, device=z.device)[1:]
     phi = torch.exp(-t.square() / 2)
     # trapezoid rule, doubled for t < 0: half a step at the end; at t = 0 the integrand is 0
@@ -84,16 +75,6 @@ def sigreg(
     distance = (real - phi).square() + imaginary.square()
     n = z.shape[-2] * collectives.world()
     return n * (distance * (phi * width)).sum(dim=-1).mean()
-
-
-@full_precision
-def _invariance(z: torch.Tensor, n_global: int | None) -> torch.Tensor:
-    """Squared distance of z [views, batch, dim] from the mean of its global views.
-
-    Convention (the authors' code): the mean over views, batch and dim; the paper's equation has
-    the sum over dim.
-    """
-    return (z - z[:n_global].mean(dim=0)).square().mean()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +126,7 @@ class LeJEPA(Objective):
 
     def begin_step(self, position: TrainingPosition) -> None:
         """Draw the step's directions."""
-        out, number = self.directions.shape
-        drawn = random_directions(out, number, seed=position.seed, step=position.step)
-        self.directions.copy_(to_device(drawn.to(self.directions.dtype), self.directions.device))
+        redraw_directions(self.directions, position)
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out], which SIGReg makes standard normal."""
@@ -156,7 +135,7 @@ class LeJEPA(Objective):
     def compute_loss(self, batch: Representations) -> Terms:
         """(1 - lambd) invariance + lambd SIGReg of representations [views, batch, dim]."""
         z = apply_to_views(self.projector, batch.student)
-        invariance = _invariance(z, batch.n_global)
+        invariance = distance_to_global_mean(z, batch.n_global)
         normality = sigreg(z, directions=self.directions, knots=self.config.knots)
         lambd = self.config.lambd
         total = (1 - lambd) * invariance + lambd * normality

@@ -12,6 +12,7 @@ __all__ = [
     "dino_vit_small",
     "lejepa_vit_imagenette",
     "simclr_vit_imagenette",
+    "visreg_vit_imagenette",
 ]
 
 
@@ -123,4 +124,27 @@ def lejepa_vit_imagenette(data: str) -> Pretrain:
         lr=2e-3,
         weight_decay=0.05,
         warmup_epochs=1.0,
+    )
+
+
+def visreg_vit_imagenette(data: str) -> Pretrain:
+    """VISReg, ViT-S/8 on Imagenette at 128 pixels, four views, 800 epochs.
+
+    Paper: Wu, Balestriero and Levine 2026, arXiv 2606.02572.
+    Source: HaiyuWu/visreg, configs/imagenette.yaml, train_inet10_toy.py and visreg/data: lambda .6,
+        4096 directions, four views of (.08, 1), projector 2048-2048-128, AdamW with weight decay
+        .05, batch 64, one epoch of warm-up, gradients clipped at 1.
+    Rate: 1e-3, not scaled.
+    Expected: no number published for this file.
+    Hardware: not stated in the source. Not run here.
+    Differs: no stochastic depth (theirs .1), colours as in `lejepa_vit_imagenette`.
+    Command: jessl pretrain --recipe visreg_vit_imagenette --data imagenette2-160/train
+    """
+    return dataclasses.replace(
+        lejepa_vit_imagenette(data),
+        objective="visreg",
+        objective_options={"projector": "2048-2048-128", "lambd": 0.6, "directions": 4096},
+        batch_size=64,
+        lr=1e-3,
+        clip_norm=1.0,
     )

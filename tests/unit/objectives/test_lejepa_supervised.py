@@ -10,7 +10,7 @@ import torch
 from scipy.integrate import quad
 
 from jessl.objectives import TrainingPosition, build_objective, sigreg, supervised
-from jessl.objectives.lejepa import random_directions
+from jessl.objectives._directions import random_directions
 
 
 def _rows(n: int, dim: int, seed: int = 0) -> torch.Tensor:

@@ -78,6 +78,7 @@ REMEMBERING: list[tuple[str, dict]] = [
     ("swav", {"prototypes": 16, "queue": 24, "queue_from_epoch": 0.5}),
     ("simclr", {"negatives": 1}),
     ("lejepa", {}),
+    ("nnclr", {"queue": 24}),
     ("supervised", {}),
 ]
 

@@ -52,8 +52,8 @@ def test_the_configuration_is_one(name: str) -> None:
 @pytest.mark.parametrize("name", recipes.NAMES)
 def test_objective_and_views_take_their_options(name: str) -> None:
     config = recipes.named(name, "images")
-    # heads of 8192 are not worth their memory here; lejepa draws real directions when built
-    with torch.device("cpu" if config.objective == "lejepa" else "meta"):
+    # heads of 8192 are not worth their memory here; these draw real directions when built
+    with torch.device("cpu" if config.objective in ("lejepa", "visreg") else "meta"):
         objective = build_objective(config.objective, 16, config.objective_options)
     views = preset(config.views, config.size or 32, config.view_options)
     assert len(views) >= objective.least_views
