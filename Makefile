@@ -6,7 +6,7 @@ BIN := .venv/bin
 DONE := .venv/.jessl-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test torture check bench bench-probe gpu docs wheel clean
+.PHONY: setup demo test torture check kernels bench bench-probe gpu docs wheel clean
 
 setup: $(DONE)
 
@@ -28,9 +28,14 @@ check: $(DONE)
 	$(BIN)/python tools/check_names.py
 	$(BIN)/python tools/draw_rooms.py --check
 
+# beside mypy, which is one process: otherwise every process of the tests compiles them at once
+kernels: $(DONE)
+	$(BIN)/python -c 'from jessl.views.kernels import compiled; compiled()'
+
 # a process a core and one thread each: the tests are small, and OpenMP threads that share few
 # cores wait by spinning
-test: check
+test: $(DONE)
+	$(MAKE) --jobs=2 check kernels
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 # 200 kills, 20,000 damaged images, 20,000 damaged files: about an hour on two cores; a second

@@ -16,6 +16,7 @@ from torch import nn
 
 from helpers.commands import COMMAND, Finished, Started, run_code
 from helpers.groups import WORLD, together
+from helpers.interpreters import fast_python
 from helpers.run_samples import losses, weights
 from helpers.training_samples import trainer_of
 from jessl import Run
@@ -188,7 +189,9 @@ def _launched(data: Path, out: Path, *, world: int, resume: bool, dies: int = -1
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
     command = [sys.executable, *launcher, str(script), *arguments]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(command, capture_output=True, env=env, timeout=300).returncode
+    with fast_python() as python:
+        env["PYTHON_EXEC"] = python  # by which torchrun starts its processes
+        return subprocess.run(command, capture_output=True, env=env, timeout=300).returncode
 
 
 def test_a_run_of_two_processes_is_resumed_by_one(stripes: Path, tmp_path: Path) -> None:

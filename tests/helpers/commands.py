@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from helpers.interpreters import use
 from helpers.processes import CONTEXT, preload
 
 COMMAND = "import sys; from jessl.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -32,10 +33,17 @@ class Finished:
 
 
 class Started:
-    """A process that runs `code`; `wait` gives what it left."""
+    """A process that runs `code`; `wait` gives what it left.
+
+    Its own children are started by `python`, see helpers.interpreters, where that is given.
+    """
 
     def __init__(
-        self, code: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        code: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        python: str | None = None,
     ) -> None:
         preload()
         self._folder = tempfile.TemporaryDirectory()
@@ -43,7 +51,7 @@ class Started:
         wanted = dict(os.environ if environment is None else environment)
         self._process: ForkServerProcess = CONTEXT.Process(
             target=_execute,
-            args=(code, list(arguments), *map(str, self._streams), wanted, os.getcwd()),
+            args=(code, list(arguments), *map(str, self._streams), wanted, os.getcwd(), python),
         )
         self._process.start()
 
@@ -99,7 +107,10 @@ def _execute(
     stderr: str,
     environment: dict[str, str],
     folder: str,
+    python: str | None,
 ) -> None:
+    if python is not None:
+        use(python)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.commands import Started
+from helpers.interpreters import fast_children, fast_python
 from jessl.core.log import Log
 from jessl.demo import demo
 
@@ -41,7 +42,8 @@ def build_demo_study(folder: Path) -> None:
     )
     ended = {p: p.stat().st_mtime_ns for p in out.glob("runs/*/embeddings/test/*")}
     lines: list[str] = []
-    study = demo("digits", out=out, workers=2, log=Log(lines.append), **OPTIONS)
+    with fast_children():
+        study = demo("digits", out=out, workers=2, log=Log(lines.append), **OPTIONS)
     kept = bool(ended) and ended == {p: p.stat().st_mtime_ns for p in ended}
     facts = {"stopped": stopped, "study": study, "lines": lines, "ended runs stay": kept}
     (folder / "facts.json").write_text(json.dumps(facts))
@@ -51,7 +53,12 @@ def interrupt_demo(
     arguments: Sequence[str], happened: Callable[[], object], number: int
 ) -> dict[str, Any]:
     """Send a signal to `jessl demo ARGUMENTS...` once something happened: how all of it ended."""
-    process = Started(_COMMAND, ["demo", *arguments])
+    with fast_python() as python:
+        process = Started(_COMMAND, ["demo", *arguments], python=python)
+        return _interrupt(process, happened, number)
+
+
+def _interrupt(process: Started, happened: Callable[[], object], number: int) -> dict[str, Any]:
     process.wait_until(happened, BEGUN)
     workers = _children(process.pid)
     with contextlib.suppress(ProcessLookupError):  # it has failed: its code and its errors tell

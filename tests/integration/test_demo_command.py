@@ -133,7 +133,7 @@ def test_a_folder_without_labels_ends_with_the_choice(
     folder = tmp_path / "images"
     folder.mkdir()
     for k in range(60):
-        size = rng.integers(18, 40, 2)
+        size = rng.integers(16, 24, 2)
         picture = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         Image.fromarray(picture).save(folder / f"{k}.png")
     args = ["demo", "--data", str(folder), "--out", str(tmp_path / "d"), "--quick"]

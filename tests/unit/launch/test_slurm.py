@@ -47,6 +47,7 @@ def _children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+@pytest.mark.usefixtures("fast_tasks")
 def test_a_job_whose_time_is_up_comes_back_and_ends(stripes: Path, tmp_path: Path) -> None:
     config = small_config(stripes, tmp_path / "run", epochs=20, evaluate_epochs=0, device="cpu")
     sent = submit(config, {"cluster": "local", "tasks_per_node": 2})

@@ -24,6 +24,7 @@ def _asked(stripes: Path) -> Sweep:
     return Sweep(base=base, space={"lr": [1e-3, 2e-3, 4e-3]}, seeds=(0,))
 
 
+@pytest.mark.usefixtures("fast_tasks")
 def test_two_jobs_share_a_study(stripes: Path, tmp_path: Path) -> None:
     log = f"journal:{tmp_path}/log"
     out = tmp_path / "study"
