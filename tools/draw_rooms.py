@@ -31,6 +31,7 @@ CAPTIONS = {
     "selection": "choose without labels",
     "comparison": "compare encoders",
     "classification": "labels from few",
+    "curation": "what to label first",
     "zoo": "tables of models",
     "report": "pages and charts",
     "exporting": "for other libraries",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jessl.comparison.compare import compare_encoders as compare_encoders
     from jessl.config import Classify as Classify
     from jessl.config import Compare as Compare
+    from jessl.config import Curate as Curate
     from jessl.config import Decompose as Decompose
     from jessl.config import Embed as Embed
     from jessl.config import Export as Export
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from jessl.config import Select as Select
     from jessl.config import SelectCheckpoints as SelectCheckpoints
     from jessl.config import Sweep as Sweep
+    from jessl.curation.curate import curate as curate
+    from jessl.curation.result import Curation as Curation
     from jessl.data import Batch as Batch
     from jessl.data import Loader as Loader
     from jessl.data import Source as Source
@@ -63,6 +66,8 @@ _HOMES = {
     "Batch": "data",
     "Classify": "config",
     "Compare": "config",
+    "Curate": "config",
+    "Curation": "curation.result",
     "Decompose": "config",
     "Embed": "config",
     "Embeddings": "embeddings",
@@ -90,6 +95,7 @@ _HOMES = {
     "build_encoder": "encoders",
     "classify": "classification.classify",
     "compare_encoders": "comparison.compare",
+    "curate": "curation.curate",
     "decompose": "risk",
     "embed": "extraction.embed",
     "export": "exporting.export",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.classification.held_out import log_softmax
 from jessl.probes.base import Labels
+from jessl.probes.held_out import log_softmax
 
 _MOST_LOG = 3.0
 # strength of the prior at temperature 1, in rows: few rows measure a temperature badly

@@ -25,12 +25,12 @@ from jessl.classification.files import (
     read_folder,
     write_folder,
 )
-from jessl.classification.held_out import cross_validate, log_softmax
 from jessl.classification.training_rows import training_rows
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_int
 from jessl.embeddings import Embeddings
 from jessl.probes.base import Features
+from jessl.probes.held_out import cross_validate, log_softmax
 from jessl.probes.linear import LinearProbe
 from jessl.probes.standardize import release_pages
 

@@ -11,8 +11,8 @@ from jessl.classification.accuracy import ExpectedAccuracy, share_interval
 from jessl.classification.calibration import calibration_error, fit_temperature
 from jessl.classification.classifier import EmbeddingClassifier
 from jessl.classification.distance import LabelledNeighbours
-from jessl.classification.held_out import log_softmax
 from jessl.probes.base import Features
+from jessl.probes.held_out import log_softmax
 from jessl.probes.linear import LinearProbe
 
 

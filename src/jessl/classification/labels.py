@@ -71,15 +71,8 @@ def read_labels(
     if path is None:
         cells, shown = _own_labels(source), source.name
     else:
-        read = read_label_cells(source, path)
+        read = read_label_cells(source, path, allow_missing=allow_missing)
         shown = read.shown
-        if read.unknown and not allow_missing:
-            count = len(read.unknown)
-            raise ValueError(
-                f"labels: {shown}: {count} of {read.rows} images {'is' if count == 1 else 'are'} "
-                f"not in {source.name}, the first is {escape_control(read.unknown[0])!r}; "
-                "--allow-missing leaves them out"
-            )
         cells = read.cells
     if task is None:
         _ask(cells, source, shown)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.core.csv_files import neutralize
-from jessl.core.files import atomic_write
-
-_ROWS = 2**14
+from jessl.core.csv_files import write_csv_columns
 
 
 def write_predictions(
@@ -22,39 +17,17 @@ def write_predictions(
     columns: Mapping[str, Sequence[object] | NDArray[np.generic]],
     rows: NDArray[np.int64],
 ) -> None:
-    """Write name and the columns of some rows as CSV, atomically.
-
-    Numbers have six significant digits, truth values are true and false, and cells that a
-    spreadsheet would run begin with an apostrophe.
+    """Write name and the columns of some rows as CSV, see `write_csv_columns`.
 
     Args:
         path: the file.
         names: of all images; columns: a value for each image.
         rows: which images, in this order.
     """
-    with (
-        atomic_write(path) as part,
-        part.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["name", *(neutralize(column) for column in columns)])
-        for start in range(0, len(rows), _ROWS):
-            writer.writerows(_cells(names, columns, rows[start : start + _ROWS].tolist()))
+    chosen: list[int] = rows.tolist()
+    cells = {title: _taken(values, chosen) for title, values in columns.items()}
+    write_csv_columns(path, {"name": _taken(names, chosen), **cells})
 
 
-def _cells(
-    names: Sequence[str],
-    columns: Mapping[str, Sequence[object] | NDArray[np.generic]],
-    rows: list[int],
-) -> Iterator[list[object]]:
-    for row in rows:
-        name = names[row].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        yield [neutralize(name), *(_cell(values[row]) for values in columns.values())]
-
-
-def _cell(value: Any) -> object:
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, float | np.floating):
-        return f"{value:.6g}"
-    return neutralize(value)
+def _taken(values: Sequence[object] | NDArray[np.generic], rows: list[int]) -> Iterator[object]:
+    return (values[row] for row in rows)

@@ -32,6 +32,7 @@ COMMANDS = {
         "ClassifyCommand",
     ),
     "finetune": ("train an encoder on with labels, kept where that helps", "FinetuneCommand"),
+    "curate": ("what to label first, duplicates, outliers, label errors", "CurateCommand"),
     "decompose": ("explain the error of representations by four components", "DecomposeCommand"),
     "select": ("choose among runs, checkpoints or encoders without labels", "SelectCommand"),
     "sweep": ("train many settings and choose one without labels", "SweepCommand"),

@@ -5,6 +5,7 @@ May import jessl.core only, and neither torch nor numpy, so that `jessl --help` 
 
 from jessl.config.classify import Classify as Classify
 from jessl.config.compare import Compare as Compare
+from jessl.config.curate import Curate as Curate
 from jessl.config.decompose import Decompose as Decompose
 from jessl.config.embed import Embed as Embed
 from jessl.config.export import EXPORT_DESCRIPTION as EXPORT_DESCRIPTION

@@ -17,6 +17,7 @@ from jessl.core.class_names import (
     match_labels,
     names_for_unnamed,
 )
+from jessl.core.csv_files import restore
 from jessl.core.hashing import hashed_ids
 from jessl.core.validation import escape_control
 from jessl.data.sources.base import Source
@@ -102,15 +103,30 @@ class LabelCells:
     shown: str
 
 
-def read_label_cells(source: Source, path: str | Path) -> LabelCells:
+def read_label_cells(
+    source: Source, path: str | Path, *, allow_missing: bool = False
+) -> LabelCells:
     """The cells of the column label of a CSV file, as `labels_from_csv` reads them, as texts.
 
+    Args:
+        source: the images.
+        path: the file.
+        allow_missing: whether it may name images that the source lacks.
+
     Raises:
-        ValueError: as `labels_from_csv`.
+        ValueError: as `labels_from_csv`, and for images that are not there, counted, the first
+            named.
     """
     shown = escape_control(str(path))
     columns, rows = _rows(Path(path), shown, None)
     matched, unknown = _known(source, rows, shown)
+    if unknown and not allow_missing:
+        count = len(unknown)
+        raise ValueError(
+            f"labels: {shown}: {count} of {len(rows)} images {'is' if count == 1 else 'are'} "
+            f"not in {source.name}, the first is {escape_control(unknown[0])!r}; "
+            "--allow-missing leaves them out"
+        )
     cells = _cells(matched, columns.index("label"), "label", shown)
     return LabelCells(cells, tuple(unknown), len(rows), shown)
 
@@ -123,6 +139,8 @@ def _known(
     matched, unknown = [], []
     for row in rows:
         index = known.get(source.find(row[1]))
+        if index is None:  # a name that our files guard from spreadsheets
+            index = known.get(source.find(restore(row[1])))
         if index is None:
             unknown.append(row[1])
         else:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jessl.classification.calibration import calibration_error, fit_temperature
-from jessl.classification.held_out import log_softmax
+from jessl.probes.held_out import log_softmax
 
 
 def _world(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -15,9 +15,9 @@ import torchvision.transforms.v2.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jessl.core import compiled
 from jessl.core.hashing import GOLDEN, mix64
 from jessl.views import View, Views, central_view, presets
-from jessl.views.kernels import compiling
 from jessl.views.sampling import states
 
 ALL = View(
@@ -250,6 +250,6 @@ def test_kernels_compile_where_no_cache_can_be_written(monkeypatch: pytest.Monke
             raise RuntimeError("cannot cache function 'f': no locator available for file")
         return lambda function: function
 
-    monkeypatch.setattr(compiling, "njit", refusing)
-    assert compiling.entry("void(i8)")(abs) is abs
+    monkeypatch.setattr(compiled, "njit", refusing)
+    assert compiled.entry("void(i8)")(abs) is abs
     assert [bool(options.get("cache")) for options in requests] == [True, False]

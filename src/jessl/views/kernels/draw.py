@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit, uint64
 
-from jessl.views.kernels.compiling import entry
+from jessl.core.compiled import entry
 from jessl.views.params import COLUMN
 
 # columns of a recipe as the kernels read it: see jessl.views.sampling.recipe_row

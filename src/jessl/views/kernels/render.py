@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit, uint64
 
+from jessl.core.compiled import entry
 from jessl.views.kernels import draw as d
 from jessl.views.kernels.blur import blur_row, blur_weights
 from jessl.views.kernels.colour import (
@@ -20,7 +21,6 @@ from jessl.views.kernels.colour import (
     round_line,
     solarize_line,
 )
-from jessl.views.kernels.compiling import entry
 from jessl.views.kernels.crop import crop_floats, crop_resize
 from jessl.views.kernels.warp import place_into, rotate, translate
 

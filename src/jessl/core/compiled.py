@@ -1,4 +1,4 @@
-"""Compilation of the two entry points."""
+"""Compiled entry points: numba, kept in its cache on disk."""
 
 from __future__ import annotations
 

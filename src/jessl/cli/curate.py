@@ -1,0 +1,87 @@
+"""The command `jessl curate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import tyro
+
+from jessl.cli._command import Command, JsonObject, ValueRangeOption
+from jessl.cli._inputs import ReadsEmbeddings
+from jessl.cli._output import print_left_out, print_lines, print_table
+from jessl.config import Curate
+from jessl.core.log import log
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurateCommand(Command, ReadsEmbeddings, Curate):
+    """List what to label first, near-duplicates, outliers, label errors and faulty images.
+
+    Attributes:
+        x_key: name of the images in an .npz file of `data`.
+    """
+
+    embeddings: tyro.conf.Positional[str] = field()
+    out: str = field()
+    x_key: str | None = None
+    value_range: ValueRangeOption = None
+
+    def run(self) -> JsonObject:
+        """Curate."""
+        from jessl.core.progress import ProgressBar
+        from jessl.curation.curate import curate, pool_path
+        from jessl.data import open_source
+
+        images = None
+        if self.data is not None:
+            images = open_source(
+                self.data, x_key=self.x_key, bits=self.bits, value_range=self.value_range
+            )
+            for note in images.notes:
+                log.note(note)
+        pool = self.load_embeddings(str(pool_path(self.embeddings)))
+        already = dict.fromkeys(("bits", "value_range"))
+        with ProgressBar("curating", unit="images") as bar:
+            result = curate(self, embeddings=pool, data=images, **already, progress=bar.update)
+        return {**result.as_json(), "next": self._next(pool.meta.get("encoder"))}
+
+    def _next(self, encoder: object) -> str:
+        """The command that follows."""
+        if self.budget is None:
+            return f"jessl curate {self.embeddings} --budget 100 --out OTHER-FOLDER"
+        return (
+            f"jessl classify --data {self.data or 'SRC'} --encoder {self._encoder(encoder)} "
+            f"--labels {self.out}/label_first.csv --out predictions.csv"
+        )
+
+    def _encoder(self, name: object) -> str:
+        from jessl.runs import is_run
+
+        if is_run(self.embeddings):
+            return self.embeddings
+        return name if isinstance(name, str) else "ENCODER"
+
+    def show(self, result: JsonObject) -> None:
+        """Counts, files, the result in one sentence, and the next command."""
+        out, errors, faults = result["out"], result["label_errors"], result["image_faults"]
+        rows = [["near-duplicates to leave out", result["duplicates"]["surplus"], "duplicates.csv"]]
+        rows += [["outliers", result["outliers"], "outliers.csv"]]
+        if errors["skipped"] is None:
+            rows += [["suspected label errors", errors["suspected"], "label_errors.csv"]]
+        if faults is not None:
+            total = sum(faults["kinds"].values())
+            rows += [["faults that show in pixels", total, "image_faults.csv"]]
+        if result["label_first"] is not None:
+            chosen = result["label_first"]["budget"]
+            rows = [["images to label first", chosen, "label_first.csv"], *rows]
+        print_table(["what", "images", "file"], rows)
+        print_lines("", f"folder  {out}")
+        if result["page"]:
+            print_lines(f"page    {result['page']}")
+        print_lines("", result["sentence"])
+        fill = "fill the column label of label_first.csv, then" if self.budget else "to choose:"
+        print_lines(f"next: {fill} {result['next']}")
+        if errors["skipped"] and result["labelled"]:
+            log.note(errors["skipped"])
+        if faults is not None:
+            print_left_out(faults["unreadable"])

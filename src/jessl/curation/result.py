@@ -1,0 +1,107 @@
+"""What `curate` returns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jessl.curation.duplicates import Duplicates
+from jessl.curation.given_labels import GivenLabels
+from jessl.curation.image_faults import ImageFaults
+from jessl.curation.label_errors import LabelErrors
+from jessl.curation.outliers import Outliers
+from jessl.curation.picking.methods import LabelFirst
+
+
+@dataclass(frozen=True, eq=False)
+class Curation:
+    """What is to be done with a pool of images.
+
+    Attributes:
+        names: of the n images.
+        labels: those that are given.
+        label_first: images to label, None without a budget.
+        duplicates, outliers: groups and rows.
+        label_errors: of the given labels.
+        image_faults: None without the images.
+        out: the folder that was written, None without one; page: its HTML file, None without one.
+        warnings: reasons to doubt the result.
+    """
+
+    names: Sequence[str]
+    labels: GivenLabels
+    label_first: LabelFirst | None
+    duplicates: Duplicates
+    outliers: Outliers
+    label_errors: LabelErrors
+    image_faults: ImageFaults | None
+    out: Path | None = None
+    page: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        parts = []
+        if self.label_first is not None:
+            parts.append(
+                f"{_count(len(self.label_first.rows), 'image')} to label first "
+                f"({self.label_first.method})"
+            )
+        surplus, groups = len(self.duplicates.surplus), len(self.duplicates.groups)
+        parts.append(
+            f"{_count(surplus, 'near-duplicate')} in {_count(groups, 'group')} to leave out"
+            if groups
+            else "no near-duplicates"
+        )
+        parts.append(_count(len(self.outliers.rows), "outlier"))
+        if self.label_errors.checked:
+            suspects = _count(len(self.label_errors.rows), "suspected label error")
+            parts.append(f"{suspects} among {self.label_errors.checked:,} labels")
+        if self.image_faults is not None:
+            parts.append(_count(len(set(self.image_faults.rows.tolist())), "faulty image"))
+        return f"Of {len(self.names):,} images: {', '.join(parts)}."
+
+    def as_json(self) -> dict[str, object]:
+        """Counts and settings as JSON values; the rows are in the CSV files."""
+        first, errors, faults = self.label_first, self.label_errors, self.image_faults
+        return {
+            "images": len(self.names),
+            "labelled": len(self.labels.rows),
+            "classes": list(self.labels.classes),
+            "label_first": None
+            if first is None
+            else {
+                "method": first.method,
+                "budget": len(first.rows),
+                "names": [self.names[row] for row in first.rows.tolist()],
+            },
+            "duplicates": {
+                "groups": len(self.duplicates.groups),
+                "surplus": len(self.duplicates.surplus),
+                "radius": self.duplicates.radius,
+            },
+            "outliers": len(self.outliers.rows),
+            "label_errors": {
+                "suspected": len(errors.rows),
+                "checked": errors.checked,
+                "accuracy": errors.accuracy,
+                "skipped": errors.skipped or None,
+            },
+            "image_faults": None
+            if faults is None
+            else {
+                "checked": faults.checked,
+                "kinds": dict(Counter(faults.kinds)),
+                "unreadable": faults.unreadable,
+            },
+            "out": self.out and str(self.out),
+            "page": self.page and str(self.page),
+            "sentence": self.sentence(),
+            "warnings": list(self.warnings),
+        }
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
