@@ -16,6 +16,7 @@ from jessl.classification.finetune_folder import (
     CLASSIFIER,
     LABELS,
     REFIT,
+    START,
     TRIAL,
     begin,
     finetune_folder,
@@ -29,7 +30,8 @@ from jessl.classification.label_parts import LabelParts, divide, write_labels
 from jessl.classification.labels import read_labels
 from jessl.classification.paired import PairedDifference, paired_difference
 from jessl.classification.provenance import about_classifier
-from jessl.config import FINETUNE_KEEP, Finetune, Pretrain
+from jessl.classification.start_head import write_start_head
+from jessl.config import FINETUNE_HEADS, FINETUNE_KEEP, Finetune, Pretrain
 from jessl.core.interruption import Stopped
 from jessl.core.leftovers import remove_tree
 from jessl.core.log import Log, several_processes
@@ -140,6 +142,7 @@ def finetune(
         Stopped: when `stop` returned True.
     """
     check_choice("keep", config.keep, FINETUNE_KEEP)
+    check_choice("head", config.head, FINETUNE_HEADS)
     if several_processes():
         raise ValueError(
             "finetune: expected one process; its runs can be trained by several "
@@ -194,7 +197,7 @@ def _prepare(config: Finetune, source: Source | None, log: Log) -> _Job:
     return job
 
 
-def _trial_config(job: _Job) -> Pretrain:
+def _trial_config(job: _Job, head: Path | None = None) -> Pretrain:
     parts = job.parts
     return run_config(
         job.config,
@@ -203,6 +206,7 @@ def _trial_config(job: _Job) -> Pretrain:
         labels=job.out / LABELS / "fit.csv",
         n_train=len(parts.fit) - parts.stop,
         stop=parts.stop,
+        head=head,
     )
 
 
@@ -218,7 +222,10 @@ def _carry_out(
     # the frozen probe, on the images that fine-tuning trains on and stops by
     z = _frozen_features(job, progress, stop)
     probe = EmbeddingClassifier(seed=config.seed).fit(*_labelled_rows(z, images, parts, parts.fit))
-    trial = pretrain(_trial_config(job), source=fit_source, quiet=quiet, stop=stop)
+    # the classifier has seen none of the images to stop by
+    trained = parts.trained(fit_source, config.seed)
+    head = _start_head(job, z, trained, probe if parts.stop == 0 else None, TRIAL)
+    trial = pretrain(_trial_config(job, head), source=fit_source, quiet=quiet, stop=stop)
     network = FinetunedNetwork.open(trial, config.device)
     tuned = network.features(Subset(images, parts.compare), config.workers)
 
@@ -238,7 +245,8 @@ def _carry_out(
     fitted = probe
     if kept == "finetuned":
         if config.refit:
-            run = _refit(job, trial, quiet, stop)
+            head = _start_head(job, z, parts.all, None, REFIT)
+            run = _refit(job, trial, head, quiet, stop)
         final = FinetunedNetwork.open(run, config.device)
         everything = final.features(Subset(images, parts.all), config.workers)
         place = {name: k for k, name in enumerate(parts.classes)}
@@ -317,7 +325,30 @@ def _labelled_rows(
     return np.asarray(z.features)[rows], parts.names(at[rows])
 
 
-def _refit(job: _Job, trial: Run, quiet: bool, stop: Callable[[], bool]) -> Run:
+def _start_head(
+    job: _Job,
+    z: Embeddings,
+    index: NDArray[np.int64],
+    fitted: EmbeddingClassifier | None,
+    name: str,
+) -> Path | None:
+    """The file of the classifier that a training starts from: the probe of some images.
+
+    Args:
+        fitted: that probe, where there is one already.
+        name: of the training.
+    """
+    if job.config.head != "probe":
+        return None
+    if fitted is None:
+        rows = _labelled_rows(z, job.images, job.parts, index)
+        fitted = EmbeddingClassifier(seed=job.config.seed).fit(*rows)
+    path = job.out / START / f"{name}.safetensors"
+    write_start_head(path, fitted, job.parts.classes)
+    return path
+
+
+def _refit(job: _Job, trial: Run, head: Path | None, quiet: bool, stop: Callable[[], bool]) -> Run:
     """The run on all labelled images, for as many epochs as the trial."""
     if stop():
         raise Stopped(f"stopped; the comparison is done, and {trial.path} is complete")
@@ -332,6 +363,7 @@ def _refit(job: _Job, trial: Run, quiet: bool, stop: Callable[[], bool]) -> Run:
         n_train=len(parts.all),
         stop=0,
         epochs=_epochs(trial),
+        head=head,
     )
     return pretrain(config, source=source, quiet=quiet, stop=stop)
 

@@ -2,6 +2,7 @@
 
 finetune.json    the options, and at the end the result
 labels/          fit.csv, compare.csv and all.csv: labels of the parts
+start/           classifiers that the trainings start from
 trial/           the run that is compared with the frozen probe
 run/             the run on all labelled images, where the fine-tuned network is kept
 classifier/      what `jessl classify --classifier` takes
@@ -21,7 +22,8 @@ from jessl.core.files import contained, locked, read_json, write_json
 from jessl.core.leftovers import other_names
 
 STATE, FORMAT = "finetune.json", "jessl.finetune"
-LABELS, TRIAL, REFIT, CLASSIFIER, CACHE = "labels", "trial", "run", "classifier", "cache"
+LABELS, START, TRIAL, REFIT = "labels", "start", "trial", "run"
+CLASSIFIER, CACHE = "classifier", "cache"
 # options that do not change what is computed; the runs check the images
 _CHANGEABLE = {"out", "data", "workers", "device"}
 
@@ -53,9 +55,9 @@ def write_result(out: Path, config: Finetune, result: dict[str, object]) -> None
 
 def read_result(out: Path) -> dict[str, Any]:
     """What `write_result` wrote."""
-    result = _state(out)["result"]
+    result = _state(out).get("result")
     if not isinstance(result, dict):
-        raise ValueError(f"{out / STATE}: expected a result, got {type(result).__name__}")
+        raise ValueError(f"{out}: the fine-tuning is not finished; the same command continues it")
     return result
 
 

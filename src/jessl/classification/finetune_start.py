@@ -9,6 +9,7 @@ from jessl.config import Finetune, Pretrain
 from jessl.core.devices import pick_device
 from jessl.encoders import Encoder
 from jessl.encoders.checkpoints.open_checkpoint import FAMILY, parse_checkpoint
+from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.extraction.open_encoder import open_encoder
 from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
 from jessl.runs import is_run
@@ -46,6 +47,11 @@ def open_start(config: Finetune) -> Start:
         raise ValueError(
             f"size: expected None for an encoder that has its own, {spec}, got {config.size}"
         )
+    if spec.partition(":")[0] in (PIXELS, "random"):
+        raise ValueError(
+            f"init: expected an encoder with trained weights, got {spec}; --objective supervised "
+            "of jessl pretrain trains from random ones"
+        )
     net, _, provenance = open_encoder(spec, size=config.size)
     file = None if named or Path(spec).exists() else parse_checkpoint(spec, None, None)
     if file is not None and file.key is not None:
@@ -73,6 +79,7 @@ def run_config(
     n_train: int,
     stop: int,
     epochs: int | None = None,
+    head: Path | None = None,
 ) -> Pretrain:
     """The run that trains the encoder and a linear classifier on the labelled images.
 
@@ -81,6 +88,7 @@ def run_config(
         labels: CSV file of the images.
         n_train: images that it trains on; stop: those held out to stop it.
         epochs: None: by `config`.
+        head: file of the classifier to start from; None: random weights.
     """
     net: Encoder = start.opened.encoder
     # batch norm and the mean of a batch need two images
@@ -89,6 +97,11 @@ def run_config(
     if epochs is None:
         steps = -(-_STEPS // (n_train // batch_size))
         epochs = config.epochs or min(max(steps, _LEAST_EPOCHS), _MOST_EPOCHS)
+    options: dict[str, int | float | str] = {}
+    if config.label_smoothing:
+        options["label_smoothing"] = config.label_smoothing
+    if head is not None:
+        options["classifier"] = str(head)
     return Pretrain(
         data=config.data,
         labels=str(labels),
@@ -99,9 +112,7 @@ def run_config(
         out=str(out),
         resume=is_run(out),
         objective="supervised",
-        objective_options=(
-            {"label_smoothing": config.label_smoothing} if config.label_smoothing else {}
-        ),
+        objective_options=options,
         encoder=net.name,
         stem=None if net.name.partition(":")[0] == "smallconv" else net.stem,
         dim=None if net.expansion is None else net.dim,

@@ -44,6 +44,17 @@ class LabelParts:
         place = np.searchsorted(self.all, index)
         return np.array(self.classes)[self.labels[place]]
 
+    def trained(self, fit: Source, seed: int) -> NDArray[np.int64]:
+        """Those of the images to fit that a run trains on, without those that stop it.
+
+        Args:
+            fit: all images, with the labels of the part `fit` alone.
+            seed: of the run.
+        """
+        rows = np.sort(self.fit)
+        train, _ = split_by_class(Subset(fit, rows), self.stop, seed)
+        return rows[train.indices]
+
 
 def divide(images: Source, labelled: Labelled, seed: int) -> LabelParts:
     """Divide by class: 60 % to train on, 20 % to stop by, 20 % to compare on.

@@ -63,8 +63,7 @@ class FinetuneCommand(Command, Finetune):
             f"on other images: jessl classify --classifier {result['classifier']} --data SRC --out "
             "FILE.csv",
         )
-        if result["kept"] == "finetuned":
-            print_lines(f"in other libraries: jessl export {result['run']} NET --head")
+        print_lines(f"in other libraries: jessl export {result['out']} NET --head")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from jessl.config.export import EXPORT_DESCRIPTION as EXPORT_DESCRIPTION
 from jessl.config.export import EXPORT_FORMATS as EXPORT_FORMATS
 from jessl.config.export import Export as Export
 from jessl.config.field_types import matches_annotation as matches_annotation
+from jessl.config.finetune import FINETUNE_HEADS as FINETUNE_HEADS
 from jessl.config.finetune import FINETUNE_KEEP as FINETUNE_KEEP
 from jessl.config.finetune import Finetune as Finetune
 from jessl.config.hyperparameters import INCIDENTAL as INCIDENTAL

@@ -13,8 +13,8 @@ class Classify:
         data: SRC, the images: those with labels and those without.
         out: CSV file of predictions to write; the folder `classifier` and a page of the same name
             (.html) go beside it. Nothing that exists is replaced.
-        encoder: a run folder, timm:NAME, or whatever `jessl embed` takes; with `classifier` it is
-            known.
+        encoder: a run folder, timm:NAME, or whatever `jessl embed` takes, the baselines pixels and
+            random:ENCODER included; with `classifier` it is known.
         labels: CSV file with the columns path,label, for some of the images; None: the labels that
             SRC has of its own.
         classifier: folder of an earlier classification; all images are predicted by it.

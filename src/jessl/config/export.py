@@ -16,14 +16,16 @@ class Export:
     Attributes:
         encoder: a run folder or RUN/checkpoints/step-N, a file of weights of any library
             (ckpt:PATH, ckpt:PATH@ARCH, or the path), smallconv[:WIDTH], resnet_cifar:LAYERS,
-            timm:NAME, torchvision:NAME, hf:NAME, or an earlier export.
+            timm:NAME, torchvision:NAME, hf:NAME, an earlier export, or a folder that jessl finetune
+            or classify wrote: the encoder that it kept.
         out: folder to write: a new or an empty one.
         format: timm (a folder for timm.create_model), torchvision (a state dict), transformers (a
             folder for AutoModel), onnx, or torch (a program of torch.export). None: timm where it
             can hold the encoder, else torch (transformers for hf:NAME).
         projector: write the projector of the run's objective too; formats onnx and torch only.
-        head: write the classifier of a run that was trained with labels (jessl finetune, objective
-            supervised) and the names of its classes too; formats timm, onnx and torch.
+        head: write the classifier of a folder of jessl finetune or classify, or of a run that was
+            trained with labels (objective supervised), and the names of its classes too; formats
+            timm, onnx and torch.
         overwrite: replace an earlier export in `out`.
         init: weights of a named encoder: a file, "random" (drawn from `seed`), or the published
             ones where it is left out.

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 FINETUNE_KEEP = ("better", "finetuned", "probe")
+FINETUNE_HEADS = ("probe", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Finetune:
             images), finetuned or probe.
         refit: train what is kept again, on all labelled images; on the command line --no-refit
             leaves it out.
+        head: probe (the classifier starts as the probe of the frozen encoder) or random.
         size: side of the input in pixels, for encoders by name.
         epochs: passes over the labelled images; None: about 400 steps, 10 to 100 epochs.
         batch_size: images of a step; None: a quarter of them, a power of two up to 64.
@@ -62,6 +64,7 @@ class Finetune:
     value_range: tuple[float, float] | None = None
     keep: str = "better"
     refit: bool = True
+    head: str = "probe"
     size: int | None = None
     epochs: int | None = None
     batch_size: int | None = None

@@ -1,5 +1,5 @@
 """Encoders by name: `smallconv[:WIDTH]`, `resnet_cifar:LAYERS`, `timm:NAME`, `torchvision:NAME`,
-`hf:NAME`."""
+`hf:NAME`, and the baseline `pixels[:SIZE]`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.encoders.encoder import Encoder, Preprocess
 from jessl.encoders.expansion import Expansion, has_feature_map, is_resnet
 from jessl.encoders.nets.airbench import AirbenchNet
+from jessl.encoders.nets.pixels import NAME as PIXELS
+from jessl.encoders.nets.pixels import Pixels
 from jessl.encoders.nets.resnet_cifar import DIM, LAYERS, SmallResNet
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH, SmallConv
 
@@ -50,9 +52,10 @@ def build_encoder(
         name: `smallconv` or `smallconv:WIDTH` (small net of jessl, dim 8 x WIDTH, default 32),
             `resnet_cifar:LAYERS` (He et al. 2015, section 4.2; 64 features), `airbench` or
             `airbench:WIDTH` (Jordan 2024; 4 x WIDTH features, default 64), `timm:NAME`,
-            `torchvision:NAME`, or `hf:NAME` (transformers; a name of the hub or a folder).
-        size: side of the images, pixels; None: that of the published weights, 32 for smallconv
-            and resnet_cifar.
+            `torchvision:NAME`, `hf:NAME` (transformers; a name of the hub or a folder), or
+            `pixels[:SIZE]` (the image itself, 0 to 1: 3 x size x size features, no weights).
+        size: side of the images, pixels; None: that of the published weights, 32 for smallconv,
+            resnet_cifar and pixels.
         stem: "small" (3x3 stride 1, no max-pool; ResNets only), "standard", or None: small for
             ResNets up to 64 pixels unless `pretrained`.
         pretrained: fetch the published weights (needs the network the first time).
@@ -85,6 +88,8 @@ def _build_without_expansion(
         return _build_airbench(model, size, stem, pretrained)
     if family == "resnet_cifar":
         return _build_resnet_cifar(model, size, stem, pretrained)
+    if family == PIXELS:
+        return _build_pixels(model, size, stem)
     if family == "ckpt":
         raise ValueError(
             f"encoder {name!r} is a file of weights, which embed and select accept; to train from "
@@ -190,6 +195,17 @@ def _build_resnet_cifar(
     )
 
 
+def _build_pixels(side: str, size: int | None, stem: str | None) -> Encoder:
+    if stem is not None:
+        raise ValueError("pixels have no stem; leave stem out")
+    if side and (not side.isdigit() or side == "0"):
+        raise ValueError(f"encoder pixels: expected a side of at least 1 pixel, got {side!r}")
+    size = int(side) if side else size or 32
+    body = Pixels(size)
+    pixels = Preprocess(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    return Encoder(body, dim=body.dim, preprocess=pixels, name=f"{PIXELS}:{size}", stem="standard")
+
+
 def _output_width(name: str, body: nn.Module, size: int) -> int:
     """Features of an image, measured: the width that a model reports is often another layer's."""
     was_training = body.training
@@ -210,7 +226,7 @@ def _output_width(name: str, body: nn.Module, size: int) -> int:
 def _unknown_family(family: str, model: str) -> str:
     """The error for a name of no family: the library that has the model, or the nearest names."""
     if model:
-        families = ["smallconv", "airbench", "resnet_cifar", *_LIBRARIES]
+        families = ["smallconv", "airbench", "resnet_cifar", PIXELS, *_LIBRARIES]
         known = unknown_name("encoder", family, families)
     else:
         import timm
@@ -218,7 +234,7 @@ def _unknown_family(family: str, model: str) -> str:
         if family in timm.list_models():
             return f"encoder {family!r} lacks its library: write timm:{family}"
         near = [f"timm:{m}" for m in timm.list_models(f"*{family}*")[:3]]
-        known = unknown_name("encoder", family, ["smallconv", "airbench", *near])
+        known = unknown_name("encoder", family, ["smallconv", "airbench", PIXELS, *near])
         known += ", resnet_cifar:LAYERS, timm:NAME, torchvision:NAME, hf:NAME"
     there = f" (there is none at {family!r})" if not model and re.search("[/.]", family) else ""
     return f"{known}; embed and select also take a run folder{there}, its checkpoints and ckpt:FILE"

@@ -1,7 +1,7 @@
 """Exporting: an encoder as files that timm, torchvision, transformers, ONNX or torch load alone.
 
-The verb is `export`, each format a file. May import extraction and what lies below it; no
-pretraining, scores or reports.
+The verb is `export`, each format a file. May import classification (what it wrote), extraction
+and what lies below it; no pretraining, scores or reports.
 """
 
 from jessl.exporting._result import ExportResult as ExportResult

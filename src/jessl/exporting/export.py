@@ -29,6 +29,7 @@ from jessl.encoders.checkpoints.export_folder import (
 )
 from jessl.exporting._format import ExportJob, Format, sample_images
 from jessl.exporting._result import ExportResult
+from jessl.exporting.classified import open_classified
 from jessl.exporting.formats import pick_format
 from jessl.exporting.readme import write_readme
 from jessl.exporting.source import architecture_name, source_of, source_run
@@ -73,7 +74,8 @@ def export(
         print("\\n".join(result.code))
 
     Args:
-        run: a run, or any encoder that `jessl.embed` takes.
+        run: a run, any encoder that `jessl.embed` takes, or the folder of a fine-tuning or of a
+            classifier.
         log: receives a note on the default format.
         progress: called with (steps done, steps in all).
 
@@ -88,24 +90,34 @@ def export(
     if format is not None:
         check_choice("format", format, EXPORT_FORMATS)
     _check_out(out, overwrite)
+    classified = open_classified(run)
+    if classified is not None:
+        run = classified.encoder
     encoder, objective, provenance = open_encoder(
         run, init=init, stem=stem, size=size, seed=seed, arch=arch, key=key
     )
     if projector and objective is None:
         raise ValueError("projector: expected a run, whose objective has one, got a bare encoder")
-    classes = _classes(objective, source_run(run), run) if head else ()
+    source = source_of(run, provenance)
+    classifier: Objective | None = None
+    classes: tuple[str, ...] = ()
+    if head and classified is not None:
+        classifier, classes = classified.head(encoder), classified.classes
+        source["classifier"] = classified.description
+    elif head:
+        classifier, classes = objective, _classes(objective, source_run(run), run)
     if encoder is run:  # the caller's own: its device and its mode stay
         encoder = copy.deepcopy(encoder).cpu()
     job = ExportJob(
         encoder.eval(),
         objective.eval() if projector and objective is not None else None,
         published=provenance.get("weights") == "published",
-        head=objective.eval() if head and objective is not None else None,
+        head=None if classifier is None else classifier.eval(),
         classes=classes,
     )
     chosen = pick_format(format, job, log)
     progress(1, _STEPS)
-    return _write(job, chosen, out, source_of(run, provenance), progress)
+    return _write(job, chosen, out, source, progress)
 
 
 def _classes(objective: Objective | None, run: runs.Run | None, encoder: object) -> tuple[str, ...]:
@@ -113,8 +125,8 @@ def _classes(objective: Objective | None, run: runs.Run | None, encoder: object)
     if objective is None or not objective.classifies or run is None:
         name = getattr(encoder, "name", encoder)
         raise ValueError(
-            f"head: expected a run that was trained with labels (jessl finetune, objective "
-            f"supervised), got {name}"
+            f"head: expected a folder of jessl finetune or classify, or a run that was trained "
+            f"with labels (objective supervised), got {name}"
         )
     with torch.no_grad():
         count = objective.classify(torch.zeros(2, run.facts()["dim"])).shape[1]

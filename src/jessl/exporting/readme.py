@@ -20,6 +20,7 @@ _LABELS = {
     "epochs": "epochs",
     "step": "optimizer steps",
     "init": "started from",
+    "classifier": "classifier",
     "format": "names in the file",
     "prefix": "prefix in the file",
 }

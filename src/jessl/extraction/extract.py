@@ -115,7 +115,7 @@ def extract_batches(job: ExtractionJob) -> Generator[ExtractedBatch, None, None]
         ValueError: for features that are not finite, where the job refuses them.
     """
     encoder, objective, source = job.encoder, job.objective, job.source
-    device = next(encoder.parameters()).device
+    device = next(encoder.parameters(), torch.empty(0)).device
     p = encoder.preprocess
     loader = Loader(
         source,

@@ -15,10 +15,13 @@ from jessl.core.validation import refuse_path_of_the_same_name
 from jessl.encoders import Encoder, build_encoder, load_weights
 from jessl.encoders.checkpoints import open_checkpoint as foreign
 from jessl.encoders.checkpoints.export_folder import exported_weights, is_export, open_export
+from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH
 from jessl.objectives import Objective, build_objective
 from jessl.training import checkpoint
 
+# in front of an encoder: with random weights
+_RANDOM = "random:"
 # networks larger than their checkpoint by this factor are not built to be compared with it
 _LARGER = 4
 
@@ -48,6 +51,13 @@ def open_encoder(
     if isinstance(encoder, Encoder):
         _refuse_file_options(encoder.name, arch=arch, key=key)
         return encoder, None, {"encoder": encoder.name}
+    if str(encoder).startswith(_RANDOM):
+        _refuse_file_options(str(encoder), arch=arch, key=key)
+        if init is not None:
+            raise ValueError(f"encoder {encoder} has random weights: leave init out")
+        return _open_random(str(encoder).removeprefix(_RANDOM), stem, size, seed)
+    if encoder == PIXELS:
+        refuse_path_of_the_same_name("encoder", encoder, f"{PIXELS}:32")
     if encoder == "smallconv":
         refuse_path_of_the_same_name("encoder", encoder, f"smallconv:{DEFAULT_WIDTH}")
     folder = None if isinstance(encoder, runs.Run) else _export_folder(encoder)
@@ -97,6 +107,19 @@ def open_encoder(
     if report is not None:
         provenance["weights_report"] = report.as_json()
     return net, None, provenance
+
+
+def _open_random(
+    name: str, stem: str | None, size: int | None, seed: int
+) -> tuple[Encoder, Objective | None, dict[str, object]]:
+    """An encoder by name with random weights, or a run as it was before its training."""
+    if not runs.is_run(name):
+        return open_encoder(name, init="random", stem=stem, size=size, seed=seed)
+    if stem is not None or size is not None:
+        raise ValueError("a run has its own stem and size: leave stem and size out")
+    encoder, objective = open_untrained(runs.Run.open(name))
+    weights = f"random, seed {runs.Run.open(name).resolved_config().seed}"
+    return encoder, objective, {"encoder": encoder.name, "stem": encoder.stem, "weights": weights}
 
 
 def _export_folder(encoder: str | Path) -> str | None:

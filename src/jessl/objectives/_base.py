@@ -169,6 +169,9 @@ class Objective(nn.Module, ABC):
         """Pairs (student head, teacher head); the second is a moving average of the first."""
         return []
 
+    def load_start(self) -> None:
+        """Called before the first step of a new training: load weights that options name."""
+
     def begin_step(self, position: TrainingPosition) -> None:
         """Called before each step: set whatever is scheduled or drawn anew."""
 

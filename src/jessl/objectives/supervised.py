@@ -7,6 +7,7 @@ Liang, Evaluating Self-Supervised Learning via Risk Decomposition, ICML 2023).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -17,6 +18,7 @@ from jessl.core import collectives
 from jessl.objectives._base import Objective, Representations, Terms
 from jessl.objectives._checks import check_at_least
 from jessl.objectives._heads import apply_to_views, build_head, expander_widths
+from jessl.objectives._linear_file import load_linear
 from jessl.objectives._precision import full_precision
 
 __all__ = ["Supervised", "SupervisedConfig", "supervised"]
@@ -90,12 +92,15 @@ class SupervisedConfig:
             classifier is on the representation, as a linear probe is; "mlp": 4 dim - 4 dim - dim.
         classes: number of labels, > 1; a training sets it from the data.
         label_smoothing: share of the target spread over all classes, from 0 to less than 1.
+        classifier: .safetensors file that the classifier of a new training starts from: `weight`
+            [classes, inputs] and `bias` [classes]; "": random weights.
     """
 
     name: ClassVar[str] = "supervised"
     projector: str | int = "identity"
     classes: int = 1000
     label_smoothing: float = 0.0
+    classifier: str = ""
 
     def build(self, dim: int) -> Supervised:
         """The objective for representations of width `dim`."""
@@ -120,6 +125,15 @@ class Supervised(Objective):
         self.config = config
         self.projector = build_head(config.projector, dim, expander_widths(dim))
         self.classifier = nn.Linear(self.projector.out, config.classes)
+
+    def load_start(self) -> None:
+        """Take over the classifier of the option `classifier`.
+
+        Raises:
+            ValueError: for a file that cannot be read, or holds another classifier.
+        """
+        if self.config.classifier:
+            load_linear(self.classifier, Path(self.config.classifier))
 
     def project(self, representations: torch.Tensor) -> torch.Tensor:
         """[n, dim] to [n, out]: the input of the classifier."""

@@ -190,6 +190,8 @@ def _build_modules(
         report = load_weights(encoder, weights_file(settings.init), log=Log(notes.append))
         if report.unused or report.others or report.notes:
             notes.append(str(report))
+    if with_init:
+        objective.load_start()
     return encoder, objective, notes
 
 

@@ -13,6 +13,7 @@ from jessl.core.precision import dtype_name, pick_precision
 from jessl.core.random import seeded
 from jessl.core.validation import check_choice
 from jessl.data import Source
+from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.objectives import build_objective
 from jessl.pretraining.images import usable_images
 from jessl.training.optimizers import DEFAULTS
@@ -224,6 +225,8 @@ def check_config(config: Pretrain) -> None:
         ValueError: naming the field.
     """
     check_choice("optimizer", config.optimizer, DEFAULTS)
+    if (config.encoder or "").partition(":")[0] == PIXELS:
+        raise ValueError(f"encoder: expected one with weights to train, got {config.encoder}")
     for name, least in _LEAST.items():
         value = getattr(config, name)
         if value is not None and not least <= value < 2**63:

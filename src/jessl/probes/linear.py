@@ -36,3 +36,13 @@ class LinearProbe:
     def decision_function(self, x: Features) -> NDArray[np.float64]:
         """[m, d] -> [m, classes]."""
         return ((x - self.mean) / self.scale) @ self.weights + self.bias
+
+    def folded(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights [classes, d] and bias [classes] of the same decision on features as they are.
+
+        Example:
+            weights, bias = probe.folded()
+            x @ weights.T + bias  # probe.decision_function(x)
+        """
+        weights = (self.weights / self.scale[:, None]).T
+        return weights, self.bias - weights @ self.mean

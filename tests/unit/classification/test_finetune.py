@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from helpers.run_samples import small_config
-from jessl import Finetune, Run, classify, finetune, pretrain
+from jessl import Finetune, FinetuneResult, Run, classify, embed, export, finetune, pretrain
 from jessl.classification import finetune as module
 from jessl.classification.classifier import EmbeddingClassifier
 from jessl.classification.head_classifier import classifier_of_head
 from jessl.classification.label_parts import divide
 from jessl.classification.labels import Labelled
 from jessl.cli.main import main
+from jessl.core.files import read_json
 from jessl.core.interruption import Stopped
 from jessl.core.log import SILENT, Log
 from jessl.data import open_source
@@ -101,11 +102,29 @@ def test_the_finetuned_network_predicts_through_classify(
     with (tmp_path / "p.csv").open(newline="") as file:
         assert [row["label"] for row in csv.DictReader(file)] == expected.tolist()
 
+    # so does its export, whose head is the kept one with its temperature
+    assert _exported_probabilities(result, x, mean, std).argmax(axis=1).tolist() == [
+        sorted(COLOURS).index(name) for name in expected
+    ]
+
     # the same call finds it finished, also after the folder was moved
     again = finetune(config, quiet=True, log=SILENT)
     assert again == result
     with pytest.raises(ValueError, match=r"was begun with --lr 0.003, got 0.1"):
         finetune(replace(config, lr=0.1), quiet=True, log=SILENT)
+
+
+def _exported_probabilities(
+    result: FinetuneResult, x: torch.Tensor, mean: torch.Tensor, std: torch.Tensor
+) -> np.ndarray:
+    """Of images in 0..1, by an export that knows nothing of jessl."""
+    net = result.out.parent / "net"
+    exported = export(result.out, net, format="torch", head=True, log=SILENT)
+    assert exported.classes == tuple(sorted(COLOURS))
+    assert "labelled images" in (net / "README.md").read_text()
+    program = torch.export.load(net / "model.pt2").module()
+    with torch.no_grad():
+        return program((x - mean) / std)[1].softmax(dim=1).numpy()
 
 
 def test_a_tie_keeps_the_probe_and_few_labels_have_no_early_stopping(
@@ -129,6 +148,27 @@ def test_a_tie_keeps_the_probe_and_few_labels_have_no_early_stopping(
     config_of_trial = Run.open(folder / "out" / "trial").resolved_config()
     assert (config_of_trial.patience, config_of_trial.epochs) == (None, 2)
     assert checkpoint.steps(folder / "out" / "trial" / "checkpoints")
+
+    # the probe is exported with its encoder
+    values = read_json(folder / "out" / "finetune.json")["result"]
+    again = FinetuneResult.from_json(values, folder / "out")
+    images = open_source(folder / "images.npz")
+    z = embed(start, images)
+    x = torch.tensor(np.stack([images.read(i) for i in range(60)])).permute(0, 3, 1, 2) / 255
+    pixels = open_encoder(start)[0].preprocess
+    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (pixels.mean, pixels.std))
+    probabilities = _exported_probabilities(again, x, mean, std)
+    np.testing.assert_allclose(probabilities, fitted.predict_proba(z), atol=1e-5)
+    other = _of_another_encoder(folder, fitted)
+    with pytest.raises(ValueError, match=r"head: the classifier in .* with other weights"):
+        export(other, tmp_path / "other-net", format="torch", head=True, log=SILENT)
+
+
+def _of_another_encoder(folder: Path, fitted: EmbeddingClassifier) -> Path:
+    """The classifier in a folder that says that its encoder has other weights."""
+    about = dict(fitted.about_)
+    about["encoder"] = about["encoder"] | {"weights_sha256": "0" * 64}
+    return fitted.save(folder / "other", about)
 
 
 def test_the_head_is_a_classifier_whatever_the_order_of_the_names() -> None:

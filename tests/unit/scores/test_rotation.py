@@ -38,6 +38,14 @@ def test_known_answers() -> None:
     assert rotation(scaled).value == pytest.approx(strong.value, abs=0.02)
 
 
+def test_features_that_one_image_alone_has_are_no_error() -> None:
+    """Without its block they are constant but for the rounding of the sums."""
+    z = np.random.default_rng(0).standard_normal((4, 24, 12))
+    z[:, :, 4:] = 0
+    z[:, 0, 4:] = np.random.default_rng(1).standard_normal((4, 8)) * 30
+    assert 0 <= rotation(z).value <= 1
+
+
 def test_the_probe_is_that_of_scikit_learn() -> None:
     from sklearn.linear_model import Ridge
     from sklearn.preprocessing import StandardScaler

@@ -134,6 +134,10 @@ def _predict(fit: _Sums, x: NDArray[np.float64], ridge: float) -> NDArray[np.int
     targets = (fit.by_turn / fit.rows - np.outer(mean, np.full(_TURNS, 1 / _TURNS))) / scale[
         :, None
     ]
+    # constant but for rounding, which the difference of sums over blocks leaves
+    dead = variance <= 1e-13 * variance.max()
+    standard[dead] = standard[:, dead] = 0
+    targets[dead] = 0
     weights = solve(standard + ridge * np.eye(len(mean)), targets, assume_a="pos")
     scores: NDArray[np.float64] = ((x - mean) / scale) @ weights
     turns: NDArray[np.int64] = scores.argmax(axis=2)
