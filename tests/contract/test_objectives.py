@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -263,7 +261,8 @@ def test_functions_stay_functions_in_any_order_of_imports() -> None:
         "    assert callable(o.vicreg) and callable(o.barlow_twins) and callable(o.byol), order\n"
         "    assert callable(o.nt_xent), order\n"
     )
-    subprocess.run([sys.executable, "-c", code, *orders], check=True)
+    done = run_code(code, *orders)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

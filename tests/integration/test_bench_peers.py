@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.commands import Finished, run_code
+from helpers.commands import Finished, Started
+from helpers.interpreters import fast_python
 from helpers.paths import ROOT
 
 SCRIPT = ROOT / "benchmarks" / "bench_peers.py"
@@ -22,7 +23,8 @@ def bench(*options: str) -> Finished:
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    return run_code(code, str(SCRIPT), *options, environment=environment)
+    with fast_python() as python:
+        return Started(code, [str(SCRIPT), *options], environment, python).wait()
 
 
 def test_the_quick_comparison(tmp_path: Path) -> None:

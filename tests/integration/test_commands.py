@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from helpers.interpreters import fast_python
 from jessl.cli.main import COMMANDS, main
 
 
@@ -245,11 +246,12 @@ def test_ctrl_c_is_one_line(
 
 def test_a_closed_terminal_does_not_end_a_training(arrays: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = (
-        f"{sys.executable} -m jessl.cli pretrain --data {arrays} --encoder smallconv:4 --size 8 "
-        f"--epochs 3 --out {out} 2>&1 >/dev/null | head -1"
-    )
-    subprocess.run(command, shell=True, check=True, capture_output=True)
+    with fast_python() as python:
+        command = (
+            f"{python} -m jessl.cli pretrain --data {arrays} --encoder smallconv:4 --size 8 "
+            f"--epochs 3 --out {out} 2>&1 >/dev/null | head -1"
+        )
+        subprocess.run(command, shell=True, check=True, capture_output=True)
     assert (out / "report.html").exists()
 
 

@@ -63,6 +63,7 @@ def test_dropout_draws_from_the_seed_and_leaves_the_caller_alone(
 ) -> None:
     before = torch.get_rng_state()
     changes = {"encoder": "torchvision:mobilenet_v3_small", "epochs": 1, "batch_size": 48}
+    changes |= {"evaluate_epochs": 0, "online_probes": False}
     runs = [
         pretrain(small_config(stripes, tmp_path / name, **changes), quiet=quiet)
         for name, quiet in (("a", True), ("b", False))
