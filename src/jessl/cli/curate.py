@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import tyro
 
@@ -43,23 +45,29 @@ class CurateCommand(Command, ReadsEmbeddings, Curate):
         already = dict.fromkeys(("bits", "value_range"))
         with ProgressBar("curating", unit="images") as bar:
             result = curate(self, embeddings=pool, data=images, **already, progress=bar.update)
-        return {**result.as_json(), "next": self._next(pool.meta.get("encoder"))}
+        return {**result.as_json(), "next": self._next(pool.meta)}
 
-    def _next(self, encoder: object) -> str:
+    def _next(self, meta: Mapping[str, object]) -> str:
         """The command that follows."""
         if self.budget is None:
             return f"jessl curate {self.embeddings} --budget 100 --out OTHER-FOLDER"
         return (
-            f"jessl classify --data {self.data or 'SRC'} --encoder {self._encoder(encoder)} "
+            f"jessl classify --data {self.data or 'SRC'} --encoder {self._encoder(meta)} "
             f"--labels {self.out}/label_first.csv --out predictions.csv"
         )
 
-    def _encoder(self, name: object) -> str:
+    def _encoder(self, meta: Mapping[str, object]) -> str:
+        """The encoder of the embeddings, as --encoder takes it."""
         from jessl.runs import is_run
 
         if is_run(self.embeddings):
             return self.embeddings
-        return name if isinstance(name, str) else "ENCODER"
+        name, weights = meta.get("encoder"), str(meta.get("weights", ""))
+        if not isinstance(name, str):
+            return "ENCODER"
+        if weights == "published":
+            return name
+        return f"ckpt:{weights}@{name}" if Path(weights).is_file() else "ENCODER"
 
     def show(self, result: JsonObject) -> None:
         """Counts, files, the result in one sentence, and the next command."""

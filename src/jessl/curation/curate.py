@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,23 @@ from jessl.core.log import Log, log
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice, check_int, escape_control
 from jessl.curation.duplicates import Duplicates, near_duplicates
-from jessl.curation.files import write_files
+from jessl.curation.files import PAGE, write_files
 from jessl.curation.given_labels import GivenLabels, PoolRows, given_labels
 from jessl.curation.image_faults import find_image_faults
 from jessl.curation.label_errors import LabelErrors, find_label_errors, nothing_checked
 from jessl.curation.nearest import NEIGHBOURS, nearest_rows
 from jessl.curation.outliers import find_outliers, mean_distance
+from jessl.curation.page import write_page
 from jessl.curation.picking.base import Pool
 from jessl.curation.picking.methods import METHODS, LabelFirst, label_first
 from jessl.curation.result import Curation
 from jessl.curation.space import space_of
-from jessl.data import Source, open_source
+from jessl.data import Source, UnreadableImage, open_source
 from jessl.embeddings import Embeddings
 from jessl.runs import Run, is_run
+
+# more than an image has pixels: of copies the one with a label is kept, then the largest
+_LABELLED = 1e12
 
 
 @takes_options(Curate)
@@ -89,8 +94,13 @@ def curate(
     space = space_of(z.features)
     stages = _Stages(progress, n, 2 + (images is not None))
     neighbours = nearest_rows(space, NEIGHBOURS, seed=seed, progress=stages.within(0))
-    sizes = np.zeros(n)
-    copies = near_duplicates(neighbours, z.features, sizes)
+    preferred = np.zeros(n)
+    preferred[known.rows] = _LABELLED
+    copies = near_duplicates(neighbours, z.features, preferred)
+    if images is not None and index is not None and copies.groups:
+        rows_of_groups = np.concatenate(copies.groups)
+        preferred[rows_of_groups] += _pixels(images, index[rows_of_groups])
+        copies = near_duplicates(neighbours, z.features, preferred)
     counted = np.ones(n, bool)
     counted[copies.surplus] = False
     outliers = find_outliers(neighbours, mean_distance(neighbours, counted))
@@ -111,10 +121,42 @@ def curate(
     )
     if out is None:
         return result
-    result = replace(result, out=Path(out), page=None)
+    result = replace(result, out=Path(out), page=Path(out) / PAGE if page else None)
     with atomic_directory(out) as part:
         write_files(part, result)
+        if page:
+            about = _about(result, name, images, z, neighbours.exact, seed)
+            write_page(part / PAGE, result, images, index, about)
     return result
+
+
+def _about(
+    result: Curation, name: str, images: Source | None, z: Embeddings, exact: bool, seed: int
+) -> list[tuple[str, str]]:
+    """How it was done, for the page."""
+    meta = z.meta
+    encoder = " ".join(str(meta[key]) for key in ("encoder", "weights") if key in meta)
+    first = result.label_first
+    search = "all pairs" if exact else "the nearest 16 cells of k-means"
+    return [
+        ("embeddings", f"{name}, {z.n:,} x {z.d:,}"),
+        ("encoder", encoder),
+        ("images", "" if images is None else images.name),
+        ("given labels", f"{len(result.labels.rows):,} of {len(result.labels.classes)} classes"),
+        ("chosen by", "" if first is None else f"{first.method}, seed {seed}"),
+        ("neighbours", f"20 by cosine, of {search}"),
+        ("label errors", result.label_errors.skipped or "confident learning, logistic probe"),
+    ]
+
+
+def _pixels(images: Source, index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The number of pixels of images, 0 where they cannot be read."""
+    pixels = np.zeros(len(index))
+    for k, image in enumerate(index.tolist()):
+        with suppress(UnreadableImage):
+            height, width = images.size(image)
+            pixels[k] = height * width
+    return pixels
 
 
 class _Stages:

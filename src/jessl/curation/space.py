@@ -88,7 +88,7 @@ def unit_rows(x: Features) -> NDArray[np.float32]:
     z = np.asarray(x, np.float32)
     largest = np.abs(z).max(axis=1, keepdims=True)
     # by the largest value first: squares of large values overflow
-    z = z / np.where(largest > 0, largest, np.float32(1))
+    z = np.divide(z, np.where(largest > 0, largest, 1), dtype=np.float32)
     length = np.linalg.norm(z, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = z / np.where(length > 0, length, np.float32(1))
+    unit: NDArray[np.float32] = np.divide(z, np.where(length > 0, length, 1), dtype=np.float32)
     return unit

@@ -172,6 +172,32 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """An image that can be ticked: its name, a picture (empty: none), and lines below it."""
+
+    name: str
+    picture: str = ""
+    lines: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class TileGroup:
+    """Tiles that belong together, behind a heading (empty: none)."""
+
+    tiles: Sequence[Tile]
+    heading: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images to tick; the names of the ticked ones can be copied. `key`: unique on the page."""
+
+    macro: ClassVar[str] = "gallery"
+    key: str
+    groups: Sequence[TileGroup]
+
+
+@dataclass(frozen=True)
 class Fold:
     """Blocks behind a summary, which may begin with a name in bold."""
 
@@ -189,7 +215,7 @@ class Folded:
 
 
 Drawn = Markup | Picture | Table
-Block = Lead | Heading | Notes | Figure | Table | Settings | Facts | Folded
+Block = Lead | Heading | Notes | Figure | Table | Settings | Facts | Folded | Gallery
 
 
 @dataclass(frozen=True)
@@ -211,6 +237,11 @@ class Page:
     sections: Sequence[Section]
     cards: Sequence[Card] = ()
     small_cards: bool = False
+
+    @property
+    def picks(self) -> bool:
+        """Whether there are images to tick."""
+        return any(isinstance(block, Gallery) for one in self.sections for block in one.blocks)
 
 
 def figure(
@@ -241,6 +272,6 @@ def read_png(path: Path, most_bytes: int) -> bytes:
     return data
 
 
-def data_url(png: bytes) -> str:
-    """An image inside the page, as its policy allows."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def data_url(image: bytes, kind: str = "png") -> str:
+    """An image of that kind (png, jpeg) inside the page, as its policy allows."""
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode()

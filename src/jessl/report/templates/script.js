@@ -71,5 +71,48 @@
       body.append(...rows);
     });
   }
+
+  const basket = document.getElementById('basket');
+  if (basket) {
+    const boxes = [...document.querySelectorAll('.tile input')];
+    const list = document.getElementById('names');
+    const copy = document.getElementById('copy');
+    const update = () => {
+      // one image may stand in several galleries
+      const names = [...new Set(boxes.filter(box => box.checked).map(box => box.value))];
+      document.getElementById('ticked').textContent = names.length.toLocaleString('en');
+      list.value = names.join('\n');
+      copy.disabled = !names.length;
+      copy.textContent = 'Copy names';
+    };
+    const done = good => { copy.textContent = good ? 'Copied' : 'Select and copy below'; };
+    const byHand = () => {
+      list.hidden = false;
+      list.select();
+      done(document.execCommand('copy'));
+    };
+    copy.addEventListener('click', () => {
+      if (!navigator.clipboard) return byHand();
+      navigator.clipboard.writeText(list.value).then(() => done(true), byHand);
+    });
+    const show = document.getElementById('show');
+    show.addEventListener('click', () => {
+      list.hidden = !list.hidden;
+      show.textContent = list.hidden ? 'Show' : 'Hide';
+      show.setAttribute('aria-expanded', String(!list.hidden));
+    });
+    document.addEventListener('change', event => {
+      if (event.target.closest?.('.tile')) update();
+    });
+    for (const button of document.querySelectorAll('[data-pick]')) {
+      button.addEventListener('click', () => {
+        for (const box of button.closest('.gallery').querySelectorAll('input')) {
+          box.checked = button.dataset.pick === 'all';
+        }
+        update();
+      });
+    }
+    update();
+  }
   root.dataset.script = 'runs';
 })();

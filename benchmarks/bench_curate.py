@@ -1,0 +1,377 @@
+"""Does `jessl curate` help? Labels chosen or drawn, and planted faults against baselines.
+
+    python benchmarks/bench_curate.py choose --set cifar10 FEATURES.npz --out records/DATE.md
+    python benchmarks/bench_curate.py errors --set cifar10 FEATURES.npz
+    python benchmarks/bench_curate.py duplicates --images cifar10 TRAIN.npz ENCODER
+    python benchmarks/bench_curate.py outliers --images cifar10 TRAIN.npz ENCODER --other OTHER.npz
+    python benchmarks/bench_curate.py time --rows 100000 --features 2048
+
+choose: accuracy of the probe of `jessl classify` on images that are left out, after
+10, 20, 50 and 100 images of the pool are labelled. A draw divides the set into pool (3 quarters)
+and test anew; all methods see the same pool, so that each is paired with random choice.
+errors: 5 % of the labels are replaced by another class; cleanlab takes part where it is installed,
+with the probabilities of jessl. duplicates: copies of 10 % of the images, saved again as JPEG,
+resized and cropped. outliers: 1 % of the images are of another set; baselines are the distance to
+the mean and the isolation forest of scikit-learn. Finished draws are kept in --work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import jessl
+from harness import say, tell
+from jessl.core.log import SILENT
+from jessl.curation.duplicates import near_duplicates
+from jessl.curation.label_errors import find_label_errors
+from jessl.curation.nearest import nearest_rows
+from jessl.curation.outliers import find_outliers, mean_distance
+from jessl.curation.picking.base import Pool
+from jessl.curation.picking.methods import METHODS, label_first
+from jessl.curation.space import space_of
+from jessl.probes.held_out import cross_validate
+
+BUDGETS = (10, 20, 50, 100)
+Features = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+def kept(work: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A measurement, from the file of an earlier one where there is one."""
+    file = work / f"{name}.json"
+    if not file.exists():
+        file.write_text(json.dumps(measure()))
+    result: dict[str, Any] = json.loads(file.read_text())
+    return result
+
+
+def opened(path: str) -> tuple[Features, Labels]:
+    """Features with labels."""
+    z = jessl.Embeddings.load(path)
+    assert z.labels is not None
+    return z.features, z.labels
+
+
+def accuracy(x: Features, y: Labels, test: Features, true: Labels, seed: int) -> float:
+    """Of the probe of `jessl classify` fitted on a few rows."""
+    classes, place = np.unique(y, return_inverse=True)
+    if len(classes) == 1:
+        return float((true == classes[0]).mean())
+    probe = cross_validate(x, place, seed=seed).probe
+    return float((classes[probe.decision_function(test).argmax(axis=1)] == true).mean())
+
+
+def choose_draw(x: Features, y: Labels, draw: int) -> dict[str, Any]:
+    """Accuracies and numbers of classes of all methods and budgets on one division."""
+    order = np.random.default_rng([draw, 1]).permutation(len(y))
+    pool, test = order[: len(y) * 3 // 4], order[len(y) * 3 // 4 :]
+    test = test[:2500]
+    space = space_of(x[pool])
+    near = nearest_rows(space)
+    every = np.ones(len(pool), bool)
+    density = mean_distance(near, every, 20)
+    state = Pool(space.rows, density, np.zeros(0, np.int64), every)
+    result: dict[str, Any] = {}
+    for method in METHODS:
+        for budget in BUDGETS:
+            rows = pool[label_first(state, budget, method, draw).rows]
+            value = accuracy(x[rows], y[rows], x[test], y[test], draw)
+            result[f"{method} {budget}"] = [value, len(np.unique(y[rows]))]
+    return result
+
+
+def choose_table(sets: dict[str, tuple[Features, Labels]], draws: int, work: Path) -> list[str]:
+    """Mean accuracies, and paired differences from random with their standard errors."""
+    lines = ["| set | budget | " + " | ".join(METHODS) + " |"]
+    lines += ["|---|---:|" + "---:|" * len(METHODS)]
+    wins: dict[str, list[float]] = defaultdict(list)
+    classes = ["", "Classes that the labelled images cover, mean:", "", *lines[:2]]
+    for name, (x, y) in sets.items():
+        results = []
+        for draw in range(draws):
+            say(f"{name}, draw {draw + 1} of {draws}")
+            results.append(
+                kept(work, f"choose-{name}-{draw}", lambda: choose_draw(x, y, draw))  # noqa: B023
+            )
+        for budget in BUDGETS:
+            cells, counts = [], []
+            base = np.array([r[f"random {budget}"][0] for r in results])
+            for method in METHODS:
+                value = np.array([r[f"{method} {budget}"][0] for r in results])
+                counts.append(f"{np.mean([r[f'{method} {budget}'][1] for r in results]):.1f}")
+                if method == "random":
+                    cells.append(f"{value.mean():.3f}")
+                    continue
+                gain = value - base
+                error = gain.std(ddof=1) / np.sqrt(draws)
+                wins[method].append(100 * gain.mean())
+                cells.append(f"{value.mean():.3f} ({100 * gain.mean():+.1f} ± {200 * error:.1f})")
+            lines.append(f"| {name} | {budget} | {' | '.join(cells)} |")
+            classes.append(f"| {name} | {budget} | {' | '.join(counts)} |")
+    means = [f"{method} {np.mean(v):+.1f}" for method, v in wins.items()]
+    worst = [f"{method} {np.min(v):+.1f}" for method, v in wins.items()]
+    lines += ["", f"Mean difference from random, points: {', '.join(means)}."]
+    lines += [f"Worst: {', '.join(worst)}."]
+    return [*lines, *classes]
+
+
+def precision_recall(found: NDArray[np.int64], planted: NDArray[np.int64]) -> list[float]:
+    """[precision, recall, listed]."""
+    both = len(np.intersect1d(found, planted))
+    return [both / max(1, len(found)), both / len(planted), float(len(found))]
+
+
+def errors_draw(x: Features, y: Labels, draw: int) -> dict[str, Any]:
+    """5 % of the labels replaced; precision and recall of each rule."""
+    rng = np.random.default_rng([draw, 2])
+    classes, y = np.unique(y, return_inverse=True)
+    wrong = rng.choice(len(y), len(y) // 20, replace=False)
+    noisy = y.copy()
+    noisy[wrong] = (noisy[wrong] + rng.integers(1, len(classes), len(wrong))) % len(classes)
+    begin = time.perf_counter()
+    errors = find_label_errors(x, noisy, seed=draw)
+    result = {
+        "jessl": precision_recall(errors.rows, wrong),
+        "jessl, first 5 %": precision_recall(errors.rows[: len(wrong)], wrong),
+        "seconds": time.perf_counter() - begin,
+        "accuracy": errors.accuracy,
+    }
+    held = cross_validate(x, noisy, seed=draw)
+    p = np.exp(held.decision - held.decision.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    own = p[np.arange(len(noisy)), noisy]
+    result["any other prediction"] = precision_recall(
+        np.flatnonzero(p.argmax(axis=1) != noisy), wrong
+    )
+    result["lowest 5 % of own probability"] = precision_recall(np.argsort(own)[: len(wrong)], wrong)
+    try:
+        from cleanlab.filter import find_label_issues
+    except ImportError:
+        return result
+    for rule in ("prune_by_noise_rate", "confident_learning"):
+        rows = find_label_issues(
+            noisy, p, filter_by=rule, return_indices_ranked_by="normalized_margin", n_jobs=1
+        )
+        result[f"cleanlab {rule}"] = precision_recall(rows, wrong)
+        result[f"cleanlab {rule}, first 5 %"] = precision_recall(rows[: len(wrong)], wrong)
+    return result
+
+
+def mean_table(results: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Mean precision, recall and number of listed rows of each rule."""
+    lines = ["| set | rule | precision | recall | listed |", "|---|---|---:|---:|---:|"]
+    for name, draws in results.items():
+        for rule, value in draws[0].items():
+            if isinstance(value, list):
+                p, r, n = np.mean([draw[rule] for draw in draws], axis=0)
+                lines.append(f"| {name} | {rule} | {p:.2f} | {r:.2f} | {n:,.0f} |")
+    return lines
+
+
+def embedded(encoder: str, images: list[NDArray[np.uint8]] | NDArray[np.uint8]) -> Features:
+    """Features of images of one size."""
+    x = np.stack([*images])
+    if encoder == "pixels":
+        return x.reshape(len(x), -1).astype(np.float32)
+    z = jessl.embed(encoder, x, log=SILENT)
+    assert isinstance(z, jessl.Embeddings)
+    return z.features
+
+
+def copies_of(image: NDArray[np.uint8]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The same image as others have it."""
+    picture = Image.fromarray(image)
+    side = picture.size
+    for quality in (90, 50):
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality)
+        yield f"JPEG {quality}", np.asarray(Image.open(file))
+    small = picture.resize((side[0] * 3 // 4, side[1] * 3 // 4), Image.Resampling.BICUBIC)
+    yield "resized", np.asarray(small.resize(side, Image.Resampling.BICUBIC))
+    for share in (0.95, 0.85):
+        cut = [round(s * (1 - share) / 2) for s in side]
+        box = (cut[0], cut[1], side[0] - cut[0], side[1] - cut[1])
+        yield (
+            f"cropped {share:.0%}",
+            np.asarray(picture.crop(box).resize(side, Image.Resampling.BICUBIC)),
+        )
+
+
+def images_of(path: str, most: int) -> NDArray[np.uint8]:
+    """uint8 [n, h, w] or [n, h, w, 3]."""
+    x: NDArray[np.uint8] = np.load(path)["x"][:most]
+    return x
+
+
+def duplicates_of(x: NDArray[np.uint8], encoder: str, draw: int) -> dict[str, Any]:
+    """Precision and recall of pairs, by kind of copy."""
+    rng = np.random.default_rng([draw, 3])
+    rows = np.sort(rng.choice(len(x), len(x) // 10, replace=False))
+    kinds: dict[str, list[NDArray[np.uint8]]] = defaultdict(list)
+    for row in rows.tolist():
+        for kind, copy in copies_of(x[row]):
+            kinds[kind].append(copy)
+    z = embedded(encoder, x)
+    result: dict[str, Any] = {}
+    base: set[frozenset[int]] = set()
+    for kind, copies in [("nothing planted", []), *kinds.items()]:
+        both = np.concatenate([z, embedded(encoder, copies)]) if copies else z
+        near = nearest_rows(space_of(both))
+        groups = near_duplicates(near, both, np.zeros(len(both))).groups
+        if not copies:
+            # images that the set itself holds twice are no mistakes of the rule
+            base = {frozenset(group.tolist()) for group in groups}
+            result[kind] = len(base)
+            continue
+        of = np.full(len(both), -1)
+        for k, group in enumerate(groups):
+            of[group] = k
+        joined = (of[rows] >= 0) & (of[rows] == of[len(x) :])
+        clean = sum(
+            len(group) == 2
+            and int(group.min()) in rows.tolist()
+            and int(group.max()) >= len(x)
+            and rows[int(group.max()) - len(x)] == int(group.min())
+            for group in groups
+        )
+        new = [g for g in groups if frozenset(g.tolist()) not in base]
+        result[kind] = [clean / max(1, len(new)), float(joined.mean()), float(len(new))]
+    return result
+
+
+def outliers_of(
+    x: NDArray[np.uint8], other: NDArray[np.uint8], encoder: str, draw: int
+) -> dict[str, Any]:
+    """1 % of another set: precision and recall of what is listed, and of the first so many."""
+    from sklearn.ensemble import IsolationForest
+
+    rng = np.random.default_rng([draw, 4])
+    count = len(x) // 100
+    some = other[rng.choice(len(other), count, replace=False)]
+    if some.ndim == 3 and x.ndim == 4:
+        some = np.repeat(some[..., None], 3, axis=3)
+    if some.ndim == 4 and x.ndim == 3:
+        some = some.mean(axis=3).astype(np.uint8)
+    some = np.stack(
+        [np.asarray(Image.fromarray(one).resize((x.shape[2], x.shape[1]))) for one in some]
+    )
+    z = np.concatenate([embedded(encoder, x), embedded(encoder, some)])
+    planted = np.arange(len(x), len(z))
+    near = nearest_rows(space_of(z))
+    found = find_outliers(near, mean_distance(near, np.ones(len(z), bool)))
+    forest = IsolationForest(random_state=draw).fit(z)
+    scores = {
+        "jessl": found.score,
+        "distance to the mean": np.linalg.norm(
+            (z - z.mean(axis=0)) / (z.std(axis=0) + 1e-9), axis=1
+        ),
+        "isolation forest": -forest.score_samples(z),
+    }
+    result: dict[str, Any] = {"jessl, what is listed": precision_recall(found.rows, planted)}
+    for name, score in scores.items():
+        first = np.argsort(-score, kind="stable")[:count]
+        result[f"{name}, the first 1 %"] = precision_recall(first, planted)
+    return result
+
+
+def timed(n: int, d: int, work: Path) -> list[str]:
+    """Seconds of each step on features whose spectrum falls as that of embeddings does."""
+    import resource
+
+    file = work / "large.npy"
+    rng = np.random.default_rng(0)
+    if not file.exists():
+        mixing = rng.standard_normal((128, d)).astype(np.float32) / np.arange(1, 129)[:, None]
+        z = np.lib.format.open_memmap(file, "w+", np.float32, (n, d))
+        for start in range(0, n, 4096):
+            m = min(4096, n - start)
+            z[start : start + m] = rng.standard_normal((m, 128), np.float32) @ mixing
+            z[start : start + m] += 0.01 * rng.standard_normal((m, d), np.float32)
+        del z
+    x = np.load(file, mmap_mode="r")
+    lines = ["| step | seconds |", "|---|---:|"]
+
+    def lap(what: str, begin: float) -> None:
+        lines.append(f"| {what} | {time.perf_counter() - begin:.0f} |")
+        say(lines[-1])
+
+    begin = time.perf_counter()
+    space = space_of(x)
+    lap("principal axes", begin)
+    begin = time.perf_counter()
+    near = nearest_rows(space)
+    lap(f"20 neighbours of {n:,} ({'exact' if near.exact else 'in cells'})", begin)
+    begin = time.perf_counter()
+    near_duplicates(near, x, np.zeros(n))
+    every = np.ones(n, bool)
+    find_outliers(near, mean_distance(near, every))
+    lap("duplicates and outliers", begin)
+    state = Pool(space.rows, mean_distance(near, every, 20), np.zeros(0, np.int64), every)
+    for method in METHODS:
+        begin = time.perf_counter()
+        label_first(state, 100, method)
+        lap(f"100 images by {method}", begin)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return [*lines, "", f"Peak memory {peak:.1f} GiB; the features are a memory map."]
+
+
+def main() -> None:
+    """Measure one part and write it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["choose", "errors", "duplicates", "outliers", "time"])
+    parser.add_argument("--set", nargs=2, action="append", default=[], metavar=("NAME", "FILE"))
+    parser.add_argument(
+        "--images", nargs=3, action="append", default=[], metavar=("NAME", "FILE", "ENCODER")
+    )
+    parser.add_argument("--other")
+    parser.add_argument("--most", type=int, default=5000)
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--features", type=int, default=2048)
+    parser.add_argument("--work", type=Path, default=Path("curate"))
+    parser.add_argument("--out")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    sets = {name: opened(path) for name, path in args.set}
+    results: dict[str, list[dict[str, Any]]] = {}
+    if args.part == "choose":
+        body = choose_table(sets, args.draws, args.work)
+    elif args.part == "time":
+        body = timed(args.rows, args.features, args.work)
+    else:
+        for name, (x, y) in sets.items():
+            results[name] = [
+                kept(args.work, f"errors-{name}-{k}", lambda: errors_draw(x, y, k))  # noqa: B023
+                for k in range(args.draws)
+            ]
+        for name, file, encoder in args.images:
+            images = images_of(file, args.most)
+            measure = (
+                (lambda k: duplicates_of(images, encoder, k))  # noqa: B023
+                if args.part == "duplicates"
+                else (lambda k: outliers_of(images, np.load(args.other)["x"], encoder, k))  # noqa: B023
+            )
+            results[name] = [
+                kept(args.work, f"{args.part}-{name}-{k}", lambda: measure(k))  # noqa: B023
+                for k in range(args.draws)
+            ]
+        body = mean_table(results)
+        if args.part == "duplicates":
+            plain = {k: [draw["nothing planted"] for draw in v] for k, v in results.items()}
+            body += ["", f"Groups where nothing is planted: {plain}"]
+    tell(f"jessl curate: {args.part}", ["numpy", "scikit-learn"], body, args.out)
+
+
+if __name__ == "__main__":
+    main()
