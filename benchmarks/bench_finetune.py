@@ -41,6 +41,7 @@ from jessl.classification.classifier import EmbeddingClassifier
 from jessl.classification.finetune_start import open_start, run_config
 from jessl.classification.finetuned_network import FinetunedNetwork
 from jessl.classification.label_parts import LabelParts, write_labels
+from jessl.classification.mirrored import choose_flip
 from jessl.classification.start_head import write_start_head
 from jessl.core.log import SILENT
 from jessl.core.processor import instruction_sets
@@ -125,6 +126,7 @@ def train_on_all(
         labels=out / "all.csv",
         n_train=len(rows),
         stop=0,
+        flip=choose_flip(one.train, rows, labels[rows], seed=config.seed, workers=1, log=SILENT),
         head=head,
     )
     return jessl.pretrain(run, source=source, quiet=True), list(classes)
@@ -171,6 +173,7 @@ def measure(one: Set, shots: int, draw: int, options: dict[str, Any], only_train
             "better": difference.better,
             "compared": difference.n,
             "epochs": tuned.epochs,
+            "flip": tuned.flip,
         }
     result |= {
         "tuned": accuracy(FinetunedNetwork.open(run, "cpu"), classes, one.test),
@@ -265,7 +268,6 @@ def main() -> None:
     parser.add_argument("--first-draw", type=int, default=0)
     parser.add_argument("--test", type=int, default=2_000, help="images to test on")
     parser.add_argument("--only-train", action="store_true", help="without the trial")
-    parser.add_argument("--no-flip", nargs="*", default=[], metavar="NAME", help="flip=0 for sets")
     parser.add_argument("--option", nargs="*", action="append", metavar="NAME=VALUE", default=[])
     parser.add_argument("--record", help="name of a file in benchmarks/records, without .md")
     options = parser.parse_args()
@@ -273,9 +275,8 @@ def main() -> None:
     lines, every = [], []
     for name, init, train, test in options.set:
         one = Set(name, init, train, test, options.test, options.work)
-        flip = {"flip": 0.0} if name in options.no_flip else {}
         for texts in options.option or [[]]:
-            found = draws(one, options, changed(texts) | flip)
+            found = draws(one, options, changed(texts))
             every += found
             title = ", ".join([name, *texts])
             lines += [row(title, k, [d for d in found if d["shots"] == k]) for k in options.shots]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from jessl import views as views
     from jessl.classification.classifier import EmbeddingClassifier as EmbeddingClassifier
     from jessl.classification.classify import classify as classify
-    from jessl.classification.finetune import FinetuneResult as FinetuneResult
     from jessl.classification.finetune import finetune as finetune
+    from jessl.classification.finetune_result import FinetuneResult as FinetuneResult
     from jessl.classification.fit import fit_classifier as fit_classifier
     from jessl.comparison.compare import compare_encoders as compare_encoders
     from jessl.config import Classify as Classify
@@ -76,7 +76,7 @@ _HOMES = {
     "Export": "config",
     "ExportResult": "exporting",
     "Finetune": "config",
-    "FinetuneResult": "classification.finetune",
+    "FinetuneResult": "classification.finetune_result",
     "Loader": "data",
     "Pack": "config",
     "Pretrain": "config",

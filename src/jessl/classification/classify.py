@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.classification.abstention import check_max_error
-from jessl.classification.distance import LabelledNeighbours
+from jessl.classification.distance import unlike_the_labelled
 from jessl.classification.labels import Labelled, read_labels
 from jessl.classification.outcome import FittedTask, Outcome
 from jessl.classification.page import write_page
@@ -32,8 +32,6 @@ from jessl.extraction.open_encoder import open_encoder
 from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
 
 CLASSIFIER, CACHE = "classifier", "classify-cache"
-# so many far images, or more, are no chance below this probability
-_UNLIKE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +179,7 @@ def classify(
         log.info(line)
     outcome = stored.outcome(z)
     far = _count(outcome.columns.get("far"), rest)
-    if unlike := _unlike_the_labelled(far, len(rest), int(about["data"]["labelled"])):
+    if unlike := unlike_the_labelled(far, len(rest), int(about["data"]["labelled"])):
         log.warning(unlike)
         warnings += (unlike,)
     names = images.names() if z.names is None else z.names
@@ -208,17 +206,6 @@ def classify(
         _write_page(result, stored, outcome, rest, index, images, about)
     write_predictions(out, names, outcome.columns, rest)
     return result
-
-
-def _unlike_the_labelled(far: int, rows: int, labelled: int) -> str | None:
-    """A warning where more images are far from the labelled ones than chance allows."""
-    if not rows or LabelledNeighbours.chance_of(far, rows, labelled) >= _UNLIKE:
-        return None
-    return (
-        f"the images to predict are unlike the labelled ones: {far:,} of {rows:,} are far from all "
-        "of them, more than chance allows; the expected accuracy and the promised error hold for "
-        "images like the labelled ones only, so label some of the others, chosen at random"
-    )
 
 
 def _write_page(

@@ -11,6 +11,8 @@ from jessl.probes.base import Features
 
 # labelled rows that are compared with; more take time and memory, and hardly change a quantile
 MOST_ROWS = 5000
+# so many far images, or more, are no chance below this probability
+_UNLIKE = 1e-3
 _ENTRIES = 2**22
 # farther than this share of the labelled rows are from each other: far from everything
 FAR = 0.99
@@ -85,6 +87,21 @@ class LabelledNeighbours:
         labelled = min(labelled, MOST_ROWS)
         beyond = labelled - int(np.ceil(FAR * labelled)) + 1
         return float(betabinom.sf(far - 1, rows, beyond, labelled + 1 - beyond))
+
+
+def unlike_the_labelled(far: int, rows: int, labelled: int) -> str | None:
+    """A warning where more images are far from the labelled ones than chance allows.
+
+    Args:
+        far: images that are far, of how many `rows`; labelled: labelled images.
+    """
+    if not rows or LabelledNeighbours.chance_of(far, rows, labelled) >= _UNLIKE:
+        return None
+    return (
+        f"the images to predict are unlike the labelled ones: {far:,} of {rows:,} are far from all "
+        "of them, more than chance allows; the expected accuracy and the promised error hold for "
+        "images like the labelled ones only, so label some of the others, chosen at random"
+    )
 
 
 def _unit(z: Features) -> NDArray[np.float32]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jessl.classification.classifier import EmbeddingClassifier
+from jessl.classification.distance import LabelledNeighbours, unlike_the_labelled
 from jessl.classification.finetune_folder import (
     CACHE,
     CLASSIFIER,
@@ -23,12 +23,14 @@ from jessl.classification.finetune_folder import (
     read_result,
     write_result,
 )
+from jessl.classification.finetune_result import FinetuneResult
 from jessl.classification.finetune_start import Start, open_start, run_config
 from jessl.classification.finetuned_network import FinetunedNetwork
 from jessl.classification.head_classifier import classifier_of_head
 from jessl.classification.label_parts import LabelParts, divide, write_labels
 from jessl.classification.labels import read_labels
-from jessl.classification.paired import PairedDifference, paired_difference
+from jessl.classification.mirrored import choose_flip
+from jessl.classification.paired import paired_difference
 from jessl.classification.provenance import about_classifier
 from jessl.classification.start_head import write_start_head
 from jessl.config import FINETUNE_HEADS, FINETUNE_KEEP, Finetune, Pretrain
@@ -48,59 +50,6 @@ from jessl.pretraining.defaults import check_config
 from jessl.runs import Run
 from jessl.training import checkpoint
 from jessl.views.presets import preset
-
-
-@dataclass(frozen=True)
-class FinetuneResult:
-    """What `finetune` compared and kept.
-
-    Attributes:
-        out: the folder; classifier: the one in it that `jessl.classify` takes.
-        run: run of the fine-tuned network, on all labelled images where it was kept.
-        kept: "finetuned" or "probe".
-        summary: one sentence that compares both.
-        difference: accuracy of the fine-tuned network minus that of the frozen probe.
-        train, stop, compare: images that were trained on, stopped by and compared on.
-        classes: names of the classes.
-        epochs: of the fine-tuning.
-        refit: whether what is kept was trained again on all labelled images.
-        warnings: reasons to doubt the result.
-    """
-
-    out: Path
-    classifier: Path
-    run: Path
-    kept: str
-    summary: str
-    difference: PairedDifference
-    train: int
-    stop: int
-    compare: int
-    classes: tuple[str, ...]
-    epochs: int
-    refit: bool
-    warnings: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, object]:
-        """All fields as JSON values."""
-        values = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
-        return values | {"classes": list(self.classes), "warnings": list(self.warnings)}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any], out: Path) -> FinetuneResult:
-        """The inverse of `as_json`, of a folder that may have moved to `out`."""
-        run = out / Path(values["run"]).name
-        return cls(
-            **{
-                **values,
-                "out": out,
-                "classifier": out / CLASSIFIER,
-                "run": run,
-                "difference": PairedDifference(**values["difference"]),
-                "classes": tuple(values["classes"]),
-                "warnings": tuple(values["warnings"]),
-            }
-        )
 
 
 def finetune(
@@ -166,6 +115,7 @@ class _Job:
     images: Source
     parts: LabelParts
     start: Start
+    flip: float
     warnings: tuple[str, ...]
     log: Log
 
@@ -187,7 +137,12 @@ def _prepare(config: Finetune, source: Source | None, log: Log) -> _Job:
     )
     parts = divide(images, labelled, config.seed)
     start = open_start(config)
-    job = _Job(config, Path(config.out), images, parts, start, labelled.warnings, log)
+    flip = config.flip
+    if flip is None:
+        fit = np.sort(parts.fit)
+        labels = parts.labels[np.searchsorted(parts.all, fit)]
+        flip = choose_flip(images, fit, labels, seed=config.seed, workers=config.workers, log=log)
+    job = _Job(config, Path(config.out), images, parts, start, flip, labelled.warnings, log)
     trial = _trial_config(job)
     check_config(trial)
     preset(trial.views, trial.size, trial.view_options)
@@ -206,6 +161,7 @@ def _trial_config(job: _Job, head: Path | None = None) -> Pretrain:
         labels=job.out / LABELS / "fit.csv",
         n_train=len(parts.fit) - parts.stop,
         stop=parts.stop,
+        flip=job.flip,
         head=head,
     )
 
@@ -228,6 +184,11 @@ def _carry_out(
     trial = pretrain(_trial_config(job, head), source=fit_source, quiet=quiet, stop=stop)
     network = FinetunedNetwork.open(trial, config.device)
     tuned = network.features(Subset(images, parts.compare), config.workers)
+
+    warnings = job.warnings
+    if unlike := _unlike(z, images, parts, config.seed):
+        job.log.warning(unlike)
+        warnings += (unlike,)
 
     # both on the same images
     x, names = _labelled_rows(z, images, parts, parts.compare)
@@ -277,7 +238,8 @@ def _carry_out(
         classes=parts.classes,
         epochs=_epochs(trial),
         refit=config.refit,
-        warnings=job.warnings,
+        flip=job.flip,
+        warnings=warnings,
     )
     if result.classifier.exists():  # of a call that was killed right after it was written
         remove_tree(result.classifier)
@@ -293,7 +255,8 @@ _KEPT = {"finetuned": "the fine-tuned network", "probe": "the frozen probe"}
 def _frozen_features(
     job: _Job, progress: ProgressCallback | None, stop: Callable[[], bool]
 ) -> Embeddings:
-    images = Subset(job.images, job.parts.all)
+    others = _sample_of_others(job.images, job.parts, job.config.seed)
+    images = Subset(job.images, np.concatenate([job.parts.all, others]))
     opened = job.start.opened
     return EmbeddingCache(
         opened,
@@ -303,6 +266,25 @@ def _frozen_features(
         log=job.log,
         stop=stop,
     ).embeddings(images.fingerprint(), images, progress=progress or (lambda _done, _all: None))
+
+
+# images without a label that are compared with the labelled ones
+_OTHERS = 500
+
+
+def _sample_of_others(images: Source, parts: LabelParts, seed: int) -> NDArray[np.int64]:
+    """Some of the images without a label."""
+    others = np.setdiff1d(np.arange(len(images)), parts.all)
+    return np.sort(np.random.default_rng([seed, 10]).permutation(others)[:_OTHERS])
+
+
+def _unlike(z: Embeddings, images: Source, parts: LabelParts, seed: int) -> str | None:
+    """A warning where the images without a label are unlike the labelled ones."""
+    is_labelled = np.isin(_index(z, images), parts.all)
+    x = np.asarray(z.features)
+    distance = LabelledNeighbours.of(x[is_labelled], seed).quantile(x[~is_labelled])
+    far = int(LabelledNeighbours.far(distance).sum())
+    return unlike_the_labelled(far, len(distance), int(is_labelled.sum()))
 
 
 def _index(z: Embeddings, images: Source) -> NDArray[np.int64]:
@@ -362,6 +344,7 @@ def _refit(job: _Job, trial: Run, head: Path | None, quiet: bool, stop: Callable
         labels=path,
         n_train=len(parts.all),
         stop=0,
+        flip=job.flip,
         epochs=_epochs(trial),
         head=head,
     )

@@ -18,6 +18,8 @@ _LIBRARIES = ("timm", "torchvision", "hf")
 # optimizer steps of a training whose epochs the user left open
 _STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 400, 10, 100
 _MOST_BATCH = 64
+# records of the loss
+_LOSSES = 100
 # evaluations of a training that is stopped by held-out images
 _EVALUATIONS = 20
 
@@ -78,6 +80,7 @@ def run_config(
     labels: Path,
     n_train: int,
     stop: int,
+    flip: float,
     epochs: int | None = None,
     head: Path | None = None,
 ) -> Pretrain:
@@ -87,6 +90,7 @@ def run_config(
         out: its folder; a run in it goes on.
         labels: CSV file of the images.
         n_train: images that it trains on; stop: those held out to stop it.
+        flip: probability of a horizontal flip.
         epochs: None: by `config`.
         head: file of the classifier to start from; None: random weights.
     """
@@ -120,7 +124,7 @@ def run_config(
         views="simclr",
         view_options={
             "min_scale": config.min_scale,
-            "flip": config.flip,
+            "flip": flip,
             "strength": config.strength,
             "gray": 0.0,
             "blur": 0.0,
@@ -139,6 +143,7 @@ def run_config(
         online_probes=False,
         tune=False,
         keep_checkpoints=1,
+        log_steps=max(1, epochs * (n_train // batch_size) // _LOSSES),
         workers=config.workers,
         seed=config.seed,
         device=config.device,

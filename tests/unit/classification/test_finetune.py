@@ -30,11 +30,17 @@ from jessl.training import checkpoint
 COLOURS = {"blue": (20, 20, 200), "green": (20, 200, 20), "red": (200, 20, 20)}
 
 
-def _images(path: Path, n: int = 60, labelled: int = 48) -> Path:
-    """Images of three noisy colours, and a file with the labels of the first ones."""
+def _images(path: Path, n: int = 60, labelled: int = 48, *, dark: bool = False) -> Path:
+    """Images of three noisy colours, and a file with the labels of the first ones.
+
+    Args:
+        dark: whether the images without a label are black.
+    """
     rng = np.random.default_rng(0)
     y = np.arange(n) % 3
     x = np.array(list(COLOURS.values()))[y][:, None, None] + rng.normal(0, 40, (n, 8, 8, 3))
+    if dark:
+        x[labelled:] = 0
     np.savez(path / "images.npz", x=x.clip(0, 255).astype(np.uint8))
     names = list(COLOURS)
     with (path / "few.csv").open("w", newline="") as file:
@@ -80,6 +86,7 @@ def test_the_finetuned_network_predicts_through_classify(
     assert result.kept == "finetuned"
     assert result.run == folder / "out" / "run"
     assert result.summary in lines
+    assert (result.flip, result.warnings) == (0, ())
     assert Run.open(result.run).facts()["n_train"] == 48
     settings = Run.open(result.run).resolved_config()
     assert (settings.objective, settings.layer_decay, settings.holdout) == ("supervised", 0.75, 0)
@@ -130,7 +137,7 @@ def _exported_probabilities(
 def test_a_tie_keeps_the_probe_and_few_labels_have_no_early_stopping(
     tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = _images(tmp_path, labelled=12)
+    folder = _images(tmp_path, labelled=12, dark=True)
     config = _config(folder, start)
     arguments = [
         *("finetune", "--data", config.data, "--labels", str(config.labels)),
@@ -141,6 +148,7 @@ def test_a_tie_keeps_the_probe_and_few_labels_have_no_early_stopping(
     assert (result["train"], result["stop"], result["compare"]) == (9, 0, 3)
     assert result["kept"] == "probe"
     assert "cannot be distinguished with 3 held-out images" in result["summary"]
+    assert "unlike the labelled ones: 48 of 48 are far from all" in result["warnings"][0]
     fitted = EmbeddingClassifier.load(result["classifier"])
     assert fitted.about_["data"]["labelled"] == 12
     assert fitted.about_["encoder"]["spec"] == config.init

@@ -1,0 +1,66 @@
+"""What a fine-tuning compared and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jessl.classification.finetune_folder import CLASSIFIER
+from jessl.classification.paired import PairedDifference
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What `finetune` compared and kept.
+
+    Attributes:
+        out: the folder; classifier: the one in it that `jessl.classify` takes.
+        run: run of the fine-tuned network, on all labelled images where it was kept.
+        kept: "finetuned" or "probe".
+        summary: one sentence that compares both.
+        difference: accuracy of the fine-tuned network minus that of the frozen probe.
+        train, stop, compare: images that were trained on, stopped by and compared on.
+        classes: names of the classes.
+        epochs: of the fine-tuning.
+        refit: whether what is kept was trained again on all labelled images.
+        flip: probability of a horizontal flip in the trainings.
+        warnings: reasons to doubt the result.
+    """
+
+    out: Path
+    classifier: Path
+    run: Path
+    kept: str
+    summary: str
+    difference: PairedDifference
+    train: int
+    stop: int
+    compare: int
+    classes: tuple[str, ...]
+    epochs: int
+    refit: bool
+    flip: float = 0.5
+    warnings: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """All fields as JSON values."""
+        values = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        return values | {"classes": list(self.classes), "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], out: Path) -> FinetuneResult:
+        """The inverse of `as_json`, of a folder that may have moved to `out`."""
+        run = out / Path(values["run"]).name
+        return cls(
+            **{
+                **values,
+                "out": out,
+                "classifier": out / CLASSIFIER,
+                "run": run,
+                "difference": PairedDifference(**values["difference"]),
+                "classes": tuple(values["classes"]),
+                "warnings": tuple(values["warnings"]),
+            }
+        )
