@@ -26,7 +26,8 @@ GOOD = np.zeros((3, 4, 5), dtype=np.uint8)
         (GOOD.astype(np.int64), r"int64 .*astype\('uint8'\)"),
         (GOOD[0], r"got \[4, 5\]"),
         (np.zeros((2, 3, 8, 8), np.uint8), r"transpose\(0, 2, 3, 1\)"),
-        (np.zeros((2, 8, 8, 5), np.uint8), r"c 1\.\.4, got \[2, 8, 8, 5\]"),
+        (np.zeros((2, 13, 16, 16), np.uint8), r"transpose\(0, 2, 3, 1\)"),
+        (np.zeros((2, 8, 8, 17), np.uint8), r"c 1\.\.16, got \[2, 8, 8, 17\]"),
         (GOOD[:0], r"no image in an array \[0, 4, 5\]"),
         ((GOOD, [1, 2]), "3 images but 2 labels"),
         ((GOOD, [0.5, 1, 2]), "got float64"),
@@ -118,7 +119,7 @@ def test_digits_are_the_scaled_originals() -> None:
 
 
 @pytest.mark.parametrize("channels", [2, 4])
-def test_other_channels_are_read_and_drawn_but_not_encoded(
+def test_other_channels_are_read_drawn_and_refused_where_an_encoder_takes_three(
     channels: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, channels), dtype=np.uint8)
@@ -133,15 +134,12 @@ def test_other_channels_are_read_and_drawn_but_not_encoded(
                                   .transpose(1, 2, 0))  # fmt: skip
 
     data = str(tmp_path / "set.npz")
-    said = f"data: the images of {data} have {channels} channels; encoders take 1"
-    for command in (
-        ["pretrain", "--encoder", "smallconv", "--out", str(tmp_path / "run"), "--data", data],
-        ["embed", "smallconv", "--init", "random", "--out", str(tmp_path / "z"), "--data", data],
-    ):
-        assert main(command) == 2
-        error = capsys.readouterr().err
-        assert said in error
-        assert "Traceback" not in error
+    said = f"data: {data} is read with its {channels} bands, which only pretrain, embed and views"
+    out = str(tmp_path / "comparison")
+    assert main(["select", "--encoders", "smallconv", "--data", data, "--out", out]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
 
 
 def test_folder_rules(tmp_path: Path) -> None:

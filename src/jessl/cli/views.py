@@ -62,6 +62,9 @@ class ViewsCommand(Command):
         if size is None and not is_file(self.preset):
             size = default_size(source, torch.device("cpu"))
         views = preset(self.preset, size, self.options)
+        if source.bands is not None:
+            channels = len(source.bands.names)
+            views = views.normalised((0.5,) * channels, (0.5,) * channels)
         grid = view_rows(source, views, seed=self.seed, count=self.count)
         write_grid(
             self.out, grid.rows, columns=grid.columns, captions=grid.captions, cell_px=_CELL_PX

@@ -12,10 +12,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "None": (type(None),),
 }
 _PAIR = "tuple[float, float]"
+_NUMBERS = "tuple[float, ...]"
 
 
 def matches_annotation(value: object, annotation: str) -> bool:
-    """Whether `value` is of the type `annotation`: a union of plain types and pairs, or a dict.
+    """Whether `value` is of the type `annotation`: a union of plain types and tuples, or a dict.
 
     Example:
         >>> matches_annotation(0.1, "float | None"), matches_annotation(True, "int")
@@ -36,9 +37,9 @@ def matches_annotation(value: object, annotation: str) -> bool:
     if isinstance(value, bool):
         return "bool" in kinds
     if isinstance(value, list | tuple):
-        is_pair = len(value) == 2 and all(matches_annotation(v, "float") for v in value)
-        return _PAIR in kinds and is_pair
-    return any(isinstance(value, _TYPES[kind]) for kind in kinds - {_PAIR})
+        are_numbers = all(matches_annotation(v, "float") for v in value)
+        return are_numbers and (_NUMBERS in kinds or (_PAIR in kinds and len(value) == 2))
+    return any(isinstance(value, _TYPES[kind]) for kind in kinds - {_PAIR, _NUMBERS})
 
 
 def convert_to_annotation(name: str, value: object, annotation: str) -> object:

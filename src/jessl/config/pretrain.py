@@ -17,7 +17,7 @@ class Pretrain:
         jessl.pretrain(jessl.Pretrain(data="photos", objective="simclr", epochs=100, out="my-run"))
 
     Attributes:
-        data: SRC: a folder of images, .npz/.npy, tar shards, `digits`,
+        data: SRC: a folder of images, .npz/.npy, tar shards, `bands:PATH`, `digits`,
             `torchvision:NAME[:split]` or `hf:NAME[:split]`.
         labels: CSV file with columns path,label that adds or replaces labels.
         x_key: name of the images in an .npz file; None: x, images, data or arr_0.
@@ -175,5 +175,5 @@ class Pretrain:
             if is_required and f.name not in values:
                 raise ValueError(f"{where} lacks the field {f.name}")
         # JSON has lists only
-        pair = {"value_range": tuple(values["value_range"])} if values.get("value_range") else {}
-        return cls(**(values | pair))
+        tuples = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+        return cls(**(values | tuples))

@@ -24,6 +24,9 @@ class ResolvedPretrain(Pretrain):
             earlier releases: by `precision` and the device.
         fused_optimizer: update all parameters by one kernel.
         torch_threads: of an operation on the CPU; None: as the process has it.
+        mean, std: of each band of the images, in units of the pixel range [0, 1], where they keep
+            their bands (`bands:PATH`); the encoder takes as many channels. None: RGB, with the
+            normalisation of the encoder.
     """
 
     # field() takes the default None of Pretrain away
@@ -39,6 +42,8 @@ class ResolvedPretrain(Pretrain):
     compute_dtype: str | None = None
     fused_optimizer: bool = False
     torch_threads: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     holdout: int = field()
     evaluate_epochs: int = field()
     checkpoint_epochs: int = field()

@@ -29,9 +29,10 @@ def write_grid(
 
     Args:
         path: file to write, atomically.
-        rows: images uint8 [h, w, c] of any size. The first three channels are drawn in colour; of
-            one or two channels the first is drawn in grey. Each image is fitted into its cell;
-            small ones are enlarged without smoothing.
+        rows: images uint8 [h, w, c] of any size, or uint16, of which the largest value is drawn
+            white. The first three channels are drawn in colour; of one or two channels the first
+            is drawn in grey. Each image is fitted into its cell; small ones are enlarged without
+            smoothing.
         columns: captions above the columns; empty: no header.
         captions: for each row and image the text below it, in pieces that a line break does not
             divide; empty: no captions.
@@ -81,6 +82,8 @@ def _lines(
 
 
 def _fitted(image: np.ndarray, cell_px: int) -> Image.Image:
+    if image.dtype != np.uint8:
+        image = (image * (255 / max(int(image.max()), 1))).astype(np.uint8)
     drawn = image[:, :, 0] if image.shape[2] < 3 else np.ascontiguousarray(image[:, :, :3])
     picture = Image.fromarray(drawn).convert("RGB")
     scale = cell_px / max(picture.size)

@@ -14,6 +14,7 @@ from jessl.data.sources.dataset import DatasetSource
 from jessl.data.sources.relabel import unlabelled
 from jessl.data.sources.split import split_by_class, split_source
 from jessl.data.sources.subset import Subset
+from jessl.data.statistics import band_statistics
 
 __all__ = [
     "Batch",
@@ -22,6 +23,7 @@ __all__ = [
     "Source",
     "Subset",
     "UnreadableImage",
+    "band_statistics",
     "open_source",
     "split_by_class",
     "split_source",

@@ -15,8 +15,9 @@ from jessl.data.sources.subset import Subset
 
 _ALLOWED = (
     "a folder of images, a .npz or .npy file, tar shards (a .tar, a folder of .tar, or a pattern "
-    "like shard-{000..012}.tar), digits, torchvision:NAME[:split], hf:NAME[:split], an array "
-    "[n, h, w] or [n, h, w, c], a pair (images, labels), a map-style torch Dataset, or a Source"
+    "like shard-{000..012}.tar), bands:PATH, digits, torchvision:NAME[:split], "
+    "hf:NAME[:split], an array [n, h, w] or [n, h, w, c], a pair (images, labels), a map-style "
+    "torch Dataset, or a Source"
 )
 
 
@@ -35,12 +36,12 @@ def open_source(
     """Open whatever holds images.
 
     Args:
-        spec: a Source (returned as it is), an array uint8 [n, h, w] or [n, h, w, c] with c 1..4,
+        spec: a Source (returned as it is), an array uint8 [n, h, w] or [n, h, w, c] with c 1..16,
             a pair (images, labels), a map-style torch.utils.data.Dataset (see
             `jessl.data.sources.dataset.DatasetSource`), or the path or name of a folder of images,
             a .npz or .npy file, tar shards in the WebDataset layout (one .tar, a folder of them, or
-            a pattern like shard-{000..012}.tar), `digits`, `torchvision:NAME[:split]`,
-            `hf:NAME[:split]`.
+            a pattern like shard-{000..012}.tar), `bands:PATH[@BANDS][#COLOUR]` (files with all
+            their bands and bits), `digits`, `torchvision:NAME[:split]`, `hf:NAME[:split]`.
         labels: CSV file with columns path,label that replaces the labels; see `labels_from_csv`.
         groups: name of a column of that file: images with the same cell (a patient, a camera) are
             a group, which `split` never divides. The column label may then be missing.
@@ -123,6 +124,8 @@ def _open(
         return DatasetSource(spec, value_range=value_range)
     if not text:
         raise ValueError(f"data: expected {_ALLOWED}, got {type(spec).__name__}")
+    if kind == "bands" and rest:
+        return _open_bands(rest, x_key, y_key, value_range)
     if kind == "torchvision" and rest:
         from jessl.data.sources.hub_datasets import open_torchvision
 
@@ -140,6 +143,23 @@ def _open(
     except OSError as error:
         at = escape_control(str(error.filename or text))
         raise ValueError(f"data: {at} cannot be read: {error.strerror}") from error
+
+
+def _open_bands(
+    text: str, x_key: str | None, y_key: str | None, value_range: ValueRange | None
+) -> Source:
+    from jessl.data.sources.arrays import open_arrays
+    from jessl.data.sources.bands import BandSource, parse_choice
+
+    choice = parse_choice(text)
+    path = Path(choice.path).expanduser()
+    if path.suffix.lower() in (".npz", ".npy") and path.is_file():
+        files: Source = open_arrays(
+            path, x_key=x_key, y_key=y_key, value_range=value_range, keep_bits=True
+        )
+    else:
+        files = _open_path(choice.path, x_key, y_key, value_range)
+    return BandSource(files, choice)
 
 
 def _open_path(

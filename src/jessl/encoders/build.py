@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -14,11 +15,16 @@ from jessl.core.resources import refuse_sizes_beyond_memory
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.encoders.encoder import Encoder, Preprocess
 from jessl.encoders.expansion import Expansion, has_feature_map, is_resnet
+from jessl.encoders.nets.airbench import DEFAULT_WIDTH as AIRBENCH_WIDTH
 from jessl.encoders.nets.airbench import AirbenchNet
 from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.encoders.nets.pixels import Pixels
 from jessl.encoders.nets.resnet_cifar import DIM, LAYERS, SmallResNet
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH, SmallConv
+from jessl.encoders.stem_channels import use_channels
+
+# mean and standard deviation of each channel
+Normalisation: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
 _HALF = (0.5, 0.5, 0.5)
 _QUARTER = (0.25, 0.25, 0.25)
@@ -41,6 +47,7 @@ def build_encoder(
     stem: str | None = None,
     pretrained: bool = False,
     dim: int | None = None,
+    normalisation: Normalisation | None = None,
 ) -> Encoder:
     """Build an encoder.
 
@@ -62,6 +69,11 @@ def build_encoder(
         dim: features that the representation gets from a block of random weights (`Expansion`),
             >= 1: before the average pooling of smallconv and of ResNets, after any other model.
             None: those of the model, without a block.
+        normalisation: mean and standard deviation of each band of the images, in units of the pixel
+            range [0, 1] (`jessl.data.band_statistics`); the encoder takes as many channels. Random
+            weights of the first convolution are drawn for them; published ones are repeated over
+            the channels and scaled by 3 / channels, and summed for one channel. None: RGB, with the
+            normalisation of the encoder.
 
     Raises:
         ValueError: for an unknown family or name, with the nearest names, a stem that does not
@@ -70,26 +82,30 @@ def build_encoder(
     if dim is not None:
         dim = check_int("dim", dim, 1)
     with refuse_sizes_beyond_memory(f"encoder {name}"):
-        encoder = _build_without_expansion(name, size, stem, pretrained)
+        channels = 3 if normalisation is None else len(normalisation[0])
+        encoder = _build_without_expansion(name, size, stem, pretrained, channels)
+        if normalisation is not None:
+            mean, std = normalisation
+            encoder.preprocess = replace(encoder.preprocess, mean=mean, std=std)
         if dim is not None:
             encoder.expand(Expansion(encoder.dim, dim, planes=has_feature_map(encoder.body)))
         return encoder
 
 
 def _build_without_expansion(
-    name: str, size: int | None, stem: str | None, pretrained: bool
+    name: str, size: int | None, stem: str | None, pretrained: bool, channels: int
 ) -> Encoder:
     family, _, model = name.partition(":")
     if stem is not None:
         check_choice("stem", stem, ("small", "standard"))
     if family == "smallconv":
-        return _build_smallconv(model, size, stem, pretrained)
+        return _build_smallconv(model, size, stem, pretrained, channels)
     if family == "airbench":
-        return _build_airbench(model, size, stem, pretrained)
+        return _build_airbench(model, size, stem, pretrained, channels)
     if family == "resnet_cifar":
-        return _build_resnet_cifar(model, size, stem, pretrained)
+        return _build_resnet_cifar(model, size, stem, pretrained, channels)
     if family == PIXELS:
-        return _build_pixels(model, size, stem)
+        return _build_pixels(model, size, stem, channels)
     if family == "ckpt":
         raise ValueError(
             f"encoder {name!r} is a file of weights, which embed and select accept; to train from "
@@ -101,35 +117,41 @@ def _build_without_expansion(
         raise ValueError(
             f"encoder {name!r}: expected {family}:NAME with a model, e.g. {_LIBRARIES[family]}"
         )
-    body, preprocess = _build_of_library(family, model, size, pretrained)
+    body, preprocess = _build_of_library(family, model, size, pretrained, channels)
     small = stem == "small" or (
         stem is None and not pretrained and preprocess.size <= SMALL_STEM_PX and is_resnet(body)
     )
     if small:
         _use_small_stem(name, body)
     stem = "small" if small else "standard"
-    dim = _output_width(name, body, preprocess.size)
+    dim = _output_width(name, body, preprocess.size, channels)
     return Encoder(body, dim=dim, preprocess=preprocess, name=name, stem=stem)
 
 
 def _build_of_library(
-    library: str, model: str, size: int | None, pretrained: bool
+    library: str, model: str, size: int | None, pretrained: bool, channels: int
 ) -> tuple[nn.Module, Preprocess]:
     # imported when needed: each library takes seconds
     if library == "timm":
         from jessl.encoders.timm_models import build_timm
 
-        return build_timm(model, size, pretrained)
+        return build_timm(model, size, pretrained, channels)
     if library == "torchvision":
         from jessl.encoders.torchvision_models import build_torchvision
 
-        return build_torchvision(model, size, pretrained)
-    from jessl.encoders.huggingface import build_huggingface
+        body, preprocess = build_torchvision(model, size, pretrained)
+    else:
+        from jessl.encoders.huggingface import build_huggingface
 
-    return build_huggingface(model, size, pretrained)
+        body, preprocess = build_huggingface(model, size, pretrained)
+    if channels != 3:
+        use_channels(f"{library}:{model}", body, channels, pretrained=pretrained)
+    return body, preprocess
 
 
-def _build_smallconv(width: str, size: int | None, stem: str | None, pretrained: bool) -> Encoder:
+def _build_smallconv(
+    width: str, size: int | None, stem: str | None, pretrained: bool, channels: int
+) -> Encoder:
     if pretrained:
         raise ValueError("smallconv has no published weights; give a file or a run folder instead")
     if stem == "standard":
@@ -139,7 +161,7 @@ def _build_smallconv(width: str, size: int | None, stem: str | None, pretrained:
     size = size or 32
     if size < 8:
         raise ValueError(f"size: smallconv expected at least 8 pixels a side, got {size}")
-    body = SmallConv(int(width) if width else DEFAULT_WIDTH, size=size)
+    body = SmallConv(int(width) if width else DEFAULT_WIDTH, size=size, channels=channels)
     return Encoder(
         body,
         dim=body.dim,
@@ -149,7 +171,9 @@ def _build_smallconv(width: str, size: int | None, stem: str | None, pretrained:
     )
 
 
-def _build_airbench(width: str, size: int | None, stem: str | None, pretrained: bool) -> Encoder:
+def _build_airbench(
+    width: str, size: int | None, stem: str | None, pretrained: bool, channels: int
+) -> Encoder:
     if pretrained:
         raise ValueError("airbench has no published weights; give a file or a run folder instead")
     if stem == "standard":
@@ -159,7 +183,7 @@ def _build_airbench(width: str, size: int | None, stem: str | None, pretrained: 
     size = size or 32
     if size < 16:
         raise ValueError(f"size: airbench expected at least 16 pixels a side, got {size}")
-    body = AirbenchNet(int(width)) if width else AirbenchNet()
+    body = AirbenchNet(int(width) if width else AIRBENCH_WIDTH, channels=channels)
     return Encoder(
         body,
         dim=body.dim,
@@ -170,7 +194,7 @@ def _build_airbench(width: str, size: int | None, stem: str | None, pretrained: 
 
 
 def _build_resnet_cifar(
-    layers: str, size: int | None, stem: str | None, pretrained: bool
+    layers: str, size: int | None, stem: str | None, pretrained: bool, channels: int
 ) -> Encoder:
     if layers not in map(str, LAYERS):
         allowed = ", ".join(f"resnet_cifar:{n}" for n in LAYERS)
@@ -187,7 +211,7 @@ def _build_resnet_cifar(
     if size < 8:
         raise ValueError(f"size: resnet_cifar expected at least 8 pixels a side, got {size}")
     return Encoder(
-        SmallResNet((int(layers) - 2) // 6),
+        SmallResNet((int(layers) - 2) // 6, channels=channels),
         dim=DIM,
         preprocess=Preprocess(size, IMAGENET_MEAN, IMAGENET_STD),
         name=f"resnet_cifar:{layers}",
@@ -195,24 +219,24 @@ def _build_resnet_cifar(
     )
 
 
-def _build_pixels(side: str, size: int | None, stem: str | None) -> Encoder:
+def _build_pixels(side: str, size: int | None, stem: str | None, channels: int) -> Encoder:
     if stem is not None:
         raise ValueError("pixels have no stem; leave stem out")
     if side and (not side.isdigit() or side == "0"):
         raise ValueError(f"encoder pixels: expected a side of at least 1 pixel, got {side!r}")
     size = int(side) if side else size or 32
-    body = Pixels(size)
-    pixels = Preprocess(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    body = Pixels(size, channels=channels)
+    pixels = Preprocess(size, (0.0,) * channels, (1.0,) * channels)
     return Encoder(body, dim=body.dim, preprocess=pixels, name=f"{PIXELS}:{size}", stem="standard")
 
 
-def _output_width(name: str, body: nn.Module, size: int) -> int:
+def _output_width(name: str, body: nn.Module, size: int, channels: int) -> int:
     """Features of an image, measured: the width that a model reports is often another layer's."""
     was_training = body.training
     body.eval()
     try:
         with torch.no_grad():
-            out = body(torch.zeros(1, 3, size, size))
+            out = body(torch.zeros(1, channels, size, size))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"encoder {name} does not take {size} px images: {reason}") from None

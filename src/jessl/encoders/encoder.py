@@ -21,13 +21,13 @@ class Preprocess:
     """
 
     size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     crop_share: float = 1.0
 
 
 class Encoder(nn.Module):
-    """A backbone with its input format and output width: [batch, 3, s, s] to [batch, dim].
+    """A backbone with its input format and output width: [batch, channels, s, s] to [batch, dim].
 
     Example:
         encoder = build_encoder("smallconv", size=32)
@@ -53,13 +53,18 @@ class Encoder(nn.Module):
         self.stem = stem
         self.expansion: Expansion | None = None
 
+    @property
+    def channels(self) -> int:
+        """Channels of the images: 3, or the bands that the encoder was built for."""
+        return len(self.preprocess.mean)
+
     def expand(self, expansion: Expansion) -> None:
         """Append `expansion`, which maps the body's features to `expansion.dim` ones."""
         self.expansion = expansion
         self.dim = expansion.dim
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Representations [batch, dim] of images [batch, 3, s, s], normalised by `preprocess`."""
+        """Representations [batch, dim] of images [batch, c, s, s], normalised by `preprocess`."""
         if self.expansion is not None:
             return self.expansion.represent(self.body, images)
         return self.body(images)

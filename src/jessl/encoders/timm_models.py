@@ -12,13 +12,16 @@ from jessl.encoders._published import fetch
 from jessl.encoders.encoder import Preprocess
 
 
-def build_timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module, Preprocess]:
+def build_timm(
+    name: str, size: int | None, pretrained: bool, channels: int = 3
+) -> tuple[nn.Module, Preprocess]:
     """Build a model of timm without its head.
 
     Args:
         name: timm's, with or without a tag of weights.
         size: side of the images, pixels; None: that of timm's configuration.
         pretrained: with the published weights, else random ones.
+        channels: of the images; timm adapts published weights to them.
 
     Raises:
         ValueError: for an unknown name, with the nearest ones, or weights that cannot be fetched.
@@ -26,7 +29,7 @@ def build_timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module
     known = timm.list_models()
     if name.partition(".")[0] not in known:
         raise ValueError(unknown_name("timm model", name, known, most=8))
-    body = fetch(name, lambda: create_timm(name, size, pretrained=pretrained)[0])
+    body = fetch(name, lambda: create_timm(name, size, pretrained=pretrained, channels=channels)[0])
     data = timm.data.resolve_data_config({}, model=body)
     preprocess = Preprocess(
         size or data["input_size"][1],
@@ -38,10 +41,10 @@ def build_timm(name: str, size: int | None, pretrained: bool) -> tuple[nn.Module
 
 
 def create_timm(
-    name: str, size: int | None, *, pretrained: bool
+    name: str, size: int | None, *, pretrained: bool, channels: int = 3
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A model of timm without its head, and the arguments of its own that it was created with."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {} if channels == 3 else {"in_chans": channels}
     card = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if card is not None and card.fixed_input_size:
         # transformers: positions follow the size of each image (multi-crop, growing sides)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,18 @@ from jessl.core.devices import pick_device
 from jessl.core.process_group import on_all_ranks, process_group
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice
-from jessl.data import open_source
+from jessl.data import band_statistics, open_source
 from jessl.data.labels import with_class_names
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder, Preprocess
 from jessl.extraction.embed_to_folder import embed_to_folder
-from jessl.extraction.extract import LAYERS, ExtractionJob, check_channels, extract_job
+from jessl.extraction.extract import (
+    LAYERS,
+    ExtractionJob,
+    check_channels,
+    check_input,
+    extract_job,
+)
 from jessl.extraction.open_encoder import open_encoder
 from jessl.views import Views
 from jessl.views.presets import is_file, preset
@@ -85,7 +92,7 @@ def embed(
     Raises:
         Stopped: when `stop` returned True; finished parts are kept.
         ValueError: for an unknown encoder or layer, weights that do not fit, a source of which no
-            image can be read, or whose images have 2 or 4 channels.
+            image can be read, or whose images have other channels than the encoder.
     """
     layers = list(dict.fromkeys(layers))
     if not layers:
@@ -95,14 +102,24 @@ def embed(
     stop = stop or (lambda: False)
 
     def prepare(place: torch.device) -> ExtractionJob:
-        opened = check_channels(
-            open_source(source, labels=labels, groups=groups, bits=bits, value_range=value_range)
+        opened = open_source(
+            source, labels=labels, groups=groups, bits=bits, value_range=value_range
         )
+        if opened.bands is None:
+            check_channels(opened)
         if class_names is not None:
             [opened] = with_class_names(class_names, data=opened)
         net, objective, provenance = open_encoder(
-            encoder, init=init, stem=stem, size=size, seed=seed, arch=arch, key=key
+            encoder,
+            init=init,
+            stem=stem,
+            size=size,
+            seed=seed,
+            arch=arch,
+            key=key,
+            normalisation=None if opened.bands is None else partial(band_statistics, opened),
         )
+        check_input(net, opened)
         if objective is None and any(layer in LAYERS[1:] for layer in layers):
             raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
         known = ["backbone", *(() if objective is None else objective.layers())]

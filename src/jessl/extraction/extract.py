@@ -36,13 +36,18 @@ class NothingReadable(ValueError):
 
 
 def check_channels(source: Source) -> Source:
-    """The source itself, where its images have the 1 or 3 channels that encoders take.
+    """The source itself, where its images have the 1 or 3 channels that all encoders take.
 
-    Files always do; of an array or a data set a readable image is looked at.
+    Files always do, unless they keep their bands; of a data set a readable image is looked at.
 
     Raises:
-        ValueError: for 2 or 4 channels.
+        ValueError: for images of bands, or of 2 or 4 channels.
     """
+    if source.bands is not None:
+        raise ValueError(
+            f"data: {source.name} is read with its {len(source.bands.names)} bands, which only "
+            "pretrain, embed and views take; expected grey or RGB of 8 bits"
+        )
     for index in linspace_indices(len(source), _CHANNEL_SAMPLE).tolist():
         try:
             channels = source.read(index).shape[2]
@@ -55,6 +60,23 @@ def check_channels(source: Source) -> Source:
             )
         break
     return source
+
+
+def check_input(encoder: Encoder, source: Source) -> None:
+    """Refuse images of other channels than the encoder takes.
+
+    Raises:
+        ValueError: with both numbers.
+    """
+    if source.bands is None:
+        check_channels(source)
+    bands = 3 if source.bands is None else len(source.bands.names)
+    if bands != encoder.channels:
+        images = "grey or RGB (3 channels)" if source.bands is None else f"{bands} bands"
+        raise ValueError(
+            f"data: {source.name} has images of {images}; encoder {encoder.name} takes "
+            f"{encoder.channels} channels"
+        )
 
 
 @dataclass(frozen=True, eq=False)

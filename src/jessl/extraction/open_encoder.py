@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,10 +14,12 @@ from jessl.core.log import log
 from jessl.core.random import seeded
 from jessl.core.validation import refuse_path_of_the_same_name
 from jessl.encoders import Encoder, build_encoder, load_weights
+from jessl.encoders.build import Normalisation
 from jessl.encoders.checkpoints import open_checkpoint as foreign
 from jessl.encoders.checkpoints.export_folder import exported_weights, is_export, open_export
 from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH
+from jessl.encoders.stem_channels import adaptation
 from jessl.objectives import Objective, build_objective
 from jessl.training import checkpoint
 
@@ -35,11 +38,13 @@ def open_encoder(
     seed: int = 0,
     arch: str | None = None,
     key: str | None = None,
+    normalisation: Callable[[], Normalisation] | None = None,
 ) -> tuple[Encoder, Objective | None, dict[str, object]]:
     """(encoder, its objective where it has one, provenance of both as JSON values).
 
-    Arguments are those of `jessl.embed`. Where weights of a file were loaded, "weights_report" in
-    the provenance lists what was taken of it.
+    Arguments are those of `jessl.embed`. `normalisation` gives mean and standard deviation of the
+    bands for encoders by name, which take as many channels; runs have their own. Where weights of a
+    file were loaded, "weights_report" in the provenance lists what was taken of it.
 
     Raises:
         ValueError: for an unknown encoder, options that do not go with it, or weights that do not
@@ -55,7 +60,7 @@ def open_encoder(
         _refuse_file_options(str(encoder), arch=arch, key=key)
         if init is not None:
             raise ValueError(f"encoder {encoder} has random weights: leave init out")
-        return _open_random(str(encoder).removeprefix(_RANDOM), stem, size, seed)
+        return _open_random(str(encoder).removeprefix(_RANDOM), stem, size, seed, normalisation)
     if encoder == PIXELS:
         refuse_path_of_the_same_name("encoder", encoder, f"{PIXELS}:32")
     if encoder == "smallconv":
@@ -97,7 +102,13 @@ def open_encoder(
     if random or pretrained:
         _refuse_file_options(name, arch=arch, key=key)
     with seeded(seed):
-        net = build_encoder(name, size=size, stem=stem, pretrained=pretrained)
+        net = build_encoder(
+            name,
+            size=size,
+            stem=stem,
+            pretrained=pretrained,
+            normalisation=None if normalisation is None else normalisation(),
+        )
     # encoders of transformers report what was taken for the representation
     report = getattr(net.body, "report", None)
     if init is not None and not random and not pretrained:
@@ -106,15 +117,24 @@ def open_encoder(
     provenance: dict[str, object] = {"encoder": net.name, "stem": net.stem, "weights": weights}
     if report is not None:
         provenance["weights_report"] = report.as_json()
+    if pretrained and net.channels != 3:
+        provenance["stem_adapted"] = adaptation(net.channels)
+        log.note(f"{net.name}: {adaptation(net.channels)}")
     return net, None, provenance
 
 
 def _open_random(
-    name: str, stem: str | None, size: int | None, seed: int
+    name: str,
+    stem: str | None,
+    size: int | None,
+    seed: int,
+    normalisation: Callable[[], Normalisation] | None,
 ) -> tuple[Encoder, Objective | None, dict[str, object]]:
     """An encoder by name with random weights, or a run as it was before its training."""
     if not runs.is_run(name):
-        return open_encoder(name, init="random", stem=stem, size=size, seed=seed)
+        return open_encoder(
+            name, init="random", stem=stem, size=size, seed=seed, normalisation=normalisation
+        )
     if stem is not None or size is not None:
         raise ValueError("a run has its own stem and size: leave stem and size out")
     encoder, objective = open_untrained(runs.Run.open(name))
@@ -215,8 +235,18 @@ def _build(config: ResolvedPretrain, *, pretrained: bool = False) -> tuple[Encod
         stem=config.stem,
         pretrained=pretrained,
         dim=config.dim,
+        normalisation=_normalisation(config),
     )
     return encoder, build_objective(config.objective, encoder.dim, config.objective_options)
+
+
+def _normalisation(config: ResolvedPretrain) -> Normalisation | None:
+    """Of the bands that a run was trained on; None: RGB."""
+    if config.mean is None or config.std is None:
+        return None
+    if len(config.mean) != len(config.std) or not config.mean:
+        raise ValueError("mean, std: expected a number for each band in the run's config.json")
+    return config.mean, config.std
 
 
 def _count_values(config: ResolvedPretrain) -> int | None:

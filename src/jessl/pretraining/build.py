@@ -17,7 +17,7 @@ from jessl.core.precision import pick_precision
 from jessl.core.process_group import all_ranks
 from jessl.data import Loader, Source, Subset
 from jessl.encoders import Encoder, load_weights
-from jessl.extraction.extract import check_channels
+from jessl.extraction.extract import check_input
 from jessl.extraction.open_encoder import build_untrained, weights_file
 from jessl.objectives import Objective
 from jessl.pretraining.defaults import check_even_batch, label_numbering_problem
@@ -84,13 +84,13 @@ def build(
         with_init: load the weights of settings.init; needless where a checkpoint follows.
 
     Raises:
-        ValueError: where the images have 2 or 4 channels, settings.init does not fit, or views,
-            objective and encoder do not go together.
+        ValueError: where the images have other channels than the encoder, settings.init does not
+            fit, or views, objective and encoder do not go together.
     """
     check_even_batch(settings.batch_size)
-    check_channels(source)
     train, sample = split_images(source, settings)
     encoder, objective, notes = _build_modules(settings, with_init=with_init)
+    check_input(encoder, source)
     views = preset(settings.views, settings.size, settings.view_options).normalised(
         encoder.preprocess.mean, encoder.preprocess.std
     )
@@ -174,7 +174,10 @@ def compile_encoders(parts: Parts, settings: ResolvedPretrain) -> list[str]:
     device = parts.trainer.device
     sizes = [v.size for v in parts.views.recipes]
     return parts.trainer.compile(
-        [torch.zeros(micro_batch, 3, size, size, device=device) for size in sizes]
+        [
+            torch.zeros(micro_batch, parts.encoder.channels, size, size, device=device)
+            for size in sizes
+        ]
     )
 
 
@@ -223,7 +226,7 @@ def _check_views(
     for px in sorted(sides):
         try:
             with torch.no_grad():
-                encoder(torch.zeros(1, 3, px, px))
+                encoder(torch.zeros(1, encoder.channels, px, px))
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(

@@ -12,7 +12,7 @@ from jessl.core import collectives
 from jessl.core.precision import dtype_name, pick_precision
 from jessl.core.random import seeded
 from jessl.core.validation import check_choice
-from jessl.data import Source
+from jessl.data import Source, band_statistics
 from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.objectives import build_objective
 from jessl.pretraining.images import usable_images
@@ -100,6 +100,8 @@ def resolve(config: Pretrain, source: Source, device: torch.device) -> ResolvedP
         "checkpoint_epochs": config.checkpoint_epochs or -(-epochs // 10),
         "log_steps": config.log_steps or max(1, epochs * steps_per_epoch // 500),
     }
+    if source.bands is not None:
+        decided["mean"], decided["std"] = band_statistics(source)
     return ResolvedPretrain(**(vars(config) | decided))
 
 

@@ -8,7 +8,7 @@ on the same parameters: the mean difference is below 1e-5, and no pixel differs 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _PLACE, _ERASE = COLUMN["place_top_px"], COLUMN["erase_top_px"]
 _SHARED = COLUMN["noise_shared"]
+MOST_CHANNELS = 16
+_NO_COLOUR = (-1, -1, -1)
 _NO_FLOATS = np.empty((0, 0, 0, 0), np.float32)
 _NO_BYTES = np.empty((0, 0, 0, 0), np.uint8)
 # scratch memory that a thread keeps, 64 MiB; a huge image's is freed after use
@@ -32,14 +34,19 @@ _local = threading.local()
 
 
 def apply_views(
-    views: ViewRecipes, images: np.ndarray | Sequence[np.ndarray], table: np.ndarray
+    views: ViewRecipes,
+    images: np.ndarray | Sequence[np.ndarray],
+    table: np.ndarray,
+    colour: Sequence[int] | None = None,
 ) -> list[torch.Tensor]:
-    """Make k tensors float32 [n, 3, size, size], normalised ([n, c, ...] for c = 2 or 4 channels).
+    """Make k tensors float32 [n, c, size, size], normalised, of the c channels of `views.mean`.
 
     Args:
         views: the recipe.
-        images: uint8 [n, h, w, c] or n arrays uint8 [h, w, c], c 1..4.
+        images: uint8 or uint16 [n, h, w, c] or n arrays [h, w, c]; one channel becomes three where
+            c is 3.
         table: float64 [k, n, columns], see `jessl.views.params`.
+        colour: as of `CpuRenderer`.
 
     Raises:
         ValueError: for boxes outside their image, or images of other types or channels.
@@ -54,7 +61,7 @@ def apply_views(
         )
     check_images(images, len(views.mean))
     check_boxes(views, images, table)
-    renderer = CpuRenderer(views)
+    renderer = CpuRenderer(views, colour=colour)
     channels = len(views.mean)
     out = [np.empty((n, channels, v.size, v.size), np.float32) for v in views.recipes]
     if isinstance(images, np.ndarray):
@@ -66,11 +73,11 @@ def apply_views(
 
 
 def check_images(images: np.ndarray | Sequence[np.ndarray], channels: int) -> None:
-    """Refuse images that are not uint8, or that cannot become views of `channels` channels."""
+    """Refuse images of other types, or that cannot become views of `channels` channels."""
     each = [images] if isinstance(images, np.ndarray) else images
     for image in each:
-        if image.dtype != np.uint8:
-            raise ValueError(f"images: expected uint8, got {image.dtype}")
+        if image.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"images: expected uint8 or uint16, got {image.dtype}")
         if image.shape[-1] not in (channels, 1 if channels == 3 else channels):
             raise ValueError(
                 f"images: expected {channels} channels, as mean and std have numbers, "
@@ -107,17 +114,30 @@ class CpuRenderer:
         views: the recipe.
         as_uint8: make uint8 views without normalisation instead of normalised float32 ones.
         crops_only: make uint8 crops; `jessl.views.gpu.apply` does all that follows the flips.
+        colour: the three channels that are red, green and blue, on which saturation, hue and
+            grayscale act; empty: none are. None: 0, 1 and 2 where there are three channels.
+
+    Raises:
+        ValueError: for more than 16 channels, or a colour that is not three of them.
     """
 
     def __init__(
-        self, views: ViewRecipes, *, as_uint8: bool = False, crops_only: bool = False
+        self,
+        views: ViewRecipes,
+        *,
+        as_uint8: bool = False,
+        crops_only: bool = False,
+        colour: Sequence[int] | None = None,
     ) -> None:
         from jessl.views.kernels import compiled
         from jessl.views.kernels.render import BYTES, CROPS, NORMALISED
 
         channels = len(views.mean)
-        if channels > 4:
-            raise ValueError(f"mean and std: expected 1 to 4 channels, got {channels}")
+        if channels > MOST_CHANNELS:
+            raise ValueError(
+                f"mean and std: expected 1 to {MOST_CHANNELS} channels, got {channels}"
+            )
+        self._colour = _colour_channels(colour, channels)
         self.views = views
         self.shapes = tuple((channels, v.size, v.size) for v in views.recipes)
         self._sizes = tuple(v.size for v in views.recipes)
@@ -154,7 +174,7 @@ class CpuRenderer:
         """Write the views of images into rows first, first + 1, ... of `out`.
 
         Args:
-            images: uint8 [m, h, w, c].
+            images: uint8 or uint16 [m, h, w, c].
             first: row of `table` and `out` that belongs to the first image.
             table: float64 [k, n, columns]; boxes must lie inside the images (`check_boxes`).
             out: an array [n, *shape] of `dtype` for each view.
@@ -170,11 +190,15 @@ class CpuRenderer:
         if images.shape[3] == 1 and channels > 1:
             table[:, first : first + len(images), _SHARED] = 1
         floats, places = _scratch(images.shape, self._sizes)
+        # an image that was grey has no colour to change
+        colour = self._colour if images.shape[3] == channels else _NO_COLOUR
+        render = self._kernels.render if images.dtype == np.uint8 else _render_16()
         for k, view in enumerate(self.views.recipes):
-            self._kernels.render(
+            render(
                 images,
                 first,
                 table[k],
+                colour,
                 view.fill,
                 view.kernel_px,
                 self._mean,
@@ -186,6 +210,26 @@ class CpuRenderer:
                 out[k] if self._floats else _NO_FLOATS,
                 _NO_BYTES if self._floats else out[k],
             )
+
+
+def _colour_channels(colour: Sequence[int] | None, channels: int) -> tuple[int, int, int]:
+    """The channels that are red, green and blue, for the kernels; -1: none are."""
+    if colour is None:
+        colour = (0, 1, 2) if channels == 3 else ()
+    if not len(colour):
+        return _NO_COLOUR
+    if len(colour) != 3 or len(set(colour)) != 3 or not all(0 <= c < channels for c in colour):
+        raise ValueError(
+            f"colour: expected three of the channels 0..{channels - 1}, got {tuple(colour)}"
+        )
+    red, green, blue = (int(c) for c in colour)
+    return red, green, blue
+
+
+def _render_16() -> Callable[..., None]:
+    from jessl.views.kernels import compiled_render_16
+
+    return compiled_render_16()
 
 
 def _scratch(shape: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

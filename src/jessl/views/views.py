@@ -54,30 +54,43 @@ class Views(ViewRecipes):
         return as_params(sample_table(self, ids, epoch, seed, heights, widths))
 
     def apply(
-        self, images: np.ndarray | Sequence[np.ndarray], params: Sequence[Params]
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        params: Sequence[Params],
+        *,
+        colour: Sequence[int] | None = None,
     ) -> list[torch.Tensor]:
         """Make the views on the CPU.
 
         Args:
-            images: uint8 [n, h, w, c] or n arrays uint8 [h, w, c], c 1..4.
+            images: uint8 or uint16 [n, h, w, c] or n arrays [h, w, c], of as many channels as
+                `mean` has numbers, up to 16; with three numbers one channel becomes three.
             params: parameters from `sample` for these images; a missing parameter is neutral.
+            colour: the channels that are red, green and blue, on which saturation, hue and
+                grayscale act; (): none are. None: the three where there are three.
 
         Returns:
-            k tensors float32 [n, 3, size, size], normalised ([n, c, ...] for c = 2 or 4 channels).
+            k tensors float32 [n, c, size, size], normalised.
 
         Raises:
             ValueError: for parameters that do not fit the images, or images of unlike channels.
         """
-        return apply_views(self, images, as_table(params))
+        return apply_views(self, images, as_table(params), colour)
 
     named = RenamedMember("as_params")
     painter = RenamedMember("renderer")
     blank = RenamedMember("neutral_table")
 
     @renamed_arguments(octets="as_uint8")
-    def renderer(self, *, as_uint8: bool = False, crops_only: bool = False) -> CpuRenderer:
+    def renderer(
+        self,
+        *,
+        as_uint8: bool = False,
+        crops_only: bool = False,
+        colour: Sequence[int] | None = None,
+    ) -> CpuRenderer:
         """A renderer of this recipe, for loops that fill their own buffers; see `CpuRenderer`."""
-        return CpuRenderer(self, as_uint8=as_uint8, crops_only=crops_only)
+        return CpuRenderer(self, as_uint8=as_uint8, crops_only=crops_only, colour=colour)
 
     def neutral_table(self, n: int) -> np.ndarray:
         """A parameter table for n images before sampling: float64 [k, n, columns]."""

@@ -332,8 +332,8 @@ def test_channels_that_no_batch_holds_are_refused(kinds: tuple[int, ...]) -> Non
     with pytest.raises(ValueError, match="channels"):
         views.apply(images, params)
     renderer = CpuRenderer(views)
-    with pytest.raises(ValueError, match="mean and std: expected 1 to 4 channels, got 6"):
-        CpuRenderer(Views((View(size=8),), (0.5,) * 6, (0.5,) * 6))
+    with pytest.raises(ValueError, match="mean and std: expected 1 to 16 channels, got 18"):
+        CpuRenderer(Views((View(size=8),), (0.5,) * 18, (0.5,) * 18))
     with pytest.raises(ValueError, match="expected 3 channels, as mean and std have"):
         renderer.render(np.zeros((1, 8, 8, 4), np.uint8), 0, neutral_table(1, 1), [])
 

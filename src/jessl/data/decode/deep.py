@@ -151,7 +151,7 @@ def unknown_tiff(file: BinaryIO) -> str | None:
         return None
     return (
         f"a TIFF of {bands} bands of {bits} bits, stored in a way that is not supported: save 1 "
-        "band, or 3 bands interleaved, of 8 or 16 bits"
+        "band, or 3 bands interleaved, of 8 or 16 bits, or read all bands with bands:PATH"
     )
 
 

@@ -113,16 +113,16 @@ def decode(
     if plain is not None:
         return plain
     with _open(io.BytesIO(encoded), where) as image:
-        needed = _allowed_bytes(image, where, deep=value_range is not None)
+        needed = allowed_bytes(image, where, deep=value_range is not None)
         with one_large_at_a_time(needed):
             try:
                 deep.refuse_mixed_up(image)
                 if value_range is not None:
-                    stored = deep.stored_values(encoded, image, _upright)
+                    stored = deep.stored_values(encoded, image, upright)
                     if stored is not None:
                         return _from_stored(stored, value_range)
                 image.load()
-                return pixels(_upright(image), where, value_range)
+                return pixels(upright(image), where, value_range)
             except UnreadableImage:
                 raise
             except MemoryError as error:
@@ -131,7 +131,7 @@ def decode(
                 size = f"{image.width} x {image.height} pixels, as its header says"
                 raise UnreadableImage(where, f"too large to decode: {size}") from error
             except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes
-                raise UnreadableImage(where, _reason(error, image.format)) from error
+                raise UnreadableImage(where, reason_of(error, image.format)) from error
 
 
 def header_size(data: bytes | str | Path, where: str | None = None) -> tuple[int, int]:
@@ -168,7 +168,7 @@ def file_facts(data: bytes | str | Path, where: str | None = None) -> FileFacts:
         try:
             return deep.facts_of(image)
         except Exception as error:  # as in decode
-            raise UnreadableImage(where, _reason(error, image.format)) from error
+            raise UnreadableImage(where, reason_of(error, image.format)) from error
 
 
 def stored_values(data: bytes | str | Path, where: str | None = None) -> StoredValues | None:
@@ -180,12 +180,12 @@ def stored_values(data: bytes | str | Path, where: str | None = None) -> StoredV
     where = _name(data) if where is None else where
     encoded = data if isinstance(data, bytes) else _read(data, where)
     with _open(io.BytesIO(encoded), where) as image:
-        needed = _allowed_bytes(image, where, deep=True)
+        needed = allowed_bytes(image, where, deep=True)
         with one_large_at_a_time(needed):
             try:
-                return deep.stored_values(encoded, image, _upright)
+                return deep.stored_values(encoded, image, upright)
             except Exception as error:  # as in decode
-                raise UnreadableImage(where, _reason(error, image.format)) from error
+                raise UnreadableImage(where, reason_of(error, image.format)) from error
 
 
 def pixels(image: Image.Image, where: str, value_range: ValueRange | None = None) -> np.ndarray:
@@ -230,7 +230,7 @@ def _pixels(image: Image.Image, where: str, value_range: ValueRange | None) -> n
         if mode in ("RGB", "P", "CMYK", "YCbCr", "HSV", "RGBX"):
             return np.array(image.convert("RGB"))
     except (ValueError, OSError) as error:
-        raise UnreadableImage(where, _reason(error, image.format)) from error
+        raise UnreadableImage(where, reason_of(error, image.format)) from error
     raise UnreadableImage(
         where,
         f"pixels of kind {mode!r} (floating point, LAB, ...) are not supported: save it as "
@@ -263,7 +263,7 @@ def _read(path: str | Path, where: str, most: int | None = None) -> bytes:
     except FileNotFoundError:
         raise UnreadableImage(where, "no such file") from None
     except OSError as error:
-        raise UnreadableImage(where, _reason(error, None)) from error
+        raise UnreadableImage(where, reason_of(error, None)) from error
 
 
 def _file(data: bytes | str | Path, where: str) -> BinaryIO:
@@ -272,7 +272,7 @@ def _file(data: bytes | str | Path, where: str) -> BinaryIO:
     try:
         return Path(data).open("rb")
     except OSError as error:
-        raise UnreadableImage(where, _reason(error, None)) from error
+        raise UnreadableImage(where, reason_of(error, None)) from error
 
 
 def _open(file: BinaryIO, where: str) -> ImageFile.ImageFile:
@@ -289,7 +289,7 @@ def _open(file: BinaryIO, where: str) -> ImageFile.ImageFile:
         )
         raise UnreadableImage(where, reason if size else "empty file (0 bytes)") from None
     except Exception as error:  # as in decode
-        raise UnreadableImage(where, _reason(error, None)) from error
+        raise UnreadableImage(where, reason_of(error, None)) from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -300,7 +300,8 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says."""
     turn = _TURNS.get(_orientation(image))
     if turn is None:
         return image
@@ -342,7 +343,7 @@ def _on_white(image: np.ndarray) -> np.ndarray:
     return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def _allowed_bytes(image: ImageFile.ImageFile, where: str, *, deep: bool) -> int:
+def allowed_bytes(image: ImageFile.ImageFile, where: str, *, deep: bool) -> int:
     """Bytes that decoding an opened file takes: as Pillow stores it, turned, and as an array.
 
     With `deep` values of 16 bits are wanted where the file has them.
@@ -367,7 +368,8 @@ def _is_memory_short(needed: int) -> bool:
     return available is not None and available < 2 * needed + (64 << 20)
 
 
-def _reason(error: Exception, kind: str | None) -> str:
+def reason_of(error: Exception, kind: str | None) -> str:
+    """What is wrong with a file of a kind, from the error that decoding it raised."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError):
         return f"too large, perhaps a decompression bomb: {text}"

@@ -11,6 +11,8 @@ import numpy as np
 
 from jessl.core.validation import check_int
 
+# bands that an image may have: more are spectra, for which encoders of images are not made
+MOST_BANDS = 16
 # values that are converted at a time: their intermediate values take 8 bytes each
 _BLOCK_VALUES = 1 << 20
 
@@ -67,16 +69,24 @@ class ValueRange:
         Raises:
             ValueError: for values that are NaN.
         """
+        return self._scaled(values, np.uint8)
+
+    def to_uint16(self, values: np.ndarray) -> np.ndarray:
+        """As `to_uint8`, with 65535 for the upper end: no level of up to 16 bits is lost."""
+        return self._scaled(values, np.uint16)
+
+    def _scaled(self, values: np.ndarray, kind: type[np.unsignedinteger]) -> np.ndarray:
         if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-            return _table(self.low, self.high)[values]
-        result = np.empty(values.shape, dtype=np.uint8)
+            return _table(self.low, self.high, kind)[values]
+        white = np.iinfo(kind).max
+        result = np.empty(values.shape, dtype=kind)
         step = max(1, _BLOCK_VALUES // max(1, values[:1].size))
         for start in range(0, len(values), step):
             block = values[start : start + step].astype(np.float64)
             if np.isnan(block).any():
                 raise ValueError("some of its values are NaN")
-            scaled = (block - self.low) * (255 / (self.high - self.low))
-            result[start : start + step] = np.floor(np.clip(scaled, 0, 255) + 0.5)
+            scaled = (block - self.low) * (white / (self.high - self.low))
+            result[start : start + step] = np.floor(np.clip(scaled, 0, white) + 0.5)
         return result
 
 
@@ -85,7 +95,7 @@ SIXTEEN_BITS = ValueRange(0, 65535)
 
 
 @lru_cache(maxsize=8)
-def _table(low: float, high: float) -> np.ndarray:
-    table = ValueRange(low, high).to_uint8(np.arange(65536))
+def _table(low: float, high: float, kind: type[np.unsignedinteger]) -> np.ndarray:
+    table = ValueRange(low, high)._scaled(np.arange(65536), kind)
     table.flags.writeable = False
     return table

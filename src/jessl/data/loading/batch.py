@@ -19,7 +19,13 @@ class ViewRecipe(Protocol):
 
     def __len__(self) -> int: ...
 
-    def renderer(self, *, as_uint8: bool = False, crops_only: bool = False) -> ViewRenderer: ...
+    def renderer(
+        self,
+        *,
+        as_uint8: bool = False,
+        crops_only: bool = False,
+        colour: Sequence[int] | None = None,
+    ) -> ViewRenderer: ...
 
     def neutral_table(self, n: int) -> np.ndarray: ...
 

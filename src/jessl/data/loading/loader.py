@@ -91,7 +91,8 @@ class Loader:
             dtype: "float32" for normalised views, "uint8" for views that are not normalised.
             augment: "cpu" renders views in threads; "device" crops in threads, sends uint8 and
                 leaves the rest to the device (or all of it, where the images are one array that
-                fits into a quarter of its memory). None: "device" on a GPU, else "cpu".
+                fits into a quarter of its memory). None: "device" on a GPU, else "cpu"; always
+                "cpu" for images of bands.
 
         Raises:
             ValueError: for a batch size below 1, a rank outside 0..world-1, a window without
@@ -137,10 +138,13 @@ class Loader:
         self.prefetch = prefetch
         self.dtype = check_choice("dtype", dtype, ("float32", "uint8"))
         on_gpu = str(device).split(":")[0] == "cuda"
+        # crops for a device are of 8 bits
+        on_device = on_gpu and dtype == "float32" and self.source.bands is None
         self.augment = check_choice(
-            "augment", augment or ("device" if on_gpu and dtype == "float32" else "cpu"),
-            ("cpu", "device"),
-        )  # fmt: skip
+            "augment", augment or ("device" if on_device else "cpu"), ("cpu", "device")
+        )
+        if self.augment == "device" and self.source.bands is not None:
+            raise ValueError("augment: expected cpu for images of bands, got device")
         if self.augment == "device" and dtype == "uint8":
             raise ValueError("dtype: expected float32 with augment='device', got uint8")
         self.skipped: dict[str, str] = {}
@@ -264,7 +268,12 @@ class Loader:
         on_device = self.augment == "device"
         if on_device and rows is not None and self._resident is None:
             self._resident = self._all_on_device(rows.nbytes * len(self.source))
-        renderer = views.renderer(as_uint8=self.dtype == "uint8", crops_only=on_device)
+        bands = self.source.bands
+        renderer = views.renderer(
+            as_uint8=self.dtype == "uint8",
+            crops_only=on_device,
+            **({} if bands is None else {"colour": bands.colour}),
+        )
         self._pools = {
             shape: pool
             for shape, pool in self._pools.items()

@@ -125,6 +125,8 @@ def pack(
     if shuffle is not None and not 0 <= shuffle < 2**64:
         raise ValueError(f"shuffle: expected a seed of at least 0, got {shuffle!r}")
     source = open_source(source, bits=bits, value_range=value_range)
+    if source.bands is not None:
+        raise ValueError(f"data: {source.name}: images of bands cannot be packed yet")
     chosen = source.value_range
     stored = {} if chosen is None else {"value_range": [chosen.low, chosen.high]}
     out = Path(out)

@@ -15,8 +15,8 @@ from jessl.core.texts import Texts
 from jessl.core.validation import escape_control
 from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.decode.image import UnreadableImage
-from jessl.data.decode.value_range import SIXTEEN_BITS, ValueRange
-from jessl.data.sources.base import Source
+from jessl.data.decode.value_range import MOST_BANDS, SIXTEEN_BITS, ValueRange
+from jessl.data.sources.base import Bands, Source
 
 _X_KEYS = ("x", "images", "data", "arr_0")
 _Y_KEYS = ("y", "labels", "targets")
@@ -27,7 +27,7 @@ class ArraySource(Source):
     """Images of one size in one array; ids are row numbers.
 
     Args:
-        images: uint8 or uint16 [n, h, w] or [n, h, w, c], c 1..4, n at least 1; with a value range
+        images: uint8 or uint16 [n, h, w] or [n, h, w, c], c 1..16, n at least 1; with a value range
             also other integers and floats. A memory-mapped array stays on disk.
         labels: integers [n] or [n, 1], -1 where missing; or strings [n], "" where missing, which
             become classes in sorted order.
@@ -35,6 +35,8 @@ class ArraySource(Source):
         classes: names of the labels 0, 1, ...
         value_range: the values that are black and white, of all arrays but uint8.
         names: n texts, what the images are called, each once; None: their row numbers.
+        keep_bits: keep more than 8 bits, and 1 or 3 channels as bands (`Source.bands`). Images of
+            other numbers of channels always do.
 
     Raises:
         ValueError: for another type, shape or length.
@@ -49,11 +51,16 @@ class ArraySource(Source):
         classes: tuple[str, ...] | None = None,
         value_range: ValueRange | None = None,
         names: Sequence[str] | None = None,
+        keep_bits: bool = False,
     ) -> None:
         self.name = name
         self.value_range = value_range
         self._images = _checked_images(images, name, any_numbers=value_range is not None)
         n, height, width, channels = self._images.shape
+        if keep_bits or channels not in (1, 3):
+            self.bands = Bands(
+                tuple(str(k + 1) for k in range(channels)), (0, 1, 2) if channels == 3 else ()
+            )
         if channels == 1 and width in (3, 4) and height > width and np.ndim(images) == 3:
             self.notes = (
                 f"{name}: [{n}, {height}, {width}] is read as {n} grey images of {height} x "
@@ -68,7 +75,7 @@ class ArraySource(Source):
     def read(self, index: int) -> np.ndarray:
         image = self._images[index]
         try:
-            return image if image.dtype == np.uint8 else self._to_uint8(image)
+            return image if image.dtype == np.uint8 else self._converted(image)
         except ValueError as error:
             raise UnreadableImage(self.where(index), str(error)) from None
 
@@ -77,7 +84,7 @@ class ArraySource(Source):
         if self._images.dtype.kind == "f":
             return None
         images = self._images[np.asarray(indices)]
-        return images if images.dtype == np.uint8 else self._to_uint8(images)
+        return images if images.dtype == np.uint8 else self._converted(images)
 
     def facts(self, index: int) -> FileFacts:
         return FileFacts(deep=self._images.dtype != np.uint8)
@@ -86,8 +93,12 @@ class ArraySource(Source):
         image = self._images[index]
         return None if image.dtype == np.uint8 else StoredValues(image)
 
-    def _to_uint8(self, images: np.ndarray) -> np.ndarray:
-        return (self.value_range or SIXTEEN_BITS).to_uint8(images)
+    def _converted(self, images: np.ndarray) -> np.ndarray:
+        if self.bands is None:
+            return (self.value_range or SIXTEEN_BITS).to_uint8(images)
+        if self.value_range is not None:
+            return self.value_range.to_uint16(images)
+        return images.astype(np.uint16, copy=False)  # of this byte order
 
     def key(self, index: int) -> str:
         row = range(len(self))[index]
@@ -118,6 +129,7 @@ def open_arrays(
     x_key: str | None = None,
     y_key: str | None = None,
     value_range: ValueRange | None = None,
+    keep_bits: bool = False,
 ) -> ArraySource:
     """Open a .npy (memory-mapped) or .npz file of images, without ever reading a pickle.
 
@@ -125,7 +137,7 @@ def open_arrays(
         path: the file.
         x_key, y_key: names of the arrays in a .npz file; by default the first that exists of
             x, images, data, arr_0 and of y, labels, targets (labels may be absent).
-        value_range: of ArraySource.
+        value_range, keep_bits: of ArraySource.
 
     Raises:
         ValueError: when the file is not what it seems, lacks the keys, or ArraySource refuses.
@@ -152,7 +164,7 @@ def open_arrays(
         raise
     except ValueError as error:
         raise ValueError(f"data: {name} cannot be read as {kind}: {error}") from None
-    return ArraySource(images, labels, name=name, value_range=value_range)
+    return ArraySource(images, labels, name=name, value_range=value_range, keep_bits=keep_bits)
 
 
 def digits() -> ArraySource:
@@ -185,12 +197,18 @@ def _checked_images(images: object, name: str, *, any_numbers: bool) -> np.ndarr
         )
     if array.ndim == 3:
         array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 2, 3, 4):
+    # [n, c, h, w] of small images: c is below the sides, and the last side passes for many bands
+    is_channels_first = (
+        array.ndim == 4
+        and array.shape[3] > 4
+        and (array.shape[1] <= 4 or array.shape[1] < array.shape[2] == array.shape[3])
+    )
+    if array.ndim != 4 or not 1 <= array.shape[3] <= MOST_BANDS or is_channels_first:
         advice = ""
-        if array.ndim == 4 and array.shape[1] in (1, 2, 3, 4):
+        if array.ndim == 4 and 1 <= array.shape[1] <= MOST_BANDS:
             advice = "; channels come last: x.transpose(0, 2, 3, 1)"
         raise ValueError(
-            f"data: {name}: expected images [n, h, w] or [n, h, w, c] with c 1..4, "
+            f"data: {name}: expected images [n, h, w] or [n, h, w, c] with c 1..{MOST_BANDS}, "
             f"got {shape}{advice}"
         )
     if 0 in array.shape:

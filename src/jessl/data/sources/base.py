@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +12,20 @@ from jessl.core.texts import Texts
 from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.decode.image import UnreadableImage
 from jessl.data.decode.value_range import ValueRange
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The channels of images that keep all their bands and bits.
+
+    Attributes:
+        names: of the channels, 1 to 16.
+        colour: the channels that are red, green and blue, on which saturation, hue and grayscale
+            act; empty: none are.
+    """
+
+    names: tuple[str, ...]
+    colour: tuple[int, ...] = ()
 
 
 class Source(ABC):
@@ -27,6 +42,8 @@ class Source(ABC):
             `jessl.data.decode.image.decode`; None where no files are decoded.
         value_range: which stored values are black and white in images of more than 8 bits a
             channel; None: 0 and 65535.
+        bands: the channels where images keep all their bands and bits (`bands:PATH`); None: images
+            are uint8, grey or RGB, and encoders take them as RGB.
         segments: int64 [n], the number of the shard that holds each image, so that data larger
             than memory can be read shard by shard; None where all images are equally near.
         groups: int64 [n]: images of one group (a patient, a camera) are never on both sides of a
@@ -42,6 +59,7 @@ class Source(ABC):
     notes: tuple[str, ...] = ()
     fast_decode: bool | None = None
     value_range: ValueRange | None = None
+    bands: Bands | None = None
     segments: np.ndarray | None = None
     groups: np.ndarray | None = None
     groups_column: str | None = None
@@ -53,7 +71,7 @@ class Source(ABC):
     def read(self, index: int) -> np.ndarray:
         """Image `index` (0..n-1): uint8 [h, w, c], contiguous; the caller must not write into it.
 
-        c is 1..4 in arrays and data sets; files give 1 or 3.
+        c is 1..4 in data sets; files give 1 or 3. With `bands` uint8 or uint16, of their number.
 
         Raises:
             UnreadableImage: when it cannot be decoded.
@@ -89,7 +107,9 @@ class Source(ABC):
         """
 
     def rows(self, indices: np.ndarray) -> np.ndarray | None:
-        """Images at `indices` as uint8 [m, h, w, c] if the source is one array, else None.
+        """Images at `indices` as `read` gives them, [m, h, w, c], if the source is one array.
+
+        None where it is not.
 
         The fast path of a loader; the caller may write into the result.
         """

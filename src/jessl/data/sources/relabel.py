@@ -38,6 +38,7 @@ class SourceWithLabels(Source):
         self.classes = classes
         self.notes = (*source.notes, *notes)
         self.value_range = source.value_range
+        self.bands = source.bands
         self.segments = source.segments
         self._regrouped = groups is not None
         self.groups = groups if self._regrouped else source.groups

@@ -43,7 +43,8 @@ def sample_notes(source: Source) -> tuple[str, ...]:
         index, left_out = bands[0]
         notes.append(
             f"{len(bands)} {sampled} {_have(bands)} bands beside grey or red, green and blue, "
-            f"which are left out; the first is {source.where(index)} ({left_out} left out)"
+            f"which are left out (bands:PATH reads them); the first is {source.where(index)} "
+            f"({left_out} left out)"
         )
     if pages:
         notes.append(

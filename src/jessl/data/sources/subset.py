@@ -42,6 +42,7 @@ class Subset(Source):
         self.classes = None if self.labels is None else source.classes
         self.notes = source.notes
         self.value_range = source.value_range
+        self.bands = source.bands
         self.segments = None if source.segments is None else source.segments[rows]
         if source.groups is not None and (source.groups[rows] != -1).any():
             self.groups = source.groups[rows]

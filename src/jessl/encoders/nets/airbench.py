@@ -17,12 +17,12 @@ _STEM_CHANNELS = 24
 
 
 class AirbenchNet(nn.Module):
-    """[batch, 3, s, s] with s >= 16 to [batch, 4 x width]."""
+    """[batch, `channels`, s, s] with s >= 16 to [batch, 4 x width]."""
 
-    def __init__(self, width: int = DEFAULT_WIDTH) -> None:
+    def __init__(self, width: int = DEFAULT_WIDTH, *, channels: int = 3) -> None:
         super().__init__()
         self.dim = 4 * width
-        layers: list[nn.Module] = [nn.Conv2d(3, _STEM_CHANNELS, 2, bias=True), nn.GELU()]
+        layers: list[nn.Module] = [nn.Conv2d(channels, _STEM_CHANNELS, 2, bias=True), nn.GELU()]
         channels = _STEM_CHANNELS
         for out in (width, 4 * width, 4 * width):
             layers += [
@@ -38,5 +38,5 @@ class AirbenchNet(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Representations [batch, 4 x width] of images [batch, 3, s, s]."""
+        """Representations [batch, 4 x width] of images [batch, c, s, s]."""
         return self.layers(images).amax(dim=(2, 3))

@@ -9,12 +9,12 @@ NAME = "pixels"
 
 
 class Pixels(nn.Module):
-    """[batch, 3, s, s] to [batch, 3 s s]; it has no weights."""
+    """[batch, c, s, s] to [batch, c s s], c 3 unless built otherwise; it has no weights."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, channels: int = 3) -> None:
         super().__init__()
-        self.dim = 3 * size * size
+        self.dim = channels * size * size
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Values [batch, 3 s s] of images [batch, 3, s, s]."""
+        """Values [batch, c s s] of images [batch, c, s, s]."""
         return images.flatten(1)

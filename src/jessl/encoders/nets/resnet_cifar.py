@@ -36,13 +36,14 @@ class SmallResNet(nn.Module):
     Names of tensors are those of akamaster/pytorch_resnet_cifar10.
     """
 
-    def __init__(self, blocks: int) -> None:
+    def __init__(self, blocks: int, *, channels: int = 3) -> None:
         """
         Args:
             blocks: of each of the three stages, >= 1.
+            channels: of the images.
         """
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1 = self._stage(16, 16, blocks)
         self.layer2 = self._stage(16, 32, blocks)
@@ -57,6 +58,6 @@ class SmallResNet(nn.Module):
         return nn.Sequential(first, *(Block(planes, planes, 1) for _ in range(blocks - 1)))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """[n, 3, s, s] to [n, 64]."""
+        """[n, c, s, s] to [n, 64]."""
         x = torch.relu(self.bn1(self.conv1(images)))
         return self.layer3(self.layer2(self.layer1(x))).mean(dim=(2, 3))

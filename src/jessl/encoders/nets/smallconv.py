@@ -15,13 +15,13 @@ DEFAULT_WIDTH = 32
 
 
 class SmallConv(nn.Module):
-    """[batch, 3, s, s] with s >= 8 to [batch, 8 x width]."""
+    """[batch, `channels`, s, s] with s >= 8 to [batch, 8 x width]."""
 
-    def __init__(self, width: int = DEFAULT_WIDTH, *, size: int = 32) -> None:
+    def __init__(self, width: int = DEFAULT_WIDTH, *, size: int = 32, channels: int = 3) -> None:
         super().__init__()
         self.dim = 8 * width
         layers: list[nn.Module] = []
-        channels, side = 3, size
+        side = size
         for k in range(4):
             out = width * 2**k
             stride = 2 if (side > 2 and k > 0) or side > 16 else 1
@@ -34,5 +34,5 @@ class SmallConv(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Representations [batch, 8 x width] of images [batch, 3, s, s]."""
+        """Representations [batch, 8 x width] of images [batch, c, s, s]."""
         return self.layers(images).mean(dim=(2, 3))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from jessl.core.log import log
 _PATIENCE_SECONDS = 2.0
 _lock = threading.Lock()
 _ready: list[Kernels] = []
+_ready_16: list[Callable[..., None]] = []
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """The two entry points, see `jessl.views.kernels.draw` and `.render`."""
+    """The two entry points, see `jessl.views.kernels.draw` and `.render`; for images of 8 bits."""
 
     draw: Callable[..., None]
     render: Callable[..., None]
@@ -39,15 +41,34 @@ def compiled() -> Kernels:
     return _ready[0]
 
 
+def compiled_render_16() -> Callable[..., None]:
+    """The renderer of images of 16 bits, compiled on first use."""
+    if not _ready_16:
+        with _lock:
+            if not _ready_16:
+                with _announced():
+                    from jessl.views.kernels import render
+
+                    _ready_16.append(render.build(_fingerprint(), "u2"))
+    return _ready_16[0]
+
+
 def _compile() -> Kernels:
-    timer = threading.Timer(_PATIENCE_SECONDS, _announce)
-    timer.daemon = True
-    timer.start()
-    try:
+    with _announced():
         from jessl.views.kernels import draw, render
 
         key = _fingerprint()
         return Kernels(draw=draw.build(key), render=render.build(key))
+
+
+@contextmanager
+def _announced() -> Iterator[None]:
+    """Announce what takes longer than two seconds."""
+    timer = threading.Timer(_PATIENCE_SECONDS, _announce)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
     finally:
         timer.cancel()
 

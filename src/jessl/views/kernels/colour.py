@@ -81,13 +81,18 @@ def _sum(v: np.ndarray) -> np.float32:
 
 
 @njit(nogil=True)
-def grey_sum(lines: np.ndarray, y: int, n: int, channels: int) -> float:
-    """Sum of the grey of line y of a view [c, lines, ...]; of the mean if not 3 channels."""
-    if channels == 3:
+def grey_sum(
+    lines: np.ndarray, y: int, n: int, channels: int, colour: tuple[int, int, int]
+) -> float:
+    """Sum of the grey of line y of a view [c, lines, ...].
+
+    Grey is that of red, green and blue where there are no other channels, else the mean of all.
+    """
+    if channels == 3 and colour[0] >= 0:
         return float(
-            0.2989 * _sum(lines[0, y, :n])
-            + 0.587 * _sum(lines[1, y, :n])
-            + 0.114 * _sum(lines[2, y, :n])
+            0.2989 * _sum(lines[colour[0], y, :n])
+            + 0.587 * _sum(lines[colour[1], y, :n])
+            + 0.114 * _sum(lines[colour[2], y, :n])
         )
     total = 0.0
     for c in range(channels):
@@ -101,11 +106,16 @@ def jitter_line(
     y: int,
     n: int,
     channels: int,
+    colour: tuple[int, int, int],
     kinds: np.ndarray,
     factors: np.ndarray,
     mean: np.float32,
 ) -> None:
-    """Apply `kinds` of jitter, in order, to line y; `mean`: the mean grey, for contrast."""
+    """Apply `kinds` of jitter, in order, to line y; `mean`: the mean grey, for contrast.
+
+    Saturation and hue need `colour`, the channels that are red, green and blue.
+    """
+    red, green, blue = colour
     for kind in kinds:
         factor = np.float32(factors[kind])
         if kind == BRIGHTNESS:
@@ -114,10 +124,10 @@ def jitter_line(
         elif kind == CONTRAST:
             for c in range(channels):
                 _contrast(lines[c, y, :n], factor, mean)
-        elif channels == 3 and kind == SATURATION:
-            _saturate(lines[0, y, :n], lines[1, y, :n], lines[2, y, :n], factor)
-        elif channels == 3:
-            _turn_hue(lines[0, y, :n], lines[1, y, :n], lines[2, y, :n], factor)
+        elif red >= 0 and kind == SATURATION:
+            _saturate(lines[red, y, :n], lines[green, y, :n], lines[blue, y, :n], factor)
+        elif red >= 0:
+            _turn_hue(lines[red, y, :n], lines[green, y, :n], lines[blue, y, :n], factor)
 
 
 @njit(nogil=True, fastmath=_FAST)

@@ -134,6 +134,7 @@ def sum_rows(rows: np.ndarray, top: int, at: int, end: int, w: np.ndarray, out: 
 @njit(nogil=True)
 def crop_resize(
     rows: np.ndarray,
+    unit: float,
     channels: int,
     box: tuple[int, int, int, int],
     size: tuple[int, int],
@@ -148,7 +149,8 @@ def crop_resize(
     """Crop `box` (top, left, height, width) of an image and resize it to `size` (height, width).
 
     Args:
-        rows: uint8 [h, w channels], the image.
+        rows: uint8 or uint16 [h, w channels], the image.
+        unit: factor of its values: white becomes 1.
         mirrored: up and down, left and right.
         scratch: float32, `crop_floats` of them; places: int32, height and width of the result
             rounded up to four.
@@ -163,19 +165,23 @@ def crop_resize(
     # the block first: its vectors are cache lines where the scratch begins with one
     block = scratch[: 16 * width]
     o = 16 * width
-    row = scratch[o : o + n + 4]
-    o += n + 4
+    # one vector holds four channels; with more of them, four rows wait for the next four channels
+    kept = 1 if channels <= 4 else 4
+    kept_rows = scratch[o : o + kept * (n + 4)]
+    o += kept * (n + 4)
     weights_y = scratch[o : o + tall * taps_y]
     o += tall * taps_y
     weights_x = scratch[o : o + across * taps_x]
     starts_y, starts_x = places[:tall], places[tall : tall + across]
-    weigh(height, tall, taps_y, mirrored[0], 1.0 / 255.0, starts_y, weights_y)
+    weigh(height, tall, taps_y, mirrored[0], unit, starts_y, weights_y)
     weigh(width, wide, taps_x, mirrored[1], 1.0, starts_x, weights_x)
     starts_x[wide:] = 0
     weights_x[wide * taps_x :] = 0
     for y in range(0, tall, 4):
         for r in range(min(4, tall - y)):
             w = weights_y[(y + r) * taps_y : (y + r + 1) * taps_y]
+            at = (r % kept) * (n + 4)
+            row = kept_rows[at : at + n + 4]
             sum_rows(
                 rows,
                 top + starts_y[y + r],
@@ -197,10 +203,25 @@ def crop_resize(
             plane,
             channels,
         )
+        for c in range(4, channels, 4):
+            for r in range(min(4, tall - y)):
+                spread_pixels(kept_rows[r * (n + 4) + c :], channels, width, block, r)
+            resample_block(
+                block,
+                starts_x,
+                weights_x,
+                taps_x,
+                across,
+                out,
+                first + c * plane + y * stride,
+                stride,
+                plane,
+                channels - c,
+            )
 
 
 def crop_floats(height: int, width: int, channels: int, size: int) -> int:
     """Floats of scratch for a crop of at most height x width to at most size x size."""
-    block = width * (channels + 16) + 4
+    block = 16 * width + (1 if channels <= 4 else 4) * (width * channels + 4)
     # taps of all rows, and of all columns rounded up to four: of one column four times the width
     return block + 2 * (height + size) + 8 * width + 2 * (size + 4) + 16

@@ -34,9 +34,10 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _LINE = 1024
 
 
-def planes_of(size: int) -> tuple[int, int]:
-    """Rows and stride of a scratch plane of a view, with room for vectors beyond the edges."""
-    return -(-size // 4) * 4, -(-size // 16) * 16
+@njit(nogil=True)
+def planes_of(channels: int, size: int) -> tuple[int, int, int]:
+    """Scratch planes of a view, their rows and stride, with room for vectors beyond the edges."""
+    return max(4, channels), -(-size // 4) * 4, -(-size // 16) * 16
 
 
 @njit(nogil=True)
@@ -47,8 +48,9 @@ def line_floats(size: int) -> int:
 
 def scratch_floats(height: int, width: int, channels: int, size: int) -> int:
     """Float32 scratch that `render_views` needs for images up to height x width x channels."""
-    rows, stride = planes_of(size)
-    return 8 * rows * stride + line_floats(size) + crop_floats(height, width, channels, size)
+    planes, rows, stride = planes_of(channels, size)
+    area = planes * rows * stride
+    return 2 * area + line_floats(size) + crop_floats(height, width, channels, size)
 
 
 @njit(nogil=True)
@@ -62,7 +64,7 @@ def _crop(
     scratch: np.ndarray,
     places: np.ndarray,
 ) -> None:
-    """Crop, resize, place and flip into `planes` [4, rows, stride], values in [0, 1]."""
+    """Crop, resize, place and flip into `planes` [planes, rows, stride], values in [0, 1]."""
     h, w, channels = image.shape
     box = (int(p[d.C_TOP]), int(p[d.C_LEFT]), int(p[d.C_HEIGHT]), int(p[d.C_WIDTH]))
     mirrored = (p[d.C_VFLIP] != 0, p[d.C_FLIP] != 0)
@@ -72,6 +74,7 @@ def _crop(
     target = spare if placed else planes
     crop_resize(
         image.reshape((h, w * channels)),
+        1.0 / 255.0 if image.itemsize == 1 else 1.0 / 65535.0,
         channels,
         box,
         (height, width),
@@ -94,15 +97,25 @@ def _crop(
 
 @njit(nogil=True)
 def _jitter(
-    lines: np.ndarray, count: int, n: int, channels: int, p: np.ndarray, kinds: np.ndarray
+    lines: np.ndarray,
+    count: int,
+    n: int,
+    channels: int,
+    colour: tuple[int, int, int],
+    p: np.ndarray,
+    kinds: np.ndarray,
 ) -> None:
-    """Colour jitter and grayscale of `count` lines of n pixels; `kinds`: int64 [4], scratch."""
+    """Colour jitter and grayscale of `count` lines of n pixels; `kinds`: int64 [4], scratch.
+
+    `colour`: the channels that are red, green and blue; negative: none are.
+    """
+    red, green, blue = colour
     factors = p[d.C_FACTORS : d.C_FACTORS + 4]
     many, contrast_at = 0, -1
     for k in range(4):
         kind = int(p[d.C_ORDER + k])
         active = factors[kind] != (0.0 if kind == HUE else 1.0)
-        if active and (channels == 3 or kind in (BRIGHTNESS, CONTRAST)):
+        if active and (red >= 0 or kind in (BRIGHTNESS, CONTRAST)):
             if kind == CONTRAST:
                 contrast_at = many
             kinds[many] = kind
@@ -112,16 +125,16 @@ def _jitter(
     if contrast_at >= 0:
         total = 0.0
         for y in range(count):
-            jitter_line(lines, y, n, channels, kinds[:first], factors, mean)
-            total += grey_sum(lines, y, n, channels)
+            jitter_line(lines, y, n, channels, colour, kinds[:first], factors, mean)
+            total += grey_sum(lines, y, n, channels, colour)
         mean = np.float32(total / (count * n))
-    grayed = channels == 3 and p[d.C_GRAY] != 0
+    grayed = red >= 0 and p[d.C_GRAY] != 0
     if many == first and not grayed:
         return
     for y in range(count):
-        jitter_line(lines, y, n, channels, kinds[first:many], factors, mean)
+        jitter_line(lines, y, n, channels, colour, kinds[first:many], factors, mean)
         if grayed:
-            lose_colour(lines[0, y, :n], lines[1, y, :n], lines[2, y, :n])
+            lose_colour(lines[red, y, :n], lines[green, y, :n], lines[blue, y, :n])
 
 
 @njit(nogil=True)
@@ -199,22 +212,24 @@ def _erase(p: np.ndarray, mean: np.ndarray, floats: np.ndarray, bytes_: np.ndarr
             bytes_[o, y, left:right] = np.uint8(mean[o] * 255.0 + 0.5)
 
 
-def build(fingerprint: int) -> Callable[..., None]:
+def build(fingerprint: int, pixel: str = "u1") -> Callable[..., None]:
     """Compile `render_views`, or load it from the cache.
 
     Args:
+        pixel: "u1" for images of 8 bits, "u2" for those of 16.
         fingerprint: hash of the kernels' sources. numba's cache checks this file and the values
             that the function closes over; with the hash, changes elsewhere compile anew.
     """
 
     @entry(
-        "void(u1[:,:,:,::1], i8, f8[:,::1], f8, i8, f4[::1], f4[::1], i8, f4[::1], i4[::1],"
-        "f4[::1], f4[:,:,:,::1], u1[:,:,:,::1])"
+        f"void({pixel}[:,:,:,::1], i8, f8[:,::1], UniTuple(i8, 3), f8, i8, f4[::1], f4[::1], i8,"
+        "f4[::1], i4[::1], f4[::1], f4[:,:,:,::1], u1[:,:,:,::1])"
     )
     def render_views(
         images: np.ndarray,
         first: int,
         table: np.ndarray,
+        colour: tuple[int, int, int],
         fill: float,
         kernel_px: int,
         mean: np.ndarray,
@@ -230,10 +245,10 @@ def build(fingerprint: int) -> Callable[..., None]:
             return
         channels = images.shape[3]
         size = floats.shape[3] if mode == NORMALISED else bytes_.shape[3]
-        rows, stride = -(-size // 4) * 4, -(-size // 16) * 16
-        area = 4 * rows * stride
-        planes = scratch[:area].reshape((4, rows, stride))
-        spare = scratch[area : 2 * area].reshape((4, rows, stride))
+        n_planes, rows, stride = planes_of(channels, size)
+        area = n_planes * rows * stride
+        planes = scratch[:area].reshape((n_planes, rows, stride))
+        spare = scratch[area : 2 * area].reshape((n_planes, rows, stride))
         line_end = 2 * area + line_floats(size)
         line, rest = scratch[2 * area : line_end], scratch[line_end:]
         kinds = np.empty(4, np.int64)
@@ -257,9 +272,9 @@ def build(fingerprint: int) -> Callable[..., None]:
                     now, other = other, now
             view_floats = floats[first + j : first + j + 1].reshape((-1, size * size))
             view_bytes = bytes_[first + j : first + j + 1].reshape((-1, size * size))
-            lines = now.reshape((4, rows // together, stride * together))
+            lines = now.reshape((n_planes, rows // together, stride * together))
             if mode != CROPS:
-                _jitter(lines, count, n, channels, p, kinds)
+                _jitter(lines, count, n, channels, colour, p, kinds)
                 if p[d.C_SIGMA] > 0:  # a blur depends on neighbours
                     lines = now
                 _finish(

@@ -1,0 +1,264 @@
+"""All bands and bits of a file, as it stores them: uint8 or uint16 [h, w, bands].
+
+Pillow decodes what its modes hold: one band, grey with alpha, RGB and RGBA of 8 or 16 bits. TIFF
+files of other bands are tifffile's.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from jessl.data.decode import deep, jpeg
+from jessl.data.decode.image import FORMATS, UnreadableImage, allowed_bytes, reason_of, upright
+from jessl.data.decode.memory import MOST_DECODED_BYTES, one_large_at_a_time
+from jessl.data.decode.pillow_warnings import ignore_pillow_warnings
+from jessl.data.decode.value_range import MOST_BANDS, SIXTEEN_BITS, ValueRange
+
+if TYPE_CHECKING:
+    import tifffile
+
+_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_SUBFILE_TYPE, _REDUCED_IMAGE = 254, 1
+# what the orientation of a TIFF does to rows and columns: (transposed, rows and columns reversed)
+_TURNS = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+
+@dataclass(frozen=True)
+class BandHeader:
+    """What a file holds, from its header.
+
+    Attributes:
+        height, width: upright, pixels.
+        bands: their number.
+        deep: whether there are more than 8 bits a band.
+    """
+
+    height: int
+    width: int
+    bands: int
+    deep: bool
+
+
+def band_header(encoded: bytes, where: str) -> BandHeader:
+    """Size, bands and bits of an encoded image; pixels are not decoded.
+
+    Raises:
+        UnreadableImage: when the header cannot be read, or tifffile is missing.
+    """
+    plain = jpeg.header(encoded)
+    if plain is not None:
+        return BandHeader(*plain.size, 1 if plain.components == 1 else 3, False)
+    image = _opened(encoded, where)
+    if image is not None:
+        width, height = image.size
+        bands = len(_mode(image))
+        is_deep = image.mode in deep.GREY_MODES or deep.is_deep_colour(image)
+        return BandHeader(height, width, bands, is_deep)
+    with _tiff(encoded, where) as pages:
+        height, width, bands = pages.shape
+        return BandHeader(height, width, bands, pages.dtype.itemsize > 1)
+
+
+def stored_bands(encoded: bytes, where: str) -> tuple[np.ndarray, float | None]:
+    """The values of all bands, and what the format calls white (None: it does not say).
+
+    Returns:
+        [h, w, bands], upright, integers or floats as they are stored.
+
+    Raises:
+        UnreadableImage: for a corrupt file, or one of more than MOST_BANDS bands.
+    """
+    plain = jpeg.decode(encoded, fast=False)
+    if plain is not None:
+        return plain, None
+    image = _opened(encoded, where)
+    try:
+        if image is not None:
+            needed = allowed_bytes(image, where, deep=True)
+            with one_large_at_a_time(needed):
+                return _by_pillow(encoded, image)
+        with _tiff(encoded, where) as pages, one_large_at_a_time(pages.needed_bytes):
+            return pages.values(), None
+    except UnreadableImage:
+        raise
+    except MemoryError as error:
+        raise UnreadableImage(where, "too large to decode") from error
+    except Exception as error:  # the libraries raise whatever a corrupt file provokes
+        raise UnreadableImage(where, reason_of(error, "TIFF" if image is None else None)) from error
+
+
+def to_unsigned(
+    values: np.ndarray, where: str, value_range: ValueRange | None, white: float | None = None
+) -> np.ndarray:
+    """Stored values as uint8 or uint16: integers of up to 16 bits as they are, others by a range.
+
+    Args:
+        values: stored values.
+        where: what messages call the image.
+        value_range: which values become 0 and 65535; uint8 stays as it is. None: as stored.
+        white: the value that becomes 65535 where there is no range.
+
+    Raises:
+        UnreadableImage: for NaN, and for other types or values without a range.
+    """
+    if values.dtype == np.uint8:
+        return np.ascontiguousarray(values)
+    if value_range is None and white not in (None, SIXTEEN_BITS.high):
+        value_range = ValueRange(0, float(white or 0))
+    if value_range is not None:
+        try:
+            return np.ascontiguousarray(value_range.to_uint16(values))
+        except ValueError as error:
+            raise UnreadableImage(where, str(error)) from None
+    if values.dtype.kind in "iu":
+        low, high = int(values.min()), int(values.max())
+        if low >= 0 and high <= SIXTEEN_BITS.high:
+            return np.ascontiguousarray(values.astype(np.uint16))
+        raise UnreadableImage(
+            where,
+            f"values {low}..{high}, allowed are 0..65535, or others with their range (--range)",
+        )
+    raise UnreadableImage(
+        where, f"values of type {values.dtype}: give the range of its values (--range)"
+    )
+
+
+def _opened(encoded: bytes, where: str) -> ImageFile.ImageFile | None:
+    """The file opened by Pillow; None for a TIFF that Pillow cannot hold."""
+    is_tiff = encoded[:4] in _TIFF
+    if not encoded:
+        raise UnreadableImage(where, "empty file (0 bytes)")
+    ignore_pillow_warnings()
+    try:
+        image = Image.open(io.BytesIO(encoded), formats=FORMATS)
+    except UnidentifiedImageError:
+        if is_tiff:
+            return None
+        raise UnreadableImage(
+            where, f"corrupt, or not an image: none of {', '.join(FORMATS)}"
+        ) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # as in stored_bands
+        if is_tiff:
+            return None
+        raise UnreadableImage(where, reason_of(error, None)) from error
+    if not is_tiff:
+        return image
+    try:
+        facts = deep.facts_of(image)
+        deep.refuse_mixed_up(image)
+    except Exception:
+        return None
+    # Pillow reads neither further pages nor further bands, and calls unknown fourth bands alpha
+    has_one_band = image.mode in ("1", "L", *deep.GREY_MODES)
+    return image if has_one_band and not (facts.bands_left_out or facts.has_more_pages) else None
+
+
+def _mode(image: ImageFile.ImageFile) -> tuple[str, ...]:
+    """The bands that `_by_pillow` gives."""
+    if image.mode in ("1", *deep.GREY_MODES):
+        return ("L",)
+    if image.mode in ("L", "LA", "RGB", "RGBA"):
+        return image.getbands()
+    return ("R", "G", "B", "A") if "transparency" in image.info else ("R", "G", "B")
+
+
+def _by_pillow(encoded: bytes, image: ImageFile.ImageFile) -> tuple[np.ndarray, float | None]:
+    stored = deep.stored_values(encoded, image, upright)
+    if stored is not None:
+        if stored.alpha is None or image.mode in deep.GREY_MODES:
+            return stored.values, stored.white
+        alpha = np.rint(stored.alpha * SIXTEEN_BITS.high).astype(stored.values.dtype)
+        return np.concatenate([stored.values, alpha], axis=2), stored.white
+    bands = "".join(_mode(image))
+    image.load()
+    values = np.array(upright(image).convert(bands))
+    return values.reshape(*values.shape[:2], -1), None
+
+
+class _Pages:
+    """The first page of a TIFF, or all where each is one band of the same size."""
+
+    def __init__(self, file: tifffile.TiffFile) -> None:
+        self.file = file
+        first: Any = file.pages[0]
+        self.pages = [first]
+        height, width = int(first.imagelength), int(first.imagewidth)
+        samples = int(first.samplesperpixel)
+        if samples == 1 and len(file.pages) > 1:
+            self.pages += [
+                page
+                for page in (file.pages[k] for k in range(1, min(len(file.pages), MOST_BANDS + 1)))
+                if (page.imagelength, page.imagewidth) == (height, width)
+                and page.samplesperpixel == 1
+                and page.dtype == first.dtype
+                and not page.subfiletype & _REDUCED_IMAGE
+            ]
+        orientation = first.tags.get("Orientation")
+        self.turn = _TURNS.get(1 if orientation is None else int(orientation.value))
+        bands = max(samples, len(self.pages))
+        self.dtype = np.dtype(first.dtype)
+        if first.imagedepth != 1 or 0 in (height, width):
+            raise ValueError("expected an image of one plane with pixels")
+        if bands > MOST_BANDS:
+            raise ValueError(f"{bands} bands or more, expected at most {MOST_BANDS}")
+        if self.turn is not None and self.turn[0]:
+            height, width = width, height
+        self.shape = (height, width, bands)
+        self.needed_bytes = 3 * height * width * bands * self.dtype.itemsize
+        if self.needed_bytes > MOST_DECODED_BYTES:
+            raise ValueError(
+                f"too large: decoding takes {self.needed_bytes} bytes, allowed are "
+                f"{MOST_DECODED_BYTES}"
+            )
+
+    def values(self) -> np.ndarray:
+        """[h, w, bands], upright."""
+        parts = []
+        for page in self.pages:
+            values = np.asarray(page.asarray(maxworkers=1))
+            if values.ndim == 2:
+                values = values[:, :, None]
+            elif page.planarconfig == 2:
+                values = values.transpose(1, 2, 0)
+            parts.append(values)
+        stored = np.concatenate(parts, axis=2)
+        if self.turn is None:
+            return stored
+        transposed, rows, columns = self.turn
+        if transposed:
+            stored = stored.transpose(1, 0, 2)
+        return stored[:: -1 if rows else 1, :: -1 if columns else 1]
+
+    def __enter__(self) -> _Pages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def _tiff(encoded: bytes, where: str) -> _Pages:
+    try:
+        import tifffile
+    except ImportError:
+        raise UnreadableImage(
+            where, "a TIFF of several bands needs tifffile: pip install 'jessl[bands]'"
+        ) from None
+    try:
+        return _Pages(tifffile.TiffFile(io.BytesIO(encoded)))
+    except Exception as error:  # as in stored_bands
+        raise UnreadableImage(where, reason_of(error, "TIFF")) from error

@@ -1,0 +1,79 @@
+"""Bands and 16 bits through the whole flow: nothing is lost that a probe needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jessl
+from jessl.cli import main
+from jessl.embeddings import Embeddings
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(80) % 2
+# within one level of 8 bits: 29,940 to 30,196 are all 117
+GREY = (
+    30000 + RNG.integers(0, 20, (80, 12, 12, 4)) + 60 * LABELS[:, None, None, None] * [0, 0, 0, 1]
+)
+
+
+def accuracy(z: Embeddings) -> float:
+    half = np.arange(80) % 4 < 2
+    return jessl.probe(
+        z.subset(np.flatnonzero(half)), z.subset(np.flatnonzero(~half)), kind="ridge"
+    ).accuracy
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tifffile = pytest.importorskip("tifffile")
+    root = tmp_path_factory.mktemp("flow") / "images"
+    for k, image in enumerate(GREY.astype(np.uint16)):
+        path = root / "ab"[LABELS[k]] / f"{k:02}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(
+            path, image, photometric="minisblack", planarconfig="contig", metadata=None
+        )
+    return root
+
+
+def test_from_a_folder_of_four_bands_to_a_score(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", f"bands:{folder}"]
+    # a training whose views keep 40 of 65,536 levels apart needs the range that they use
+    data += ["--range", "29900", "30200"]
+    run = tmp_path / "run"
+    training = ["--encoder", "smallconv:4", "--epochs", "1", "--batch-size", "40", "--no-tune"]
+    assert main(["pretrain", *data, "--out", str(run), *training]) == 0
+    assert main(["embed", str(run), *data, "--out", str(tmp_path / "z")]) == 0
+    assert main(["score", str(tmp_path / "z")]) == 0
+    assert "none of them named as colour" in capsys.readouterr().err
+    config = jessl.Run.open(run).resolved_config()
+    assert config.mean is not None
+    z = Embeddings.load(tmp_path / "z")
+    assert z.meta["preprocess"]["mean"] == pytest.approx(list(config.mean))
+    assert accuracy(z) > 0.95
+    assert (run / "views.png").is_file()
+    # images of other channels
+    assert main(["embed", str(run), "--data", "digits", "--out", str(tmp_path / "no")]) == 2
+    assert "takes 4 channels" in capsys.readouterr().err
+
+
+def test_a_probe_needs_the_fourth_band_and_the_low_bits() -> None:
+    four = GREY.astype(np.uint16)
+    z = jessl.embed("smallconv:4", (four, LABELS), init="random")
+    assert accuracy(z) > 0.95
+    three = jessl.embed("smallconv:4", (four[..., :3], LABELS), init="random")
+    assert accuracy(three) < 0.75
+
+
+def test_a_probe_needs_the_low_bits(tmp_path: Path) -> None:
+    path = tmp_path / "grey.npz"
+    np.savez(path, x=GREY[..., 3].astype(np.uint16), y=LABELS)
+    z = jessl.embed("smallconv:4", f"bands:{path}", init="random")
+    assert accuracy(z) > 0.95
+    # of 8 bits all pixels are equal
+    assert accuracy(jessl.embed("smallconv:4", path, init="random")) < 0.75

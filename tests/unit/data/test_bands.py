@@ -1,0 +1,143 @@
+"""Images with all their bands and bits: files, arrays, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jessl.data import Loader, UnreadableImage, band_statistics, open_source
+from jessl.data.sources.base import Bands
+from jessl.views import presets
+
+tifffile = pytest.importorskip("tifffile")
+
+VALUES = np.random.default_rng(0).integers(0, 65536, (6, 5, 7, 4)).astype(np.uint16)
+
+
+def write(path: Path, values: np.ndarray, **options: object) -> None:
+    path.parent.mkdir(exist_ok=True)
+    plain = {"photometric": "minisblack", "metadata": None}
+    tifffile.imwrite(path, np.ascontiguousarray(values), **(plain | options))
+
+
+def messages(source: object) -> dict[str, str]:
+    wrong = {}
+    for index in range(len(source)):
+        try:
+            source.read(index)
+        except UnreadableImage as error:
+            wrong[Path(error.where).name] = error.reason
+    return wrong
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four bands of 16 bits, in every layout that TIFF has for them, in two classes."""
+    root = tmp_path_factory.mktemp("bands")
+    chunky = {"planarconfig": "contig"}
+    write(root / "a" / "0.tif", VALUES[0], **chunky)
+    write(root / "a" / "1.tif", VALUES[1], **chunky, compression="zlib", predictor=True)
+    write(root / "a" / "2.tif", VALUES[2], photometric="rgb", extrasamples=["unassalpha"])
+    write(root / "b" / "3.tif", VALUES[3].transpose(2, 0, 1), planarconfig="separate")
+    with tifffile.TiffWriter(root / "b" / "4.tif") as pages:  # a page for each band
+        for k in range(4):
+            pages.write(VALUES[4, :, :, k], contiguous=False, metadata=None)
+    turned = np.ascontiguousarray(VALUES[5].transpose(1, 0, 2))
+    write(root / "b" / "5.tif", turned, **chunky, extratags=[(274, "H", 1, 5, True)])
+    return root
+
+
+def test_every_layout_of_a_tiff_keeps_all_bands_and_bits(folder: Path) -> None:
+    source = open_source(f"bands:{folder}")
+    assert source.bands == Bands(("1", "2", "3", "4"))
+    assert source.classes == ("a", "b")
+    for index in range(6):
+        image = source.read(index)
+        assert image.dtype == np.uint16
+        np.testing.assert_array_equal(image, VALUES[index])
+        assert source.size(index) == (5, 7)
+    assert any("none of them named as colour" in note for note in source.notes)
+    # a choice of bands, in another order, some of them colours
+    chosen = open_source(f"bands:{folder}@4,2,1#1,2,4")
+    assert chosen.bands == Bands(("4", "2", "1"), (2, 1, 0))
+    np.testing.assert_array_equal(chosen.read(0), VALUES[0][:, :, [3, 1, 0]])
+    assert "saturation, hue and grayscale change 1, 2 and 4 only" in chosen.notes[-1]
+    assert len({open_source(f"bands:{folder}{c}").fingerprint() for c in ("", "@1,2", "@2,1")}) == 3
+
+
+def test_a_range_is_mapped_to_sixteen_bits(folder: Path) -> None:
+    image = open_source(f"bands:{folder}", bits=12).read(0)
+    expected = np.floor(np.clip(VALUES[0].astype(float) / 4095, 0, 1) * 65535 + 0.5)
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_arrays_keep_their_bits(tmp_path: Path) -> None:
+    np.save(tmp_path / "grey.npy", VALUES[..., 0])
+    np.savez(tmp_path / "nine.npz", x=np.tile(VALUES, 3)[..., :9], y=np.arange(6) % 2)
+    grey = open_source(f"bands:{tmp_path / 'grey.npy'}")
+    assert (grey.bands, grey.read(1).dtype) == (Bands(("1",)), np.uint16)
+    assert open_source(tmp_path / "grey.npy").read(1).dtype == np.uint8
+    nine = open_source(tmp_path / "nine.npz")  # no other reading of nine channels exists
+    assert nine.bands is not None
+    np.testing.assert_array_equal(nine.rows(np.array([4, 2])), np.tile(VALUES, 3)[[4, 2], ..., :9])
+    some = open_source(f"bands:{tmp_path / 'nine.npz'}@9,1")
+    assert some.labels is not None
+    np.testing.assert_array_equal(some.rows(np.array([3])), VALUES[[3]][..., [0, 0]])
+
+
+def test_mean_and_deviation_are_those_of_all_pixels(folder: Path) -> None:
+    mean, std = band_statistics(open_source(f"bands:{folder}"))
+    np.testing.assert_allclose(mean, VALUES.mean((0, 1, 2)) / 65535, rtol=1e-12)
+    np.testing.assert_allclose(std, VALUES.std((0, 1, 2)) / 65535, rtol=1e-12)
+    assert band_statistics(open_source(np.full((2, 3, 3, 2), 7, np.uint8))) == (
+        (7 / 255, 7 / 255),
+        (1.0, 1.0),
+    )
+    source = open_source(f"bands:{folder}")
+    batch = next(iter(Loader(source, presets.simclr(8).normalised(mean, std), 6)))
+    assert batch.views[0].shape == (6, 4, 8, 8)
+
+
+def test_what_has_other_bands_is_left_out_with_its_reason(folder: Path, tmp_path: Path) -> None:
+    for file in sorted(folder.rglob("*.tif")):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    write(tmp_path / "three.tif", VALUES[0, :, :, :3], photometric="rgb")
+    floats = VALUES[0].astype(np.float32)
+    write(tmp_path / "float.tif", floats, planarconfig="contig")
+    (tmp_path / "torn.tif").write_bytes((folder / "a" / "0.tif").read_bytes()[:150])
+    (tmp_path / "text.png").write_bytes(b"no image")
+    (tmp_path / "empty.tif").touch()
+    wrong = messages(open_source(f"bands:{tmp_path}"))
+    assert wrong["three.tif"] == "3 bands, where most images have 4"
+    assert "--range" in wrong["float.tif"]
+    assert set(wrong) == {"three.tif", "float.tif", "torn.tif", "text.png", "empty.tif"}
+    assert not any("\n" in reason for reason in wrong.values())
+    floats[0, 0, 0] = np.nan
+    write(tmp_path / "nan.tif", floats, planarconfig="contig")
+    wrong = messages(open_source(f"bands:{tmp_path}", value_range=(0, 65535)))
+    assert wrong["nan.tif"] == "some of its values are NaN"
+    assert "float.tif" not in wrong
+
+
+@pytest.mark.parametrize(
+    ("suffix", "message"),
+    [
+        ("@5", "unknown band '5'"),
+        ("@1,1", "each band once"),
+        ("#1,2", "the bands of red, green and blue"),
+        ("@1,2#1,2,3", "band 3 is not among those that are read"),
+    ],
+)
+def test_a_choice_that_the_images_lack_is_named(folder: Path, suffix: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_source(f"bands:{folder}{suffix}")
+
+
+def test_more_than_sixteen_bands_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"with c 1..16"):
+        open_source(np.zeros((2, 4, 4, 17), np.uint16))
+    write(tmp_path / "x.tif", np.zeros((4, 4, 17), np.uint8), planarconfig="contig")
+    with pytest.raises(ValueError, match="17 bands"):
+        open_source(f"bands:{tmp_path}")
