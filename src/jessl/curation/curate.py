@@ -86,6 +86,10 @@ def curate(
         budget = check_int("budget", budget, 1)
     z, name = _open(embeddings)
     images = None if data is None else open_source(data, bits=bits, value_range=value_range)
+    if images is not None and images.bands is not None:
+        raise ValueError(
+            f"data: {images.name} is read with its bands; expected grey or RGB of 8 bits"
+        )
     index = None if images is None else _image_of_each_row(z, images)
     rows = PoolRows(z, name, images)
     known = given_labels(rows, z, labels, allow_missing=allow_missing)

@@ -149,9 +149,12 @@ def _open_bands(
     text: str, x_key: str | None, y_key: str | None, value_range: ValueRange | None
 ) -> Source:
     from jessl.data.sources.arrays import open_arrays
+    from jessl.data.sources.band_files import BandFilesSource, is_pattern
     from jessl.data.sources.bands import BandSource, parse_choice
 
     choice = parse_choice(text)
+    if is_pattern(choice.path):
+        return BandFilesSource(choice)
     path = Path(choice.path).expanduser()
     if path.suffix.lower() in (".npz", ".npy") and path.is_file():
         files: Source = open_arrays(

@@ -141,3 +141,52 @@ def test_more_than_sixteen_bands_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "x.tif", np.zeros((4, 4, 17), np.uint8), planarconfig="contig")
     with pytest.raises(ValueError, match="17 bands"):
         open_source(f"bands:{tmp_path}")
+
+
+def test_bands_that_are_files_are_found_by_a_pattern(tmp_path: Path) -> None:
+    for k in range(4):
+        for band, name in enumerate(("2", "10", "8A")):
+            write(tmp_path / "ab"[k % 2] / f"x{k}_B{name}.tif", VALUES[k, :, :, band])
+    pattern = f"bands:{tmp_path}/{{name}}_B{{band}}.tif"
+    source = open_source(pattern)
+    assert source.bands == Bands(("2", "8A", "10"))
+    assert list(source.names()) == ["a/x0", "a/x2", "b/x1", "b/x3"]
+    assert source.classes == ("a", "b")
+    np.testing.assert_array_equal(source.read(1), VALUES[2][:, :, [0, 2, 1]])
+    assert source.size(1) == (5, 7)
+    chosen = open_source(f"{pattern}@10,2,8A#10,2,8A")
+    assert chosen.bands == Bands(("10", "2", "8A"), (0, 1, 2))
+    np.testing.assert_array_equal(chosen.read(0), VALUES[0][:, :, [1, 0, 2]])
+
+    # a band of half the pixels, one that is missing, one that only one image has
+    write(tmp_path / "a" / "x0_B10.tif", VALUES[0, :2, :3, 1])
+    for band in ("2", "8A"):
+        write(tmp_path / "a" / f"x0_B{band}.tif", VALUES[0, :4, :6, 0])
+    (tmp_path / "b" / "x3_B8A.tif").unlink()
+    write(tmp_path / "a" / "x2_B11.tif", VALUES[0, :, :, 3])
+    write(tmp_path / "b" / "x1_B2.tif", VALUES[0, :3, :3, 0])
+    source = open_source(pattern)
+    assert source.bands == Bands(("2", "8A", "10"))
+    notes = "; ".join(source.notes)
+    assert "1 of 4 images lack bands" in notes
+    assert "b/x3 (no file for band 8A)" in notes
+    assert "left out: 11" in notes
+    halves = VALUES[0, :2, :3, 1].repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(source.read(0)[:, :, 2], halves)
+    wrong = messages(source)
+    assert wrong["x3"] == "no file for band 8A"
+    assert "which is no multiple" in wrong["x1"]
+    assert set(wrong) == {"x1", "x3"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("{name}_C{band}.tif", "no file matches .*; below .* are 6 images, such as a/0.tif"),
+        ("{name}.tif", "expected a pattern with one {name} and one {band}"),
+        ("none/{name}_{band}.tif", "no folder"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_named(folder: Path, pattern: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_source(f"bands:{folder}/{pattern}")

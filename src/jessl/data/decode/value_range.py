@@ -69,17 +69,16 @@ class ValueRange:
         Raises:
             ValueError: for values that are NaN.
         """
-        return self._scaled(values, np.uint8)
+        return self._scaled(values, 255)
 
     def to_uint16(self, values: np.ndarray) -> np.ndarray:
         """As `to_uint8`, with 65535 for the upper end: no level of up to 16 bits is lost."""
-        return self._scaled(values, np.uint16)
+        return self._scaled(values, 65535)
 
-    def _scaled(self, values: np.ndarray, kind: type[np.unsignedinteger]) -> np.ndarray:
+    def _scaled(self, values: np.ndarray, white: int) -> np.ndarray:
         if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-            return _table(self.low, self.high, kind)[values]
-        white = np.iinfo(kind).max
-        result = np.empty(values.shape, dtype=kind)
+            return _table(self.low, self.high, white)[values]
+        result = np.empty(values.shape, np.uint8 if white == 255 else np.uint16)
         step = max(1, _BLOCK_VALUES // max(1, values[:1].size))
         for start in range(0, len(values), step):
             block = values[start : start + step].astype(np.float64)
@@ -95,7 +94,7 @@ SIXTEEN_BITS = ValueRange(0, 65535)
 
 
 @lru_cache(maxsize=8)
-def _table(low: float, high: float, kind: type[np.unsignedinteger]) -> np.ndarray:
-    table = ValueRange(low, high)._scaled(np.arange(65536), kind)
+def _table(low: float, high: float, white: int) -> np.ndarray:
+    table = ValueRange(low, high)._scaled(np.arange(65536), white)
     table.flags.writeable = False
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,14 +51,14 @@ class FolderSource(Source):
         self.name = escape_control(name if name is not None else str(path))
         if not self.root.is_dir():
             raise ValueError(f"data: no folder {self.name}")
-        self._keys, self._bytes, others, first = _scan(self.root)
+        self._keys, self._bytes, others, first = scan_folder(self.root)
         if not self._keys:
             raise ValueError(f"data: no image in the folder {self.name}: {_other_files(others)}")
         self.ids = hashed_ids(self._keys, self.name)
         # folders of keys by their real paths, and what was looked up in them
         self._real_folders: dict[str, str] | None = None
         self._real_folders_of: dict[str, str | None] = {}
-        self._label_by_subfolder()
+        self.labels, self.classes, self.notes = labels_by_subfolder(self._keys, self.name)
         if count := sum(others.values()):
             left_out = "1 file is" if count == 1 else f"{count:,} files are"
             self.notes += (
@@ -65,28 +66,6 @@ class FolderSource(Source):
                 f"{_extensions(others)}; the first is {escape_control(first)}"
                 + ("; tar shards are read where no image is beside them" * bool(others["tar"])),
             )
-
-    def _label_by_subfolder(self) -> None:
-        parents = [key.split("/")[:-1] for key in self._keys]
-        names = sorted({parent[0] for parent in parents if len(parent) == 1})
-        if len(names) < 2:
-            return
-        number = {name: label for label, name in enumerate(names)}
-        labels = [number[parent[0]] if len(parent) == 1 else -1 for parent in parents]
-        elsewhere = labels.count(-1)
-        if elsewhere:
-            lie = "images does not lie" if elsewhere == 1 else "images do not lie"
-            where = (
-                f"{elsewhere} of {len(labels)} {lie} in a class folder one level down, the first "
-                f"is {escape_control(self._keys[labels.index(-1)])}"
-            )
-        if 2 * elsewhere > len(labels):
-            self.notes = (f"{self.name}: no labels, as {where}",)
-            return
-        if elsewhere:
-            self.notes = (f"{self.name}: {where}; without label (-1)",)
-        self.labels = np.array(labels, dtype=np.int64)
-        self.classes = tuple(escape_control(name) for name in names)
 
     def read(self, index: int) -> np.ndarray:
         return decode(self._path(index), fast=bool(self.fast_decode), value_range=self.value_range)
@@ -145,12 +124,42 @@ class FolderSource(Source):
         return checksum(keys, self._bytes, self.labels, *self.range_key())
 
 
+def labels_by_subfolder(
+    keys: Sequence[str], source: str
+) -> tuple[np.ndarray | None, tuple[str, ...] | None, tuple[str, ...]]:
+    """Labels by the rule of `FolderSource`, their names, and notes on images without.
+
+    Args:
+        keys: of the images, with / between folders.
+        source: what the notes call them.
+    """
+    parents = [key.split("/")[:-1] for key in keys]
+    names = sorted({parent[0] for parent in parents if len(parent) == 1})
+    if len(names) < 2:
+        return None, None, ()
+    number = {name: label for label, name in enumerate(names)}
+    labels = [number[parent[0]] if len(parent) == 1 else -1 for parent in parents]
+    elsewhere = labels.count(-1)
+    notes: tuple[str, ...] = ()
+    if elsewhere:
+        lie = "images does not lie" if elsewhere == 1 else "images do not lie"
+        where = (
+            f"{elsewhere} of {len(labels)} {lie} in a class folder one level down, the first "
+            f"is {escape_control(keys[labels.index(-1)])}"
+        )
+        if 2 * elsewhere > len(labels):
+            return None, None, (f"{source}: no labels, as {where}",)
+        notes = (f"{source}: {where}; without label (-1)",)
+    classes = tuple(escape_control(name) for name in names)
+    return np.array(labels, dtype=np.int64), classes, notes
+
+
 def images_in(path: Path) -> bool:
     """Whether there is any image below the folder `path`."""
-    return bool(_scan(path)[0])
+    return bool(scan_folder(path)[0])
 
 
-def _scan(root: Path) -> tuple[list[str], np.ndarray, Counter[str], str]:
+def scan_folder(root: Path) -> tuple[list[str], np.ndarray, Counter[str], str]:
     """Sorted relative paths of images, their sizes in bytes; other extensions and a first file.
 
     Each real folder is entered once, real folders before links, so that loops of links end and
