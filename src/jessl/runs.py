@@ -3,6 +3,7 @@
 config.json      the configuration that the user gave, and under "chosen" the resolved one
 records.jsonl    all measurements (jessl.records)
 checkpoints/     step-000000120/model.safetensors and state.pt
+start/           of a run with --init: the weights that it began with, as a checkpoint
 embeddings/      backbone/ and projector/ of the training images, which the scores are taken of
 views.json       the recipe of the views, which `--views` reads
 views.png        a few views that the encoder was trained on

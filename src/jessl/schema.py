@@ -73,6 +73,9 @@ VIEW_RETRIEVAL: Final = "view_retrieval/backbone"
 # the record of the held-out accuracy of an objective that is a classifier
 CLASSIFIER_ACCURACY: Final = "accuracy/classifier"
 
+# name and split of the record that compares a run with the weights that it began with
+ADAPTATION: Final = "adaptation"
+
 # score -> title, and title in a terminal
 _SCORE_TITLES: Final = {
     "rankme": ("RankMe", "RankMe"),

@@ -10,6 +10,7 @@ from jessl.cli._inputs import submits
 from jessl.cli._output import print_job
 from jessl.cli._signals import end_if_stopped, stop_on_signals
 from jessl.config import Pretrain
+from jessl.schema import ADAPTATION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +63,14 @@ class PretrainCommand(Command, Pretrain):
             for r in run.records()
             if r.split == "pretrain" and r.name.startswith("rankme/")
         }
+        compared = [r.extra for r in run.records() if r.name == ADAPTATION]
         return {
             "run": str(run.path),
             "report": str(report),
             "config": run.resolved_config().as_json(),
             "facts": run.facts(),
             "scores": scores,
+            **({"adaptation": compared[-1]} if compared else {}),
         }
 
     def show(self, result: JsonObject) -> None:

@@ -18,6 +18,14 @@ from jessl.data import Source
 from jessl.embeddings import Embeddings
 from jessl.extraction.extract import LAYERS, extract
 from jessl.extraction.neighbours import nearest_neighbours
+from jessl.extraction.open_encoder import open_encoder
+from jessl.pretraining.adaptation import (
+    Adaptation,
+    adaptation_record,
+    judge_adaptation,
+    start_checkpoint,
+    starts_from_weights,
+)
 from jessl.pretraining.build import Parts
 from jessl.pretraining.evaluate import final_records
 from jessl.pretraining.evaluate_views import (
@@ -82,6 +90,12 @@ def finish(
                 extra={"images": skipped},
             ),
         )
+    # before the final records, which make the run a finished one
+    adaptation = None
+    if starts_from_weights(settings, parts.objective):
+        adaptation = _compare_with_start(run, parts, settings, log, stop)
+    if adaptation is not None:
+        measurements.append(adaptation_record(adaptation, measurements[-1]))
     versions = records.versions()
     records.append(run.path, [dataclasses.replace(r, versions=versions) for r in measurements])
     for r in measurements:
@@ -92,6 +106,31 @@ def finish(
             log.info(f"RankMe    {r.value:.2f}{bars} at the {r.name[7:]}, n {n:,}, d {d}")
             for warning in r.extra["warnings"]:
                 log.warning(warning)
+    if adaptation is not None:
+        log.info(f"Training  {adaptation.text}")
+        if adaptation.chosen == "before":
+            log.info(f"          the weights it began with are kept in {start_checkpoint(run)}")
+
+
+def _compare_with_start(
+    run: Run, parts: Parts, settings: ResolvedPretrain, log: Log, stop: Callable[[], bool]
+) -> Adaptation | None:
+    """Whether the training made the weights it began with better."""
+    start = start_checkpoint(run)
+    if not start.is_dir():
+        log.note("the weights that the run began with were not kept: no comparison with them")
+        return None
+    before, _, _ = open_encoder(start)
+    after, _ = parts.evaluated
+    return judge_adaptation(
+        before.to(parts.trainer.device),
+        after,
+        parts.train,
+        parts.sample,
+        held_out=parts.held_out,
+        workers=settings.workers,
+        check_stop=lambda: _check_stop(stop, run),
+    )
 
 
 def _score_views(

@@ -31,6 +31,7 @@ from jessl.report.pages.content import (
 )
 from jessl.report.pages.conventions import probe_convention, risk_convention
 from jessl.report.pages.training import where_measured
+from jessl.schema import ADAPTATION
 
 _RANKME = (
     "RankMe is the effective rank of the embeddings: exp of the entropy (natural logarithm) of "
@@ -50,7 +51,9 @@ def findings(report: ReportData) -> list[str]:
     """The findings of the study, or one sentence about what is here."""
     if report.study.findings:
         return list(report.study.findings)
-    return [_about_run(report) if report.kind == "run" else _about_study(report)]
+    if report.kind != "run":
+        return [_about_study(report)]
+    return [*_about_start(report), _about_run(report)]
 
 
 def cards(report: ReportData) -> list[Card]:
@@ -204,6 +207,13 @@ def _details(run: RunData, record: Record, name: str, split: str) -> list[tuple[
     if extra.get("n") and extra.get("d"):
         pairs.append(("rows × dim.", f"{extra['n']} × {extra['d']}"))
     return pairs
+
+
+def _about_start(report: ReportData) -> list[str]:
+    """Whether the run made the weights that it began with better."""
+    record = next(report.runs()).last(ADAPTATION, ADAPTATION)
+    text = None if record is None else record.extra.get("text")
+    return [f"The encoder is {text}."] if isinstance(text, str) else []
 
 
 def _about_run(report: ReportData) -> str:
