@@ -164,9 +164,10 @@ def _decide(
     else:
         conclusion, span = "cannot be told", "too few images to compare on"
     text = {
-        "better": f"better than the weights it began with: {span}",
-        "worse": f"worse than the weights it began with: {span}",
-        "cannot be told": f"cannot be distinguished from the weights it began with: {span}",
+        "better": f"the encoder is better than the weights it began with: {span}",
+        "worse": f"the encoder is worse than the weights it began with: {span}",
+        "cannot be told": "the encoder cannot be distinguished from the weights it began with: "
+        + span,
     }[conclusion]
     return Adaptation(
         conclusion, "after" if conclusion == "better" else "before", text, few_shot, by_views

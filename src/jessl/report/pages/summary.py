@@ -31,7 +31,7 @@ from jessl.report.pages.content import (
 )
 from jessl.report.pages.conventions import probe_convention, risk_convention
 from jessl.report.pages.training import where_measured
-from jessl.schema import ADAPTATION
+from jessl.schema import ADAPTATION, capitalized
 
 _RANKME = (
     "RankMe is the effective rank of the embeddings: exp of the entropy (natural logarithm) of "
@@ -213,7 +213,7 @@ def _about_start(report: ReportData) -> list[str]:
     """Whether the run made the weights that it began with better."""
     record = next(report.runs()).last(ADAPTATION, ADAPTATION)
     text = None if record is None else record.extra.get("text")
-    return [f"The encoder is {text}."] if isinstance(text, str) else []
+    return [f"{capitalized(text)}."] if isinstance(text, str) and text else []
 
 
 def _about_run(report: ReportData) -> str:
