@@ -37,6 +37,7 @@ from jessl.core.log import log
 FILE = "records.jsonl"
 _CHECKSUM = "crc32"
 _NUMBERS = ("step", "epoch", "sd", "low", "high", "seconds")
+_NUMBER = (int, float, type(None))
 # the two splits of an online evaluation
 HELD_OUT, PRETRAIN_SAMPLE = "heldout", "pretrain_sample"
 
@@ -137,23 +138,28 @@ def _is_unchanged(line: bytes, fields: Mapping[str, object]) -> bool:
 
 def _is_record(fields: Mapping[str, object]) -> bool:
     """Whether the fields that every reader relies on exist and have their types."""
-    number = (int, float, type(None))
-    return (
-        {"run", "name", "value"} <= fields.keys()
-        and isinstance(fields["run"], str)
-        and isinstance(fields["name"], str)
-        and isinstance(fields["value"], (*number, list))
-        and all(isinstance(v, number) for v in _as_list(fields["value"]))
-        and all(isinstance(fields.get(k, ""), str) for k in ("split", "versions"))
-        and all(isinstance(fields.get(k), number) for k in _NUMBERS)
-        and _is_extra(fields.get("extra", {}))
-    )
+    # loops, not generators: a study has tens of thousands of records
+    for key in ("run", "name"):
+        if not isinstance(fields.get(key), str):
+            return False
+    for number in _as_list(fields.get("value", "missing")):
+        if not isinstance(number, _NUMBER):
+            return False
+    for key in ("split", "versions"):
+        if not isinstance(fields.get(key, ""), str):
+            return False
+    for key in _NUMBERS:
+        if not isinstance(fields.get(key), _NUMBER):
+            return False
+    return _is_extra(fields.get("extra", {}))
 
 
 def _is_extra(extra: object) -> bool:
     """Whether what selection and reports read of `extra` has its type, where it is there."""
     if not isinstance(extra, dict):
         return False
+    if not extra:
+        return True
     warnings = extra.get("warnings", [])
     return (
         all(isinstance(extra.get(k), int | float | None) for k in ("n", "d", "debiased"))

@@ -25,6 +25,7 @@ from jessl.core.files import write_json
 from jessl.records import HELD_OUT, PRETRAIN_SAMPLE, Record
 
 VALUES = {"vicreg": [0.5, 1.0, 4.0, 16.0], "simclr": [0.05, 0.1, 0.2, 0.5]}
+LOG_STEPS = 12
 PARAMETERS = {"vicreg": "cov", "simclr": "temperature"}
 # RankMe and accuracy at each value; simclr's largest temperature loses rank
 RANKS = {"vicreg": [21.4, 30.2, 41.7, 44.9], "simclr": [35.1, 38.9, 36.0, 24.3]}
@@ -242,7 +243,7 @@ def _config(
         "holdout": 0 if in_study else 179,
         "evaluate_epochs": 6,
         "checkpoint_epochs": 6,
-        "log_steps": 4,
+        "log_steps": LOG_STEPS,
         "compute_dtype": "float32",
         "fused_optimizer": False,
         "torch_threads": None,
@@ -302,7 +303,7 @@ def _training(
     rank: float,
 ) -> list[Record]:
     found = []
-    for step in range(1, steps + 1, 4):
+    for step in range(1, steps + 1, LOG_STEPS):
         done = step / steps
         parts = {
             "invariance": 6 * math.exp(-4 * done) + 3 + noise.gauss(0, 0.15),

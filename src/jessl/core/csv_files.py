@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from jessl.core.files import atomic_write
 from jessl.core.validation import escape_control
 
@@ -193,6 +191,8 @@ def write_csv_columns(path: str | Path, columns: Mapping[str, Iterable[object]])
 
 
 def _cell(value: object) -> object:
+    import numpy as np  # not above: a report is written without it
+
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if isinstance(value, float | np.floating):

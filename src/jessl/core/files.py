@@ -243,13 +243,17 @@ def parse_json(text: str) -> Any:
         ValueError: for text that is not such JSON.
         RecursionError: for text that is nested too deep.
     """
-    return json.loads(text, parse_int=_whole)
+    return _DECODER.decode(text)
 
 
 def _whole(digits: str) -> int:
     if len(digits) > _MOST_DIGITS:
         raise ValueError(f"a whole number of {len(digits)} digits")
     return int(digits)
+
+
+# json.loads makes a new one for each text
+_DECODER = json.JSONDecoder(parse_int=_whole)
 
 
 def _parsed(path: Path, parse: Callable[[str], Any], kind: str) -> Any:
