@@ -16,8 +16,8 @@ from jessl.data import Source, Subset, split_by_class
 from jessl.data.labels import labels_from_csv, number_cells
 from jessl.data.sources.relabel import SourceWithLabels
 
-# labels of the rarest class from which on some are held out to stop the training by
-LEAST_TO_STOP = 10
+# images to stop a training by, at least: the accuracy on fewer is noise, which stops too early
+LEAST_TO_STOP = 100
 _COMPARED, _COMPARED_OF_FEW, _STOPPED = 0.2, 0.25, 0.2
 
 
@@ -59,7 +59,7 @@ class LabelParts:
 def divide(images: Source, labelled: Labelled, seed: int) -> LabelParts:
     """Divide by class: 60 % to train on, 20 % to stop by, 20 % to compare on.
 
-    Of fewer than 10 labels of a class 75 % to train on, 25 % to compare on.
+    Where these 20 % are fewer than 100 images: 75 % to train on, 25 % to compare on.
 
     Raises:
         ValueError: for a class with one image.
@@ -77,7 +77,8 @@ def divide(images: Source, labelled: Labelled, seed: int) -> LabelParts:
             f"{escape_control(classes[alone])!r}, {escape_control(images.key(at))!r}"
         )
     n = len(labelled.index)
-    enough = counts.min() >= LEAST_TO_STOP
+    stop = round(_STOPPED * n)
+    enough = stop >= LEAST_TO_STOP
     count = max(1, round((_COMPARED if enough else _COMPARED_OF_FEW) * n))
     named = Subset(SourceWithLabels(images, labels, classes), labelled.index)
     fit, compare = split_by_class(named, count, seed)
@@ -87,7 +88,7 @@ def divide(images: Source, labelled: Labelled, seed: int) -> LabelParts:
         labels[labelled.index],
         labelled.index[fit.indices],
         labelled.index[compare.indices],
-        round(_STOPPED * n) if enough else 0,
+        stop if enough else 0,
     )
 
 

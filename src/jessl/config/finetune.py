@@ -48,7 +48,8 @@ class Finetune:
             mirrored labelled images less often than the others (digits, text), else .5.
         strength: strength of the changes of colour, >= 0.
         patience: end the training after this many evaluations in a row, of twenty, without a higher
-            accuracy on the held-out images, where there are at least 10 labels of each class.
+            accuracy on the images held out for it: a fifth of the labelled ones, where that is at
+            least 100.
         workers: threads that decode; None: the cores that this process may use, at most 16.
         seed: random seed of the division, the classifier, the order and the crops.
         device: auto, cpu, cuda or cuda:N.

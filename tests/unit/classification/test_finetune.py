@@ -15,6 +15,7 @@ import torch
 from helpers.run_samples import small_config
 from jessl import Finetune, FinetuneResult, Run, classify, embed, export, finetune, pretrain
 from jessl.classification import finetune as module
+from jessl.classification import label_parts
 from jessl.classification.classifier import EmbeddingClassifier
 from jessl.classification.head_classifier import classifier_of_head
 from jessl.classification.label_parts import divide
@@ -67,8 +68,9 @@ def _config(folder: Path, start: Path, **changes: Any) -> Finetune:
 
 
 def test_the_finetuned_network_predicts_through_classify(
-    tmp_path: Path, start: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(label_parts, "LEAST_TO_STOP", 10)
     folder = _images(tmp_path)
     reached = 0
 
@@ -197,7 +199,10 @@ def test_the_head_is_a_classifier_whatever_the_order_of_the_names() -> None:
 
 
 @pytest.mark.parametrize(("each", "sizes"), [(10, (24, 6, 6)), (9, (20, 0, 7)), (2, (4, 0, 2))])
-def test_labels_are_divided_by_class(each: int, sizes: tuple[int, int, int]) -> None:
+def test_labels_are_divided_by_class(
+    each: int, sizes: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_parts, "LEAST_TO_STOP", 6)
     n = 3 * each
     images = open_source((np.zeros((40, 8, 8), np.uint8), None))
     labelled = Labelled(np.arange(n), ["abc"[i % 3] for i in range(n)])
