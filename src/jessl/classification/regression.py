@@ -32,6 +32,8 @@ class Regression:
         mean, scale: float64 [d] of the standardisation; weights: float64 [d]; bias.
         penalty: chosen by the error of left-out rows, in closed form.
         residuals: float64 [n], sorted: how far off each labelled number is by a fit without it.
+        freedom: labelled rows minus the effective parameters of the fit (the trace of its hat
+            matrix), at least 1.
         spread: standard deviation of the labelled numbers.
         cuts: numbers between the groups of the page.
         neighbours: labelled rows that distances refer to.
@@ -43,6 +45,7 @@ class Regression:
     bias: float
     penalty: float
     residuals: NDArray[np.float64]
+    freedom: float
     spread: float
     cuts: NDArray[np.float64]
     neighbours: LabelledNeighbours
@@ -72,6 +75,7 @@ class Regression:
             float(ridge.intercept_),
             float(ridge.alpha_),
             np.sort(residuals),
+            max(1.0, len(y) - 1 - _effective_parameters(z, float(ridge.alpha_))),
             float(np.std(y)),
             cuts,
             LabelledNeighbours.of(x.features, seed),
@@ -85,12 +89,20 @@ class Regression:
         return float(self.residuals[place - 1]) if place <= n else None
 
     def expected(self) -> tuple[float, float, float]:
-        """(mean absolute error of left-out rows, and its 95 % interval by a bootstrap)."""
-        rng = np.random.default_rng(0)
-        n = len(self.residuals)
-        draws = self.residuals[rng.integers(0, n, (1000, n))].mean(axis=1)
-        low, high = np.quantile(draws, (0.025, 0.975))
-        return float(self.residuals.mean()), float(low), float(high)
+        """(mean absolute error of left-out rows, and its 95 % interval).
+
+        Student's t of the logarithm, with the degrees of freedom of the fit: left-out rows share
+        all others, so that their errors vary together (benchmarks/records, kinds: of 30 rows of 16
+        features a bootstrap held in 79 % of the draws).
+        """
+        from scipy.stats import t
+
+        mean = float(self.residuals.mean())
+        if len(self.residuals) < 2 or mean <= 0:
+            return mean, 0.0 if mean > 0 else mean, float("inf") if mean > 0 else mean
+        error = float(self.residuals.std(ddof=1)) / np.sqrt(self.freedom)
+        factor = float(np.exp(t.ppf(0.975, self.freedom) * error / mean))
+        return mean, mean / factor, mean * factor
 
     def announcement(self) -> list[str]:
         """Expected error, and what the intervals promise."""
@@ -151,6 +163,7 @@ class Regression:
             "features": len(self.mean),
             "bias": self.bias,
             "penalty": self.penalty,
+            "freedom": self.freedom,
             "spread": self.spread,
         }
         arrays = {
@@ -172,7 +185,18 @@ class Regression:
             float(values["bias"]),
             float(values["penalty"]),
             arrays["residuals"],
+            # files of earlier versions do not have it
+            float(values.get("freedom", len(arrays["residuals"]))),
             float(values["spread"]),
             arrays["cuts"],
             LabelledNeighbours(arrays["neighbours"], arrays["distances"]),
         )
+
+
+def _effective_parameters(z: NDArray[np.float64], penalty: float) -> float:
+    """The trace of the hat matrix of a ridge fit of standardised rows, without the intercept."""
+    centred = z - z.mean(axis=0)
+    n, d = centred.shape
+    gram = centred @ centred.T if n < d else centred.T @ centred
+    values = np.maximum(np.linalg.eigvalsh(gram), 0)
+    return float((values / (values + penalty)).sum())
