@@ -33,6 +33,8 @@ FUNCTIONS: dict[str, Callable] = {
     "dino": lambda a, b: objectives.dino(torch.stack([a, b]), _teacher_logits(a), 0),
     "nnclr T=0.1": lambda a, b: objectives.nnclr(_neighbours(a), b, temperature=0.1),
     "nnclr T=0.2": lambda a, b: objectives.nnclr(_neighbours(a), b, temperature=0.2),
+    "feature_cosine": lambda p, t: objectives.feature_cosine(p, t),
+    "relational_distance": lambda z, t: objectives.relational_distance(z, t),
     "visreg": lambda a, b: objectives.visreg(torch.stack([a, b]), directions=_directions(a)),
 }
 METHODS = sorted(CONFIGS)
@@ -121,7 +123,17 @@ def _loss(
     labels = torch.arange(h.shape[1]) % 3
     labels = labels if order is None else labels[order]
     labels = labels if objective.uses_labels else None
-    return objective.loss(h, teacher, n_global=n_global, labels=labels).total
+    targets = _targets(objective.target_dim).to(h.dtype)
+    targets = targets if order is None else targets[order]
+    return objective.loss(h, teacher, n_global=n_global, labels=labels, targets=targets).total
+
+
+def _targets(width: int) -> torch.Tensor:
+    """Features of a teacher [32, width], a linear function of the images' representations."""
+    g = torch.Generator().manual_seed(4)
+    w = torch.randn(12, width, generator=g, dtype=torch.float64)
+    images = _representations().mean(dim=0)
+    return (images - images.mean(dim=0)) @ w
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -289,6 +301,14 @@ def test_functions_stay_functions_in_any_order_of_imports() -> None:
         (lambda: objectives.nt_xent(torch.ones(3), torch.ones(3), 0.1), "one shape [batch, dim]"),
         (lambda: build_objective("byol", 8).loss(torch.ones(2, 3, 8)), "teacher: expected"),
         (
+            lambda: build_objective("distill", 8, {"teacher_dim": 5}).loss(torch.ones(2, 3, 8)),
+            "targets: expected a tensor [3, 5], got None",
+        ),
+        (
+            lambda: build_objective("distill", 8, {"variant": "cos"}),
+            "unknown variant of distill 'cos'; did you mean 'cosine'",
+        ),
+        (
             lambda: build_objective("vicreg", 8).loss(torch.ones(1, 3, 8)),
             "expected at least 2 of an image",
         ),
@@ -308,8 +328,9 @@ def test_all_compile_into_one_graph() -> None:
         "for name in sys.argv[2:]:\n"
         "    torch.manual_seed(0)\n"
         "    objective = build_objective(name, 12, options.get(name)).eval()\n"
+        "    targets = torch.randn(16, objective.target_dim)\n"
         "    def loss(h):\n"
-        "        return objective.loss(h, h.detach(), labels=labels).total\n"
+        "        return objective.loss(h, h.detach(), labels=labels, targets=targets).total\n"
         "    torch._dynamo.reset()\n"
         "    try:\n"
         "        compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')\n"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import jessl
-from helpers.training_samples import batch, trainer
+from helpers.training_samples import batch, targets, trainer
 from jessl.objectives import CONFIGS
 from jessl.views import presets
 from jessl.views.params import as_table
@@ -26,7 +26,7 @@ def test_steps_equal_those_of_the_cpu(objective):
     for one in (here, there):
         one.set_training()
         moved = [v.to(one.device) for v in views]
-        totals.append([one.take_step(moved, labels).total.item() for _ in range(2)])
+        totals.append([one.take_step(moved, labels, targets()).total.item() for _ in range(2)])
     assert totals[1] == pytest.approx(totals[0], rel=1e-3)
 
 
@@ -37,10 +37,10 @@ def test_a_step_never_waits_for_the_device(objective):
     there = trainer(objective, "cuda", precision=torch.bfloat16)
     there.set_training()
     moved = [v.to("cuda") for v in views]
-    there.take_step(moved, labels)
+    there.take_step(moved, labels, targets())
     torch.cuda.set_sync_debug_mode("error")
     try:
-        there.take_step(moved, labels)
+        there.take_step(moved, labels, targets())
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

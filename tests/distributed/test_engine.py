@@ -169,10 +169,10 @@ from jessl import Pretrain, pretrain
 from jessl.training.step import Trainer
 data, out, resume, dies = sys.argv[1:]
 step = Trainer.take_step
-def dying(self, views, labels=None):
+def dying(self, *batch):
     if self.step == int(dies):
         raise SystemExit(9)
-    return step(self, views, labels)
+    return step(self, *batch)
 Trainer.take_step = dying
 pretrain(Pretrain(data=data, out=out, resume=bool(int(resume)), encoder="smallconv:4", size=8,
                   epochs=3, batch_size=16, log_steps=1, view_options={"flip": 0.0}, workers=1,

@@ -31,6 +31,7 @@ CASES += [
     ("lejepa", {"projector": "20-6", "directions": 8, "knots": 9}),
     ("nnclr", {"queue": 7, "predictor": "linear"}),  # shorter than a batch
     ("nnclr", {"queue": 30}),  # neighbours of the step before
+    ("distill", {"projector": "20-6", "teacher_dim": 5, "variant": "relational"}),
     ("visreg", {"projector": "20-6", "directions": 8, "shape": 2.0, "scale": 0.5}),
     ("supervised", {"projector": "20-6", "classes": 3, "label_smoothing": 0.1}),
 ]
@@ -42,6 +43,11 @@ def _inputs(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     h = common + 0.5 * torch.randn(VIEWS, BATCH, DIM, generator=g, dtype=torch.float64)
     teacher = common + 0.5 * torch.randn(VIEWS, BATCH, DIM, generator=g, dtype=torch.float64)
     return h, teacher, torch.arange(BATCH) % 3
+
+
+def _targets(step: int, width: int) -> torch.Tensor:
+    g = torch.Generator().manual_seed(100 + step)
+    return torch.randn(BATCH, width, generator=g, dtype=torch.float64)
 
 
 def _steps(case: int, rank: int, world: int) -> dict[str, torch.Tensor]:
@@ -62,6 +68,7 @@ def _steps(case: int, rank: int, world: int) -> dict[str, torch.Tensor]:
             teacher[:n_global] if objective.uses_teacher else None,
             n_global=n_global,
             labels=labels if objective.uses_labels else None,
+            targets=_targets(step, objective.target_dim)[rank::world],
         )
         terms.total.backward()
         assert h.grad is not None

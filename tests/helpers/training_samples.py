@@ -14,10 +14,14 @@ from jessl.probes.layers import LayerProbes
 from jessl.training.optimizers import build_optimizer
 from jessl.training.step import Trainer
 
+# of the targets of `targets`
+TARGET_DIM = 10
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "supervised": {"classes": 3},
     "dissl": {"classes": 16},
     "dino": {"prototypes": 16},
+    "distill": {"teacher_dim": TARGET_DIM},
     "nnclr": {"queue": 20},
     "swav": {"prototypes": 16, "queue": 16, "queue_from_epoch": 0.0},
 }
@@ -91,3 +95,8 @@ def batch() -> tuple[list[torch.Tensor], torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     views = [torch.randn(8, 3, 16, 16, generator=generator) for _ in range(2)]
     return views, torch.arange(8) % 3
+
+
+def targets(n: int = 8) -> torch.Tensor:
+    """Features of a teacher for n images; objectives that learn none leave them aside."""
+    return torch.randn(n, TARGET_DIM, generator=torch.Generator().manual_seed(2))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.rehearsed_cuda import rehearsal
-from helpers.training_samples import batch, trainer
+from helpers.training_samples import batch, targets, trainer
 from jessl.encoders import build_encoder
 from jessl.objectives import CONFIGS, build_objective
 from jessl.training.activation_checkpointing import recompute_blocks
@@ -19,16 +19,16 @@ def test_steps_equal_those_of_the_cpu(objective):
     views, labels = batch()
     here = trainer(objective, "cpu")
     here.set_training()
-    expected = [here.take_step(views, labels).total.item() for _ in range(2)]
+    expected = [here.take_step(views, labels, targets()).total.item() for _ in range(2)]
     with rehearsal() as cuda:
         there = trainer(objective, "cuda")
         there.set_training()
         moved = [v.to("cuda") for v in views]
-        first = there.take_step(moved, labels)
+        first = there.take_step(moved, labels, targets())
         assert first.total.item() == pytest.approx(expected[0], rel=1e-5)
         there.precision = torch.bfloat16
         cuda.convolutions.clear()
-        second = there.take_step(moved, labels)
+        second = there.take_step(moved, labels, targets())
         assert cuda.convolutions == {torch.bfloat16}
         assert there.features["backbone"].dtype == torch.bfloat16
         for terms in (first, second):
@@ -61,7 +61,7 @@ def test_steps_with_their_options(objective, more):
             views += [torch.randn(8, 3, 8, 8) for _ in range(2)]
         moved = [v.to("cuda") for v in views]
         for _ in range(2):
-            assert there.take_step(moved, labels).total.isfinite().item()
+            assert there.take_step(moved, labels, targets()).total.isfinite().item()
 
 
 def test_a_pool_of_negatives():
@@ -71,7 +71,7 @@ def test_a_pool_of_negatives():
         )
         there.set_training()
         views, labels = batch()
-        there.take_step([v.to("cuda") for v in views], labels)
+        there.take_step([v.to("cuda") for v in views], labels, targets())
 
 
 def test_dropout_is_replayed_over_micro_batches():
@@ -84,7 +84,7 @@ def test_dropout_is_replayed_over_micro_batches():
         dropout.register_forward_hook(lambda _m, _i, out: drawn.append(out == 0))
         views, labels = batch()
         before = cuda.rng
-        there.take_step([v.to("cuda") for v in views], labels)
+        there.take_step([v.to("cuda") for v in views], labels, targets())
         assert not torch.equal(before, cuda.rng)
         first, second = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
         assert all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(first, second, strict=True))

@@ -29,8 +29,13 @@ class Pretrain:
         out: run folder to write; refused when it holds another run, unless `resume`.
         resume: continue the run in `out` from its last checkpoint.
         objective: barlow_twins, byol, cissl, dcl, dino, dissl, lejepa, moco, nnclr, simclr,
-            simsiam, swav, vicreg, visreg, or supervised (which needs labels).
+            simsiam, swav, vicreg, visreg, supervised (which needs labels), or distill (which needs
+            a teacher).
         objective_options: fields of the method's config; on the command line: cov 4 inv 10.
+        teacher: of objective distill: an encoder whose features of the plain images are learned, as
+            `jessl embed` takes it (`timm:NAME`, `torchvision:NAME`, a run folder, `ckpt:FILE`), or
+            a folder of embeddings of the images. It is frozen; its features are computed once and
+            kept in the run.
         encoder: `smallconv[:WIDTH]`, `airbench[:WIDTH]`, `timm:NAME` or `torchvision:NAME`.
         stem: "small" (3x3 stride 1, no max-pool), "standard", or None: by image size (ResNets).
         dim: length of the representation, by an expansion of the encoder's channels before they are
@@ -105,6 +110,7 @@ class Pretrain:
     resume: bool = False
     objective: str = "vicreg"
     objective_options: dict[str, int | float | str] = field(default_factory=dict)
+    teacher: str | None = None
     encoder: str | None = None
     stem: str | None = None
     dim: int | None = None

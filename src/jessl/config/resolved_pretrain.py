@@ -22,6 +22,7 @@ class ResolvedPretrain(Pretrain):
     Attributes:
         compute_dtype: of the forward passes: "float32", "bfloat16" or "float16"; None in runs of
             earlier releases: by `precision` and the device.
+        teacher_sha256: of the teacher's weights, or of its features where they were given.
         fused_optimizer: update all parameters by one kernel.
         torch_threads: of an operation on the CPU; None: as the process has it.
         mean, std: of each band of the images, in units of the pixel range [0, 1], where they keep
@@ -40,6 +41,7 @@ class ResolvedPretrain(Pretrain):
     channels_last: bool = False
     compile: bool = False
     compute_dtype: str | None = None
+    teacher_sha256: str | None = None
     fused_optimizer: bool = False
     torch_threads: int | None = None
     mean: tuple[float, ...] | None = None

@@ -59,12 +59,15 @@ class Representations(NamedTuple):
         n_global: the first n_global views are global crops, the others local ones, which are
             compared with global ones only; None: all are global.
         labels: int64 [batch], -1 where missing; None where there are none.
+        targets: [batch, target_dim], fixed for each image, such as features of a published
+            teacher; None where there are none.
     """
 
     student: torch.Tensor
     teacher: torch.Tensor | None = None
     n_global: int | None = None
     labels: torch.Tensor | None = None
+    targets: torch.Tensor | None = None
 
     def require_teacher(self) -> torch.Tensor:
         """The teacher's representations.
@@ -85,6 +88,18 @@ class Representations(NamedTuple):
         if self.labels is None:
             raise ValueError("labels: expected the labels of the batch, got None")
         return self.labels
+
+    def require_targets(self, dim: int) -> torch.Tensor:
+        """The targets of the batch, `dim` wide.
+
+        Raises:
+            ValueError: where there are none, or of another shape.
+        """
+        shape = (self.student.shape[1], dim)
+        if self.targets is None or self.targets.shape != shape:
+            actual = None if self.targets is None else list(self.targets.shape)
+            raise ValueError(f"targets: expected a tensor {list(shape)}, got {actual}")
+        return self.targets
 
 
 class Objective(nn.Module, ABC):
@@ -112,6 +127,7 @@ class Objective(nn.Module, ABC):
         least_views: views of an image that `loss` needs.
         pool: the last `pool` images of the global batch are negatives for all others, and
             nothing else.
+        target_dim: width of the targets that `loss` needs for each image; 0: it needs none.
     """
 
     uses_teacher: ClassVar[bool] = False
@@ -121,6 +137,7 @@ class Objective(nn.Module, ABC):
     raises_rank: ClassVar[bool] = False
     least_views: ClassVar[int] = 2
     pool: int = 0
+    target_dim: int = 0
     projector: Head
 
     @abstractmethod
@@ -134,6 +151,7 @@ class Objective(nn.Module, ABC):
         *,
         n_global: int | None = None,
         labels: torch.Tensor | None = None,
+        targets: torch.Tensor | None = None,
     ) -> Terms:
         """Compute the loss of representations; the arguments are those of `Representations`.
 
@@ -142,13 +160,14 @@ class Objective(nn.Module, ABC):
             teacher: [n_global, batch, dim], where `uses_teacher`.
             n_global: number of global views, the first ones; None: all.
             labels: int64 [batch], -1 where missing, where `uses_labels`.
+            targets: [batch, target_dim], where `target_dim` is not 0.
 
         Raises:
-            ValueError: for fewer than `least_views` views, a missing teacher or missing labels,
-                or a batch that the method cannot use.
+            ValueError: for fewer than `least_views` views, a missing teacher, missing labels or
+                targets, or a batch that the method cannot use.
         """
         check_view_count(len(student), self.least_views)
-        return self.compute_loss(Representations(student, teacher, n_global, labels))
+        return self.compute_loss(Representations(student, teacher, n_global, labels, targets))
 
     @abstractmethod
     def compute_loss(self, batch: Representations) -> Terms:

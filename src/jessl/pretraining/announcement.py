@@ -43,6 +43,11 @@ def announce(
     log.info(f"views     {len(parts.views)} of {settings.size} px by {settings.views}")
     log.info(f"encoder   {parts.encoder.name}, {parts.encoder.dim} features, {weights}")
     log.info(f"objective {settings.objective} {options}".rstrip())
+    if settings.teacher is not None:
+        log.info(
+            f"teacher   {settings.teacher}, {parts.objective.target_dim} features of the plain "
+            f"images, SHA-256 {str(settings.teacher_sha256)[:12]}"
+        )
     log.info(
         f"training  {settings.epochs} epochs of {len(parts.loader)} steps of "
         f"{settings.batch_size} images on {where}, {settings.optimizer}, peak rate {trainer.lr:.3g}"
@@ -66,7 +71,7 @@ def seconds_per_step(parts: Parts, settings: ResolvedPretrain) -> float:
     with torch.random.fork_rng(devices=gpus):
         since = time.perf_counter()
         for batch in loader:
-            trainer.take_step(batch.views, batch.labels)
+            trainer.take_step(batch.views, batch.labels, batch.targets)
             if gpus:
                 torch.cuda.synchronize(trainer.device)
             times.append(time.perf_counter() - since)

@@ -16,6 +16,7 @@ from jessl.core.log import Log
 from jessl.core.precision import pick_precision
 from jessl.core.process_group import all_ranks
 from jessl.data import Loader, Source, Subset
+from jessl.data.loading.batch import RowTargets
 from jessl.encoders import Encoder, load_weights
 from jessl.extraction.extract import check_input
 from jessl.extraction.open_encoder import build_untrained, weights_file
@@ -73,7 +74,12 @@ class Parts:
 
 @all_ranks
 def build(
-    settings: ResolvedPretrain, source: Source, device: torch.device, *, with_init: bool = True
+    settings: ResolvedPretrain,
+    source: Source,
+    device: torch.device,
+    *,
+    with_init: bool = True,
+    targets: RowTargets | None = None,
 ) -> Parts:
     """Build everything; weights and order come from settings.seed alone.
 
@@ -82,6 +88,7 @@ def build(
         source: the images.
         device: where the modules go.
         with_init: load the weights of settings.init; needless where a checkpoint follows.
+        targets: of the training images (`teacher.teacher_targets`), for objectives that learn them.
 
     Raises:
         ValueError: where the images have other channels than the encoder, settings.init does not
@@ -117,6 +124,7 @@ def build(
         world=collectives.world(),
         window=settings.window,
         drop_last=True,
+        targets=targets,
     )
     trainer = Trainer(
         encoder=encoder,

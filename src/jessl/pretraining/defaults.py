@@ -16,6 +16,7 @@ from jessl.data import Source, band_statistics
 from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.objectives import build_objective
 from jessl.pretraining.images import usable_images
+from jessl.pretraining.teacher import TeacherFacts, inspect_teacher
 from jessl.training.optimizers import DEFAULTS
 from jessl.views.presets import is_file, load
 
@@ -67,6 +68,9 @@ def resolve(config: Pretrain, source: Source, device: torch.device) -> ResolvedP
     check_config(config)
     source = usable_images(config, source)
     options = _objective_options(config, source)
+    teacher = _teacher(config, source)
+    if teacher is not None:
+        options = {**options, "teacher_dim": teacher.dim}
     size = config.size or _size_in_file(config.views) or default_size(source, device)
     holdout = default_holdout(len(source)) if config.holdout is None else config.holdout
     n_train = len(source) - holdout
@@ -87,6 +91,7 @@ def resolve(config: Pretrain, source: Source, device: torch.device) -> ResolvedP
         "size": size,
         "encoder": config.encoder or _encoder(size, device),
         "objective_options": options,
+        "teacher_sha256": None if teacher is None else teacher.sha256,
         "holdout": holdout,
         "batch_size": batch_size,
         "compute_dtype": dtype_name(pick_precision(config.precision, device)),
@@ -131,6 +136,35 @@ def _objective_options(config: Pretrain, source: Source) -> dict[str, int | floa
             f"{least - 1}, got {options['classes']}"
         )
     return options
+
+
+def _teacher(config: Pretrain, source: Source) -> TeacherFacts | None:
+    """The teacher, where the objective learns from one.
+
+    Raises:
+        ValueError: for a teacher that is missing or not used, or that cannot be opened.
+    """
+    with seeded(config.seed):
+        trial = build_objective(config.objective, _TRIAL_DIM, config.objective_options)
+    if not trial.target_dim and config.teacher is None:
+        return None
+    if not trial.target_dim:
+        raise ValueError(
+            f"teacher: expected none for objective {config.objective}, got {config.teacher}; "
+            "--objective distill learns from a teacher"
+        )
+    if config.teacher is None:
+        raise ValueError(
+            f"teacher: expected an encoder for objective {config.objective} (timm:NAME, a run, "
+            "ckpt:FILE) or a folder of embeddings, got none"
+        )
+    teacher = inspect_teacher(config.teacher, source)
+    given = config.objective_options.get("teacher_dim", teacher.dim)
+    if given != teacher.dim:
+        raise ValueError(
+            f"teacher_dim: expected the {teacher.dim} features of {config.teacher}, got {given}"
+        )
+    return teacher
 
 
 def label_numbering_problem(source: Source) -> str | None:

@@ -23,6 +23,7 @@ from jessl.pretraining.images import open_images
 from jessl.pretraining.monitor import TrainingMonitor
 from jessl.pretraining.run_folder import open_run_folder
 from jessl.pretraining.speed import tune_speed
+from jessl.pretraining.teacher import teacher_targets
 from jessl.runs import Run
 
 
@@ -81,7 +82,8 @@ def pretrain(
 
         # decide what the user left open, and build
         settings = folder.resolved_config or on_rank_zero(resolve, config, images, device)
-        parts = build(settings, images, device, with_init=checkpoint is None)
+        targets = teacher_targets(settings, images, folder.path, device, stop=stop, log=log)
+        parts = build(settings, images, device, with_init=checkpoint is None, targets=targets)
         tuning = None
         if folder.resolved_config is None:
             settings, tuning = tune_speed(config, settings, parts, log)

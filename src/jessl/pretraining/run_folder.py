@@ -21,6 +21,7 @@ from jessl.core.process_group import all_gather_object, mark_reported, on_all_ra
 from jessl.core.processor import instruction_sets
 from jessl.data import Source
 from jessl.pretraining.build import Parts
+from jessl.pretraining.teacher import is_unfinished
 from jessl.records import Record
 from jessl.runs import Run, is_run
 from jessl.training import checkpoint
@@ -170,7 +171,7 @@ def _claim(
 ) -> ResolvedPretrain | None:
     path = run.path
     if not is_run(path):
-        if other_names(path):
+        if other_names(path) and not is_unfinished(path):
             raise ValueError(
                 f"out {path} is a folder with other things in it; give an empty or new folder"
             )

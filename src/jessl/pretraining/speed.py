@@ -93,8 +93,10 @@ def _fit_memory(
         for view in parts.views.recipes
     ]
     labels = torch.zeros(n, dtype=torch.int64) if trainer.objective.uses_labels else None
+    width = trainer.objective.target_dim
+    targets = torch.randn(n, width) if width else None
     micro_batch = fitting_micro_batch(
-        trainer, TimedBatch(views, labels), optimizer_factory(settings)
+        trainer, TimedBatch(views, labels, targets), optimizer_factory(settings)
     )
     if micro_batch is None:
         return settings
@@ -201,7 +203,7 @@ def _batches(
     while True:
         loader.epoch = min(parts.loader.epoch, settings.epochs - 1)
         for batch in loader:
-            yield TimedBatch(batch.views, batch.labels)
+            yield TimedBatch(batch.views, batch.labels, batch.targets)
 
 
 def _probe(plain: Speed, settings: ResolvedPretrain, parts: Parts) -> _Scale | None:

@@ -61,12 +61,16 @@ class Forward(nn.Module):
             return represent(self._runs["teacher"], views[:n_global])
 
     def forward(
-        self, views: list[torch.Tensor], n_global: int | None, labels: torch.Tensor | None
+        self,
+        views: list[torch.Tensor],
+        n_global: int | None,
+        labels: torch.Tensor | None,
+        targets: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         """The loss to differentiate, the representations [views, batch, dim], and the parts."""
         student = self.represent_student(views)
         teacher = self.represent_teacher(views, n_global)
-        terms = self.compare(student, teacher, n_global, labels)
+        terms = self.compare(student, teacher, n_global, labels, targets)
         return terms.total, student, terms.parts
 
     def compare(
@@ -75,7 +79,11 @@ class Forward(nn.Module):
         teacher: torch.Tensor | None,
         n_global: int | None,
         labels: torch.Tensor | None,
+        targets: torch.Tensor | None = None,
     ) -> Terms:
         """The objective's loss of representations."""
         used = labels if self.objective.uses_labels else None
-        return self.objective.loss(student, teacher, n_global=n_global, labels=used)
+        learned = targets if self.objective.target_dim else None
+        return self.objective.loss(
+            student, teacher, n_global=n_global, labels=used, targets=learned
+        )

@@ -29,6 +29,7 @@ def accumulate_gradients(
     views: list[torch.Tensor],
     n_global: int | None,
     labels: torch.Tensor | None,
+    targets: torch.Tensor | None = None,
     *,
     micro_batch: int,
     precision: Callable[[], AbstractContextManager[object]],
@@ -39,7 +40,7 @@ def accumulate_gradients(
     Args:
         forward: encoder, teacher and objective.
         views: k tensors [batch, 3, s, s].
-        n_global, labels: as an objective's loss takes them.
+        n_global, labels, targets: as an objective's loss takes them.
         micro_batch: most images that go through the encoder with gradient at a time.
         precision: context of the forward passes.
         backward: called with the loss (a scaler may scale it).
@@ -66,7 +67,7 @@ def accumulate_gradients(
                 teacher.append(target)
         cached = torch.cat(student, dim=1).requires_grad_()
         terms = forward.compare(
-            cached, torch.cat(teacher, dim=1) if teacher else None, n_global, labels
+            cached, torch.cat(teacher, dim=1) if teacher else None, n_global, labels, targets
         )
     backward(terms.total)
     assert cached.grad is not None

@@ -25,6 +25,8 @@ class _Batch(Protocol):
     def views(self) -> list[torch.Tensor]: ...
     @property
     def labels(self) -> torch.Tensor | None: ...
+    @property
+    def targets(self) -> torch.Tensor | None: ...
 
 
 class _Loader(Protocol):
@@ -99,7 +101,7 @@ def train(
         trainer.set_training()
         for batch in loader:
             try:
-                terms = trainer.take_step(batch.views, batch.labels)
+                terms = trainer.take_step(batch.views, batch.labels, batch.targets)
             except ValueError as error:  # of the objective: all processes have it
                 raise mark_reported(error) from None
             log.add(terms, len(batch.views[0]))

@@ -131,12 +131,18 @@ class Trainer:
             for module in self.averaged.modules.values():
                 module.eval()
 
-    def take_step(self, views: list[torch.Tensor], labels: torch.Tensor | None = None) -> Terms:
+    def take_step(
+        self,
+        views: list[torch.Tensor],
+        labels: torch.Tensor | None = None,
+        targets: torch.Tensor | None = None,
+    ) -> Terms:
         """Forward, backward and update; the terms are detached.
 
         Args:
             views: k tensors [batch, 3, s, s].
             labels: int64 [batch], -1 where missing; only probes and supervised losses use them.
+            targets: [batch, target_dim] on any device, for objectives that learn them.
         """
         self._prepare()
         if self.pool is not None:
@@ -145,10 +151,12 @@ class Trainer:
         loss_labels = labels if self.objective.uses_labels else None
         if loss_labels is not None:
             loss_labels = to_device(loss_labels, self.device)
+        if targets is not None:
+            targets = to_device(targets, self.device)
         if self.micro_batch is not None and len(views[0]) > self.micro_batch:
-            terms = self._in_micro_batches(views, loss_labels, self.micro_batch)
+            terms = self._in_micro_batches(views, loss_labels, targets, self.micro_batch)
         else:
-            terms = self._at_once(views, loss_labels)
+            terms = self._at_once(views, loss_labels, targets)
         self.objective.after_backward()
         self._update()
         if self.teacher is not None:
@@ -178,11 +186,16 @@ class Trainer:
             self.device.type, dtype=self.precision, enabled=self.precision is not None
         )
 
-    def _at_once(self, views: list[torch.Tensor], labels: torch.Tensor | None) -> Terms:
+    def _at_once(
+        self,
+        views: list[torch.Tensor],
+        labels: torch.Tensor | None,
+        targets: torch.Tensor | None = None,
+    ) -> Terms:
         if self._parallel is None:
             self._parallel = data_parallel.parallel(self._forward, self.device)
         with self.autocast():
-            total, student, parts = self._parallel(views, self.n_global, labels)
+            total, student, parts = self._parallel(views, self.n_global, labels, targets)
         self.features["backbone"] = student.detach().flatten(0, 1)
         self._backward(total)
         return Terms(total.detach(), parts)
@@ -199,13 +212,18 @@ class Trainer:
         return notes[:1]
 
     def _in_micro_batches(
-        self, views: list[torch.Tensor], labels: torch.Tensor | None, micro_batch: int
+        self,
+        views: list[torch.Tensor],
+        labels: torch.Tensor | None,
+        targets: torch.Tensor | None = None,
+        micro_batch: int = 1,
     ) -> Terms:
         terms, student = accumulate_gradients(
             self._forward,
             views,
             self.n_global,
             labels,
+            targets,
             micro_batch=micro_batch,
             precision=self.autocast,
             backward=self._backward,

@@ -26,8 +26,12 @@ def test_every_objective_trains_and_is_judged(
     stripes: Path, tmp_path: Path, objective: str
 ) -> None:
     options = {"dissl": {"classes": 64}}.get(objective, {})
+    teacher = {}
+    if objective == "distill":
+        embed("smallconv:4", stripes, init="random", out=tmp_path / "teacher")
+        teacher = {"teacher": str(tmp_path / "teacher")}
     config = small_config(
-        stripes, tmp_path / "run", objective=objective, objective_options=options, **ONE
+        stripes, tmp_path / "run", objective=objective, objective_options=options, **teacher, **ONE
     )
     run = pretrain(config, quiet=True)
     assert run.finished()

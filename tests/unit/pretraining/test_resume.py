@@ -60,8 +60,8 @@ from jessl import Pretrain, pretrain
 from jessl.training.step import Trainer
 config, at = json.loads(sys.argv[1]), int(sys.argv[2])
 step = Trainer.take_step
-def dying(self, views, labels=None):
-    terms = step(self, views, labels)
+def dying(self, *batch):
+    terms = step(self, *batch)
     if self.step == at:
         os.kill(os.getpid(), signal.SIGKILL)
     return terms

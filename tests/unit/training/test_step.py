@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from helpers.run_samples import losses, same_weights, small_config
-from helpers.training_samples import trainer_of
+from helpers.training_samples import TARGET_DIM, targets, trainer_of
 from jessl import pretrain
 from jessl.core.devices import deterministic
 from jessl.objectives import CONFIGS, build_objective
@@ -38,7 +38,8 @@ class _Net(nn.Module):
 
 def _trainer(method: str, *extra: nn.Module, micro: int | None = None, **changes: Any) -> Trainer:
     torch.manual_seed(0)
-    encoder, objective = _Net(*extra).double(), build_objective(method, 8).double()
+    options = {"teacher_dim": TARGET_DIM} if method == "distill" else {}
+    encoder, objective = _Net(*extra).double(), build_objective(method, 8, options).double()
     return trainer_of(encoder, objective, optimizer="sgd", micro_batch=micro, **changes)
 
 
@@ -52,7 +53,8 @@ def _trained(trainer: Trainer, steps: int = 2) -> dict[str, torch.Tensor]:
     trainer.set_training()
     torch.manual_seed(1)
     labels = torch.arange(BATCH) % 3
-    totals = [trainer.take_step(_views(k), labels).total for k in range(steps)]
+    learned = targets(BATCH).double()
+    totals = [trainer.take_step(_views(k), labels, learned).total for k in range(steps)]
     found = {"totals": torch.stack(totals)}
     for name, module in trainer.modules().items():
         found |= {f"{name}.{k}": v.clone() for k, v in module.state_dict().items()}

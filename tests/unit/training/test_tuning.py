@@ -293,10 +293,10 @@ def test_threads_to_try() -> None:
 def test_a_batch_is_halved_until_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     take_step = Trainer.take_step
 
-    def limited(self: Trainer, views: list[torch.Tensor], labels: Any = None) -> Any:
+    def limited(self: Trainer, views: list[torch.Tensor], *more: Any) -> Any:
         if (self.micro_batch or len(views[0])) > limit:
             raise torch.OutOfMemoryError("out of memory")
-        return take_step(self, views, labels)
+        return take_step(self, views, *more)
 
     monkeypatch.setattr(Trainer, "take_step", limited)
     for limit, expected in ((12, None), (6, 6), (5, 3)):  # noqa: B007

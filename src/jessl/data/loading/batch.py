@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jessl.data.loading.batch_assembly import ViewRenderer
 
@@ -36,6 +37,14 @@ class ViewRecipe(Protocol):
     def apply_on_device(self, images: torch.Tensor, table: np.ndarray) -> list[torch.Tensor]: ...
 
 
+class RowTargets(Protocol):
+    """Targets of the images of a source: rows of an array, or what is computed from one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.float32]: ...
+
+
 @dataclass(frozen=True)
 class Batch:
     """Views of a batch of images.
@@ -47,12 +56,14 @@ class Batch:
         labels: int64 [batch], -1 where missing, on the CPU; None when the source has none.
         params: for each view the parameters of its operations (`jessl.views.params`); None without
             return_params.
+        targets: float32 [batch, width] on the CPU, by the loader's `targets`; None without.
     """
 
     views: list[torch.Tensor]
     ids: torch.Tensor
     labels: torch.Tensor | None
     params: list[dict[str, np.ndarray]] | None = None
+    targets: torch.Tensor | None = None
 
     def to(self, device: str | torch.device) -> Batch:
         """The batch with all tensors on a device; Lightning calls this."""
@@ -61,4 +72,5 @@ class Batch:
             views=[x.to(device) for x in self.views],
             ids=self.ids.to(device),
             labels=None if self.labels is None else self.labels.to(device),
+            targets=None if self.targets is None else self.targets.to(device),
         )

@@ -12,7 +12,7 @@ import numpy as np
 
 from jessl.core.resources import usable_cores
 from jessl.core.validation import check_choice, check_int
-from jessl.data.loading.batch import Batch, ViewRecipe
+from jessl.data.loading.batch import Batch, RowTargets, ViewRecipe
 from jessl.data.loading.batch_assembly import BatchBuffer, BatchFiller, chunks
 from jessl.data.loading.buffer_pool import BufferPool
 from jessl.data.loading.order import epoch_order
@@ -68,6 +68,7 @@ class Loader:
         prefetch: int = 2,
         dtype: str = "float32",
         augment: str | None = None,
+        targets: RowTargets | None = None,
     ) -> None:
         """
         Args:
@@ -93,6 +94,8 @@ class Loader:
                 leaves the rest to the device (or all of it, where the images are one array that
                 fits into a quarter of its memory). None: "device" on a GPU, else "cpu"; always
                 "cpu" for images of bands.
+            targets: a row for each image of the source, in its order, which comes with each batch
+                as `Batch.targets`; None: no targets.
 
         Raises:
             ValueError: for a batch size below 1, a rank outside 0..world-1, a window without
@@ -147,6 +150,12 @@ class Loader:
             raise ValueError("augment: expected cpu for images of bands, got device")
         if self.augment == "device" and dtype == "uint8":
             raise ValueError("dtype: expected float32 with augment='device', got uint8")
+        if targets is not None and len(targets) != len(self.source):
+            raise ValueError(
+                f"targets: expected a row for each of the {len(self.source)} images, "
+                f"got {len(targets)}"
+            )
+        self.targets = targets
         self.skipped: dict[str, str] = {}
         self._pinned = on_gpu
         self._epoch = 0
@@ -342,6 +351,7 @@ class Loader:
             ids=torch.from_numpy(batch.ids[read]),
             labels=None if labels is None else torch.from_numpy(labels[indices]),
             params=views.as_params(table) if self.return_params else None,
+            targets=None if self.targets is None else torch.from_numpy(self.targets[indices]),
         )
 
     def _on_device(

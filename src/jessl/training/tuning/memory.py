@@ -30,7 +30,7 @@ def fitting_micro_batch(
         try:
             trial = copy_trainer(trainer, optimizer)
             trial.micro_batch = micro_batch
-            trial.take_step(batch.views, batch.labels)
+            trial.take_step(batch.views, batch.labels, batch.targets)
             return micro_batch
         except torch.OutOfMemoryError:
             micro_batch = (micro_batch or len(batch)) // 2

@@ -25,10 +25,12 @@ class TimedBatch:
     Attributes:
         views: k tensors [batch, 3, s, s] on the device.
         labels: int64 [batch], or None.
+        targets: [batch, width], or None.
     """
 
     views: list[torch.Tensor]
     labels: torch.Tensor | None
+    targets: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.views[0])
@@ -36,7 +38,9 @@ class TimedBatch:
     def first(self, n: int) -> TimedBatch:
         """Its first n images."""
         return TimedBatch(
-            [v[:n] for v in self.views], None if self.labels is None else self.labels[:n]
+            [v[:n] for v in self.views],
+            None if self.labels is None else self.labels[:n],
+            None if self.targets is None else self.targets[:n],
         )
 
 
@@ -89,7 +93,7 @@ class Trial:
         batch = batch or self.batch
         with intra_op_threads(self.speed.threads):
             since = time.perf_counter()
-            terms = self.trainer.take_step(batch.views, batch.labels)
+            terms = self.trainer.take_step(batch.views, batch.labels, batch.targets)
             if self.trainer.device.type == "cuda":
                 torch.cuda.synchronize(self.trainer.device)
             return time.perf_counter() - since, terms
