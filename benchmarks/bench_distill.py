@@ -142,7 +142,8 @@ def _tables(args: argparse.Namespace, done: dict[tuple[str, int], dict[str, Any]
         )
     lines += ["", "| difference from simclr, paired by seed | kNN | 5-shot |", "|---|---|---|"]
     for name in args.students[1:]:
-        pairs = [(done[name, s], done["simclr", s]) for s in args.seeds]
+        both = [s for s in args.seeds if (name, s) in done and ("simclr", s) in done]
+        pairs = [(done[name, s], done["simclr", s]) for s in both]
         each = (_paired([a[key] - b[key] for a, b in pairs]) for key in ("knn", "shots"))
         lines.append(f"| {name} | {' | '.join(each)} |")
     return "\n".join(lines)
