@@ -15,7 +15,7 @@ from torch import nn
 from jessl.encoders import Encoder
 from jessl.objectives import Objective
 
-# float32 [batch, 3, size, size] to the features, and to the projection where there is one
+# float32 [batch, channels, size, size] to the features, and to the projection where there is one
 Loaded = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
 
@@ -145,13 +145,20 @@ def is_same_net(job: ExportJob, build: Callable[[], nn.Module]) -> bool:
     if any(t.is_meta for t in (*net.parameters(), *net.buffers())):
         net = build()  # buffers that a state dict lacks
         net.load_state_dict(weights)
-    images = sample_images(job.encoder.preprocess.size, 2)
+    images = sample_images(job.encoder, 2)
     return torch.allclose(net.eval()(images), job.encoder(images), rtol=1e-4, atol=1e-5)
 
 
-def sample_images(size: int, count: int) -> torch.Tensor:
-    """Random images: float32 [count, 3, size, size], normal as normalised pixels are."""
-    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+def sample_images(encoder: Encoder, count: int) -> torch.Tensor:
+    """Random images: float32 [count, channels, size, size], normal as normalised pixels are."""
+    size, generator = encoder.preprocess.size, torch.Generator().manual_seed(0)
+    return torch.randn(count, encoder.channels, size, size, generator=generator)
+
+
+def bands_refusal(job: ExportJob) -> str | None:
+    """Why an architecture with three input channels cannot hold the encoder; None where it can."""
+    channels = job.encoder.channels
+    return None if channels == 3 else f"its architectures take 3 channels, not {channels}"
 
 
 def plain_tensors(module: nn.Module) -> dict[str, torch.Tensor]:

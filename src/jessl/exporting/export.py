@@ -146,7 +146,7 @@ def _write(
 ) -> ExportResult:
     encoder = job.encoder
     with full_float32():
-        images = sample_images(encoder.preprocess.size, _SAMPLES)
+        images = sample_images(encoder, _SAMPLES)
         outputs = job.outputs(images)
     if not all(torch.isfinite(o).all() for o in outputs):
         raise ValueError(f"encoder {encoder.name}: its features of random images are not finite")

@@ -24,6 +24,7 @@ from jessl.exporting._format import (
     ExportJob,
     Format,
     Loaded,
+    bands_refusal,
     parts_beside_the_body,
     plain_tensors,
     quoted,
@@ -47,6 +48,8 @@ class HuggingFaceFolder(Format):
 
     def refusal(self, job: ExportJob) -> str | None:
         """What neither transformers nor its wrapper of timm has."""
+        if reason := bands_refusal(job):
+            return reason
         if job.library == "hf":
             return parts_beside_the_body(job)
         return TimmFolder().refusal(job)
@@ -111,7 +114,7 @@ def _pooling(job: ExportJob) -> Pooling:
     """How features come out of the output of the model."""
     body = job.encoder.body
     if isinstance(body, HuggingFaceModel):
-        return body.pooled(sample_images(job.encoder.preprocess.size, 1))[1]
+        return body.pooled(sample_images(job.encoder, 1))[1]
     return POOLED_VECTOR
 
 

@@ -33,7 +33,7 @@ class OnnxFile(Format):
         """Write model.onnx, and model.onnx.data for weights of more than 1.9 GB."""
         _require_onnx()
         program = traced(job)
-        images = sample_images(job.encoder.preprocess.size, 3)
+        images = sample_images(job.encoder, 3)
         logger = logging.getLogger("torch.onnx")
         level = logger.level
         logger.setLevel(logging.ERROR)

@@ -61,17 +61,33 @@ def describe_images(p: Preprocess) -> list[tuple[str, str]]:
     """What is done to an image before the encoder sees it, as (title, text)."""
     crop = "the whole" if p.crop_share == 1 else f"{100 * p.crop_share:.1f} %"
     return [
-        ("channels", "3, RGB; grey images three times"),
+        ("channels", "3, RGB; grey images three times" if len(p.mean) == 3 else f"{len(p.mean)}"),
         ("crop", f"the central square, {crop} of the short side"),
         ("size", f"{p.size} x {p.size} pixels, bilinear, antialiased"),
-        ("pixels", "divided by 255, then minus mean, divided by std"),
+        ("pixels", f"divided by {_white(p)}, then minus mean, divided by std"),
         ("mean", ", ".join(f"{v:g}" for v in p.mean)),
         ("std", ", ".join(f"{v:g}" for v in p.std)),
     ]
 
 
+def _white(p: Preprocess) -> str:
+    return "255" if len(p.mean) == 3 else "255 (8 bits), 65535 (16 bits) or the --range of the data"
+
+
 def preprocessing_code(p: Preprocess) -> list[str]:
     """The preprocessing as transforms of torchvision."""
+    if len(p.mean) != 3:
+        return [
+            "import torch",
+            "from torchvision.transforms import v2",
+            "transform = v2.Compose([",
+            f"    v2.Resize({round(p.size / p.crop_share)}, antialias=True),",
+            f"    v2.CenterCrop({p.size}), v2.Normalize({list(p.mean)}, {list(p.std)}),",
+            "])",
+            "# bands: a numpy array uint16 [height, width, channels]",
+            'pixels = torch.from_numpy(bands.astype("float32") / 65535)',
+            "images = transform(pixels.permute(2, 0, 1))[None]",
+        ]
     return [
         "import torch",
         "from torchvision.transforms import v2",
@@ -114,9 +130,10 @@ def _loading(chosen: Format, job: ExportJob, name: str) -> list[str]:
         *chosen.code(job, name),
         "```",
         "",
-        f"`images` is {kind} float32 [batch, 3, {pixels.size}, {pixels.size}] of normalised pixels "
-        f"(below), `features` [batch, {job.encoder.dim}]. jessl is not needed. The lines run "
-        f"in the folder that holds this one. Checked with {', '.join(_installed(chosen))}.",
+        f"`images` is {kind} float32 [batch, {job.encoder.channels}, {pixels.size}, {pixels.size}] "
+        f"of normalised pixels (below), `features` [batch, {job.encoder.dim}]. jessl is not "
+        "needed. The lines run in the folder that holds this one. Checked with "
+        f"{', '.join(_installed(chosen))}.",
         *_classes(job),
         *chosen.remarks(job),
     ]

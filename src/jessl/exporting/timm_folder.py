@@ -122,7 +122,12 @@ def timm_model(job: ExportJob) -> nn.Module:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return create_timm(job.model, job.encoder.preprocess.size, pretrained=False)[0]
+        return create_timm(
+            job.model,
+            job.encoder.preprocess.size,
+            pretrained=False,
+            channels=job.encoder.channels,
+        )[0]
 
 
 def timm_config(job: ExportJob) -> dict[str, object]:
@@ -132,7 +137,9 @@ def timm_config(job: ExportJob) -> dict[str, object]:
 
     pixels = job.encoder.preprocess
     with torch.device("meta"):
-        net, arguments = create_timm(job.model, pixels.size, pretrained=False)
+        net, arguments = create_timm(
+            job.model, pixels.size, pretrained=False, channels=job.encoder.channels
+        )
     card = dict(getattr(net, "pretrained_cfg", None) or {})
     carried = {k: card[k] for k in _CARRIED if card.get(k) is not None}
     if tuple(card.get("input_size", ()))[1:] != (pixels.size, pixels.size):
@@ -146,7 +153,7 @@ def timm_config(job: ExportJob) -> dict[str, object]:
         "num_features": job.encoder.dim,
         "pretrained_cfg": {
             **carried,
-            "input_size": [3, pixels.size, pixels.size],
+            "input_size": [job.encoder.channels, pixels.size, pixels.size],
             "interpolation": "bilinear",
             "crop_pct": pixels.crop_share,
             "crop_mode": "center",

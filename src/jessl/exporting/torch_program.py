@@ -70,7 +70,7 @@ def traced(job: ExportJob) -> ExportedProgram:
         ValueError: where torch cannot trace the network.
     """
     module = EncoderProgram(job).eval()
-    images = sample_images(job.encoder.preprocess.size, 3)
+    images = sample_images(job.encoder, 3)
     batch = torch.export.Dim("batch", min=1)
     logger = logging.getLogger("torch.export")
     level = logger.level

@@ -14,6 +14,7 @@ from jessl.exporting._format import (
     ExportJob,
     Format,
     Loaded,
+    bands_refusal,
     is_same_net,
     parts_beside_the_body,
     plain_tensors,
@@ -34,6 +35,8 @@ class TorchvisionWeights(Format):
 
     def refusal(self, job: ExportJob) -> str | None:
         """Expansions, and nets of other libraries that torchvision does not have."""
+        if reason := bands_refusal(job):
+            return reason
         if reason := parts_beside_the_body(job):
             return reason
         if getattr(job.encoder.body, "transform_input", False):

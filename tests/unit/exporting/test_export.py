@@ -145,7 +145,7 @@ def change(folder: Path, **values: object) -> None:
         ({"encoder": ["timm:resnet18"]}, "encoder: expected a name"),
         ({"size": 2**40}, "size: expected a whole number from 1 to 8192"),
         ({"std": [1, 0, 1]}, "std: expected a finite number above 0, got 0"),
-        ({"mean": "0.5"}, "mean: expected three numbers"),
+        ({"mean": "0.5"}, "mean: expected a number for each channel"),
         ({"crop_share": 7}, "crop_share: expected"),
         ({"dim": 3}, "jessl.json has 3 features, its weights 1024"),
         ({"format": "pickle"}, "unknown format 'pickle'"),

@@ -7,14 +7,24 @@ files of other bands are tifffile's.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from jessl.data.decode import deep, jpeg
-from jessl.data.decode.image import FORMATS, UnreadableImage, allowed_bytes, reason_of, upright
+from jessl.data.decode.deep import StoredValues
+from jessl.data.decode.dicom import is_dicom
+from jessl.data.decode.image import (
+    FORMATS,
+    UnreadableImage,
+    allowed_bytes,
+    dicom_header,
+    dicom_values,
+    reason_of,
+    upright,
+)
 from jessl.data.decode.memory import MOST_DECODED_BYTES, one_large_at_a_time
 from jessl.data.decode.pillow_warnings import ignore_pillow_warnings
 from jessl.data.decode.value_range import MOST_BANDS, SIXTEEN_BITS, ValueRange
@@ -61,29 +71,33 @@ def band_header(encoded: bytes, where: str) -> BandHeader:
     plain = jpeg.header(encoded)
     if plain is not None:
         return BandHeader(*plain.size, 1 if plain.components == 1 else 3, False)
-    image = _opened(encoded, where)
+    image = None if is_dicom(encoded) else _opened(encoded, where)
     if image is not None:
         width, height = image.size
         bands = len(_mode(image))
         is_deep = image.mode in deep.GREY_MODES or deep.is_deep_colour(image)
         return BandHeader(height, width, bands, is_deep)
+    if is_dicom(encoded):
+        height, width, bands = dicom_header(encoded, where)
+        return BandHeader(height, width, bands, bands == 1)
     with _tiff(encoded, where) as pages:
         height, width, bands = pages.shape
         return BandHeader(height, width, bands, pages.dtype.itemsize > 1)
 
 
-def stored_bands(encoded: bytes, where: str) -> tuple[np.ndarray, float | None]:
-    """The values of all bands, and what the format calls white (None: it does not say).
+def stored_bands(encoded: bytes, where: str) -> StoredValues:
+    """The values of all bands: [h, w, bands], upright, integers or floats as they are stored.
 
-    Returns:
-        [h, w, bands], upright, integers or floats as they are stored.
+    `alpha` is None: an alpha channel is a band.
 
     Raises:
         UnreadableImage: for a corrupt file, or one of more than MOST_BANDS bands.
     """
     plain = jpeg.decode(encoded, fast=False)
     if plain is not None:
-        return plain, None
+        return StoredValues(plain)
+    if is_dicom(encoded):
+        return dicom_values(encoded, where)
     image = _opened(encoded, where)
     try:
         if image is not None:
@@ -91,7 +105,7 @@ def stored_bands(encoded: bytes, where: str) -> tuple[np.ndarray, float | None]:
             with one_large_at_a_time(needed):
                 return _by_pillow(encoded, image)
         with _tiff(encoded, where) as pages, one_large_at_a_time(pages.needed_bytes):
-            return pages.values(), None
+            return StoredValues(pages.values())
     except UnreadableImage:
         raise
     except MemoryError as error:
@@ -100,29 +114,30 @@ def stored_bands(encoded: bytes, where: str) -> tuple[np.ndarray, float | None]:
         raise UnreadableImage(where, reason_of(error, "TIFF" if image is None else None)) from error
 
 
-def to_unsigned(
-    values: np.ndarray, where: str, value_range: ValueRange | None, white: float | None = None
-) -> np.ndarray:
+def to_unsigned(stored: StoredValues, where: str, value_range: ValueRange | None) -> np.ndarray:
     """Stored values as uint8 or uint16: integers of up to 16 bits as they are, others by a range.
 
     Args:
-        values: stored values.
+        stored: from `stored_bands`.
         where: what messages call the image.
-        value_range: which values become 0 and 65535; uint8 stays as it is. None: as stored.
-        white: the value that becomes 65535 where there is no range.
+        value_range: which values become 0 and 65535; uint8 stays as it is. None: those that the
+            file calls black and white.
 
     Raises:
         UnreadableImage: for NaN, and for other types or values without a range.
     """
+    values = stored.values
     if values.dtype == np.uint8:
-        return np.ascontiguousarray(values)
-    if value_range is None and white not in (None, SIXTEEN_BITS.high):
-        value_range = ValueRange(0, float(white or 0))
+        return np.ascontiguousarray(255 - values if stored.inverted else values)
+    of_file = ValueRange(stored.low, stored.white)
+    if value_range is None and of_file != SIXTEEN_BITS:
+        value_range = of_file
     if value_range is not None:
         try:
-            return np.ascontiguousarray(value_range.to_uint16(values))
+            result = value_range.to_uint16(values)
         except ValueError as error:
             raise UnreadableImage(where, str(error)) from None
+        return np.ascontiguousarray(65535 - result if stored.inverted else result)
     if values.dtype.kind in "iu":
         low, high = int(values.min()), int(values.max())
         if low >= 0 and high <= SIXTEEN_BITS.high:
@@ -177,17 +192,17 @@ def _mode(image: ImageFile.ImageFile) -> tuple[str, ...]:
     return ("R", "G", "B", "A") if "transparency" in image.info else ("R", "G", "B")
 
 
-def _by_pillow(encoded: bytes, image: ImageFile.ImageFile) -> tuple[np.ndarray, float | None]:
+def _by_pillow(encoded: bytes, image: ImageFile.ImageFile) -> StoredValues:
     stored = deep.stored_values(encoded, image, upright)
     if stored is not None:
         if stored.alpha is None or image.mode in deep.GREY_MODES:
-            return stored.values, stored.white
+            return replace(stored, alpha=None)
         alpha = np.rint(stored.alpha * SIXTEEN_BITS.high).astype(stored.values.dtype)
-        return np.concatenate([stored.values, alpha], axis=2), stored.white
+        return replace(stored, values=np.concatenate([stored.values, alpha], axis=2), alpha=None)
     bands = "".join(_mode(image))
     image.load()
     values = np.array(upright(image).convert(bands))
-    return values.reshape(*values.shape[:2], -1), None
+    return StoredValues(values.reshape(*values.shape[:2], -1))
 
 
 class _Pages:

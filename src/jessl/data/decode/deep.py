@@ -33,11 +33,15 @@ class StoredValues:
         values: [h, w, 1 or 3], integers or floats.
         alpha: float64 [h, w, 1] in 0..1; None where it is opaque.
         white: the value that the format of the file calls white.
+        low: the value that it calls black.
+        inverted: whether black and white change places after that (MONOCHROME1 of DICOM).
     """
 
     values: np.ndarray
     alpha: np.ndarray | None = None
     white: float = 65535
+    low: float = 0
+    inverted: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,39 @@ import io
 import os
 import stat
 import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from jessl.core.resources import available_memory
 from jessl.core.validation import escape_control
-from jessl.data.decode import deep, jpeg
+from jessl.data.decode import deep, dicom, jpeg
 from jessl.data.decode.deep import FileFacts, StoredValues, is_deep_colour, unknown_tiff
 from jessl.data.decode.memory import LARGE_BYTES, MOST_DECODED_BYTES, one_large_at_a_time
+from jessl.data.decode.pillow_pixels import SIXTEEN_BIT_MODES, on_white, pixels
 from jessl.data.decode.pillow_warnings import ignore_pillow_warnings
-from jessl.data.decode.value_range import SIXTEEN_BITS, ValueRange
+from jessl.data.decode.unreadable import UnreadableImage, reason_of
+from jessl.data.decode.value_range import ValueRange
 
 # Only formats of photographs: Pillow's other plugins run foreign programs (EPS) or read vectors.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "ppm", "pgm")
+EXTENSIONS = (
+    "jpg",
+    "jpeg",
+    "png",
+    "webp",
+    "bmp",
+    "tif",
+    "tiff",
+    "gif",
+    "ppm",
+    "pgm",
+    "dcm",
+    "dicom",
+)
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -37,9 +53,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
-# the first bytes of files, as far as a PNG tells its bits
-_SIGNATURE_BYTES = 32
+# the first bytes of files, which show that it is DICOM, and of a PNG the bits
+_SIGNATURE_BYTES = 132
 # of a pixel of 16-bit colour: upper and lower bytes, alpha, their sum and the result
 _DEEP_COLOUR_BYTES = 28
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -49,26 +64,9 @@ _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _MOST_BYTES = 0x7FFFF000
 # bytes within which a JPEG file states its size, if it is not full of metadata
 _HEAD_BYTES = 1 << 16
-# pixels that are converted at a time: their intermediate values take up to 32 bytes each
-_TILE_PIXELS = 1 << 20
 
 
-class UnreadableImage(ValueError):
-    """An image that cannot be decoded; the message is the one line "where: reason".
-
-    Attributes:
-        where: the path of the image, or the words that say where it lies.
-        reason: what is wrong with it, in words.
-    """
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
-        self.where = where
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[str, str]]:
-        # an exception is otherwise rebuilt from its message alone, which fails with two arguments
-        return type(self), (self.where, self.reason)
+Read = TypeVar("Read")
 
 
 def decode(
@@ -82,7 +80,8 @@ def decode(
 
     Colour (RGB, CMYK, YCCK, palettes) becomes three channels, grey one. Transparency is laid on
     white; 16-bit grey is divided by 257 and rounded, of 16-bit colour the upper 8 bits are taken;
-    the EXIF orientation is applied; of an animation the first frame counts. What a file is decides
+    the EXIF orientation is applied; of an animation the first frame counts. Grey DICOM files are
+    seen through their first window, or the range. What a file is decides
     its content, never its name. From the first call on, Pillow's warnings about odd metadata and
     large images are ignored in this process.
 
@@ -112,6 +111,8 @@ def decode(
     plain = jpeg.decode(encoded, fast=fast)
     if plain is not None:
         return plain
+    if dicom.is_dicom(encoded):
+        return _from_stored(dicom_values(encoded, where), value_range, where)
     with _open(io.BytesIO(encoded), where) as image:
         needed = allowed_bytes(image, where, deep=value_range is not None)
         with one_large_at_a_time(needed):
@@ -120,7 +121,7 @@ def decode(
                 if value_range is not None:
                     stored = deep.stored_values(encoded, image, upright)
                     if stored is not None:
-                        return _from_stored(stored, value_range)
+                        return _from_stored(stored, value_range, where)
                 image.load()
                 return pixels(upright(image), where, value_range)
             except UnreadableImage:
@@ -141,9 +142,12 @@ def header_size(data: bytes | str | Path, where: str | None = None) -> tuple[int
         UnreadableImage: when the header cannot be read.
     """
     where = _name(data) if where is None else where
-    plain = jpeg.header(data if isinstance(data, bytes) else _read(data, where, _HEAD_BYTES))
+    head = data if isinstance(data, bytes) else _read(data, where, _HEAD_BYTES)
+    plain = jpeg.header(head)
     if plain is not None:
         return plain.size
+    if dicom.is_dicom(head):
+        return _dicom(dicom.header, data, where)[:2]
     with _file(data, where) as file, _open(file, where) as image:
         width, height = image.size
         # Pillow has turned the size of a TIFF already, and a PNG without EXIF in its header would
@@ -164,6 +168,8 @@ def file_facts(data: bytes | str | Path, where: str | None = None) -> FileFacts:
         return FileFacts()
     if head.startswith(_PNG):
         return FileFacts(deep=head[24:25] == b"\x10")
+    if dicom.is_dicom(head):
+        return _dicom(dicom.facts, data, where)
     with _file(data, where) as file, _open(file, where) as image:
         try:
             return deep.facts_of(image)
@@ -179,6 +185,8 @@ def stored_values(data: bytes | str | Path, where: str | None = None) -> StoredV
     """
     where = _name(data) if where is None else where
     encoded = data if isinstance(data, bytes) else _read(data, where)
+    if dicom.is_dicom(encoded):
+        return dicom_values(encoded, where)
     with _open(io.BytesIO(encoded), where) as image:
         needed = allowed_bytes(image, where, deep=True)
         with one_large_at_a_time(needed):
@@ -188,55 +196,34 @@ def stored_values(data: bytes | str | Path, where: str | None = None) -> StoredV
                 raise UnreadableImage(where, reason_of(error, image.format)) from error
 
 
-def pixels(image: Image.Image, where: str, value_range: ValueRange | None = None) -> np.ndarray:
-    """The pixels of a Pillow image as uint8 [height, width, 1 or 3]; see `decode`.
+def dicom_values(encoded: bytes, where: str) -> StoredValues:
+    """The first frame of a DICOM file.
 
     Raises:
-        UnreadableImage: when its mode has no meaning as an 8-bit image, or it has no pixels.
+        UnreadableImage: for a file without pixels or a corrupt one.
     """
-    if 0 in image.size:
-        raise UnreadableImage(where, f"zero-sized ({image.width}x{image.height} pixels)")
-    width, height = image.size
-    if width * height <= _TILE_PIXELS:
-        return _pixels(image, where, value_range)
-    # tile by tile: the intermediate values of a large image take ten times the memory of the result
-    image.load()
-    columns = min(width, _TILE_PIXELS)
-    rows = max(1, _TILE_PIXELS // columns)
-    result: np.ndarray | None = None
-    for top in range(0, height, rows):
-        for left in range(0, width, columns):
-            box = (left, top, min(left + columns, width), min(top + rows, height))
-            tile = _pixels(image.crop(box), where, value_range)
-            if result is None:
-                result = np.empty((height, width, tile.shape[2]), dtype=np.uint8)
-            result[box[1] : box[3], box[0] : box[2]] = tile
-    assert result is not None
-    return result
+    return _dicom(dicom.stored_values, encoded, where)
 
 
-def _pixels(image: Image.Image, where: str, value_range: ValueRange | None) -> np.ndarray:
-    mode = image.mode
-    clear = image.info.get("transparency")
-    if mode == "I" or mode in _SIXTEEN_BIT or (mode == "F" and value_range is not None):
-        return _from_sixteen_bits(image, clear, where, value_range)
+def dicom_header(encoded: bytes, where: str) -> tuple[int, int, int]:
+    """Height, width and channels of a DICOM file.
+
+    Raises:
+        UnreadableImage: as `dicom_values`.
+    """
+    return _dicom(dicom.header, encoded, where)
+
+
+def _dicom(read: Callable[[bytes], Read], data: bytes | str | Path, where: str) -> Read:
+    encoded = data if isinstance(data, bytes) else _read(data, where)
     try:
-        if mode in ("LA", "La") or (mode in ("1", "L") and clear is not None):
-            return _on_white(np.asarray(image.convert("LA")))
-        if mode in ("RGBA", "RGBa", "PA") or (mode in ("P", "RGB") and clear is not None):
-            return _on_white(np.asarray(image.convert("RGBA")))
-        if mode in ("1", "L"):
-            return np.array(image.convert("L"))[:, :, None]
-        if mode in ("RGB", "P", "CMYK", "YCbCr", "HSV", "RGBX"):
-            return np.array(image.convert("RGB"))
-    except (ValueError, OSError) as error:
-        raise UnreadableImage(where, reason_of(error, image.format)) from error
-    raise UnreadableImage(
-        where,
-        f"pixels of kind {mode!r} (floating point, LAB, ...) are not supported: save it as "
-        "8-bit grey or RGB"
-        + ("" if mode != "F" else ", or give the range of its values (--range)"),
-    )
+        return read(encoded)
+    except MemoryError:
+        raise
+    except ValueError as error:
+        raise UnreadableImage(where, " ".join(str(error).split())) from error
+    except Exception as error:  # pydicom raises whatever a corrupt file provokes
+        raise UnreadableImage(where, reason_of(error, "DICOM file")) from error
 
 
 def _read(path: str | Path, where: str, most: int | None = None) -> bytes:
@@ -310,37 +297,18 @@ def upright(image: Image.Image) -> Image.Image:
     return turned
 
 
-def _from_sixteen_bits(
-    image: Image.Image, clear: object, where: str, value_range: ValueRange | None
-) -> np.ndarray:
-    values = np.asarray(image)
-    if value_range is None and (values.min() < 0 or values.max() > 65535):
-        raise UnreadableImage(
-            where,
-            f"32-bit grey values {values.min()}..{values.max()}, allowed are 0..65535, or others "
-            "with their range (--range)",
-        )
+def _from_stored(stored: StoredValues, value_range: ValueRange | None, where: str) -> np.ndarray:
+    """Stored values as uint8 by a range; None: that of the file."""
     try:
-        result = (value_range or SIXTEEN_BITS).to_uint8(values)
+        result = (value_range or ValueRange(stored.low, stored.white)).to_uint8(stored.values)
     except ValueError as error:
         raise UnreadableImage(where, str(error)) from None
-    if isinstance(clear, int):
-        result[values == clear] = 255
-    return result[:, :, None]
-
-
-def _from_stored(stored: StoredValues, value_range: ValueRange) -> np.ndarray:
-    result = value_range.to_uint8(stored.values)
+    if stored.inverted:
+        result = 255 - result
     if stored.alpha is None:
         return result
     alpha = np.rint(255 * stored.alpha).astype(np.uint8)
-    return _on_white(np.concatenate([result, alpha], axis=2))
-
-
-def _on_white(image: np.ndarray) -> np.ndarray:
-    """Uint8 [h, w, channels + alpha] composited on white."""
-    colour, alpha = image[:, :, :-1].astype(np.uint32), image[:, :, -1:].astype(np.uint32)
-    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return on_white(np.concatenate([result, alpha], axis=2))
 
 
 def allowed_bytes(image: ImageFile.ImageFile, where: str, *, deep: bool) -> int:
@@ -358,26 +326,14 @@ def allowed_bytes(image: ImageFile.ImageFile, where: str, *, deep: bool) -> int:
 def _bytes_per_pixel(image: ImageFile.ImageFile, deep: bool) -> int:
     if deep and is_deep_colour(image):
         return _DEEP_COLOUR_BYTES
-    stored = {"1": 1, "L": 1, "P": 1}.get(image.mode, 2 if image.mode in _SIXTEEN_BIT else 4)
-    grey = image.mode in ("1", "L", "I", "F", *_SIXTEEN_BIT)
+    stored = {"1": 1, "L": 1, "P": 1}.get(image.mode, 2 if image.mode in SIXTEEN_BIT_MODES else 4)
+    grey = image.mode in ("1", "L", "I", "F", *SIXTEEN_BIT_MODES)
     return 2 * stored + (1 if grey else 3)
 
 
 def _is_memory_short(needed: int) -> bool:
     available = available_memory()
     return available is not None and available < 2 * needed + (64 << 20)
-
-
-def reason_of(error: Exception, kind: str | None) -> str:
-    """What is wrong with a file of a kind, from the error that decoding it raised."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, Image.DecompressionBombError):
-        return f"too large, perhaps a decompression bomb: {text}"
-    if isinstance(error, OSError) and error.errno is not None:
-        return f"cannot be read: {error.strerror}"
-    if isinstance(error, EOFError) or "truncated" in text.lower():
-        return f"truncated {kind or 'image'}: {text}"
-    return f"corrupt {kind or 'image'}: {text}"
 
 
 def _name(data: bytes | str | Path) -> str:

@@ -156,6 +156,8 @@ def _sixteen_bits(source: Source, index: int) -> np.ndarray | None:
     stored = source.stored_values(index)
     if stored is None or stored.alpha is not None or stored.values.dtype.kind not in "iu":
         return None
+    if stored.low != 0 or stored.inverted:  # a window of DICOM, which PNG cannot state
+        return None
     values = stored.values
     if values.shape[2] not in (1, 3) or values.min() < 0 or values.max() > 65535:
         return None

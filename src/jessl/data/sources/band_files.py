@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,26 +117,26 @@ class BandFilesSource(Source):
             )
 
     def read(self, index: int) -> np.ndarray:
-        stored, white = self._stored(index)
         parts = [
-            to_unsigned(values, self.where(index), self.value_range, high)
-            for values, high in zip(stored, white, strict=True)
+            to_unsigned(stored, self.where(index), self.value_range)
+            for stored in self._stored(index)
         ]
         if len({part.dtype for part in parts}) > 1:  # the same share of white
             parts = [p if p.dtype == np.uint16 else p.astype(np.uint16) * 257 for p in parts]
         return np.ascontiguousarray(np.concatenate(parts, axis=2))
 
-    def _stored(self, index: int) -> tuple[list[np.ndarray], list[float | None]]:
-        """The values of each band, of one size, and what each file calls white."""
-        values, white = [], []
+    def _stored(self, index: int) -> list[StoredValues]:
+        """The values of each band, of one size."""
+        each: list[StoredValues] = []
         for path in self._paths(index):
-            stored, high = stored_bands(_read(path), path)
-            if stored.shape[2] != 1:
-                raise UnreadableImage(path, f"{stored.shape[2]} bands, where one was expected")
-            values.append(stored)
-            white.append(high)
-        height, width = (max(v.shape[axis] for v in values) for axis in (0, 1))
-        for k, v in enumerate(values):
+            stored = stored_bands(_read(path), path)
+            if stored.values.shape[2] != 1:
+                bands = stored.values.shape[2]
+                raise UnreadableImage(path, f"{bands} bands, where one was expected")
+            each.append(stored)
+        height, width = (max(s.values.shape[axis] for s in each) for axis in (0, 1))
+        for k, stored in enumerate(each):
+            v = stored.values
             times = height // v.shape[0]
             if v.shape[:2] != (height, width):
                 if (v.shape[0] * times, v.shape[1] * times) != (height, width):
@@ -145,8 +146,9 @@ class BandFilesSource(Source):
                         f"band {band} has {v.shape[0]}x{v.shape[1]} pixels, another one "
                         f"{height}x{width}, which is no multiple",
                     )
-                values[k] = v.repeat(times, axis=0).repeat(times, axis=1)
-        return values, white
+                enlarged = v.repeat(times, axis=0).repeat(times, axis=1)
+                each[k] = replace(stored, values=enlarged)
+        return each
 
     def _paths(self, index: int) -> list[str]:
         assert self.bands is not None
@@ -165,11 +167,11 @@ class BandFilesSource(Source):
         return FileFacts(deep=any(header.deep for header in headers))
 
     def stored_values(self, index: int) -> StoredValues | None:
-        values, white = self._stored(index)
-        if all(v.dtype == np.uint8 for v in values):
+        each = self._stored(index)
+        if all(stored.values.dtype == np.uint8 for stored in each):
             return None
-        high = max((w for w in white if w is not None), default=65535.0)
-        return StoredValues(np.concatenate(values, axis=2), white=high)
+        values = np.concatenate([stored.values for stored in each], axis=2)
+        return StoredValues(values, white=max(stored.white for stored in each))
 
     def key(self, index: int) -> str:
         return self._keys[index]

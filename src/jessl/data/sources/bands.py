@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -154,8 +154,9 @@ class BandSource(SourceWithLabels):
     def read(self, index: int) -> np.ndarray:
         if self.source.bands is not None:
             return self._pick(self.source.read(index))
-        values, white = self._stored(index)
-        return to_unsigned(self._pick(values), self.where(index), self.value_range, white)
+        stored = self._stored(index)
+        stored = replace(stored, values=self._pick(stored.values))
+        return to_unsigned(stored, self.where(index), self.value_range)
 
     def rows(self, indices: np.ndarray) -> np.ndarray | None:
         rows = self.source.rows(indices)
@@ -178,26 +179,25 @@ class BandSource(SourceWithLabels):
     def stored_values(self, index: int) -> StoredValues | None:
         if self.source.bands is not None:
             return self.source.stored_values(index)
-        values, white = self._stored(index)
-        if values.dtype == np.uint8:
+        stored = self._stored(index)
+        if stored.values.dtype == np.uint8:
             return None
-        return StoredValues(self._pick(values), white=65535 if white is None else white)
+        return replace(stored, values=self._pick(stored.values))
 
     def fingerprint(self) -> str:
         return checksum(
             self.source.fingerprint(), "bands", ",".join(self.bands.names), *self.range_key()
         )
 
-    def _stored(self, index: int) -> tuple[np.ndarray, float | None]:
+    def _stored(self, index: int) -> StoredValues:
         where = self.where(index)
         encoded = self.source.encoded(index)
         assert encoded is not None
-        values, white = stored_bands(encoded, where)
-        if values.shape[2] != self._count:
-            raise UnreadableImage(
-                where, f"{values.shape[2]} bands, where most images have {self._count}"
-            )
-        return values, white
+        stored = stored_bands(encoded, where)
+        bands = stored.values.shape[2]
+        if bands != self._count:
+            raise UnreadableImage(where, f"{bands} bands, where most images have {self._count}")
+        return stored
 
     def _header(self, index: int) -> BandHeader:
         encoded = self.source.encoded(index)

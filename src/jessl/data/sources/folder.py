@@ -27,8 +27,8 @@ class FolderSource(Source):
     """All images below a folder, in the order of their relative paths.
 
     Files count as images by extension, in upper or lower case: jpg, jpeg, png, webp, bmp, tif,
-    tiff, gif, ppm, pgm. Hidden files and folders are left out. Links are followed, each real
-    folder once.
+    tiff, gif, ppm, pgm, dcm, dicom. Hidden files and folders are left out. Links are followed, each
+    real folder once.
 
     The rule of labels: when at least half of the images lie exactly one level down
     (folder/class/image.jpg), in two or more subfolders, the label is the subfolder, numbered in

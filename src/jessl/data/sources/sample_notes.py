@@ -129,7 +129,9 @@ def _extremes(source: Source, deep: list[int]) -> Iterator[tuple[int, float, flo
             continue
         if stored is None:
             continue
-        yield index, float(stored.values.min()), float(stored.values.max()), stored.white
+        # a DICOM file says itself what is black and white
+        white = -np.inf if stored.low != 0 or stored.inverted else stored.white
+        yield index, float(stored.values.min()), float(stored.values.max()), white
         count += stored.values.size
         if count > _MOST_VALUES:
             return

@@ -128,8 +128,8 @@ def _parsed(stored: Mapping[str, Any]) -> ExportDescription:
         projection=None if projection is None else check_int("projection", projection, 1),
         preprocess=Preprocess(
             check_int("size", pixels["size"], 1, _MOST_PX),
-            _three("mean", pixels["mean"]),
-            _three("std", pixels["std"], above=0),
+            _numbers("mean", pixels["mean"]),
+            _numbers("std", pixels["std"], above=0, count=len(pixels["mean"])),
             check_float("crop_share", pixels["crop_share"], above=0, maximum=1),
         ),
         weights_sha256=str(stored["weights_sha256"]),
@@ -138,11 +138,12 @@ def _parsed(stored: Mapping[str, Any]) -> ExportDescription:
     )
 
 
-def _three(name: str, values: object, above: float | None = None) -> tuple[float, float, float]:
-    if not isinstance(values, list) or len(values) != 3:
-        raise ValueError(f"{name}: expected three numbers, got {values!r}")
-    red, green, blue = (check_float(name, v, above=above) for v in values)
-    return red, green, blue
+def _numbers(
+    name: str, values: object, above: float | None = None, count: int | None = None
+) -> tuple[float, ...]:
+    if not isinstance(values, list) or not values or len(values) != (count or len(values)):
+        raise ValueError(f"{name}: expected a number for each channel, got {values!r}")
+    return tuple(check_float(name, v, above=above) for v in values)
 
 
 def exported_weights(folder: str | Path) -> tuple[Path, ExportDescription]:
@@ -194,7 +195,12 @@ def open_export(
             check_choice("encoder", family, ("timm", "torchvision", "hf"))
             with seeded(0):
                 encoder = build_encoder(
-                    description.encoder, size=preprocess.size, stem=description.stem
+                    description.encoder,
+                    size=preprocess.size,
+                    stem=description.stem,
+                    normalisation=(
+                        None if len(preprocess.mean) == 3 else (preprocess.mean, preprocess.std)
+                    ),
                 )
             report = load_tensors(encoder, read_tensors(file), file)
     except ValueError as error:
