@@ -134,7 +134,7 @@ def test_other_channels_are_read_drawn_and_refused_where_an_encoder_takes_three(
                                   .transpose(1, 2, 0))  # fmt: skip
 
     data = str(tmp_path / "set.npz")
-    said = f"data: {data} is read with its {channels} bands, which only pretrain, embed and views"
+    said = f"data: {data} is read with its {channels} bands, which only pretrain, embed, views"
     out = str(tmp_path / "comparison")
     assert main(["select", "--encoders", "smallconv", "--data", data, "--out", out]) == 2
     error = capsys.readouterr().err

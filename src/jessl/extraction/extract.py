@@ -46,7 +46,7 @@ def check_channels(source: Source) -> Source:
     if source.bands is not None:
         raise ValueError(
             f"data: {source.name} is read with its {len(source.bands.names)} bands, which only "
-            "pretrain, embed and views take; expected grey or RGB of 8 bits"
+            "pretrain, embed, views and pack take; expected grey or RGB of 8 bits"
         )
     for index in linspace_indices(len(source), _CHANNEL_SAMPLE).tolist():
         try:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jessl.data import Loader, UnreadableImage, band_statistics, open_source
+from jessl.data.packing.pack import pack
 from jessl.data.sources.base import Bands
 from jessl.views import presets
 
@@ -190,3 +191,17 @@ def test_bands_that_are_files_are_found_by_a_pattern(tmp_path: Path) -> None:
 def test_a_pattern_that_matches_nothing_is_named(folder: Path, pattern: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         open_source(f"bands:{folder}/{pattern}")
+
+
+def test_packed_bands_are_the_same_images(folder: Path, tmp_path: Path) -> None:
+    pack(f"bands:{folder}", tmp_path / "four")
+    packed, source = open_source(f"bands:{tmp_path / 'four'}"), open_source(f"bands:{folder}")
+    assert packed.classes == source.classes
+    np.testing.assert_array_equal(packed.ids, source.ids)
+    for index in range(6):
+        np.testing.assert_array_equal(packed.read(index), source.read(index))
+    pack(f"bands:{folder}@3", tmp_path / "one", short_side=4)
+    one = open_source(f"bands:{tmp_path / 'one'}").read(0)
+    assert (one.shape, one.dtype) == ((4, 6, 1), np.uint16)
+    with pytest.raises(ValueError, match="JPEG does not hold"):
+        pack(f"bands:{folder}", tmp_path / "no", quality=90)

@@ -75,7 +75,7 @@ class Packed:
 
     Attributes:
         data: the file.
-        kind: its extension, jpg or png.
+        kind: its extension, jpg, png or tif.
         height, width: in pixels, as they are seen.
         kept: whether these are the bytes of the source.
         resized: whether it was made smaller.
@@ -99,6 +99,8 @@ def packed(source: Source, index: int, recipe: Recipe) -> Packed:
     Raises:
         UnreadableImage: when it cannot be read, or is larger than JPEG can be (65,500 pixels).
     """
+    if source.bands is not None:
+        return _packed_bands(source, index, recipe)
     image = source.read(index)
     file = source.encoded(index)
     height, width = image.shape[:2]
@@ -121,6 +123,42 @@ def packed(source: Source, index: int, recipe: Recipe) -> Packed:
             return Packed(data, kind, *size, kept=False, resized=resized, before=before)
     assert own is not None
     return Packed(keep, own, *size, kept=True, resized=False, before=before)
+
+
+def _packed_bands(source: Source, index: int, recipe: Recipe) -> Packed:
+    """All bands and bits: PNG of one or three bands, else TIFF."""
+    image = source.read(index)
+    size = recipe.target(*image.shape[:2])
+    values = _resized(image, size)
+    file = source.encoded(index)
+    if values.shape[2] not in (1, 3):
+        data, kind = _tiff_of_bands(values), "tif"
+    elif values.dtype == np.uint8:
+        picture = Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
+        data, kind = _encoded(picture, False, recipe, source.where(index)), "png"
+    else:
+        data, kind = _png_of_sixteen_bits(values), "png"
+    before = None if file is None else len(file)
+    resized = size != image.shape[:2]
+    return Packed(data, kind, *size, kept=False, resized=resized, before=before)
+
+
+def _tiff_of_bands(values: np.ndarray) -> bytes:
+    """A TIFF of uint8 or uint16 [h, w, c], its bands interleaved, without metadata."""
+    import tifffile
+
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file,
+        values,
+        photometric="minisblack",
+        planarconfig="contig",
+        compression="zlib",
+        predictor=True,
+        metadata=None,
+        software=False,
+    )
+    return file.getvalue()
 
 
 def _kind(file: bytes) -> str | None:
@@ -167,7 +205,7 @@ def _sixteen_bits(source: Source, index: int) -> np.ndarray | None:
 
 
 def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint16 [h, w, c] at another height and width, by the filter of `_reduced`."""
+    """uint8 or uint16 [h, w, c] at another height and width, by the filter of `_reduced`."""
     if size == values.shape[:2]:
         return values
     pictures = (Image.fromarray(values[:, :, c].astype(np.float32)) for c in range(values.shape[2]))
@@ -175,7 +213,8 @@ def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         np.asarray(picture.resize((size[1], size[0]), Image.Resampling.LANCZOS))
         for picture in pictures
     ]
-    return np.rint(np.stack(channels, axis=2)).clip(0, 65535).astype(np.uint16)
+    white = np.iinfo(values.dtype).max
+    return np.rint(np.stack(channels, axis=2)).clip(0, white).astype(values.dtype)
 
 
 def _png_of_sixteen_bits(values: np.ndarray) -> bytes:

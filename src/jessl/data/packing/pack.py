@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def pack(
         raise ValueError(f"shuffle: expected a seed of at least 0, got {shuffle!r}")
     source = open_source(source, bits=bits, value_range=value_range)
     if source.bands is not None:
-        raise ValueError(f"data: {source.name}: images of bands cannot be packed yet")
+        _check_bands(source, recipe)
     chosen = source.value_range
     stored = {} if chosen is None else {"value_range": [chosen.low, chosen.high]}
     out = Path(out)
@@ -150,6 +151,17 @@ def pack(
                 shutil.rmtree(out / UNFINISHED, ignore_errors=True)
             raise
         return work.finish()
+
+
+def _check_bands(source: Source, recipe: Recipe) -> None:
+    """Refuse what images of bands cannot be packed as, before anything is written."""
+    if recipe.quality is not None:
+        raise ValueError(
+            f"quality: {source.name} has bands, which JPEG does not hold; leave it out"
+        )
+    assert source.bands is not None
+    if len(source.bands.names) not in (1, 3) and find_spec("tifffile") is None:
+        raise ValueError("packing several bands needs tifffile: pip install 'jessl[bands]'")
 
 
 class _Work:
