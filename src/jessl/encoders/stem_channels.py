@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import nn
 
 _RGB = 3
@@ -25,8 +26,6 @@ def use_channels(name: str, body: nn.Module, channels: int, *, pretrained: bool)
     Raises:
         ValueError: for a body whose first layer is not a convolution of three channels.
     """
-    from timm.models import adapt_input_conv
-
     first = next(
         ((key, m) for key, m in body.named_modules() if isinstance(m, nn.Conv2d)), ("", None)
     )
@@ -46,7 +45,7 @@ def use_channels(name: str, body: nn.Module, channels: int, *, pretrained: bool)
     }
     new = nn.Conv2d(channels, old.out_channels, **settings)
     if pretrained:
-        new.weight.data = adapt_input_conv(channels, old.weight.data)
+        new.weight.data = adapted_weight(old.weight.data, channels)
     else:
         nn.init.normal_(new.weight, std=float(old.weight.std()) * math.sqrt(_RGB / channels))
     if old.bias is not None:
@@ -59,6 +58,13 @@ def use_channels(name: str, body: nn.Module, channels: int, *, pretrained: bool)
     config = getattr(getattr(body, "model", None), "config", None)
     if getattr(config, "num_channels", None) == _RGB:
         config.num_channels = channels
+
+
+def adapted_weight(weight: torch.Tensor, channels: int) -> torch.Tensor:
+    """The weight of a convolution of RGB images, [out, 3, h, w], for other channels."""
+    from timm.models import adapt_input_conv
+
+    return adapt_input_conv(channels, weight)
 
 
 def adaptation(channels: int) -> str:

@@ -18,6 +18,7 @@ from jessl.core.process_group import all_ranks
 from jessl.data import Loader, Source, Subset
 from jessl.data.loading.batch import RowTargets
 from jessl.encoders import Encoder, load_weights
+from jessl.encoders.stem_channels import adaptation
 from jessl.extraction.extract import check_input
 from jessl.extraction.open_encoder import build_untrained, weights_file
 from jessl.objectives import Objective
@@ -197,6 +198,8 @@ def _build_modules(
         settings, pretrained=with_init and settings.init == "pretrained"
     )
     notes: list[str] = []
+    if with_init and settings.init == "pretrained" and encoder.channels != 3:
+        notes.append(f"{encoder.name}: {adaptation(encoder.channels)}")
     if with_init and settings.init is not None and settings.init != "pretrained":
         report = load_weights(encoder, weights_file(settings.init), log=Log(notes.append))
         if report.unused or report.others or report.notes:

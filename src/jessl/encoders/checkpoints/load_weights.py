@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from jessl.encoders.checkpoints.matching import (
 from jessl.encoders.checkpoints.reading import read_tensors
 from jessl.encoders.encoder import Encoder
 from jessl.encoders.load_report import LoadReport
+from jessl.encoders.stem_channels import adaptation, adapted_weight
 
 # prefix of an encoder's `Expansion`
 _EXPANSION = "expansion."
@@ -87,6 +89,12 @@ def load_tensors(
     """`load_weights` for tensors that were read from `path` before."""
     wanted = encoder.body.state_dict()
     candidates = find_matches(tensors, wanted)
+    notes: tuple[str, ...] = ()
+    stem = _rgb_stem(candidates[0], tensors, wanted, encoder.channels)
+    if stem is not None:
+        tensors = {**tensors, stem: adapted_weight(tensors[stem], encoder.channels)}
+        candidates = find_matches(tensors, wanted)
+        notes = (adaptation(encoder.channels),)
     mismatch = f"{path} does not fit encoder {encoder.name} ({encoder.stem} stem): "
     if not candidates[0].complete:
         raise ValueError(
@@ -120,9 +128,19 @@ def load_tensors(
         elif log is not None:
             log.info(f"{path} has no expansion to {encoder.dim} features: its weights stay random")
     _copy_tensors(encoder.body, match.names, tensors)
-    return _build_report(
+    report = _build_report(
         path, match, [m for m in candidates if m is not match], loaded, tensors, encoder
     )
+    return replace(report, notes=(*report.notes, *notes))
+
+
+def _rgb_stem(match: Match, tensors: Tensors, wanted: Tensors, channels: int) -> str | None:
+    """The name in the file of a convolution of RGB that alone does not fit an encoder of bands."""
+    if channels == 3 or match.missing or len(match.misfits) != 1:
+        return None
+    ((own, name),) = match.misfits.items()
+    (out, _, *kernel), shape = wanted[own].shape, tuple(tensors[name].shape)
+    return name if len(kernel) == 2 and shape == (out, 3, *kernel) else None
 
 
 def _copy_tensors(module: torch.nn.Module, names: dict[str, str], tensors: Tensors) -> None:
