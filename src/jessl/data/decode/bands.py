@@ -210,14 +210,15 @@ class _Pages:
 
     def __init__(self, file: tifffile.TiffFile) -> None:
         self.file = file
-        first: Any = file.pages[0]
+        pages: Any = file.pages
+        first: Any = pages[0]
         self.pages = [first]
         height, width = int(first.imagelength), int(first.imagewidth)
         samples = int(first.samplesperpixel)
-        if samples == 1 and len(file.pages) > 1:
+        if samples == 1 and len(pages) > 1:
             self.pages += [
                 page
-                for page in (file.pages[k] for k in range(1, min(len(file.pages), MOST_BANDS + 1)))
+                for page in (pages[k] for k in range(1, min(len(pages), MOST_BANDS + 1)))
                 if (page.imagelength, page.imagewidth) == (height, width)
                 and page.samplesperpixel == 1
                 and page.dtype == first.dtype
