@@ -33,7 +33,6 @@ from PIL import Image
 
 import jessl
 from harness import say, tell
-from jessl.core.log import SILENT
 from jessl.curation import label_errors
 from jessl.curation.duplicates import near_duplicates
 from jessl.curation.label_errors import find_label_errors
@@ -186,7 +185,7 @@ def embedded(encoder: str, images: list[NDArray[np.uint8]] | NDArray[np.uint8]) 
     x = np.stack([*images])
     if encoder == "pixels":
         return x.reshape(len(x), -1).astype(np.float32)
-    z = jessl.embed(encoder, x, log=SILENT)
+    z = jessl.embed(encoder, x)
     assert isinstance(z, jessl.Embeddings)
     return z.features
 

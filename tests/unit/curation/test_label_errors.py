@@ -25,8 +25,7 @@ def test_planted_errors_are_suspected_with_their_class() -> None:
     assert set(errors.rows.tolist()) <= set(wrong.tolist())
     assert len(errors.rows) >= 13
     assert np.array_equal(errors.suggested, y[errors.rows])
-    margin = errors.given_probability - errors.suggested_probability
-    assert (np.diff(margin) >= 0).all()
+    assert (np.diff(errors.given_probability) >= 0).all()
     assert errors.checked == 300
     assert errors.accuracy == pytest.approx(0.95)
 
@@ -71,3 +70,12 @@ def test_copies_do_not_vouch_for_each_other() -> None:
     alone = find_label_errors(*double, copies=copies)
     together = find_label_errors(*double)
     assert (alone.accuracy or 0) < (together.accuracy or 0)
+
+
+def test_the_number_of_errors_is_counted_by_hand() -> None:
+    # thresholds: class 0 (.9 + .6 + .3) / 3 = .6, class 1 (.8 + .6) / 2 = .7
+    p = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8], [0.4, 0.6]])
+    assert label_errors.count_errors(p, np.array([0, 0, 0, 1, 1])) == 1
+    # .65 of class 1 is below its threshold: not confident
+    p[2] = [0.35, 0.65]
+    assert label_errors.count_errors(p, np.array([0, 0, 0, 1, 1])) == 0
