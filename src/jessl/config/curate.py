@@ -14,8 +14,8 @@ class Curate:
             training images at the backbone.
         out: folder to write; None: nothing is written. It must not exist.
         budget: number of images to label; None: no choice.
-        method: how they are chosen: typicality, coverage, k-centre, medoids or random; None: the
-            one that served best in benchmarks/records, curate.
+        method: how they are chosen: typicality, coverage, k-centre, medoids or random; None:
+            typicality.
         labels: CSV file with the columns path,label, for some of the images; None: the labels of
             the embeddings, if they have any. The choice completes them, and they are checked for
             errors.
