@@ -247,6 +247,9 @@ def _config(
         "compute_dtype": "float32",
         "fused_optimizer": False,
         "torch_threads": None,
+        "teacher_sha256": None,
+        "mean": None,
+        "std": None,
     }
     facts = {
         "dim": 256,

@@ -193,7 +193,7 @@ class Regression:
         )
 
 
-def _effective_parameters(z: NDArray[np.float64], penalty: float) -> float:
+def _effective_parameters(z: NDArray[np.floating], penalty: float) -> float:
     """The trace of the hat matrix of a ridge fit of standardised rows, without the intercept."""
     centred = z - z.mean(axis=0)
     n, d = centred.shape

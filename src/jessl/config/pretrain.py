@@ -32,7 +32,7 @@ class Pretrain:
             simsiam, swav, vicreg, visreg, supervised (which needs labels), or distill (which needs
             a teacher).
         objective_options: fields of the method's config; on the command line: cov 4 inv 10.
-        teacher: of objective distill: an encoder whose features of the plain images are learned, as
+        teacher: an encoder whose features of the plain images objective distill learns, as
             `jessl embed` takes it (`timm:NAME`, `torchvision:NAME`, a run folder, `ckpt:FILE`), or
             a folder of embeddings of the images. It is frozen; its features are computed once and
             kept in the run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,7 +36,7 @@ def use_channels(name: str, body: nn.Module, channels: int, *, pretrained: bool)
             f"encoder {name} cannot take {channels} channels: its first layer is no convolution of "
             "3 channels; use timm's"
         )
-    settings = {
+    settings: dict[str, Any] = {  # pairs of numbers, whose length is not in their type
         "kernel_size": old.kernel_size,
         "stride": old.stride,
         "padding": old.padding,
@@ -47,16 +48,18 @@ def use_channels(name: str, body: nn.Module, channels: int, *, pretrained: bool)
     if pretrained:
         new.weight.data = adapted_weight(old.weight.data, channels)
     else:
-        nn.init.normal_(new.weight, std=float(old.weight.std()) * math.sqrt(_RGB / channels))
+        nn.init.normal_(
+            new.weight, std=float(old.weight.detach().std()) * math.sqrt(_RGB / channels)
+        )
     if old.bias is not None:
         new.bias = old.bias
     body.set_submodule(key, new)
     # models of transformers compare the channels of images with this number
     for module in body.modules():
         if getattr(module, "num_channels", None) == _RGB:
-            module.num_channels = channels
+            setattr(module, "num_channels", channels)  # noqa: B010  no attribute of nn.Module
     config = getattr(getattr(body, "model", None), "config", None)
-    if getattr(config, "num_channels", None) == _RGB:
+    if config is not None and getattr(config, "num_channels", None) == _RGB:
         config.num_channels = channels
 
 

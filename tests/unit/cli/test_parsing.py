@@ -99,4 +99,7 @@ def test_the_help_names_what_is_required_and_breaks_no_sentence(
     assert "form a group, which no split of the embeddings divides. (default: None)" in embed
     # lines of the docstring that begin with a quote or a digit
     pretrain = _help("pretrain", PretrainCommand, capsys)
-    assert "tar shards, `digits`, `torchvision:NAME[:split]` or `hf:NAME[:split]`." in pretrain
+    assert (
+        "tar shards, `bands:PATH`, `digits`, `torchvision:NAME[:split]` or `hf:NAME[:split]`."
+        in pretrain
+    )

@@ -255,7 +255,7 @@ def test_a_narrow_place_in_a_wide_image() -> None:
 def test_floats_are_no_images() -> None:
     views = Views((View(size=8),))
     params = views.sample(np.arange(1), 0, 0, 8, 8)
-    with pytest.raises(ValueError, match="images: expected uint8, got float32"):
+    with pytest.raises(ValueError, match="images: expected uint8 or uint16, got float32"):
         views.apply([np.zeros((8, 8, 3), np.float32)], params)
 
 

@@ -185,9 +185,8 @@ class BandSource(SourceWithLabels):
         return replace(stored, values=self._pick(stored.values))
 
     def fingerprint(self) -> str:
-        return checksum(
-            self.source.fingerprint(), "bands", ",".join(self.bands.names), *self.range_key()
-        )
+        names = () if self.bands is None else self.bands.names
+        return checksum(self.source.fingerprint(), "bands", ",".join(names), *self.range_key())
 
     def _stored(self, index: int) -> StoredValues:
         where = self.where(index)
