@@ -104,4 +104,5 @@ class Curation:
 
 
 def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    number = f"{count:,}" if count else "no"
+    return f"{number} {what}{'' if count == 1 else 's'}"
