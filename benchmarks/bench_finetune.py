@@ -44,7 +44,6 @@ from jessl.classification.label_parts import LabelParts, write_labels
 from jessl.classification.mirrored import choose_flip
 from jessl.classification.start_head import write_start_head
 from jessl.core.log import SILENT
-from jessl.core.processor import instruction_sets
 from jessl.data import Source, Subset
 from jessl.data.labels import number_cells
 from jessl.extraction.extract import extract
@@ -284,7 +283,7 @@ def main() -> None:
         "Fine-tuning against the probe of the frozen encoder",
         ["jessl", "torch", "numpy", "scikit-learn"],
         [
-            f"- instruction sets: {instruction_sets()}; one thread",
+            "- threads: 1",
             "",
             *summary(every),
             "",

@@ -333,11 +333,14 @@ def tell(title: str, packages: Sequence[str], body: Sequence[str], out: str | No
 
 def write_record(path: str | Path, title: str, versions: str, body: Sequence[str]) -> None:
     """A dated record: hardware, versions, command, then the body."""
+    from jessl.core.processor import instruction_sets  # other processes here have no jessl
+
     lines = [
         f"# {title}",
         "",
         f"- date: {datetime.date.today().isoformat()}",
         f"- hardware: {hardware()}",
+        f"- instruction sets: {instruction_sets()}",
         f"- versions: {versions}",
         f"- commit: {_commit()}",
         f"- command: `{command_line()}`",
