@@ -20,7 +20,7 @@ from PIL import Image
 
 from jessl.data import UnreadableImage, open_source
 from jessl.data.decode import image as image_module
-from jessl.data.decode import memory
+from jessl.data.decode import memory, pillow_pixels
 from jessl.data.decode.image import decode, pixels
 from jessl.data.packing.pack import pack
 from jessl.training import checkpoint
@@ -132,7 +132,7 @@ def test_tiles_change_no_pixel(mode: str, monkeypatch: pytest.MonkeyPatch) -> No
         picture = picture.convert(mode)
     whole = pixels(picture, "x")
     for tile in (30, 700):  # narrower than a row, and several rows
-        monkeypatch.setattr(image_module, "_TILE_PIXELS", tile)
+        monkeypatch.setattr(pillow_pixels, "_TILE_PIXELS", tile)
         assert np.array_equal(pixels(picture, "x"), whole)
 
 

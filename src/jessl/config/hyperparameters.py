@@ -25,7 +25,7 @@ INCIDENTAL = frozenset(
         *("evaluate_epochs", "online_probes", "compile", "micro_batch_size", "channels_last"),
         *("grad_checkpointing", "deterministic", "tune"),
         *("compute_dtype", "fused_optimizer", "torch_threads"),
-        *("mean", "std"),
+        *("mean", "std", "teacher_sha256"),
     }
 )
 _OPTIONS = ("objective_options", "view_options")

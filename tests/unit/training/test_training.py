@@ -103,7 +103,13 @@ class _Batches:
             g = torch.Generator().manual_seed(10 * self.epoch + k)
             x = torch.randn(8, 3, 4, 4, generator=g) * self.scale
             yield type(
-                "B", (), {"views": [x, x + 0.1 * torch.randn(x.shape, generator=g)], "labels": None}
+                "B",
+                (),
+                {
+                    "views": [x, x + 0.1 * torch.randn(x.shape, generator=g)],
+                    "labels": None,
+                    "targets": None,
+                },
             )
         self.epoch += 1
 
