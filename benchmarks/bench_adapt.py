@@ -131,7 +131,7 @@ def before_training(
 
 def conclusion(low: float, high: float) -> str:
     """What an interval of after minus before says."""
-    return "better" if low > 0 else "worse" if high < 0 else "cannot be told"
+    return "better" if low > 0 else "worse" if high < 0 else "cannot be distinguished"
 
 
 def table(wanted: list[Unit], work: Path) -> list[str]:
@@ -157,7 +157,7 @@ def table(wanted: list[Unit], work: Path) -> list[str]:
             counts[name][conclusion(*truth[1:]), conclusion(low, high)] += 1
         cells = (points(*truth), *(points(*span) for span in spans.values()))
         rows.append(f"| {one.start} | {one.target} | {one.setting} | {' | '.join(cells)} |")
-    kinds = ("better", "worse", "cannot be told")
+    kinds = ("better", "worse", "cannot be distinguished")
     rows += ["", f"| truth | judge | {' | '.join(kinds)} |", "|---|---|---:|---:|---:|"]
     rows += [
         f"| {t} | {name} | {' | '.join(str(counts[name][t, k]) for k in kinds)} |"

@@ -1,15 +1,21 @@
 """The compiled code of the search for neighbours."""
 
-# numba reads the signature, and mypy cannot see through it
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
+from numpy.typing import NDArray
 
 from jessl.core.compiled import entry
 
 
 @entry("void(float32[:,:], int64[:], int64[:], float32[:,:], int32[:,:])")
-def keep_largest(cosine: Any, own: Any, others: Any, best: Any, index: Any) -> None:
+def keep_largest(
+    cosine: NDArray[np.float32],
+    own: NDArray[np.int64],
+    others: NDArray[np.int64],
+    best: NDArray[np.float32],
+    index: NDArray[np.int32],
+) -> None:
     """Merge a block of cosines into the largest of each row.
 
     Args:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.hashing import checksum
 from jessl.data import Source, UnreadableImage
 from jessl.data.labels import number_cells, read_label_cells
 from jessl.embeddings import Embeddings
@@ -46,8 +47,8 @@ class PoolRows(Source):
         raise UnreadableImage(self.where(index), "embeddings hold no pixels")
 
     def fingerprint(self) -> str:
-        """Not used: nothing is computed from these images."""
-        raise NotImplementedError
+        """Of the names of the rows."""
+        return checksum("rows", *map(self.key, range(len(self.ids))))
 
 
 @dataclass(frozen=True, eq=False)

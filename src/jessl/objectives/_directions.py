@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from jessl.core.devices import to_device
 from jessl.core.random import step_generator
+from jessl.objectives._base import Objective, TrainingPosition
+from jessl.objectives._checks import check_at_least
+from jessl.objectives._heads import build_head
 
-if TYPE_CHECKING:
-    from jessl.objectives._base import TrainingPosition
+
+class DirectionalObjective(Objective):
+    """A projector whose outputs are made standard normal along random directions.
+
+    The directions are drawn from (seed, step), the same on all processes and after a restart.
+
+    Args:
+        projector: a head (`_heads.build_head`); None: 4 dim - 4 dim - max(16, dim / narrowing).
+        dim: width of the representations.
+        directions: how many are drawn at each step.
+        narrowing: dim over the width of the default head's output.
+    """
+
+    raises_rank = True
+    directions: torch.Tensor
+
+    def __init__(
+        self, projector: str | int | None, dim: int, *, directions: int, narrowing: int
+    ) -> None:
+        super().__init__()
+        check_at_least(1, directions=directions)
+        widths = f"{4 * dim}-{4 * dim}-{max(16, dim // narrowing)}"
+        # a standard normal is centred: the last layer needs a bias
+        self.projector = build_head(projector, dim, widths, last_bias=True)
+        drawn = random_directions(self.projector.out, directions).float()
+        self.register_buffer("directions", drawn, persistent=False)
+
+    def begin_step(self, position: TrainingPosition) -> None:
+        """Draw the step's directions."""
+        _redraw(self.directions, position)
+
+    def project(self, representations: torch.Tensor) -> torch.Tensor:
+        """[n, dim] to [n, out], which the regularizer makes standard normal."""
+        return self.projector(representations)
 
 
 def random_directions(
@@ -22,7 +55,7 @@ def random_directions(
     return to_device(drawn / drawn.norm(dim=0), device)
 
 
-def redraw_directions(directions: torch.Tensor, position: TrainingPosition) -> None:
+def _redraw(directions: torch.Tensor, position: TrainingPosition) -> None:
     """Overwrite directions [dim, number] with those of a step: equal on all processes."""
     dim, number = directions.shape
     drawn = random_directions(dim, number, seed=position.seed, step=position.step)

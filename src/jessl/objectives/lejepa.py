@@ -13,14 +13,14 @@ from typing import ClassVar
 import torch
 
 from jessl.core import collectives
-from jessl.objectives._base import Objective, Representations, Terms, TrainingPosition
+from jessl.objectives._base import Representations, Terms
 from jessl.objectives._checks import check_at_least
 from jessl.objectives._directions import (
+    DirectionalObjective,
     check_directions,
     random_directions,
-    redraw_directions,
 )
-from jessl.objectives._heads import apply_to_views, build_head
+from jessl.objectives._heads import apply_to_views
 from jessl.objectives._precision import full_precision
 from jessl.objectives._views import distance_to_global_mean
 
@@ -102,35 +102,18 @@ class LeJEPAConfig:
         return LeJEPA(self, dim)
 
 
-class LeJEPA(Objective):
+class LeJEPA(DirectionalObjective):
     """Projector, agreement with the mean of the global views, and SIGReg of every view.
 
     The directions are drawn from (seed, step), the same on all processes and after a restart.
     """
 
-    raises_rank = True
-    directions: torch.Tensor
-
     def __init__(self, config: LeJEPAConfig, dim: int) -> None:
-        super().__init__()
         if not 0 <= config.lambd <= 1:
             raise ValueError(f"lambd: expected a number from 0 to 1, got {config.lambd}")
-        check_at_least(1, directions=config.directions)
         check_at_least(2, knots=config.knots)
+        super().__init__(config.projector, dim, directions=config.directions, narrowing=8)
         self.config = config
-        widths = f"{4 * dim}-{4 * dim}-{max(16, dim // 8)}"
-        # a standard normal is centred: the last layer needs a bias
-        self.projector = build_head(config.projector, dim, widths, last_bias=True)
-        drawn = random_directions(self.projector.out, config.directions).float()
-        self.register_buffer("directions", drawn, persistent=False)
-
-    def begin_step(self, position: TrainingPosition) -> None:
-        """Draw the step's directions."""
-        redraw_directions(self.directions, position)
-
-    def project(self, representations: torch.Tensor) -> torch.Tensor:
-        """[n, dim] to [n, out], which SIGReg makes standard normal."""
-        return self.projector(representations)
 
     def compute_loss(self, batch: Representations) -> Terms:
         """(1 - lambd) invariance + lambd SIGReg of representations [views, batch, dim]."""

@@ -11,14 +11,14 @@ from typing import ClassVar
 
 import torch
 
-from jessl.objectives._base import Objective, Representations, Terms, TrainingPosition
+from jessl.objectives._base import Representations, Terms
 from jessl.objectives._checks import check_at_least, check_rows
 from jessl.objectives._directions import (
+    DirectionalObjective,
     check_directions,
     random_directions,
-    redraw_directions,
 )
-from jessl.objectives._heads import apply_to_views, build_head
+from jessl.objectives._heads import apply_to_views
 from jessl.objectives._precision import full_precision
 from jessl.objectives._views import distance_to_global_mean, gather_batch
 
@@ -139,7 +139,7 @@ class VISRegConfig:
         return VISReg(self, dim)
 
 
-class VISReg(Objective):
+class VISReg(DirectionalObjective):
     """Projector, agreement with the mean of the global views, and the regularizer of every view.
 
     The statistics are those of the batch of all processes. The directions are drawn from
@@ -149,26 +149,10 @@ class VISReg(Objective):
     Parts: `invariance`, `scale`, `shape`, `center`, each without its weight.
     """
 
-    raises_rank = True
-    directions: torch.Tensor
-
     def __init__(self, config: VISRegConfig, dim: int) -> None:
-        super().__init__()
         _check_options(config.lambd, config.scale, config.shape, config.center)
-        check_at_least(1, directions=config.directions)
+        super().__init__(config.projector, dim, directions=config.directions, narrowing=3)
         self.config = config
-        widths = f"{4 * dim}-{4 * dim}-{max(16, dim // 3)}"
-        self.projector = build_head(config.projector, dim, widths, last_bias=True)
-        drawn = random_directions(self.projector.out, config.directions).float()
-        self.register_buffer("directions", drawn, persistent=False)
-
-    def begin_step(self, position: TrainingPosition) -> None:
-        """Draw the step's directions."""
-        redraw_directions(self.directions, position)
-
-    def project(self, representations: torch.Tensor) -> torch.Tensor:
-        """[n, dim] to [n, out], which the regularizer makes standard normal."""
-        return self.projector(representations)
 
     def compute_loss(self, batch: Representations) -> Terms:
         """VISReg's loss of representations [views, batch, dim]."""

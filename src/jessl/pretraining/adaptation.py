@@ -35,7 +35,7 @@ _TRAIN_IMAGES, _VIEW_IMAGES, _VIEWS = 2_000, 1_200, 4
 # fewer labelled test images have an interval that says nothing
 _FEWEST_TEST = 20
 
-Conclusion = Literal["better", "worse", "cannot be told"]
+Conclusion = Literal["better", "worse", "cannot be distinguished"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Adaptation:
     """An encoder after training against the weights that it began with, on the same images.
 
     Attributes:
-        conclusion: better, worse, or cannot be told.
+        conclusion: better, worse, or cannot be distinguished.
         chosen: "after" where it is better, else "before": the weights to use.
         text: one sentence.
         few_shot: after minus before by probes of five labels a class; None without labels.
@@ -162,20 +162,20 @@ def _decide(
         conclusion = _conclude(by_views[1], by_views[2])
         span = f"{_points(*by_views)} of view retrieval"
     else:
-        conclusion, span = "cannot be told", "too few images to compare on"
-    text = {
-        "better": f"the encoder is better than the weights it began with: {span}",
-        "worse": f"the encoder is worse than the weights it began with: {span}",
-        "cannot be told": "the encoder cannot be distinguished from the weights it began with: "
-        + span,
+        conclusion, span = "cannot be distinguished", "too few images to compare on"
+    relation = {
+        "better": "is better than",
+        "worse": "is worse than",
+        "cannot be distinguished": "cannot be distinguished from",
     }[conclusion]
+    text = f"the encoder {relation} the weights it began with: {span}"
     return Adaptation(
         conclusion, "after" if conclusion == "better" else "before", text, few_shot, by_views
     )
 
 
 def _conclude(low: float, high: float) -> Conclusion:
-    return "better" if low > 0 else "worse" if high < 0 else "cannot be told"
+    return "better" if low > 0 else "worse" if high < 0 else "cannot be distinguished"
 
 
 def _points(value: float, low: float, high: float) -> str:

@@ -82,7 +82,7 @@ def test_the_start_is_kept_and_opens(digits: Path, start: Run, adapted: Run) -> 
 def test_a_run_keeps_the_comparison(adapted: Run) -> None:
     result = _result(adapted)
     d = result["few_shot"]["difference"]
-    expected = "better" if d["low"] > 0 else "worse" if d["high"] < 0 else "cannot be told"
+    expected = "better" if d["low"] > 0 else "worse" if d["high"] < 0 else "cannot be distinguished"
     assert result["conclusion"] == expected
     assert result["chosen"] == ("after" if expected == "better" else "before")
     sentence = result["text"].partition(":")[0][1:]  # the page sets numbers its own way
@@ -112,7 +112,7 @@ def test_without_labels_the_views_decide(
     assert (worse.conclusion, worse.chosen, worse.few_shot) == ("worse", "before", None)
     assert "view retrieval" in worse.text
     same = judge_adaptation(good, good, images, images, held_out=False)
-    assert (same.conclusion, same.chosen) == ("cannot be told", "before")
+    assert (same.conclusion, same.chosen) == ("cannot be distinguished", "before")
 
 
 def test_labels_without_held_out_images_are_divided(digits: Path, start: Run) -> None:
@@ -128,7 +128,7 @@ def test_too_few_images_cannot_be_compared_on(digits: Path, start: Run, tmp_path
     encoder, _, _ = open_encoder(start)
     images = open_source(tmp_path / "few.npy")
     result: Adaptation = judge_adaptation(encoder, encoder, images, images, held_out=False)
-    assert (result.conclusion, result.view_retrieval) == ("cannot be told", None)
+    assert (result.conclusion, result.view_retrieval) == ("cannot be distinguished", None)
     assert "too few images" in result.text
 
 
@@ -144,4 +144,4 @@ def test_a_stopped_comparison_goes_on(digits: Path, start: Run, tmp_path: Path) 
         pretrain(config, quiet=True, stop=stop)
     assert not Run.open(tmp_path / "run").finished()
     resumed = pretrain(dataclasses.replace(config, resume=True), quiet=True)
-    assert _result(resumed)["conclusion"] in ("better", "worse", "cannot be told")
+    assert _result(resumed)["conclusion"] in ("better", "worse", "cannot be distinguished")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, SupportsFloat
 
 import numpy as np
 
 from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.decode.memory import MOST_DECODED_BYTES
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 _PREAMBLE_BYTES = 128
 _MARK = b"DICM"
@@ -75,7 +79,7 @@ def stored_values(encoded: bytes) -> StoredValues:
     )
 
 
-def _dataset(encoded: bytes) -> Any:
+def _dataset(encoded: bytes) -> Dataset:
     try:
         import pydicom
     except ImportError:
@@ -94,16 +98,16 @@ def _dataset(encoded: bytes) -> Any:
     return dataset
 
 
-def _channels(dataset: Any) -> int:
+def _channels(dataset: Dataset) -> int:
     is_grey = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
     return 1 if is_grey else 3
 
 
-def _frames(dataset: Any) -> int:
+def _frames(dataset: Dataset) -> int:
     return int(dataset.get("NumberOfFrames", 1) or 1)
 
 
-def _window(dataset: Any) -> tuple[float, float] | None:
+def _window(dataset: Dataset) -> tuple[float, float] | None:
     """The values that become black and white by the first window; None: there is none."""
     centre, width = (_first(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
     if centre is None or width is None or width < 1:
@@ -113,7 +117,7 @@ def _window(dataset: Any) -> tuple[float, float] | None:
     return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
 
 
-def _stored_range(dataset: Any) -> tuple[float, float]:
+def _stored_range(dataset: Dataset) -> tuple[float, float]:
     """The values between which those of the stored bits lie after the rescale."""
     bits = int(dataset.get("BitsStored", dataset.BitsAllocated))
     is_signed = int(dataset.get("PixelRepresentation", 0)) == 1
@@ -124,11 +128,8 @@ def _stored_range(dataset: Any) -> tuple[float, float]:
     return min(ends), max(ends)
 
 
-def _first(value: Any) -> float | None:
+def _first(value: object) -> float | None:
     """The first number of an element with one or several; None without."""
-    if value is None or value == "":
-        return None
-    several = not isinstance(value, str | int | float) and hasattr(value, "__len__")
-    if several:
-        return float(value[0]) if len(value) else None
-    return float(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = value[0] if len(value) else None
+    return float(value) if isinstance(value, SupportsFloat | str) and value != "" else None

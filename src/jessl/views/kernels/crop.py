@@ -191,21 +191,10 @@ def crop_resize(
                 row,
             )
             spread_pixels(row, channels, width, block, r)
-        resample_block(
-            block,
-            starts_x,
-            weights_x,
-            taps_x,
-            across,
-            out,
-            first + y * stride,
-            stride,
-            plane,
-            channels,
-        )
-        for c in range(4, channels, 4):
-            for r in range(min(4, tall - y)):
-                spread_pixels(kept_rows[r * (n + 4) + c :], channels, width, block, r)
+        for c in range(0, channels, 4):
+            if c > 0:  # the first four are there
+                for r in range(min(4, tall - y)):
+                    spread_pixels(kept_rows[r * (n + 4) + c :], channels, width, block, r)
             resample_block(
                 block,
                 starts_x,
