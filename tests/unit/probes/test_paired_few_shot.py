@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jessl import Embeddings
+from jessl.probes import probe
 from jessl.probes.paired_few_shot import paired_few_shot
 
 CLASSES, TRAIN, TEST = 3, 60, 90
@@ -51,3 +52,17 @@ def test_other_images_are_refused() -> None:
     other = Embeddings(test.features, test.labels, test.ids + 1)
     with pytest.raises(ValueError, match="images of first"):
         paired_few_shot((train, test), (train, other))
+
+
+def test_equal_draws_leave_the_spread_of_the_test_images() -> None:
+    """All images of each class in every draw: the interval is that of a mean over test images."""
+    good, bad = _pair(0.6, 0), _pair(1.1, 1)
+    result = paired_few_shot(good, bad, shots=TRAIN // CLASSES, draws=2)
+    right = [
+        probe(*pair, kind="ridge", shots=TRAIN // CLASSES, duplicates=False).correct.astype(float)
+        for pair in (good, bad)
+    ]
+    gain = right[0] - right[1]
+    assert result.difference.value == pytest.approx(gain.mean())
+    width = result.difference.high - result.difference.low
+    assert width == pytest.approx(2 * 1.96 * gain.std() / np.sqrt(TEST), rel=0.15)
