@@ -105,10 +105,16 @@ def _fields_by_option(command_class: type[Command]) -> dict[str, str]:
 
 
 def _unwrap_descriptions(command_class: type[Command]) -> None:
-    """Join the lines of each attribute's description: tyro starts a line anew at digits, quotes."""
+    """Join the lines of each attribute's description: tyro starts a line anew at digits, quotes.
+
+    That of a --no- option, which describes what happens without it, begins with "turn off".
+    """
+    on = [f.name for f in dataclasses.fields(command_class) if f.default is True]
+    negated = re.compile(rf"^( *(?:{'|'.join(on)}): )(?!turn off: )", re.M) if on else None
     for parent in command_class.__mro__:
         if dataclasses.is_dataclass(parent) and parent.__doc__:
-            parent.__doc__ = _CONTINUATION.sub(" ", inspect.cleandoc(parent.__doc__))
+            text = _CONTINUATION.sub(" ", inspect.cleandoc(parent.__doc__))
+            parent.__doc__ = negated.sub(r"\1turn off: ", text) if negated else text
 
 
 def _mistake(name: str, text: str) -> str:

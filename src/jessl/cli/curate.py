@@ -20,6 +20,7 @@ class CurateCommand(Command, ReadsEmbeddings, Curate):
     """List what to label first, near-duplicates, outliers, label errors and faulty images.
 
     Attributes:
+        out: folder to write; it must not exist.
         x_key: name of the images in an .npz file of `data`.
     """
 

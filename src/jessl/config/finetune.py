@@ -31,8 +31,7 @@ class Finetune:
             command line: --range LOW HIGH.
         keep: better (the fine-tuned network only where it beats the frozen probe on held-out
             images), finetuned or probe.
-        refit: train what is kept again, on all labelled images; on the command line --no-refit
-            leaves it out.
+        refit: train what is kept again, on all labelled images.
         head: probe (the classifier starts as the probe of the frozen encoder) or random.
         size: side of the input in pixels, for encoders by name.
         epochs: passes over the labelled images; None: about 400 steps, 10 to 100 epochs.

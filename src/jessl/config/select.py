@@ -25,7 +25,7 @@ class Select:
         along: the hyperparameter along which a plateau of ranks is searched, such as lr, cov or
             objective_options.cov; None: the only one that varies.
         plateau: for scores that count directions, choose the first value that reaches the plateau
-            around the best, as published; False (--no-plateau): always the best.
+            around the best, as published; False: always the best.
         force: put runs of several methods, widths or data sets in one order.
     """
 

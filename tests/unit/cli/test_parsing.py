@@ -10,6 +10,7 @@ import pytest
 
 from jessl.cli._command import Command
 from jessl.cli._parsing import parse
+from jessl.cli.curate import CurateCommand
 from jessl.cli.embed import EmbedCommand
 from jessl.cli.main import COMMANDS
 from jessl.cli.pretrain import PretrainCommand
@@ -103,3 +104,10 @@ def test_the_help_names_what_is_required_and_breaks_no_sentence(
         "tar shards, `bands:PATH`, `digits`, `torchvision:NAME[:split]` or `hf:NAME[:split]`."
         in pretrain
     )
+
+
+def test_an_option_that_turns_something_off_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):  # the descriptions are prepared at every call
+        page = " ".join(_help("curate", CurateCommand, capsys).split())
+    assert re.search(r"--no-page │? ?turn off: write a page", page)
+    assert page.count("turn off: ") == 1
