@@ -13,6 +13,8 @@ from jessl.curation.nearest import Neighbours
 # its own
 NEAR = 0.3
 _TENTH = 10
+# cosine distances below this are rounding: equal rows
+_EQUAL = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +81,6 @@ def near_duplicates(
     for rows in groups:
         distance[rows] = _from_first(features, rows)
     return Duplicates(tuple(groups), distance, radius)
-
-
-_EQUAL = 1e-10
 
 
 def _from_first(features: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -90,6 +90,18 @@ def test_all_bits_are_kept_on_request(tmp_path: Path) -> None:
     assert len(np.unique(source.read(0))) == len(np.unique(VALUES))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_is_zero_in_monochrome1_with_all_bits_too(
+    tmp_path: Path, dtype: type[np.unsignedinteger]
+) -> None:
+    white = np.iinfo(dtype).max
+    values = (VALUES % 256).astype(dtype)
+    (tmp_path / "x.dcm").write_bytes(dicom(values, PhotometricInterpretation="MONOCHROME1"))
+    image = open_source(f"bands:{tmp_path}").read(0)
+    assert image.dtype == dtype
+    np.testing.assert_array_equal(image[:, :, 0], white - values)
+
+
 def test_colour_and_frames(tmp_path: Path) -> None:
     colour = np.random.default_rng(1).integers(0, 256, (4, 6, 3)).astype(np.uint8)
     np.testing.assert_array_equal(read(tmp_path, dicom(colour)), colour)

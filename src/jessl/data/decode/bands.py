@@ -141,7 +141,8 @@ def to_unsigned(stored: StoredValues, where: str, value_range: ValueRange | None
     if values.dtype.kind in "iu":
         low, high = int(values.min()), int(values.max())
         if low >= 0 and high <= SIXTEEN_BITS.high:
-            return np.ascontiguousarray(values.astype(np.uint16))
+            result = values.astype(np.uint16)
+            return np.ascontiguousarray(65535 - result if stored.inverted else result)
         raise UnreadableImage(
             where,
             f"values {low}..{high}, allowed are 0..65535, or others with their range (--range)",
