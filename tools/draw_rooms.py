@@ -46,6 +46,7 @@ CAPTIONS = {
     "scores": "without labels",
     "probes": "with labels",
     "embeddings": "features on disk",
+    "maps": "images in a plane",
     "runs": "run folders",
     "recipes": "published settings",
     "config": "options of the verbs",

@@ -8,6 +8,7 @@ embeddings/      backbone/ and projector/ of the training images, which the scor
 views.json       the recipe of the views, which `--views` reads
 views.png        a few views that the encoder was trained on
 neighbours.png   a few images and the most similar ones by the encoder
+map.json         the map of a sample of the images by the encoder
 report.html      all of it as a page
 """
 

@@ -15,6 +15,7 @@ from jessl.classification.distance import unlike_the_labelled
 from jessl.classification.labels import Labelled, read_labels
 from jessl.classification.outcome import FittedTask, Outcome
 from jessl.classification.page import write_page
+from jessl.classification.prediction_map import prediction_map
 from jessl.classification.predictions import write_predictions
 from jessl.classification.provenance import about_classifier, preprocess_values
 from jessl.classification.tasks import fit_task, load_task, save_task
@@ -30,6 +31,8 @@ from jessl.extraction.embedding_cache import EmbeddingCache
 from jessl.extraction.extract import check_channels
 from jessl.extraction.open_encoder import open_encoder
 from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
+from jessl.maps.embedding_map import EmbeddingMap
+from jessl.maps.layouts import check_map
 
 CLASSIFIER, CACHE = "classifier", "classify-cache"
 
@@ -84,6 +87,7 @@ def classify(
     regression: bool = False,
     allow_missing: bool = False,
     page: bool = True,
+    map: str = "pca",
     cache: str | Path | None = None,
     size: int | None = None,
     bits: int | None = None,
@@ -127,6 +131,7 @@ def classify(
         check_max_error(max_error)
     _check_arguments(encoder, labels, classifier, max_error, task)
     _check_outputs(out, classifier is None, page)
+    check_map(map)
     images = check_channels(open_source(source, bits=bits, value_range=value_range))
     stored: FittedTask | None = None
     about: Mapping[str, Any] = {}
@@ -202,8 +207,8 @@ def classify(
     if classifier is None:
         save_task(stored, where, about)
     if page:
-        index = _index_of(z, images)
-        _write_page(result, stored, outcome, rest, index, images, about)
+        drawn = prediction_map(z, images, labelled, outcome, map, seed)
+        _write_page(result, stored, outcome, rest, images.index_of(z.ids), images, about, drawn)
     write_predictions(out, names, outcome.columns, rest)
     return result
 
@@ -216,6 +221,7 @@ def _write_page(
     index: NDArray[np.int64],
     images: Source,
     about: Mapping[str, Any],
+    drawn: EmbeddingMap | None,
 ) -> None:
     counts = {"labelled": result.labelled, "predicted": result.predicted, "far": result.far}
     if result.expected.get("abstention") is not None:
@@ -240,14 +246,8 @@ def _write_page(
         rest,
         index,
         images,
+        drawn,
     )
-
-
-def _index_of(z: Embeddings, images: Source) -> NDArray[np.int64]:
-    """The image of each row."""
-    order = np.argsort(images.ids)
-    index: NDArray[np.int64] = order[np.searchsorted(images.ids, z.ids, sorter=order)]
-    return index
 
 
 def _task(single_label: bool, multi_label: bool, regression: bool) -> str | None:

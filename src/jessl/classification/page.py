@@ -15,6 +15,7 @@ from jessl.classification.outcome import Outcome
 from jessl.core.files import atomic_write
 from jessl.core.image_grid import write_grid
 from jessl.data import Source, UnreadableImage
+from jessl.maps.embedding_map import EmbeddingMap
 from jessl.report.charts.matrix import MatrixCell, matrix
 from jessl.report.pages.content import (
     Block,
@@ -31,6 +32,7 @@ from jessl.report.pages.content import (
     figure,
 )
 from jessl.report.pages.document import render
+from jessl.report.pages.embedding_map import HEADING, map_blocks
 
 MOST_CLASSES, MOST_IMAGES, ACROSS = 24, 24, 8
 # classes whose confusions are drawn; more cannot be read
@@ -49,6 +51,7 @@ def write_page(
     rows: NDArray[np.int64],
     index: NDArray[np.int64],
     images: Source,
+    drawn: EmbeddingMap | None = None,
 ) -> None:
     """Write the page: one file that loads nothing.
 
@@ -62,10 +65,12 @@ def write_page(
         outcome: the predictions.
         rows: which rows are shown; index: [n], the image of each row of the outcome.
         images: the source of the images.
+        drawn: their map.
     """
     sections = [
         Section("images", "Predicted images", _thumbnails(outcome, rows, index, images)),
         Section("confusion", "What is confused", _confusion(expected.get("confusion"))),
+        Section("map", HEADING, map_blocks(drawn)),
         Section("about", "How it was done", [Facts.of(Fact(k, v) for k, v in about.items())]),
     ]
     page = Page(

@@ -10,6 +10,7 @@ from pathlib import Path
 from jessl.comparison import labels as encoder_labels
 from jessl.comparison.encoder_specs import EncoderSpec, parse_encoder_specs
 from jessl.comparison.interpretation import interpretation_notes
+from jessl.comparison.map import write_comparison_map
 from jessl.comparison.rows import ComparisonConfig, ComparisonState, compare_encoder
 from jessl.comparison.table import EncoderTable, column_agreement, rank_by_columns
 from jessl.config import Compare
@@ -26,6 +27,7 @@ from jessl.encoders import Preprocess
 from jessl.extraction.embed import repeat_views
 from jessl.extraction.extract import check_channels, value_range_meta
 from jessl.extraction.without_labels import without_labels
+from jessl.maps.layouts import check_map
 from jessl.pretraining.images import MOST_IMAGES, limit_images
 
 # marks a folder as one of a comparison from its beginning on
@@ -49,6 +51,7 @@ def compare_encoders(
     views: str = "simclr",
     n_views: int = 10,
     view_images: int = 1000,
+    map: str = "pca",
     most_images: int = MOST_IMAGES,
     batch_size: int = 256,
     device: str = "auto",
@@ -70,7 +73,7 @@ def compare_encoders(
 
     Returns:
         EncoderTable; `out` then holds encoders.json, table.csv, table.parquet, and one folder per
-        encoder with its embeddings and a picture of nearest neighbours.
+        encoder with its embeddings and a picture of nearest neighbours, and map.json.
 
     Raises:
         ValueError: for an invalid argument, images of which none can be read, an `out` that another
@@ -80,6 +83,7 @@ def compare_encoders(
     specs, notes = parse_encoder_specs(encoders)
     for note in notes:
         log.note(note)
+    check_map(map)
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"out: expected a folder, got the file {out}")
@@ -120,7 +124,7 @@ def compare_encoders(
         _checked_views(views, n_views)
     with locked(out, check=partial(_check_folder, out)):
         write_json(out / _MARK, {"format": _MARK_FORMAT, "version": 1})
-        return _compare(specs, config, list(notes))
+        return _compare(specs, config, list(notes), map)
 
 
 def _check_folder(out: Path) -> None:
@@ -159,7 +163,9 @@ def _checked_views(views: str, n_views: int) -> None:
     repeat_views(views, n_views, Preprocess(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
-def _compare(specs: list[EncoderSpec], config: ComparisonConfig, notes: list[str]) -> EncoderTable:
+def _compare(
+    specs: list[EncoderSpec], config: ComparisonConfig, notes: list[str], kind: str
+) -> EncoderTable:
     state = ComparisonState({}, {}, None, notes)
     rows = []
     for place, spec in enumerate(specs, 1):
@@ -191,6 +197,7 @@ def _compare(specs: list[EncoderSpec], config: ComparisonConfig, notes: list[str
         agreement=agreement,
         settings=settings,
     )
+    write_comparison_map(rows, config, kind)
     table.write()
     return table
 

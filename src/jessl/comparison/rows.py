@@ -228,9 +228,9 @@ def _draw(z: Embeddings, folder: Path, config: ComparisonConfig) -> str | None:
     drawn = np.random.default_rng([config.seed, 11]).permutation(z.n)[:QUERIES]
     rows = order[drawn]
     near = nearest_neighbours(z, rows, min(NEAREST, z.n - 1))
-    at = {int(i): k for k, i in enumerate(config.source.ids)}
+    index = config.source.index_of(z.ids)
     read = [
-        [config.source.read(at[int(z.ids[j])]) for j in (row, *others)]
+        [config.source.read(int(index[j])) for j in (row, *others)]
         for row, others in zip(rows, near, strict=True)
     ]
     columns = ("image", "nearest", *(f"{k}." for k in range(2, near.shape[1] + 1)))

@@ -25,6 +25,8 @@ class Classify:
         regression: labels are numbers to predict.
         allow_missing: leave out labels of images that SRC lacks, instead of refusing them.
         page: write a page with thumbnails by predicted class.
+        map: a map of the images on the page: pca; pacmap, beside it (extra maps; minutes for 20,000
+            images); none.
         cache: folder of the embeddings, which later calls use again; None: classify-cache beside
             `out`.
         size: side of the input in pixels, for encoders by name.
@@ -48,6 +50,7 @@ class Classify:
     regression: bool = False
     allow_missing: bool = False
     page: bool = True
+    map: str = "pca"
     cache: str | None = None
     size: int | None = None
     bits: int | None = None

@@ -23,6 +23,8 @@ class Curate:
             them.
         data: SRC, the images, for faults that show in pixels and for thumbnails; None: neither.
         page: write a page to scroll, tick and copy names from.
+        map: a map of the images on the page: pca; pacmap, beside it (extra maps; minutes for 20,000
+            images); none.
         bits: bits in use of images stored in more than 8 bits a channel, 9 to 16.
         value_range: the stored values that become black and white, instead of `bits`. On the
             command line: --range LOW HIGH.
@@ -38,6 +40,7 @@ class Curate:
     allow_missing: bool = False
     data: str | None = None
     page: bool = True
+    map: str = "pca"
     bits: int | None = None
     value_range: tuple[float, float] | None = None
     workers: int | None = None

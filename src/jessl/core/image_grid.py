@@ -58,7 +58,7 @@ def write_grid(
     for i, row in enumerate(rows):
         y = top + gap + sum(heights[:i])
         for k, image in enumerate(row):
-            cell = _fitted(image, cell_px)
+            cell = fitted(image, cell_px)
             x = gap + k * step
             canvas.paste(cell, (x + (cell_px - cell.width) // 2, y + (cell_px - cell.height) // 2))
             for at, line in enumerate(text[i][k] if text else ()):
@@ -81,7 +81,7 @@ def _lines(
     return lines
 
 
-def _fitted(image: np.ndarray, cell_px: int) -> Image.Image:
+def fitted(image: np.ndarray, cell_px: int) -> Image.Image:
     if image.dtype != np.uint8:
         image = (image * (255 / max(int(image.max()), 1))).astype(np.uint8)
     drawn = image[:, :, 0] if image.shape[2] < 3 else np.ascontiguousarray(image[:, :, :3])

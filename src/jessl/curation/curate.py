@@ -22,6 +22,7 @@ from jessl.curation.files import PAGE, write_files
 from jessl.curation.given_labels import GivenLabels, PoolRows, given_labels
 from jessl.curation.image_faults import find_image_faults
 from jessl.curation.label_errors import LabelErrors, find_label_errors, nothing_checked
+from jessl.curation.map import curation_map
 from jessl.curation.nearest import NEIGHBOURS, nearest_rows
 from jessl.curation.outliers import find_outliers, mean_distance
 from jessl.curation.page import write_page
@@ -31,6 +32,7 @@ from jessl.curation.result import Curation
 from jessl.curation.space import space_of
 from jessl.data import Source, UnreadableImage, open_source
 from jessl.embeddings import Embeddings
+from jessl.maps.layouts import check_map
 from jessl.runs import Run, is_run
 
 # more than an image has pixels: of copies the one with a label is kept, then the largest
@@ -48,6 +50,7 @@ def curate(
     allow_missing: bool = False,
     data: Any = None,
     page: bool = True,
+    map: str = "pca",
     bits: int | None = None,
     value_range: Sequence[float] | None = None,
     workers: int | None = None,
@@ -84,6 +87,7 @@ def curate(
             raise ValueError(f"method: expected a budget beside it, got {method} and no budget")
     if budget is not None:
         budget = check_int("budget", budget, 1)
+    check_map(map)
     z, name = _open(embeddings)
     images = None if data is None else open_source(data, bits=bits, value_range=value_range)
     if images is not None and images.bands is not None:
@@ -130,7 +134,8 @@ def curate(
         write_files(part, result)
         if page:
             about = _about(result, name, images, z, neighbours.exact, seed)
-            write_page(part / PAGE, result, images, index, about)
+            drawn = curation_map(result, z, images, map, seed)
+            write_page(part / PAGE, result, images, index, about, drawn)
     return result
 
 
@@ -265,10 +270,8 @@ def _image_of_each_row(z: Embeddings, images: Source) -> NDArray[np.int64]:
     Raises:
         ValueError: for rows of other images.
     """
-    order = np.argsort(images.ids, kind="stable")
-    place = np.searchsorted(images.ids, z.ids, sorter=order).clip(max=max(0, len(images) - 1))
-    index: NDArray[np.int64] = order[place]
-    other = np.flatnonzero(images.ids[index] != z.ids)
+    index = images.index_of(z.ids)
+    other = np.flatnonzero(index < 0)
     if len(other):
         example = z.names[int(other[0])] if z.names is not None else f"id {z.ids[other[0]]}"
         raise ValueError(

@@ -93,10 +93,5 @@ def given_labels(
 
 
 def _own_cells(embeddings: Embeddings) -> dict[int, str]:
-    labels = embeddings.labels
-    if labels is None:
-        return {}
-    names = embeddings.meta.get("classes")
-    known = names if isinstance(names, list) and len(names) > labels.max(initial=-1) else None
-    rows = np.flatnonzero(labels >= 0).tolist()
-    return {i: str(labels[i]) if known is None else str(known[labels[i]]) for i in rows}
+    names = embeddings.label_names() or []
+    return {i: name for i, name in enumerate(names) if name is not None}

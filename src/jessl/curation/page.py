@@ -14,6 +14,7 @@ from jessl.core.files import atomic_write
 from jessl.curation.image_faults import KINDS
 from jessl.curation.result import Curation
 from jessl.data import Source, UnreadableImage
+from jessl.maps.embedding_map import EmbeddingMap
 from jessl.report.pages.content import (
     Block,
     Fact,
@@ -28,6 +29,7 @@ from jessl.report.pages.content import (
     data_url,
 )
 from jessl.report.pages.document import render
+from jessl.report.pages.embedding_map import HEADING, map_blocks
 
 # images of a section; the files hold all
 MOST_IMAGES, MOST_OF_GROUP = 240, 8
@@ -77,6 +79,7 @@ def write_page(
     images: Source | None,
     index: NDArray[np.int64] | None,
     about: Iterable[tuple[str, str]],
+    drawn: EmbeddingMap | None = None,
 ) -> None:
     """Write the page: one file that loads nothing.
 
@@ -85,6 +88,7 @@ def write_page(
         result: what is shown.
         images: their pictures, None without; index: [n], the image of each row.
         about: name and text, how it was done.
+        drawn: the map of the images.
     """
     thumbnails = Thumbnails(images, index)
     sections = [
@@ -93,13 +97,14 @@ def write_page(
         _outliers(result, thumbnails),
         _label_errors(result, thumbnails),
         _image_faults(result, thumbnails),
+        Section("map", HEADING, map_blocks(drawn)),
         Section("about", "How it was done", [Facts.of(Fact(k, v) for k, v in about)]),
     ]
     page = Page(
         kicker="jessl curate",
         title=f"{len(result.names):,} images: what to look at",
         findings=[result.sentence(), *result.warnings],
-        sections=[section for section in sections if section is not None],
+        sections=[section for section in sections if section is not None and section.blocks],
     )
     with atomic_write(path) as part:
         part.write_text(render(page), encoding="utf-8", errors="backslashreplace")

@@ -218,6 +218,18 @@ class Embeddings:
         features = pd.DataFrame(self._features, columns=[f"f{k}" for k in range(self.d)])
         return pd.concat([pd.DataFrame(columns, index=features.index), features], axis=1)
 
+    def label_names(self) -> list[str | None] | None:
+        """The label of each row as text, None where it is missing; None without labels.
+
+        Example:
+            >>> Embeddings(np.eye(3), [1, -1, 0], meta={"classes": ["cat", "dog"]}).label_names()
+            ['dog', None, 'cat']
+        """
+        if self._labels is None:
+            return None
+        texts = label_texts(self._labels, self._classes())
+        return [None if text is None else str(text) for text in texts]
+
     def write_table(self, path: str | Path) -> Path:
         """Write the columns of `to_pandas` as CSV or Parquet, by the suffix, atomically.
 

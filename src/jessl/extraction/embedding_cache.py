@@ -187,8 +187,7 @@ def inference_cost(embeddings: Embeddings) -> dict[str, float | int | str | bool
 
 def _with_labels_of(embeddings: Embeddings, source: Source) -> Embeddings:
     """The same rows with the labels and groups that the source has now."""
-    order = np.argsort(source.ids)
-    rows = order[np.searchsorted(source.ids, embeddings.ids, sorter=order)]
+    rows = source.index_of(embeddings.ids)
     classes = None if source.classes is None else list(source.classes)
     return Embeddings(
         embeddings.features,

@@ -14,11 +14,15 @@ from jessl.core.image_grid import write_grid
 from jessl.core.interruption import Stopped
 from jessl.core.log import Log
 from jessl.core.process_group import rank_zero
+from jessl.core.sampling import linspace_indices
 from jessl.data import Source
 from jessl.embeddings import Embeddings
 from jessl.extraction.extract import LAYERS, extract
+from jessl.extraction.image_map import image_map, label_colours
 from jessl.extraction.neighbours import nearest_neighbours
 from jessl.extraction.open_encoder import open_encoder
+from jessl.maps import MAP_FILE
+from jessl.maps.colours import Colour, outlierness_of
 from jessl.pretraining.adaptation import (
     Adaptation,
     adaptation_record,
@@ -68,6 +72,7 @@ def finish(
         where, reason = next(iter(skipped.items()))
         log.note(f"{len(skipped)} images cannot be read and were left out, e.g. {where}: {reason}")
     _draw_neighbours(run, embeddings["backbone"], images)
+    _draw_map(run, embeddings["backbone"], images)
     measurements = final_records(
         embeddings,
         objective,
@@ -181,10 +186,25 @@ def _draw_neighbours(run: Run, embeddings: Embeddings, images: Source, count: in
         return
     rows = np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(int))
     near = nearest_neighbours(embeddings, rows, min(7, n - 1))
-    position = {int(i): k for k, i in enumerate(images.ids)}
+    index = images.index_of(embeddings.ids)
     grid = [
-        [images.read(position[int(embeddings.ids[j])]) for j in (row, *others)]
+        [images.read(int(index[j])) for j in (row, *others)]
         for row, others in zip(rows, near, strict=True)
     ]
     columns = ("image", "nearest", *(f"{k}." for k in range(2, near.shape[1] + 1)))
     write_grid(run.path / "neighbours.png", grid, columns=columns)
+
+
+# of a run: its file stays below 2 MB
+_MAP_IMAGES = 1_000
+
+
+def _draw_map(run: Run, embeddings: Embeddings, images: Source) -> None:
+    """Write the map of a sample of the images, for the report."""
+    z = embeddings.subset(linspace_indices(len(embeddings), _MAP_IMAGES))
+    if not np.isfinite(z.features).all():
+        return
+    colours: list[Colour] = [*label_colours(z), outlierness_of(z.features)]
+    drawn = image_map(z, images, colours, total=len(embeddings))
+    if drawn is not None:
+        drawn.write(run.path / MAP_FILE)

@@ -207,14 +207,13 @@ class ReportData:
     def _named_run(self) -> RunData | None:
         return next((r for r in self.runs() if r.name == self.study.chosen_run), None)
 
-    def picture(self, name: str) -> Path | None:
-        """The file of a picture: of the study, or else of the run whose pictures are shown.
+    def drawing(self, file: str) -> Path | None:
+        """A picture or the map: of the study, or else of the run whose pictures are shown.
 
         Links that lead out of the folder are not followed.
         """
         run = self.pictured_run()
         folders = [self.folder, *([run.folder] if run and run.folder else [])]
-        file = f"{name}.png"
         return next((f / file for f in folders if is_contained_file(f, file)), None)
 
     def risk_merged(self) -> set[bool]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import numpy as np
-
 from jessl.core.progress import ProgressCallback
 from jessl.data import Source, Subset, open_source, unlabelled
 from jessl.data.options import open_configured
@@ -128,10 +126,8 @@ class TrainingImages:
         self._same = same
         final = self.run.embeddings("backbone")
         if final.is_dir():
-            ids = Embeddings.load(final, mmap=True).ids
-            order = np.argsort(images.ids)
-            place = np.searchsorted(images.ids, ids, sorter=order).clip(max=len(images) - 1)
-            if (images.ids[order[place]] != ids).any():
+            index = images.index_of(Embeddings.load(final, mmap=True).ids)
+            if (index < 0).any():
                 raise ValueError(
                     f"data: {images.name} lacks images that run {self.run.path} was trained on"
                 )
@@ -140,7 +136,7 @@ class TrainingImages:
                     f"by its checksum {images.name} is not exactly what the run was trained on: "
                     "its images are matched by their ids"
                 )
-            return Subset(images, order[place])
+            return Subset(images, index)
         if not same:
             raise ValueError(
                 f"data: by its checksum {images.name} is not what run {self.run.path} was "

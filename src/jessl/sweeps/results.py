@@ -13,6 +13,7 @@ from typing import Any
 from jessl import records
 from jessl.core.files import copy_file, is_contained_file, write_json
 from jessl.core.progress import duration
+from jessl.maps import MAP_FILE
 from jessl.runs import Run, is_run
 from jessl.selection.panel import PANEL
 from jessl.selection.result import Selection
@@ -150,7 +151,7 @@ def summarize(study: Study, *, seconds: float) -> SweepResult:
         versions=records.versions(),
     )
     if result.chosen_run is not None:
-        for name in ("views.png", "neighbours.png"):
+        for name in ("views.png", "neighbours.png", MAP_FILE):
             parts = (RUNS, result.chosen_run, name)
             if is_contained_file(study.folder, *parts):
                 copy_file(study.folder.joinpath(*parts), study.folder / name)

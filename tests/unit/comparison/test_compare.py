@@ -94,7 +94,7 @@ def test_a_row_an_encoder_with_every_score_and_its_features_as_embed_makes_them(
 
 def test_the_page_is_made_of_what_was_written(labelled: EncoderTable) -> None:
     page = Page(write_encoders_page(labelled.path).read_text(encoding="utf-8"))
-    kept = ["table", "labels", "scores", "orders", "neighbours", "reading", "about"]
+    kept = ["table", "labels", "scores", "orders", "neighbours", "map", "reading", "about"]
     assert page.sections() == kept
     for row in labelled.rows:
         assert row.name in page.text

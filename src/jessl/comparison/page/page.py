@@ -8,7 +8,9 @@ from jessl.comparison.page.answer import RULES, ComparisonData, read_comparison,
 from jessl.comparison.page.numbers import error_panels, score_panels
 from jessl.comparison.page.orders import agreement_matrix, rank_matrix
 from jessl.comparison.page.table import component_table, encoder_table, failures
-from jessl.core.files import atomic_write, read_json
+from jessl.core.files import atomic_write, is_contained_file, read_json
+from jessl.maps import MAP_FILE
+from jessl.maps.embedding_map import read_map
 from jessl.report.json_values import Json, number, word
 from jessl.report.pages.content import (
     Block,
@@ -28,6 +30,8 @@ from jessl.report.pages.content import (
     read_png,
 )
 from jessl.report.pages.document import render
+from jessl.report.pages.embedding_map import HEADING as MAP_HEADING
+from jessl.report.pages.embedding_map import map_blocks
 
 FORMAT = "jessl.encoders"
 # of one picture: 64 photographs of 64 px are below 1 MB
@@ -70,6 +74,7 @@ def encoders_page(answer: Json, folder: Path) -> str:
         Section("scores", "Without labels", _scores(comparison)),
         Section("orders", "Do the columns agree?", _orders(comparison)),
         Section("neighbours", "Nearest neighbours", _neighbours(comparison, folder)),
+        Section("map", MAP_HEADING, _map(folder)),
         Section("reading", "How to read this", _reading(comparison)),
         Section("about", "How it was measured", [_about(comparison)]),
     ]
@@ -154,6 +159,15 @@ def _orders(comparison: ComparisonData) -> list[Block]:
     if tau := figure(caption, [agreement_matrix(comparison)]):
         blocks += [Heading("Kendall's tau"), *tau]
     return blocks
+
+
+def _map(folder: Path) -> list[Block]:
+    if not is_contained_file(folder, MAP_FILE):
+        return []
+    try:
+        return map_blocks(read_map(folder / MAP_FILE))
+    except ValueError as error:
+        return [Notes.of([error])]
 
 
 def _neighbours(comparison: ComparisonData, folder: Path) -> list[Block]:

@@ -94,6 +94,20 @@ class Source(ABC):
         rows = range(len(self)) if indices is None else np.asarray(indices).tolist()
         return Texts.of(self.key(row) for row in rows)
 
+    def index_of(self, ids: np.ndarray) -> np.ndarray:
+        """The indices of the images with these ids: int64 [m], -1 where there is none.
+
+        Example:
+            >>> open_source("digits").index_of(np.array([3, 5000]))
+            array([ 3, -1])
+        """
+        if not len(self):
+            return np.full(len(ids), -1)
+        order = np.argsort(self.ids, kind="stable")
+        place = np.searchsorted(self.ids, ids, sorter=order).clip(max=len(self) - 1)
+        index = order[place]
+        return np.where(self.ids[index] == ids, index, -1)
+
     @abstractmethod
     def where(self, index: int) -> str:
         """The place of image `index`, for messages: a path, or "row 17 of x.npz"."""

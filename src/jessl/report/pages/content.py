@@ -214,8 +214,28 @@ class Folded:
     folds: Sequence[Fold]
 
 
+@dataclass(frozen=True)
+class MapBlock:
+    """A map of images to zoom, point at and select in.
+
+    Attributes:
+        key: unique on the page.
+        caption: below the map.
+        layouts: name and explanation of each.
+        colours: names of what the points can be coloured by.
+        data: JSON for the script, without `<`.
+    """
+
+    macro: ClassVar[str] = "embedding_map"
+    key: str
+    caption: str
+    layouts: Sequence[tuple[str, str]]
+    colours: Sequence[str]
+    data: Markup
+
+
 Drawn = Markup | Picture | Table
-Block = Lead | Heading | Notes | Figure | Table | Settings | Facts | Folded | Gallery
+Block = Lead | Heading | Notes | Figure | Table | Settings | Facts | Folded | Gallery | MapBlock
 
 
 @dataclass(frozen=True)
@@ -241,7 +261,15 @@ class Page:
     @property
     def picks(self) -> bool:
         """Whether there are images to tick."""
-        return any(isinstance(block, Gallery) for one in self.sections for block in one.blocks)
+        return self._has(Gallery)
+
+    @property
+    def maps(self) -> bool:
+        """Whether there are maps of images."""
+        return self._has(MapBlock)
+
+    def _has(self, kind: type) -> bool:
+        return any(isinstance(block, kind) for one in self.sections for block in one.blocks)
 
 
 def figure(

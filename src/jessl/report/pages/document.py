@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,23 +16,25 @@ from jessl.report.pages.content import Block, Page, Picture
 
 def render(page: Page) -> str:
     """The text of a page. Everything that is not `Markup` is escaped."""
-    style, script = _asset("style.css"), _asset("script.js")
+    style = _asset("style.css")
+    scripts = [_asset("script.js"), *([_asset("map.js")] if page.maps else [])]
     return (
         _environment()
         .get_template("page.html.j2")
-        .render(page=page, style=style, script=script, policy=_policy(style, script))
+        .render(page=page, style=style, scripts=scripts, policy=_policy(style, scripts))
     )
 
 
-def _policy(style: str, script: str) -> str:
-    """What the page may do: its own style and script (by their hashes), embedded pictures."""
-    style_hash, script_hash = (
+def _policy(style: str, scripts: Sequence[str]) -> str:
+    """What the page may do: its own style and scripts (by their hashes), embedded pictures."""
+    style_hash, *script_hashes = (
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (style, script)
+        for text in (style, *scripts)
     )
+    own = " ".join(f"'sha256-{one}'" for one in script_hashes)
     return (
         f"default-src 'none'; img-src data:; style-src 'sha256-{style_hash}'; "
-        f"script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
+        f"script-src {own}; base-uri 'none'; form-action 'none'"
     )
 
 

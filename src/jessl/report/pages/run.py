@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from jessl.core.files import atomic_write
+from jessl.maps import MAP_FILE
 from jessl.report.charts.ranking import criterion_title, draw_ranking
 from jessl.report.charts.svg import in_both_sizes
 from jessl.report.formatting import format_percent
@@ -22,6 +23,8 @@ from jessl.report.pages.content import (
     figure,
     read_png,
 )
+from jessl.report.pages.embedding_map import HEADING as MAP_HEADING
+from jessl.report.pages.embedding_map import map_blocks
 from jessl.report.pages.run_table import run_table
 from jessl.report.reading import read_report
 
@@ -45,9 +48,9 @@ _NEIGHBOURS = (
 def write_report(folder: str | Path) -> Path:
     """Write `folder`/report.html, one file that needs no network, and return its path.
 
-    `folder` is a run (config.json, records.jsonl, optionally views.png and neighbours.png) or a
-    study (study.json, records.jsonl, runs/NAME/ each a run). Parts without records are left out
-    and named under "What was run". Pictures above 2.5 MB are left out as well.
+    `folder` is a run (config.json, records.jsonl, optionally views.png, neighbours.png and
+    map.json) or a study (study.json, records.jsonl, runs/NAME/ each a run). Parts without records
+    are left out and named under "What was run". Pictures above 2.5 MB are left out as well.
 
     Raises:
         ValueError: naming the folder when it is neither a run nor a study, or a file in it
@@ -211,7 +214,7 @@ def _risk(report: ReportData) -> list[Block]:
 
 
 def _picture(name: str, heading: str, caption: str, report: ReportData) -> list[Block]:
-    path = report.picture(name)
+    path = report.drawing(f"{name}.png")
     if path is None:
         raise _Missing(f"{heading}: there is no {name}.png.")
     try:
@@ -226,6 +229,19 @@ def _picture(name: str, heading: str, caption: str, report: ReportData) -> list[
         caption += f" Shown for the run {run.name}."
     picture = Picture(data_url(data), heading, 2 * width if tiny else width, tiny)
     return [*figure(caption, [picture])]
+
+
+def _map(report: ReportData) -> list[Block]:
+    # numpy, which a page without a map does not need
+    from jessl.maps.embedding_map import read_map
+
+    path = report.drawing(MAP_FILE)
+    if path is None:
+        raise _Missing(f"{MAP_HEADING}: there is no {MAP_FILE}.")
+    try:
+        return map_blocks(read_map(path))
+    except ValueError as error:
+        raise _Missing(f"{MAP_HEADING}: {error}") from None
 
 
 _TABLE = (
@@ -246,4 +262,5 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportData], list[Block]]], ...] = (
         "Nearest neighbours",
         partial(_picture, "neighbours", "Nearest neighbours", _NEIGHBOURS),
     ),
+    ("map", MAP_HEADING, _map),
 )

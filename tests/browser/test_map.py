@@ -1,0 +1,107 @@
+"""The map of images in a real browser: pointed at, zoomed, selected in; at two widths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jessl
+from helpers.browser import browse, console_errors, needs_chromium, probe
+
+pytestmark = needs_chromium
+
+# looks for a point, reads its tip, lassoes everything, hides a class, lassoes again, finds a name
+PROBE = """
+<script>
+// a page that is only dumped has no frames
+requestAnimationFrame = draw => setTimeout(draw, 1);
+addEventListener('load', () => setTimeout(() => {
+  const figure = document.querySelector('figure.map');
+  const canvas = figure.querySelector('canvas');
+  const part = role => figure.querySelector(`[data-role="${role}"]`);
+  const box = canvas.getBoundingClientRect();
+  const send = (kind, x, y, more) => canvas.dispatchEvent(new PointerEvent(kind, {
+    clientX: box.left + x, clientY: box.top + y, bubbles: true, pointerId: 1, ...more }));
+  canvas.setPointerCapture = () => {};
+  const tip = figure.querySelector('.map-tip');
+  let text = '';
+  for (let y = 0; y < box.height && !text; y += 8) {
+    for (let x = 0; x < box.width && !text; x += 8) {
+      send('pointermove', x, y);
+      if (tip.style.visibility === 'visible') text = tip.textContent;
+    }
+  }
+  const tipBox = tip.getBoundingClientRect();
+  const inside = tipBox.left >= box.left - 1 && tipBox.right <= box.right + 1;
+  const pixels = () => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
+    .reduce((sum, v, k) => sum + (k % 4 === 3 && v > 0), 0);
+  const around = () => {
+    const w = box.width - 1, h = box.height - 1;
+    send('pointerdown', 1, 1);
+    for (const [x, y] of [[w, 1], [w, h], [1, h]]) send('pointermove', x, y);
+    send('pointerup', 1, h);
+    const names = part('names').value.split('\\n');
+    part('clear').click();
+    return names;
+  };
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    const drawn = pixels();
+    part('lasso').click();
+    const all = around();
+    part('legend').querySelector('button').click();
+    const less = around();
+    const colours = [...part('colour').options].map(o => o.textContent);
+    part('colour').selectedIndex = 1;
+    part('colour').dispatchEvent(new Event('change'));
+    part('find').value = '7';
+    part('find').dispatchEvent(new Event('input'));
+    canvas.dispatchEvent(new KeyboardEvent('keydown', { key: '+' }));
+    requestAnimationFrame(() => requestAnimationFrame(() => parent.postMessage(JSON.stringify({
+      text, inside, drawn, all, less, colours, zoomed: pixels(),
+      points: figure.dataset.points, hidden: figure.querySelector('.selection').hidden,
+      legend: part('legend').textContent,
+      wider: document.documentElement.scrollWidth - innerWidth,
+    }), '*')));
+  }));
+}, 50));
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 255, (50, 8, 8, 3)).astype(np.uint8)
+    z = rng.standard_normal((50, 12)) + 3
+    out = tmp_path_factory.mktemp("page") / "out"
+    labels = np.arange(50) % 2
+    pool = jessl.Embeddings(z, labels, meta={"classes": ["cat", "<b>dog</b>"]})
+    jessl.curate(pool, data=x, out=out, workers=1)
+    return out / "curation.html"
+
+
+def test_it_lives_under_the_policy_of_the_page(page: Path, tmp_path: Path) -> None:
+    ran = browse(page, tmp_path, "--dump-dom", "--window-size=1280,1000")
+    assert console_errors(ran) == []
+    assert 'data-map="drawn"' in ran.stdout
+    assert 'data-points="50"' in ran.stdout
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_points_show_their_image_and_a_lasso_lists_names(
+    page: Path, width: int, tmp_path: Path
+) -> None:
+    answer = probe(page.read_text(encoding="utf-8"), PROBE, width, tmp_path)
+    assert answer["points"] == "50"
+    assert answer["drawn"] > 300
+    assert answer["zoomed"] > 100
+    assert "label: " in answer["text"]
+    assert "outlierness, sd: " in answer["text"]
+    assert answer["inside"]
+    assert sorted(answer["all"], key=int) == [str(k) for k in range(50)]
+    assert len(answer["less"]) == 25
+    assert answer["colours"] == ["label", "outlierness, sd", "cluster", "none"]
+    assert answer["hidden"]
+    assert answer["wider"] <= 0
