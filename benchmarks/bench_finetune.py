@@ -1,23 +1,28 @@
 """Does `jessl finetune` beat the probe of the frozen encoder, and does it keep the better of both?
 
     python benchmarks/bench_finetune.py --work finetune --set cifar10 RUN TRAIN.npz TEST.npz \
-        --record 2026-11-29-finetune
+        --record 2026-11-29-finetune-folds
 
-For each set and encoder, labels are drawn --draws times at 1, 5, 10 and 50 images a class of the
-first file. `jessl.finetune` trains on them (its trial and its training on all labels), the probe
-is fitted on the same labels, and both are tested on the first --test images of the second file. At
-one label a class nothing can be compared, and the command refuses; the training is then that
-which it would run on all labels.
+For each set and encoder, labels are drawn --draws times at 5, 10 and 50 images a class of the first
+file. `jessl.finetune` trains on them (its trials and its training on all labels), the probe is
+fitted on the same labels, and both are tested on the first --test images of the second file. All
+sets get their first draw before any gets the second; after --minutes of CPU time no draw is begun.
+Finished draws are kept in --work.
 
---only-train leaves the trial out: for the choice of defaults by --option, on draws (from
---first-draw) that are not used later. Finished draws are kept in --work.
+--only-train leaves the trials out: for the choice of defaults by --option, on draws (from
+--first-draw) that are not used later. With 1 label a class nothing can be compared, and the command
+refuses; --shots 1 measures the training on all labels.
+
+The predictions of both about each labelled image, by networks that did not see it, are kept, so
+that rules can be replayed: which of the two would be kept by the comparison on all folds, and on
+the first fold alone, which is one held-out part of a quarter of the images.
 
 Columns: probe and fine-tuned, the mean accuracy of both on the test images, difference with the
 95 % interval of its mean over the draws (Student's t); wins, the draws in which fine-tuning is more
 accurate; kept, the draws in which the default keeps it; right, the draws in which the default keeps
 the more accurate of the two; lost, by how much what is kept is less accurate than the better of the
-two, mean and worst; seconds of wall and CPU time for either (the probe's: features of the labelled
-images and the fit).
+two, mean and worst; CPU seconds of the probe (features of the labelled images and the fit) and of
+the fine-tuning with all its trials.
 """
 
 from __future__ import annotations
@@ -36,8 +41,10 @@ import numpy as np
 from scipy.stats import t as student
 
 import jessl
+from finetune_rules import Draw, keeps_by_default, lost_by, summary
 from harness import cpu_seconds, say, tell
 from jessl.classification.classifier import EmbeddingClassifier
+from jessl.classification.finetune_folder import COMPARED
 from jessl.classification.finetune_start import open_start, run_config
 from jessl.classification.finetuned_network import FinetunedNetwork
 from jessl.classification.label_parts import LabelParts, write_labels
@@ -49,9 +56,8 @@ from jessl.data.labels import number_cells
 from jessl.extraction.extract import extract
 from jessl.probes.split import sample_per_class
 
-SHOTS = (1, 5, 10, 50)
+SHOTS = (5, 10, 50)
 RECORDS = Path(__file__).resolve().parent / "records"
-Draw = dict[str, Any]
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
@@ -110,7 +116,7 @@ def train_on_all(
     labels, classes = number_cells(cells, len(one.train))
     assert labels is not None
     assert classes is not None
-    parts = LabelParts(classes, rows, labels[rows], rows, rows[:0], 0)
+    parts = LabelParts(classes, rows, labels[rows], ())
     out = Path(config.out)
     out.mkdir()
     source = write_labels(out / "all.csv", one.train, parts, parts.all)
@@ -159,18 +165,17 @@ def measure(one: Set, shots: int, draw: int, options: dict[str, Any], only_train
         "draw": draw,
         "probe": float(right.mean()),
         "probe_time": probe_time,
-        "announced": probe.expected_accuracy_.value,
+        "announced": [getattr(probe.expected_accuracy_, k) for k in ("value", "low", "high")],
     }
     if only_train:
         (run, classes), spent = timed(lambda: train_on_all(config, one, rows, probe))
     else:
         tuned, spent = timed(lambda: jessl.finetune(config, quiet=True, log=SILENT))
         run, classes = jessl.Run.open(tuned.run), list(tuned.classes)
-        difference = tuned.difference
+        expected = EmbeddingClassifier.load(tuned.classifier).expected_accuracy_
         result |= {
-            "estimate": difference.value,
-            "better": difference.better,
-            "compared": difference.n,
+            "folds": compared_predictions(tuned.out / COMPARED),
+            "tuned_announced": [expected.value, expected.low, expected.high],
             "epochs": tuned.epochs,
             "flip": tuned.flip,
         }
@@ -182,24 +187,53 @@ def measure(one: Set, shots: int, draw: int, options: dict[str, Any], only_train
     return result
 
 
-def draws(one: Set, options: argparse.Namespace, changes: dict[str, Any]) -> list[Draw]:
-    """All draws of a set, measured or read."""
-    found = []
-    for shots in options.shots:
-        for draw in range(options.first_draw, options.first_draw + options.draws):
-            only_train = options.only_train or shots < 2
-            words = (one.name, one.init, shots, draw, sorted(changes.items()), only_train)
-            key = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
-            file = one.work / f"{key}.json"
-            if not file.exists():
-                result = measure(one, shots, draw, changes, only_train)
-                file.write_text(json.dumps(result))
-                say(
-                    f"{one.name}, {shots} labels a class, draw {draw}: probe {result['probe']:.3f},"
-                    f" fine-tuned {result['tuned']:.3f}, {result['tuned_time']['cpu']:.0f} s of CPU"
-                )
-            found.append(json.loads(file.read_text()))
-    return found
+def compared_predictions(file: Path) -> list[list[list[bool]]]:
+    """By fold, whether the network and the probe predict each image rightly: [folds, 2, m]."""
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    return [
+        [
+            [r[who] == r["label"] for r in rows if int(r["fold"]) == fold]
+            for who in ("finetuned", "probe")
+        ]
+        for fold in sorted({int(r["fold"]) for r in rows})
+    ]
+
+
+def draw_file(one: Set, shots: int, draw: int, changes: dict[str, Any], only_train: bool) -> Path:
+    """Where a draw is kept."""
+    words = (one.name, one.init, shots, draw, sorted(changes.items()), only_train, "folds")
+    return one.work / f"{hashlib.sha256(repr(words).encode()).hexdigest()[:16]}.json"
+
+
+def measure_all(sets: list[Set], changes: list[dict[str, Any]], options: Any) -> None:
+    """Measure what is missing, the first draw of all sets first, while there is time."""
+    for draw in range(options.first_draw, options.first_draw + options.draws):
+        for shots in options.shots:
+            for one in sets:
+                for changed in changes:
+                    if options.minutes is not None and cpu_seconds() > 60 * options.minutes:
+                        return
+                    only_train = options.only_train or shots < 2
+                    file = draw_file(one, shots, draw, changed, only_train)
+                    if file.exists():
+                        continue
+                    result = measure(one, shots, draw, changed, only_train)
+                    file.write_text(json.dumps(result))
+                    say(
+                        f"{one.name}, {shots} labels a class, draw {draw}: "
+                        f"probe {result['probe']:.3f}, fine-tuned {result['tuned']:.3f}, "
+                        f"{result['tuned_time']['cpu']:.0f} s of CPU"
+                    )
+
+
+def draws(one: Set, shots: int, changes: dict[str, Any], options: Any) -> list[Draw]:
+    """The measured draws of a set."""
+    files = [
+        draw_file(one, shots, draw, changes, options.only_train or shots < 2)
+        for draw in range(options.first_draw, options.first_draw + options.draws)
+    ]
+    return [json.loads(file.read_text()) for file in files if file.exists()]
 
 
 def interval(values: list[float]) -> str:
@@ -221,19 +255,15 @@ def points(values: list[float]) -> str:
 def row(name: str, shots: int, found: list[Draw]) -> str:
     """The table's line of one set and number of labels."""
     gain = [d["tuned"] - d["probe"] for d in found]
-    compared = [d for d in found if "better" in d]
-    kept = f"{sum(d['better'] for d in compared)} of {len(compared)}" if compared else "refused"
-    right = lost = "–"
+    compared = [d for d in found if "folds" in d]
+    kept = right = lost = "–"
     if compared:
-        losses = [
-            max(d["tuned"], d["probe"]) - d["tuned" if d["better"] else "probe"] for d in compared
-        ]
+        keeps = [keeps_by_default(d) for d in compared]
+        losses = [lost_by(d, keep) for d, keep in zip(compared, keeps, strict=True)]
+        kept = f"{sum(keeps)} of {len(compared)}"
         right = f"{sum(loss == 0 for loss in losses)} of {len(losses)}"
         lost = f"{100 * np.mean(losses):.1f} ({100 * max(losses):.1f})"
-    seconds = [
-        f"{np.mean([d[k]['wall'] for d in found]):.1f}, {np.mean([d[k]['cpu'] for d in found]):.1f}"
-        for k in ("probe_time", "tuned_time")
-    ]
+    seconds = [f"{np.mean([d[k]['cpu'] for d in found]):.1f}" for k in ("probe_time", "tuned_time")]
     cells = [
         name,
         shots,
@@ -264,21 +294,24 @@ def main() -> None:
     )
     parser.add_argument("--shots", type=int, nargs="+", default=SHOTS)
     parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--minutes", type=float, help="of CPU time, after which no draw is begun")
     parser.add_argument("--first-draw", type=int, default=0)
     parser.add_argument("--test", type=int, default=2_000, help="images to test on")
-    parser.add_argument("--only-train", action="store_true", help="without the trial")
+    parser.add_argument("--only-train", action="store_true", help="without the trials")
     parser.add_argument("--option", nargs="*", action="append", metavar="NAME=VALUE", default=[])
     parser.add_argument("--record", help="name of a file in benchmarks/records, without .md")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    sets = [Set(*words, options.test, options.work) for words in options.set]
+    changes = [changed(texts) for texts in options.option or [[]]]
+    measure_all(sets, changes, options)
     lines, every = [], []
-    for name, init, train, test in options.set:
-        one = Set(name, init, train, test, options.test, options.work)
-        for texts in options.option or [[]]:
-            found = draws(one, options, changed(texts))
-            every += found
-            title = ", ".join([name, *texts])
-            lines += [row(title, k, [d for d in found if d["shots"] == k]) for k in options.shots]
+    for one in sets:
+        for texts, change in zip(options.option or [[]], changes, strict=True):
+            for shots in options.shots:
+                if found := draws(one, shots, change, options):
+                    every += found
+                    lines.append(row(", ".join([one.name, *texts]), shots, found))
     tell(
         "Fine-tuning against the probe of the frozen encoder",
         ["jessl", "torch", "numpy", "scikit-learn"],
@@ -288,36 +321,12 @@ def main() -> None:
             *summary(every),
             "",
             "| set | labels a class | draws | probe, % | fine-tuned, % | difference, points | "
-            "wins | kept | right | lost (worst) | probe, s wall, CPU | fine-tuning, s wall, CPU |",
+            "wins | kept | right | lost (worst) | probe, s CPU | fine-tuning, s CPU |",
             "|---|---:|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|",
             *lines,
         ],
         str(RECORDS / f"{options.record}.md") if options.record else None,
     )
-
-
-def summary(every: list[Draw]) -> list[str]:
-    """How often the default kept the better, over all draws that it compares."""
-    compared = [d for d in every if "better" in d]
-    if not compared:
-        return []
-    lines = []
-    for title, keeps in (
-        ("the default (fine-tuned where the interval lies above 0)", lambda d: d["better"]),
-        ("fine-tuned where its estimate is higher", lambda d: d["estimate"] > 0),
-        ("always the probe", lambda d: False),
-        ("always the fine-tuned network", lambda d: True),
-    ):
-        losses = [
-            max(d["tuned"], d["probe"]) - d["tuned" if keeps(d) else "probe"] for d in compared
-        ]
-        below = [d["probe"] - d["tuned" if keeps(d) else "probe"] for d in compared]
-        lines.append(
-            f"- {title}: the more accurate one in {sum(x == 0 for x in losses)} of {len(losses)} "
-            f"draws, loses {100 * np.mean(losses):.2f} points (worst {100 * max(losses):.1f}); "
-            f"below the probe in {sum(x > 0 for x in below)}, by {100 * max(below):.1f} at worst"
-        )
-    return lines
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The folder that a fine-tuning writes, and what it may be continued with.
 
 finetune.json    the options, and at the end the result
-labels/          fit.csv, compare.csv and all.csv: labels of the parts
+labels/          fit.csv (fit-1.csv, fit-2.csv, ... of folds) and all.csv: labels of the parts
 start/           classifiers that the trainings start from
-trial/           the run that is compared with the frozen probe
+trial/           the run that is compared with the frozen probe; trial-1/, trial-2/, ... of folds
+compared.csv     what both predict about each image that was held out of their training
 run/             the run on all labelled images, where the fine-tuned network is kept
 classifier/      what `jessl classify --classifier` takes
 cache/           features of the frozen encoder
@@ -20,10 +21,11 @@ from typing import Any
 from jessl.config import Finetune, option_name
 from jessl.core.files import contained, locked, read_json, write_json
 from jessl.core.leftovers import other_names
+from jessl.core.validation import check_int
 
 STATE, FORMAT = "finetune.json", "jessl.finetune"
 LABELS, START, TRIAL, REFIT = "labels", "start", "trial", "run"
-CLASSIFIER, CACHE = "classifier", "cache"
+CLASSIFIER, CACHE, COMPARED = "classifier", "cache", "compared.csv"
 # options that do not change what is computed; the runs check the images
 _CHANGEABLE = {"out", "data", "workers", "device"}
 
@@ -42,15 +44,24 @@ def finetune_folder(config: Finetune) -> Iterator[bool]:
         yield _state(out).get("result") is not None
 
 
-def begin(out: Path, config: Finetune) -> None:
-    """Write the options of a new fine-tuning."""
+def started_folds(out: Path) -> int | None:
+    """How many folds a fine-tuning was begun with; None for a new one."""
+    state = _state(out)
+    # folders of versions without folds have none
+    return check_int("folds", state.get("folds", 1), 1) if state else None
+
+
+def begin(out: Path, config: Finetune, folds: int) -> None:
+    """Write the options of a new fine-tuning, and how many folds it has."""
     if not (out / STATE).exists():
-        write_json(out / STATE, {"format": FORMAT, "config": config.as_json(), "result": None})
+        values = {"format": FORMAT, "config": config.as_json(), "folds": folds, "result": None}
+        write_json(out / STATE, values)
 
 
 def write_result(out: Path, config: Finetune, result: dict[str, object]) -> None:
     """Write the result: the fine-tuning is finished."""
-    write_json(out / STATE, {"format": FORMAT, "config": config.as_json(), "result": result})
+    values = {"format": FORMAT, "config": config.as_json(), "folds": started_folds(out)}
+    write_json(out / STATE, values | {"result": result})
 
 
 def read_result(out: Path) -> dict[str, Any]:

@@ -19,13 +19,15 @@ class FinetuneResult:
         out: the folder; classifier: the one in it that `jessl.classify` takes.
         run: run of the fine-tuned network, on all labelled images where it was kept.
         kept: "finetuned" or "probe".
-        summary: one sentence that compares both.
+        summary: one sentence that compares both and names what is kept.
         difference: accuracy of the fine-tuned network minus that of the frozen probe.
-        train, stop, compare: images that were trained on, stopped by and compared on.
+        train, stop: images that the first trial was trained on and stopped by; compare: images
+            that were compared on, in all trials.
         classes: names of the classes.
-        epochs: of the fine-tuning.
+        epochs: of the fine-tuning; of several trials the mean.
         refit: whether what is kept was trained again on all labelled images.
         flip: probability of a horizontal flip in the trainings.
+        folds: trials; 1: one part was held out.
         warnings: reasons to doubt the result.
     """
 
@@ -42,6 +44,7 @@ class FinetuneResult:
     epochs: int
     refit: bool
     flip: float = 0.5
+    folds: int = 1
     warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jessl.classification.accuracy import ExpectedAccuracy, share_interval
+from jessl.classification.accuracy import ExpectedAccuracy, expected_accuracy, share_interval
 from jessl.classification.calibration import calibration_error, fit_temperature
 from jessl.classification.classifier import EmbeddingClassifier
 from jessl.classification.distance import LabelledNeighbours
@@ -24,17 +24,24 @@ def classifier_of_head(
     logits: NDArray[np.float64],
     labels: NDArray[np.int64],
     features: Features,
+    folds: int = 1,
+    each: float = 1,
+    alone: int = 0,
     seed: int = 0,
 ) -> EmbeddingClassifier:
     """A fitted `EmbeddingClassifier` whose probe is a given linear layer on the features.
 
-    Accuracy, confusion and temperature come from held-out rows, not from folds.
+    Accuracy, confusion and temperature come from held-out rows: of one part, or of several folds,
+    each by the network that was trained without it.
 
     Args:
         weights: [classes, d]; bias: [classes].
         classes: names, in the order of the logits.
         logits: [m, classes] of held-out rows; labels: int64 [m], places in `classes`.
         features: [n, d] of all labelled images, which distances refer to.
+        folds: that the held-out rows come from; 1: one part was held out.
+        each: labelled rows of the median class.
+        alone: classes with a single labelled row, which no fold holds out.
         seed: of the sample of many of them.
     """
     order = np.argsort(np.array(classes))
@@ -57,10 +64,7 @@ def classifier_of_head(
     fitted.C_, fitted.curve_ = 0.0, None
     fitted.temperature_ = fit_temperature(logits, place)
     right = logits.argmax(axis=1) == place
-    low, high = share_interval(float(right.sum()), len(right))
-    fitted.expected_accuracy_ = ExpectedAccuracy(
-        float(right.mean()), low, high, len(right), float(len(right)), 1, 0
-    )
+    fitted.expected_accuracy_ = _expected(right, folds, each, alone)
     before, after = (np.exp(log_softmax(logits, t)).max(axis=1) for t in (1.0, fitted.temperature_))
     fitted.calibration_error_ = (
         calibration_error(before, right),
@@ -72,3 +76,14 @@ def classifier_of_head(
     fitted.abstention_ = None
     fitted.neighbours_ = LabelledNeighbours.of(features, seed)
     return fitted
+
+
+def _expected(right: NDArray[np.bool_], folds: int, each: float, alone: int) -> ExpectedAccuracy:
+    """As of the folds of a probe; rows that one training held out are independent."""
+    if folds > 1:
+        known = np.arange(len(right) + alone) < len(right)
+        wrong = np.concatenate([~right, np.ones(alone, bool)])
+        return expected_accuracy(wrong, known, folds, each=each, alone=alone)
+    low, high = share_interval(float(right.sum()), len(right))
+    value, n = float(right.mean()), len(right)
+    return ExpectedAccuracy(value, low, high, n, float(n), 1, alone)

@@ -13,12 +13,13 @@ from jessl.config import Finetune
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneCommand(Command, Finetune):
-    """Train an encoder on with labels, and keep it where it beats the frozen probe.
+    """Train an encoder on with labels, and keep it where it is ahead of the frozen probe.
 
-    The labelled images are divided by class: the network is trained on one part, the probe of the
-    frozen encoder is fitted on the same images, and both predict the same others. What is kept is
-    trained again on all labelled images, and OUT/classifier predicts with it. The same command
-    continues after a kill.
+    The labelled images are divided by class into folds: for each, the network is trained on the
+    others, the probe of the frozen encoder is fitted on the same images, and both predict the fold.
+    What is kept is trained again on all labelled images, and OUT/classifier predicts with it. That
+    is 5 trainings, of about 400 steps each; --folds sets how many. The same command continues after
+    a kill.
     """
 
     data: str = field()

@@ -29,8 +29,11 @@ class Finetune:
         bits: bits in use of images stored in more than 8 bits a channel, 9 to 16.
         value_range: the stored values that become black and white, instead of `bits`. On the
             command line: --range LOW HIGH.
-        keep: better (the fine-tuned network only where it beats the frozen probe on held-out
-            images), finetuned or probe.
+        keep: better (the one that is more accurate on held-out images, the frozen probe where both
+            are equally accurate), finetuned or probe.
+        folds: parts of the labelled images, each compared on by a network that was trained on the
+            others, at the cost of a training each; 1: one part alone is compared on, a quarter or a
+            fifth of them. None: 4, and 1 from 2,000 labelled images on.
         refit: train what is kept again, on all labelled images.
         head: probe (the classifier starts as the probe of the frozen encoder) or random.
         size: side of the input in pixels, for encoders by name.
@@ -64,6 +67,7 @@ class Finetune:
     bits: int | None = None
     value_range: tuple[float, float] | None = None
     keep: str = "better"
+    folds: int | None = None
     refit: bool = True
     head: str = "probe"
     size: int | None = None

@@ -44,6 +44,12 @@ def test_a_clear_difference_is_one_and_turns_around() -> None:
     assert better.p == pytest.approx(2 * (1 + 22 + 231) / 2**22)
     assert better.text.startswith("fine-tuning is better by 18.0 points than the frozen probe (+")
     assert worse.text.startswith("fine-tuning is worse by 18.0 points")
+    assert worse.text.endswith(", on 100 held-out images")
+    folds = paired_difference(one, two, folds=4)
+    assert (folds.low, folds.folds) == (better.low, 4)
+    assert folds.text.endswith(
+        ", on 100 labelled images, each predicted by networks that did not see it"
+    )
 
 
 def test_the_interval_covers_the_difference() -> None:
