@@ -14,8 +14,8 @@ from PIL import Image
 from jessl.core.image_grid import fitted
 
 ReadImage = Callable[[int], NDArray[np.unsignedinteger] | None]
-# images at most -> side of a picture, in pixels: 2 to 6 MB of sheets
-_SIDES_PX = ((1_000, 56), (5_000, 40), (20_000, 28))
+# images at most -> side of a picture, in pixels: at most 3 to 13 MB of sheets
+_SIDES_PX = ((5_000, 40), (20_000, 28))
 _ACROSS, _PER_SHEET = 32, 32 * 32
 _JPEG_QUALITY = 78
 
