@@ -60,17 +60,19 @@ Colour = Classes | Values
 
 
 def classes_of(name: str, texts: Sequence[str | None]) -> Classes:
-    """The colour of texts, None for images without one; the most frequent classes come first.
+    """The colour of texts, None for images without one; numbers by size, other names by alphabet.
 
-    Above 32 classes the rarest share the class `others`.
+    Above 32 classes the most frequent come first, and the rarest share the class `others`.
 
     Example:
-        >>> classes_of("label", ["cat", "dog", None, "dog"]).names
-        ['dog', 'cat']
+        >>> classes_of("label", ["dog", "cat", None, "dog"]).names
+        ['cat', 'dog']
     """
     present = [text for text in texts if text is not None]
     names, counts = np.unique(np.array(present, dtype=object), return_counts=True)
     ordered = [str(names[k]) for k in np.argsort(-counts, kind="stable")]
+    if len(ordered) <= MOST_CLASSES:
+        ordered.sort(key=_in_order)
     place = {text: k for k, text in enumerate(ordered)}
     shown = ordered
     if len(ordered) > MOST_CLASSES:
@@ -79,6 +81,10 @@ def classes_of(name: str, texts: Sequence[str | None]) -> Classes:
     last = len(shown) - 1
     codes = [_NONE if text is None else min(place[str(text)], last) for text in texts]
     return Classes(name, shown, np.array(codes, np.int32))
+
+
+def _in_order(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdecimal() and len(name) < 16 else (-1, name)
 
 
 def groups_of(name: str, n: int, groups: Sequence[NDArray[np.int64]]) -> Classes:
