@@ -77,3 +77,49 @@ def test_a_probe_needs_the_low_bits(tmp_path: Path) -> None:
     assert accuracy(z) > 0.95
     # of 8 bits all pixels are equal
     assert accuracy(jessl.embed("smallconv:4", path, init="random")) < 0.75
+
+
+def test_classify_curate_and_select_take_bands(tmp_path: Path) -> None:
+    four = GREY.astype(np.uint16)
+    np.savez(tmp_path / "four.npz", x=four, y=LABELS)
+    np.savez(tmp_path / "new.npz", x=four[:20, ::-1])
+    few = tmp_path / "few.csv"
+    few.write_text("path,label\n" + "".join(f"{k},{'ab'[LABELS[k]]}\n" for k in range(24)))
+    result = jessl.classify(
+        tmp_path / "four.npz",
+        encoder="random:smallconv:4",
+        labels=few,
+        out=tmp_path / "out" / "p.csv",
+        workers=1,
+    )
+    rows = (tmp_path / "out" / "p.csv").read_text().splitlines()[1:]
+    right = [row.split(",")[1] == "ab"[LABELS[int(row.split(",")[0])]] for row in rows]
+    assert np.mean(right) > 0.9
+    assert "figure class=" in (tmp_path / "out" / "p.html").read_text()
+    # other images are normalised as those that the classifier was fitted on
+    again = jessl.classify(
+        tmp_path / "new.npz",
+        classifier=result.classifier,
+        out=tmp_path / "again" / "p.csv",
+        page=False,
+        workers=1,
+    )
+    assert again.predicted == 20
+    with pytest.raises(ValueError, match="expected images of 4 channels"):
+        jessl.classify("digits", classifier=result.classifier, out=tmp_path / "x" / "p.csv")
+    table = jessl.compare_encoders(
+        ["random:smallconv:4", "pixels"],
+        tmp_path / "four.npz",
+        out=tmp_path / "compared",
+        view_images=0,
+        workers=1,
+    )
+    assert [row.failed for row in table.rows] == [None, None]
+    assert table.rows[0].input_px is not None
+    z = jessl.embed("random:smallconv:4", tmp_path / "four.npz", workers=1)
+    curated = jessl.curate(z, data=tmp_path / "four.npz", out=tmp_path / "curated", workers=1)
+    assert curated.image_faults is None
+    with pytest.raises(ValueError, match=r"expected the bands of .* \(1, 2, 3, 4\), got RGB"):
+        jessl.compare_encoders(
+            ["pixels"], tmp_path / "four.npz", test="digits", out=tmp_path / "other"
+        )

@@ -27,10 +27,10 @@ from jessl.core.progress import ProgressCallback
 from jessl.data import Source, open_source
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
+from jessl.encoders.build import Normalisation
+from jessl.extraction.channels import band_normalisation, check_input, check_source
 from jessl.extraction.embedding_cache import EmbeddingCache
-from jessl.extraction.extract import check_channels
-from jessl.extraction.open_encoder import open_encoder
-from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
+from jessl.extraction.opened_encoder import OpenedEncoder, open_identified
 from jessl.maps.embedding_map import EmbeddingMap
 from jessl.maps.layouts import check_map
 
@@ -132,7 +132,7 @@ def classify(
     _check_arguments(encoder, labels, classifier, max_error, task)
     _check_outputs(out, classifier is None, page)
     check_map(map)
-    images = check_channels(open_source(source, bits=bits, value_range=value_range))
+    images = check_source(open_source(source, bits=bits, value_range=value_range))
     stored: FittedTask | None = None
     about: Mapping[str, Any] = {}
     labelled: Labelled | None = None
@@ -149,7 +149,14 @@ def classify(
                 "to predict; --classifier applies the result to other data"
             )
     assert encoder is not None
-    opened = _open(encoder, size, seed, device)
+    opened = open_identified(
+        encoder,
+        size=size,
+        seed=seed,
+        device=pick_device(device),
+        normalisation=_normalisation(images, about),
+    )
+    check_input(opened.encoder, images)
     if stored is not None:
         _check_same_encoder(opened, about, classifier)
     folder = Path(cache) if cache is not None else out.parent / CACHE
@@ -291,17 +298,24 @@ def _check_outputs(out: Path, fits: bool, page: bool) -> None:
             raise ValueError(f"out: {file} exists; remove it, or choose another folder for --out")
 
 
-def _open(encoder: str | Encoder, size: int | None, seed: int, device: str) -> OpenedEncoder:
-    own = size is None or isinstance(encoder, Encoder) or Path(encoder).is_dir()
-    net, _, provenance = open_encoder(encoder, size=None if own else size, seed=seed)
-    return OpenedEncoder(
-        spec=encoder if isinstance(encoder, str) else encoder.name,
-        encoder=net.to(pick_device(device)).eval(),
-        provenance=provenance,
-        sha256=weights_sha256(net),
-        parameters=sum(p.numel() for p in net.parameters()),
-        weights_mb=sum(t.numel() * t.element_size() for t in net.state_dict().values()) / 1e6,
-    )
+def _normalisation(images: Source, about: Mapping[str, Any]) -> Callable[[], Normalisation] | None:
+    """Mean and standard deviation of bands: those of the classifier, else of the images.
+
+    Raises:
+        ValueError: for images of other channels than those of the classifier.
+    """
+    if not about:
+        return band_normalisation(images)
+    known = about["encoder"]["preprocess"]
+    bands = 3 if images.bands is None else len(images.bands.names)
+    if len(known["mean"]) != bands:
+        raise ValueError(
+            f"data: expected images of {len(known['mean'])} channels, as those of the classifier, "
+            f"got {images.name} with {bands}"
+        )
+    if images.bands is None:
+        return None
+    return lambda: (tuple(known["mean"]), tuple(known["std"]))
 
 
 def _encoder_of(about: Mapping[str, Any], classifier: object) -> str:

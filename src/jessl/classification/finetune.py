@@ -37,7 +37,7 @@ from jessl.core.log import log as standard_log
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice, check_int, escape_control
 from jessl.data import Source, Subset, open_source
-from jessl.extraction.extract import check_channels
+from jessl.extraction.channels import check_channels
 from jessl.objectives import build_objective
 from jessl.pretraining import pretrain
 from jessl.pretraining.defaults import check_config

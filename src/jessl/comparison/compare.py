@@ -24,8 +24,9 @@ from jessl.core.validation import check_int, escape_control
 from jessl.data import Source, Subset, open_source
 from jessl.data.labels import check_same_classes, with_class_names
 from jessl.encoders import Preprocess
+from jessl.extraction.channels import check_same_bands, check_source
 from jessl.extraction.embed import repeat_views
-from jessl.extraction.extract import check_channels, value_range_meta
+from jessl.extraction.extract import value_range_meta
 from jessl.extraction.without_labels import without_labels
 from jessl.maps.layouts import check_map
 from jessl.pretraining.images import MOST_IMAGES, limit_images
@@ -95,9 +96,10 @@ def compare_encoders(
     if not 2 <= check_int("n_views", n_views, None) <= 256:
         raise ValueError(f"n_views: expected 2 to 256, got {n_views}")
     opened = partial(open_source, bits=bits, value_range=value_range)
-    sources = {"data": check_channels(opened(data, labels=labels, groups=groups))}
+    sources = {"data": check_source(opened(data, labels=labels, groups=groups))}
     if test is not None:
-        sources["test"] = check_channels(opened(test))
+        sources["test"] = check_source(opened(test))
+        check_same_bands(sources["data"], sources["test"])
     named = with_class_names(class_names, **sources)
     source = limit_images(named[0], most, seed)
     tested = limit_images(named[1], most, seed) if test is not None else None

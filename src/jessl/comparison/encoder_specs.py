@@ -7,13 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import torch
 
 from jessl.core.validation import escape_control
-from jessl.extraction.open_encoder import open_encoder
-from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
 
 _LONGEST_SLUG = 48
 _LONGEST_REASON = 240
@@ -83,32 +78,6 @@ def _short(spec: str) -> str:
     if len(parts) > 2 and parts[-2] == "checkpoints":
         return escape_control(f"{parts[-3]}/{parts[-1]}")
     return escape_control(parts[-1] if parts else rest)
-
-
-def open_encoder_spec(
-    spec: EncoderSpec, *, size: int | None, seed: int, device: torch.device
-) -> OpenedEncoder:
-    """Open an encoder on the device where it computes.
-
-    Args:
-        spec: the encoder.
-        size: side of the input in px; None, and for run folders: the size of the encoder.
-        seed: of random weights.
-        device: where it computes.
-
-    Raises:
-        ValueError, OSError, RuntimeError, ImportError: when the encoder cannot be opened.
-    """
-    own = size is None or Path(spec.spec).is_dir()
-    net, _, provenance = open_encoder(spec.spec, size=None if own else size, seed=seed)
-    return OpenedEncoder(
-        spec=spec.spec,
-        encoder=net.to(device).eval(),
-        provenance=provenance,
-        sha256=weights_sha256(net),
-        parameters=sum(p.numel() for p in net.parameters()),
-        weights_mb=sum(t.numel() * t.element_size() for t in net.state_dict().values()) / 1e6,
-    )
 
 
 def short_reason(error: BaseException) -> str:

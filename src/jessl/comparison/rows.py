@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from jessl.comparison import labels as encoder_labels
-from jessl.comparison.encoder_specs import FAILURES, EncoderSpec, open_encoder_spec, short_reason
+from jessl.comparison.encoder_specs import FAILURES, EncoderSpec, short_reason
 from jessl.comparison.table import SCORES, EncoderRow
 from jessl.core.files import contained, read_json, write_json
 from jessl.core.image_grid import write_grid
@@ -22,11 +22,12 @@ from jessl.core.progress import ProgressBar
 from jessl.core.validation import escape_control
 from jessl.data import Source
 from jessl.embeddings import Embeddings
+from jessl.extraction.channels import band_normalisation, check_input
 from jessl.extraction.embed import repeat_views
 from jessl.extraction.embedding_cache import EmbeddingCache, inference_cost
 from jessl.extraction.extract import NothingReadable
 from jessl.extraction.neighbours import nearest_neighbours
-from jessl.extraction.opened_encoder import OpenedEncoder
+from jessl.extraction.opened_encoder import OpenedEncoder, open_identified
 from jessl.scores import score
 
 ScoreJson = dict[str, Any]
@@ -78,7 +79,14 @@ def compare_encoder(
     """The row of an encoder; None where the same weights are in the table already."""
     row = EncoderRow(name=spec.name, encoder=escape_control(spec.spec), slug=spec.slug)
     try:
-        opened = open_encoder_spec(spec, size=config.size, seed=config.seed, device=config.device)
+        opened = open_identified(
+            spec.spec,
+            size=config.size,
+            seed=config.seed,
+            device=config.device,
+            normalisation=band_normalisation(config.source),
+        )
+        check_input(opened.encoder, config.source)
     except FAILURES as error:
         return dataclasses.replace(row, failed=short_reason(error))
     preprocess = json.dumps(asdict(opened.encoder.preprocess))

@@ -82,6 +82,7 @@ def _lines(
 
 
 def fitted(image: np.ndarray, cell_px: int) -> Image.Image:
+    """An image as a picture of at most `cell_px` a side, as `write_grid` draws it."""
     if image.dtype != np.uint8:
         image = (image * (255 / max(int(image.max()), 1))).astype(np.uint8)
     drawn = image[:, :, 0] if image.shape[2] < 3 else np.ascontiguousarray(image[:, :, :3])

@@ -90,17 +90,14 @@ def curate(
     check_map(map)
     z, name = _open(embeddings)
     images = None if data is None else open_source(data, bits=bits, value_range=value_range)
-    if images is not None and images.bands is not None:
-        raise ValueError(
-            f"data: {images.name} is read with its bands; expected grey or RGB of 8 bits"
-        )
     index = None if images is None else _image_of_each_row(z, images)
     rows = PoolRows(z, name, images)
     known = given_labels(rows, z, labels, allow_missing=allow_missing)
     n = len(z)
     _check_budget(budget, n, len(known.rows))
     space = space_of(z.features)
-    stages = _Stages(progress, n, 2 + (images is not None))
+    has_faults = images is not None and images.bands is None
+    stages = _Stages(progress, n, 2 + has_faults)
     neighbours = nearest_rows(space, NEIGHBOURS, seed=seed, progress=stages.within(0))
     preferred = np.zeros(n)
     preferred[known.rows] = _LABELLED
@@ -119,7 +116,9 @@ def curate(
         first = _label_first(space.rows, density, known, copies, budget, method, seed, warnings)
     errors = _label_errors(z, known, copies, seed, stages.within(1))
     faults = None
-    if images is not None and index is not None:
+    if images is not None and images.bands is not None:
+        log.note("faults are not looked for in images of bands, whose black and white are unknown")
+    elif images is not None and index is not None:
         faults = find_image_faults(images, index, progress=stages.within(2), workers=workers)
     for warning in warnings:
         log.warning(warning)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from jessl.core.files import atomic_write
+from jessl.core.image_grid import fitted
 from jessl.curation.image_faults import KINDS
 from jessl.curation.result import Curation
 from jessl.data import Source, UnreadableImage
@@ -62,14 +62,9 @@ class Thumbnails:
         return self._made[row]
 
 
-def _thumbnail(image: NDArray[np.uint8]) -> str:
-    shown = image[:, :, 0] if image.shape[2] < 3 else np.ascontiguousarray(image[:, :, :3])
-    picture = Image.fromarray(shown).convert("RGB")
-    scale = _SIDE_PX / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
+def _thumbnail(image: NDArray[np.unsignedinteger]) -> str:
     file = io.BytesIO()
-    picture.resize(size, how).save(file, "JPEG", quality=_JPEG_QUALITY)
+    fitted(image, _SIDE_PX).save(file, "JPEG", quality=_JPEG_QUALITY)
     return data_url(file.getvalue(), "jpeg")
 
 

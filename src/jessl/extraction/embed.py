@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,15 @@ from jessl.core.devices import pick_device
 from jessl.core.process_group import on_all_ranks, process_group
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice
-from jessl.data import band_statistics, open_source
+from jessl.data import open_source
 from jessl.data.labels import with_class_names
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder, Preprocess
+from jessl.extraction.channels import band_normalisation, check_input, check_source
 from jessl.extraction.embed_to_folder import embed_to_folder
 from jessl.extraction.extract import (
     LAYERS,
     ExtractionJob,
-    check_channels,
-    check_input,
     extract_job,
 )
 from jessl.extraction.open_encoder import open_encoder
@@ -105,8 +103,7 @@ def embed(
         opened = open_source(
             source, labels=labels, groups=groups, bits=bits, value_range=value_range
         )
-        if opened.bands is None:
-            check_channels(opened)
+        check_source(opened)
         if class_names is not None:
             [opened] = with_class_names(class_names, data=opened)
         net, objective, provenance = open_encoder(
@@ -117,7 +114,7 @@ def embed(
             seed=seed,
             arch=arch,
             key=key,
-            normalisation=None if opened.bands is None else partial(band_statistics, opened),
+            normalisation=band_normalisation(opened),
         )
         check_input(net, opened)
         if objective is None and any(layer in LAYERS[1:] for layer in layers):

@@ -15,7 +15,6 @@ from torch.utils.hooks import RemovableHandle
 
 from jessl.core.precision import full_float32
 from jessl.core.progress import ProgressCallback
-from jessl.core.sampling import linspace_indices
 from jessl.data import Loader, Source, UnreadableImage
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
@@ -27,56 +26,9 @@ LAYERS = ("backbone", "projector")
 # images, milliseconds, whether it was the first, the batch size, the device
 Forward: TypeAlias = tuple[int, float, bool, int, str]
 
-# images of which one must be readable for the number of channels to be known beforehand
-_CHANNEL_SAMPLE = 4
-
 
 class NothingReadable(ValueError):
     """Not one image of a source can be read."""
-
-
-def check_channels(source: Source) -> Source:
-    """The source itself, where its images have the 1 or 3 channels that all encoders take.
-
-    Files always do, unless they keep their bands; of a data set a readable image is looked at.
-
-    Raises:
-        ValueError: for images of bands, or of 2 or 4 channels.
-    """
-    if source.bands is not None:
-        raise ValueError(
-            f"data: {source.name} is read with its {len(source.bands.names)} bands, which only "
-            "pretrain, embed, views and pack take; expected grey or RGB of 8 bits"
-        )
-    for index in linspace_indices(len(source), _CHANNEL_SAMPLE).tolist():
-        try:
-            channels = source.read(index).shape[2]
-        except UnreadableImage:
-            continue  # reported when all images are read
-        if channels not in (1, 3):
-            raise ValueError(
-                f"data: the images of {source.name} have {channels} channels; encoders take 1 "
-                "(grey) or 3 (RGB)"
-            )
-        break
-    return source
-
-
-def check_input(encoder: Encoder, source: Source) -> None:
-    """Refuse images of other channels than the encoder takes.
-
-    Raises:
-        ValueError: with both numbers.
-    """
-    if source.bands is None:
-        check_channels(source)
-    bands = 3 if source.bands is None else len(source.bands.names)
-    if bands != encoder.channels:
-        images = "grey or RGB (3 channels)" if source.bands is None else f"{bands} bands"
-        raise ValueError(
-            f"data: {source.name} has images of {images}; encoder {encoder.name} takes "
-            f"{encoder.channels} channels"
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from jessl.data import Loader, Source, Subset
 from jessl.data.loading.batch import RowTargets
 from jessl.encoders import Encoder, load_weights
 from jessl.encoders.stem_channels import adaptation
-from jessl.extraction.extract import check_input
+from jessl.extraction.channels import check_input
 from jessl.extraction.open_encoder import build_untrained, weights_file
 from jessl.objectives import Objective
 from jessl.pretraining.defaults import check_even_batch, label_numbering_problem

@@ -121,16 +121,16 @@ def test_all_failing_is_an_error_that_names_the_first(images: np.ndarray, tmp_pa
 def test_features_that_are_not_finite_fail_the_encoder_only(
     runs: list[str], images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = encoder_rows.open_encoder_spec
+    opened = encoder_rows.open_identified
 
     def broken(spec: Any, **options: Any) -> Any:
         found = opened(spec, **options)
-        if spec.spec == runs[0]:
+        if spec == runs[0]:
             with torch.no_grad():
                 next(found.encoder.parameters()).fill_(torch.nan)
         return found
 
-    monkeypatch.setattr(encoder_rows, "open_encoder_spec", broken)
+    monkeypatch.setattr(encoder_rows, "open_identified", broken)
     table = compare(runs[:2], images, tmp_path / "out")
     assert table.rows[0].failed == "NaN or infinite features in 48 of 48 rows"
     assert table.rows[1].failed is None
