@@ -85,7 +85,7 @@ def choose_draw(x: Features, y: Labels, draw: int) -> dict[str, Any]:
     state = Pool(space.rows, density, np.zeros(0, np.int64), every)
     result: dict[str, Any] = {}
     for method in METHODS:
-        for budget in BUDGETS:
+        for budget in (b for b in BUDGETS if b <= len(pool)):
             rows = pool[label_first(state, budget, method, draw).rows]
             value = accuracy(x[rows], y[rows], x[test], y[test], draw)
             result[f"{method} {budget}"] = [value, len(np.unique(y[rows]))]
@@ -105,7 +105,7 @@ def choose_table(sets: dict[str, tuple[Features, Labels]], draws: int, work: Pat
             results.append(
                 kept(work, f"choose-{name}-{draw}", lambda: choose_draw(x, y, draw))  # noqa: B023
             )
-        for budget in BUDGETS:
+        for budget in (b for b in BUDGETS if f"random {b}" in results[0]):
             cells, counts = [], []
             base = np.array([r[f"random {budget}"][0] for r in results])
             for method in METHODS:
