@@ -107,6 +107,15 @@ def test_classify_curate_and_select_take_bands(tmp_path: Path) -> None:
     assert again.predicted == 20
     with pytest.raises(ValueError, match="expected images of 4 channels"):
         jessl.classify("digits", classifier=result.classifier, out=tmp_path / "x" / "p.csv")
+    # a file of RGB weights is adapted as published ones are
+    from safetensors.torch import save_file
+
+    from jessl.encoders import build_encoder
+
+    rgb = {k: v.contiguous() for k, v in build_encoder("smallconv:4").state_dict().items()}
+    save_file(rgb, tmp_path / "rgb.safetensors")
+    z = jessl.embed(f"ckpt:{tmp_path / 'rgb.safetensors'}@smallconv:4", tmp_path / "four.npz")
+    assert "from 3 to 4 channels" in " ".join(z.meta["weights_report"]["notes"])
     table = jessl.compare_encoders(
         ["random:smallconv:4", "pixels"],
         tmp_path / "four.npz",

@@ -86,7 +86,12 @@ def open_encoder(
     if file is not None:
         if init is not None:
             raise ValueError(f"encoder {name} has its own weights: leave init out")
-        net, loaded = foreign.open_checkpoint(file, stem=stem, size=size)
+        net, loaded = foreign.open_checkpoint(
+            file,
+            stem=stem,
+            size=size,
+            normalisation=None if normalisation is None else normalisation(),
+        )
         return (
             net,
             None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from jessl.core.random import seeded
-from jessl.encoders.build import build_encoder
+from jessl.encoders.build import Normalisation, build_encoder
 from jessl.encoders.checkpoints.infer_architecture import (
     SMALL_PX,
     InferredArchitecture,
@@ -83,7 +83,11 @@ def _all_readings(rest: str) -> list[CheckpointFile]:
 
 
 def open_checkpoint(
-    file: CheckpointFile, *, stem: str | None = None, size: int | None = None
+    file: CheckpointFile,
+    *,
+    stem: str | None = None,
+    size: int | None = None,
+    normalisation: Normalisation | None = None,
 ) -> tuple[Encoder, LoadReport]:
     """Build the encoder of a file and load its weights.
 
@@ -91,6 +95,8 @@ def open_checkpoint(
         file: without `arch` it is inferred (`infer_architecture`).
         stem: None: the stem of the file's first convolution.
         size: side of the images, pixels; None: the net's default, 32 with the small stem.
+        normalisation: mean and standard deviation of the bands of the images; a first convolution
+            of RGB is adapted to their number. None: RGB.
 
     Raises:
         ValueError: in one line, when the file cannot be read or does not match.
@@ -102,7 +108,7 @@ def open_checkpoint(
         choice = InferredArchitecture(file.arch, stem, size)
     if stem is not None or size is not None:
         choice = replace(choice, stem=stem or choice.stem, size=size or choice.size)
-    encoder, report = _build_and_load(choice, tensors, file)
+    encoder, report = _build_and_load(choice, tensors, file, normalisation)
     notes = [*choice.notes]
     if has_ambiguous_heads(choice.arch, report.prefix):
         warning = f"MoCo v3's small ViT has 12 heads of attention, {choice.arch} has 6"
@@ -111,7 +117,7 @@ def open_checkpoint(
         notes.append(warning)
     if file.arch is None:
         notes.insert(0, f"architecture inferred: {choice.arch}")
-    if choice.imagenet:
+    if choice.imagenet and normalisation is None:
         encoder.preprocess = replace(encoder.preprocess, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     if encoder.stem == "small" and is_resnet(encoder.body):
         notes.append(f"{encoder.preprocess.size} px images, {_PADDED}")
@@ -119,11 +125,16 @@ def open_checkpoint(
 
 
 def _build_and_load(
-    choice: InferredArchitecture, tensors: Tensors, file: CheckpointFile
+    choice: InferredArchitecture,
+    tensors: Tensors,
+    file: CheckpointFile,
+    normalisation: Normalisation | None,
 ) -> tuple[Encoder, LoadReport]:
     """Try the other stem too where none was requested; an error is that of the usual stem."""
     with seeded(0):
-        encoder = build_encoder(choice.arch, size=choice.size, stem=choice.stem)
+        encoder = build_encoder(
+            choice.arch, size=choice.size, stem=choice.stem, normalisation=normalisation
+        )
     try:
         return encoder, load_tensors(encoder, tensors, file.path, key=file.key)
     except ValueError:
@@ -136,7 +147,9 @@ def _build_and_load(
             size=choice.size or (SMALL_PX if small else None),
         )
         with seeded(0):
-            net = build_encoder(other.arch, size=other.size, stem=other.stem)
+            net = build_encoder(
+                other.arch, size=other.size, stem=other.stem, normalisation=normalisation
+            )
         try:
             return net, load_tensors(net, tensors, file.path, key=file.key)
         except ValueError:
