@@ -45,6 +45,7 @@ CAPTIONS = {
     "objectives": "one file a method",
     "scores": "without labels",
     "probes": "with labels",
+    "tracking": "TensorBoard and others",
     "embeddings": "features on disk",
     "maps": "images in a plane",
     "runs": "run folders",

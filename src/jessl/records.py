@@ -100,19 +100,29 @@ def read_lines(folder: str | Path) -> tuple[list[Record], list[int]]:
     path = contained(folder, FILE)
     if not path.is_file():  # nothing yet, or a pipe, which would be waited for without end
         return [], []
-    known = set(Record.__dataclass_fields__)
     records: list[Record] = []
     damaged: list[int] = []
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-        try:
-            fields = parse_json(line.decode()) if line.strip() else None
-        except (ValueError, RecursionError):  # torn, nested too deep, a number without end
-            fields = ()
-        if isinstance(fields, dict) and _is_record(fields) and _is_unchanged(line, fields):
-            records.append(Record(**{k: v for k, v in fields.items() if k in known}))
-        elif fields is not None:
+        if not line.strip():
+            continue
+        record = parse_line(line)
+        if record is None:
             damaged.append(number)
+        else:
+            records.append(record)
     return records, damaged
+
+
+def parse_line(line: bytes) -> Record | None:
+    """The record of a line; None for one that is incomplete or was changed."""
+    try:
+        fields = parse_json(line.decode())
+    except (ValueError, RecursionError):  # torn, nested too deep, a number without end
+        return None
+    if not (isinstance(fields, dict) and _is_record(fields) and _is_unchanged(line, fields)):
+        return None
+    known = Record.__dataclass_fields__
+    return Record(**{k: v for k, v in fields.items() if k in known})
 
 
 # files whose damaged lines were reported, with their number

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from jessl.records import HELD_OUT
+from jessl.records import HELD_OUT, PRETRAIN_SAMPLE
 
 Kind = Literal["score", "accuracy", "risk", "training"]
 Unit = Literal["number", "fraction", "images/s"]
@@ -144,6 +144,36 @@ class Column:
 def record_column(record: str) -> str:
     """The column that holds a record: rankme_projector for rankme/projector."""
     return record.replace("/", "_")
+
+
+# groups of metrics in loggers, in the order of a table; others follow
+TRAIN_GROUP: Final = "train"
+METRIC_GROUPS: Final = (TRAIN_GROUP, "score", "probe", "final", "test")
+_METRIC_NAMES: Final = {"learning_rate": "lr"}
+# what every logger takes in a name
+_NOT_IN_METRICS = re.compile(r"[^\w.\-/]", re.ASCII)
+
+
+def metric_name(record: str, split: str) -> str:
+    """The name of a record in loggers such as TensorBoard: a group and a name.
+
+    `train` has the means of the last steps, `score` and `probe` the evaluation during training
+    (on the images held out, or on training images where none are), `final` the evaluation of the
+    trained encoder, and `test` what labelled images of a study show.
+
+    Example:
+        >>> metric_name("learning_rate", "train"), metric_name("rankme/projector", "heldout")
+        ('train/lr', 'score/rankme_projector')
+        >>> metric_name("accuracy/knn", "heldout"), metric_name("accuracy/knn", "test")
+        ('probe/knn', 'test/accuracy_knn')
+    """
+    name = _METRIC_NAMES.get(record, record)
+    group = "final" if split == "pretrain" else split
+    if split in (HELD_OUT, PRETRAIN_SAMPLE):
+        group = "probe" if name.startswith("accuracy/") else "score"
+        name = name.removeprefix("accuracy/")
+    # a name below another one, loss and loss/invariance, is refused by loggers that use folders
+    return _NOT_IN_METRICS.sub("_", f"{group}/{name.replace('/', '_')}")
 
 
 def score_column(score: str, layer: str) -> str:

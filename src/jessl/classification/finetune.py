@@ -39,7 +39,6 @@ from jessl.core.validation import check_choice, check_int, escape_control
 from jessl.data import Source, Subset, open_source
 from jessl.extraction.channels import check_channels
 from jessl.objectives import build_objective
-from jessl.pretraining import pretrain
 from jessl.pretraining.defaults import check_config
 from jessl.runs import Run
 from jessl.training import checkpoint
@@ -286,7 +285,7 @@ def _refit(
         epochs=epochs,
         head=head,
     )
-    return pretrain(config, source=source, quiet=quiet, stop=stop)
+    return job.train(config, source, quiet=quiet, stop=stop)
 
 
 def _epochs(run: Run) -> int:

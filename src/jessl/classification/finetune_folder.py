@@ -27,7 +27,7 @@ STATE, FORMAT = "finetune.json", "jessl.finetune"
 LABELS, START, TRIAL, REFIT = "labels", "start", "trial", "run"
 CLASSIFIER, CACHE, COMPARED = "classifier", "cache", "compared.csv"
 # options that do not change what is computed; the runs check the images
-_CHANGEABLE = {"out", "data", "workers", "device"}
+_CHANGEABLE = {"out", "data", "workers", "device", "log", "log_project"}
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,9 @@ from jessl.config import Finetune, Pretrain
 from jessl.core.log import Log
 from jessl.data import Source
 from jessl.embeddings import Embeddings
+from jessl.pretraining import pretrain
+from jessl.runs import Run
+from jessl.tracking import Tracking
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +64,20 @@ class FinetuneJob:
             flip=self.flip,
             head=head,
         )
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """The loggers of the trainings, which they see as a group."""
+        config, group = self.config, self.out.resolve().name
+        return Tracking(config.log, project=config.log_project, group=group, log=self.log)
+
+    def train(
+        self, config: Pretrain, source: Source, *, quiet: bool, stop: Callable[[], bool]
+    ) -> Run:
+        """Train one of the runs."""
+        name = f"{self.tracking.group}/{Path(str(config.out)).name}"
+        with self.tracking.tracker(name) as tracker:
+            return pretrain(config, source=source, quiet=quiet, stop=stop, tracker=tracker)
 
     def labelled_rows(
         self, z: Embeddings, index: NDArray[np.int64]

@@ -146,5 +146,7 @@ def run_config(
         log_steps=max(1, epochs * (n_train // batch_size) // _LOSSES),
         workers=config.workers,
         seed=config.seed,
+        log=config.log,
+        log_project=config.log_project,
         device=config.device,
     )

@@ -20,7 +20,6 @@ from jessl.core.files import atomic_write
 from jessl.core.interruption import Stopped
 from jessl.data import Subset
 from jessl.embeddings import Embeddings
-from jessl.pretraining import pretrain
 from jessl.runs import Run
 
 
@@ -106,7 +105,7 @@ def _carry_out(
     # the classifier has seen none of the images to stop by
     trained = trial.trained(fit_source, config.seed)
     head = job.start_head(z, trained, None if trial.stop else probe, trial.name)
-    run = pretrain(job.trial_config(trial, head), source=fit_source, quiet=quiet, stop=stop)
+    run = job.train(job.trial_config(trial, head), fit_source, quiet=quiet, stop=stop)
     network = FinetunedNetwork.open(run, config.device)
     tuned = network.features(Subset(images, trial.compare), config.workers)
 

@@ -60,6 +60,10 @@ class SweepCommand(Command):
         decompose: with --test, also the components of the error, for jessl zoo.
         prune: stop runs that fall behind, by the score alone.
         grace_epochs: epochs before any run is stopped; None: a quarter of them.
+        log: where the records of each run also go: tensorboard, csv, wandb, mlflow, or none; None:
+            that of the base, else tensorboard where it is installed.
+        log_project: project of wandb and experiment of MLflow, in which the runs are a group with
+            the name of the study; None: that of the base, else jessl.
         storage: journal:PATH (a file on a shared disk), postgresql://user@host/name; None: that of
             the study, for a new one SQLite in its folder (processes of one machine).
         jobs: processes on this machine, which share the cores.
@@ -83,6 +87,8 @@ class SweepCommand(Command):
     decompose: bool = False
     prune: bool = False
     grace_epochs: int | None = None
+    log: tuple[str, ...] | None = None
+    log_project: str | None = None
     storage: str | None = None
     jobs: int = 1
     lease_seconds: float = 60.0
@@ -140,7 +146,10 @@ class SweepCommand(Command):
                 raise ValueError(f"seeds: expected a whole number of at least 1, got {self.seeds}")
             changes["seeds"] = tuple(range(self.seeds))
         study, out = self._study()
-        return dataclasses.replace(study, **changes), out
+        tracking = {"log": self.log, "log_project": self.log_project}
+        given = {name: value for name, value in tracking.items() if value is not None}
+        base = dataclasses.replace(study.base, **given)  # type: ignore[arg-type]
+        return dataclasses.replace(study, base=base, **changes), out
 
     def _study(self) -> tuple[Sweep, Path]:
         """The study that the argument names: a folder, a file, or a published one."""

@@ -13,6 +13,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 _PAIR = "tuple[float, float]"
 _NUMBERS = "tuple[float, ...]"
+_TEXTS = "tuple[str, ...]"
 
 
 def matches_annotation(value: object, annotation: str) -> bool:
@@ -37,9 +38,11 @@ def matches_annotation(value: object, annotation: str) -> bool:
     if isinstance(value, bool):
         return "bool" in kinds
     if isinstance(value, list | tuple):
+        if _TEXTS in kinds:
+            return all(isinstance(v, str) for v in value)
         are_numbers = all(matches_annotation(v, "float") for v in value)
         return are_numbers and (_NUMBERS in kinds or (_PAIR in kinds and len(value) == 2))
-    return any(isinstance(value, _TYPES[kind]) for kind in kinds - {_PAIR, _NUMBERS})
+    return any(isinstance(value, _TYPES[kind]) for kind in kinds - {_PAIR, _NUMBERS, _TEXTS})
 
 
 def convert_to_annotation(name: str, value: object, annotation: str) -> object:

@@ -52,6 +52,10 @@ class Finetune:
         patience: end the training after this many evaluations in a row, of twenty, without a higher
             accuracy on the images held out for it: a fifth of the labelled ones, where that is at
             least 100.
+        log: where the records of its trainings also go, as for `Pretrain`: tensorboard, csv, wandb,
+            mlflow or none; None: tensorboard where it is installed.
+        log_project: project of wandb and experiment of MLflow; None: WANDB_PROJECT and
+            MLFLOW_EXPERIMENT_NAME, else jessl.
         workers: threads that decode; None: the cores that this process may use, at most 16.
         seed: random seed of the division, the classifier, the order and the crops.
         device: auto, cpu, cuda or cuda:N.
@@ -82,6 +86,8 @@ class Finetune:
     flip: float | None = None
     strength: float = 0.25
     patience: int = 5
+    log: tuple[str, ...] | None = None
+    log_project: str | None = None
     workers: int | None = None
     seed: int = 0
     device: str = "auto"

@@ -22,6 +22,7 @@ INCIDENTAL = frozenset(
             "workers",
         ),
         *("checkpoint_epochs", "checkpoint_seconds", "keep_checkpoints", "log_steps"),
+        *("log", "log_project"),
         *("evaluate_epochs", "online_probes", "compile", "micro_batch_size", "channels_last"),
         *("grad_checkpointing", "deterministic", "tune"),
         *("compute_dtype", "fused_optimizer", "torch_threads"),

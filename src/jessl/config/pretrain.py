@@ -94,6 +94,10 @@ class Pretrain:
         checkpoint_seconds: wall time after which a checkpoint is also written within an epoch.
         keep_checkpoints: how many of the latest checkpoints stay on disk; 0: all.
         log_steps: steps over which a loss record is averaged; None: about 500 records a run.
+        log: where the records also go: tensorboard (RUN/tensorboard), csv (RUN/metrics.csv), wandb,
+            mlflow, or none. None: tensorboard where it is installed. See docs/monitoring.md.
+        log_project: project of wandb and experiment of MLflow; None: WANDB_PROJECT and
+            MLFLOW_EXPERIMENT_NAME, else jessl.
         window: for tar shards on slow disks: permute the shards, and the images within windows of
             this many, so that shards are read one after the other; None: permute all images.
         workers: threads that read and decode images; None: the cores that this process may use, at
@@ -147,6 +151,8 @@ class Pretrain:
     checkpoint_seconds: float = 600.0
     keep_checkpoints: int = 2
     log_steps: int | None = None
+    log: tuple[str, ...] | None = None
+    log_project: str | None = None
     window: int | None = None
     workers: int | None = None
 

@@ -17,6 +17,7 @@ from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.objectives import build_objective
 from jessl.pretraining.images import usable_images
 from jessl.pretraining.teacher import TeacherFacts, inspect_teacher
+from jessl.tracking import check_loggers
 from jessl.training.optimizers import DEFAULTS
 from jessl.views.presets import is_file, load
 
@@ -255,12 +256,13 @@ def check_even_batch(batch_size: int) -> None:
 
 
 def check_config(config: Pretrain) -> None:
-    """Refuse numbers out of range and unknown optimizers.
+    """Refuse numbers out of range, unknown optimizers, and loggers that cannot be used.
 
     Raises:
         ValueError: naming the field.
     """
     check_choice("optimizer", config.optimizer, DEFAULTS)
+    check_loggers(config.log)
     if (config.encoder or "").partition(":")[0] == PIXELS:
         raise ValueError(f"encoder: expected one with weights to train, got {config.encoder}")
     for name, least in _LEAST.items():

@@ -12,7 +12,7 @@ from jessl.core import collectives
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import deterministic, intra_op_threads
 from jessl.core.log import SILENT, Log
-from jessl.core.process_group import is_rank_zero, on_rank_zero, process_group
+from jessl.core.process_group import is_rank_zero, on_rank_zero, process_group, rank_zero
 from jessl.data import Source
 from jessl.pretraining.adaptation import keep_start, starts_from_weights
 from jessl.pretraining.announcement import announce
@@ -25,6 +25,7 @@ from jessl.pretraining.run_folder import open_run_folder
 from jessl.pretraining.speed import tune_speed
 from jessl.pretraining.teacher import teacher_targets
 from jessl.runs import Run
+from jessl.tracking import RunTracker, Tracking, check_loggers
 
 
 @renamed_arguments(given="explicit_fields", on_judged="on_evaluation")
@@ -36,6 +37,7 @@ def pretrain(
     stop: Callable[[], bool] = lambda: False,
     explicit_fields: frozenset[str] = frozenset(),
     on_evaluation: Callable[[int, dict[str, float]], None] = lambda _epoch, _scores: None,
+    tracker: RunTracker | None = None,
 ) -> Run:
     """Pretrain an encoder and evaluate it without labels.
 
@@ -51,6 +53,8 @@ def pretrain(
             run that differs there is refused.
         on_evaluation: called by rank zero with (epochs done, scores by "NAME/LAYER") after every
             evaluation during training; with `stop` it can end a training that falls behind.
+        tracker: follows the records for loggers; started here, closed by the caller, who may add
+            records to the run before. None: one by config.log.
 
     Returns:
         The run folder: checkpoints, records, embeddings of the training images at backbone and
@@ -72,11 +76,16 @@ def pretrain(
         # open the run and its images
         folder = stack.enter_context(open_run_folder(config, explicit_fields, log))
         config = folder.config
+        on_rank_zero(check_loggers, config.log)  # of a resumed run: as it was begun
+        if tracker is None and is_rank_zero():
+            tracking = Tracking(config.log, project=config.log_project, log=log)
+            tracker = stack.enter_context(tracking.tracker())
         stack.enter_context(deterministic(config.deterministic))
         images = open_images(config, source)
         folder.check_images(images)
         if folder.finished():
             log.info(f"{folder.path} is finished: nothing to resume")
+            _follow(tracker, folder.run, SILENT)  # what a logger lacks is logged
             return folder.run
         checkpoint = folder.latest_checkpoint(log)
 
@@ -100,11 +109,19 @@ def pretrain(
             folder.resume(parts, checkpoint)
             if not quiet:
                 announce(folder.path, settings, parts, tuning, log)
+            _follow(tracker, folder.run, log)
             draw_views(folder.path, parts.train, parts.views, settings.seed)
             monitor = TrainingMonitor(folder, parts, settings, log, on_evaluation, quiet=quiet)
             monitor.train(stop)
         finish(folder.run, parts, settings, log, stop)
     return folder.run
+
+
+@rank_zero
+def _follow(tracker: RunTracker | None, run: Run, log: Log) -> None:
+    """Have the records of a run logged from here on, and print where."""
+    if tracker is not None and (places := tracker.start(run)):
+        log.info(f"log       {'; '.join(places)}")
 
 
 @contextmanager

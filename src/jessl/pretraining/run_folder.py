@@ -33,7 +33,7 @@ from jessl.views.presets import is_file, save
 # fields that a resumed run may change: on one kind of device they do not change what is computed;
 # data and labels may have moved, their checksum shows whether they are the same
 _CHANGEABLE = {"resume", "out", "data", "labels", "workers", "device", "keep_checkpoints"}
-_CHANGEABLE |= {"checkpoint_seconds", "tune"}
+_CHANGEABLE |= {"checkpoint_seconds", "tune", "log", "log_project"}
 
 
 @contextmanager

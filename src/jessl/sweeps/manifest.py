@@ -25,6 +25,7 @@ _HIDDEN = "***"
 _DAMAGED = "damaged"
 # of a base: where things lie, and how they are computed
 _FREE = frozenset({"data", "labels", "device", "workers", "out", "resume", "tune", "compile"})
+_FREE |= {"log", "log_project"}
 # of the fields that a study of an earlier release does not have
 _DEFAULTS = {field.name: field.default for field in fields(Pretrain)}
 

@@ -36,6 +36,7 @@ from jessl.sweeps.coordination import Ended, Unit
 from jessl.sweeps.leases import Lease
 from jessl.sweeps.manifest import set_aside
 from jessl.sweeps.study_state import Study
+from jessl.tracking import RunTracker, Status, Tracking
 from jessl.training.loop import Diverged
 from jessl.views.presets import COMPARISON
 
@@ -67,6 +68,10 @@ class Worker:
     log: Log
     stop: Callable[[], bool]
 
+    def __post_init__(self) -> None:
+        base, group = self.study.plan.config.base, self.study.folder.resolve().name
+        self._tracking = Tracking(base.log, project=base.log_project, group=group, log=self.log)
+
     def work(self) -> int:
         """Work until every unit has ended or `stop` returns True; how many runs this worker ended.
 
@@ -78,6 +83,8 @@ class Worker:
             return self._work()
         except _Away as away:
             raise ValueError(str(away)) from None
+        finally:
+            self._tracking.report_incomplete()
 
     def _work(self) -> int:
         done = 0
@@ -112,13 +119,15 @@ class Worker:
             path = Path(str(config.out))
             outcome, merit = coordination.FINISHED, None
             result: dict[str, Any] = {}
+            tracker = self._tracking.tracker()
+            status: Status = "interrupted"
             try:
-                self._train(config, lease, pruning)
+                self._train(config, lease, pruning, tracker)
                 if lease.lost:
                     return False
                 with locked(path, check=partial(Run.open, path)):
                     result |= self._evaluate(Run.open(path))
-                merit = self._merit(result)
+                merit, status = self._merit(result), "finished"
                 if merit is None:
                     outcome = coordination.DIVERGED
             except Stopped:
@@ -127,7 +136,7 @@ class Worker:
                 if not pruning.behind:
                     self._leave(unit)
                     return False
-                outcome = coordination.PRUNED
+                outcome, status = coordination.PRUNED, "pruned"
                 result |= {"epochs": pruning.epoch}
             except Busy:
                 # a suspended worker holds the run: it continues it, or ends and another does
@@ -136,12 +145,13 @@ class Worker:
             except _Away:
                 raise  # the lease runs out
             except Diverged as error:
-                outcome = coordination.DIVERGED
+                outcome, status = coordination.DIVERGED, "failed"
                 result |= {"reason": str(error)}
                 mark_diverged(Run.open(path), str(error))
             except ValueError as error:
                 # of this setting alone: a batch larger than the images, a view that is too small
                 outcome, result = coordination.REFUSED, {**result, "reason": _one_line(error)}
+                status = "failed"
             except (MemoryError, RuntimeError) as error:
                 # perhaps for what else runs here: tried again, and given up in the end
                 self.log.info(f"  lost      {self.study.name(unit)}: {_one_line(error)}")
@@ -150,6 +160,8 @@ class Worker:
             except BaseException:
                 self._leave(unit)
                 raise
+            finally:
+                tracker.close(status)
             return self._patiently(lambda: ledger.end(unit, outcome, merit, result))
 
     def _leave(self, unit: Unit) -> None:
@@ -175,7 +187,9 @@ class Worker:
                 self.log.note(f"the storage does not answer ({reason}); it is tried again")
                 time.sleep(_OUTAGE_LOOK_SECONDS)
 
-    def _train(self, config: Pretrain, lease: Lease, pruning: _Pruning) -> None:
+    def _train(
+        self, config: Pretrain, lease: Lease, pruning: _Pruning, tracker: RunTracker
+    ) -> None:
         """Train; a run that another worker still holds is waited for."""
         if (moved := set_aside(self.study.folder, Path(str(config.out)))) is not None:
             self.log.note(f"{moved}; trained again")
@@ -188,6 +202,7 @@ class Worker:
                     quiet=True,
                     stop=lambda: self.stop() or lease.lost or pruning.behind,
                     on_evaluation=pruning.evaluated,
+                    tracker=tracker,
                 )
                 return
             except Busy:
