@@ -127,7 +127,8 @@ class Worker:
                     return False
                 with locked(path, check=partial(Run.open, path)):
                     result |= self._evaluate(Run.open(path))
-                merit, status = self._merit(result), "finished"
+                merit = self._merit(result)
+                status = "finished" if merit is not None else "failed"
                 if merit is None:
                     outcome = coordination.DIVERGED
             except Stopped:

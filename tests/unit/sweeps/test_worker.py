@@ -41,15 +41,20 @@ class Faked:
         begun: folders of the trainings, in order.
         does: lr -> what a training of it does, called with (stop, on_judged).
         scores: lr -> the score of its run.
+        tracker: of the last training.
     """
 
     def __init__(self) -> None:
         self.begun: list[str] = []
+        self.tracker: Any = None
         self.does: dict[float, Callable[..., None]] = {}
         self.scores: dict[float, float | None] = {}
         self._lr: dict[str, float] = {}
 
-    def pretrain(self, config: Any, *, stop: Any, on_evaluation: Any, **_: Any) -> None:
+    def pretrain(
+        self, config: Any, *, stop: Any, on_evaluation: Any, tracker: Any = None, **_: Any
+    ) -> None:
+        self.tracker = tracker
         self.begun.append(Path(config.out).name)
         self._lr[str(config.out)] = config.lr
         self.does.get(config.lr, lambda *_: None)(stop, on_evaluation)
@@ -115,6 +120,25 @@ def test_a_score_that_is_no_number_is_a_run_that_diverged(study: Study, faked: F
     _worker(study).work()
     assert _outcomes(study)[0.1, 0] == DIVERGED
     assert _outcomes(study)[0.2, 0] == FINISHED
+
+
+def test_loggers_learn_how_each_run_ended(
+    study: Study, faked: Faked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    tracker = SimpleNamespace(close=closed.append)
+    trackings: list[Any] = []
+
+    def tracking(*args: Any, **options: Any) -> Any:
+        trackings.append((args, options["group"]))
+        return SimpleNamespace(tracker=lambda: tracker, report_incomplete=lambda: None)
+
+    monkeypatch.setattr(worker, "Tracking", tracking)
+    faked.does = {0.1: _raising(ValueError("batch")), 0.2: _raising(Diverged("NaN at 3"))}
+    _worker(study).work()
+    assert faked.tracker is tracker
+    assert closed == ["failed"] * 4 + ["finished"] * 2
+    assert trackings == [((None,), "s")]
 
 
 def test_a_worker_that_is_stopped_gives_its_unit_back(study: Study, faked: Faked) -> None:
