@@ -12,6 +12,7 @@ from helpers.tracked_runs import add_end, add_epoch, log_all, new_run
 from jessl.core.interruption import Stopped
 from jessl.core.log import Log
 from jessl.tracking import Tracking
+from jessl.tracking import tracking as tracking_module
 
 pytest.importorskip("mlflow", reason="mlflow is missing: jessl[mlflow]")
 # of mlflow and SQLAlchemy, in the code of mlflow alone
@@ -30,6 +31,8 @@ def _client(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Any:
 def test_runs_are_continued_grouped_and_ended(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    # a new SQLite file takes MLflow ten seconds on a busy machine
+    monkeypatch.setattr(tracking_module, "_STOP_SECONDS", 120.0)
     client_class = _client(monkeypatch, tmp_path)
     run, other = new_run(tmp_path / "a"), new_run(tmp_path / "b")
     lines: list[str] = []
