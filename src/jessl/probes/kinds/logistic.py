@@ -25,7 +25,7 @@ from jessl.probes.linear import LinearProbe
 from jessl.probes.softmax import SoftmaxLoss, TorchSoftmaxLoss
 from jessl.probes.standardize import PrincipalAxes, StandardisedRows, principal_axes
 
-# strong to weak: each fit starts from the previous one, and the path ends where the error rises
+# strong to weak: each fit starts from the previous one; tuning ends the path where errors rise
 PATH = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 MAX_ITERATIONS = 300
 # relative decrease of the mean loss per step; largest entry of the rescaled gradient
