@@ -36,7 +36,8 @@ class Decompose:
             labels.
         n_sub: images of the subset of the published estimator; None: the smaller of the test rows
             and a fifth of the training rows (whole groups where there are groups).
-        duplicates: count test rows that are (nearly) identical to training rows.
+        duplicates: count test rows that are (nearly) identical to training rows, and compare the
+            class means of train and test with those of a random split.
         device: cpu, cuda or cuda:N.
         class_names: names of the labels 0, 1, ... of a set whose labels are numbers only, where
             another has class names: a,b,c or a text file with a name on each line.

@@ -26,7 +26,8 @@ class Probe:
         fraction: share of the labels of each class to fit on, 0 to 1, at least one image of each.
         protocol: what few-shot probes are tuned on: few (their few images) or published (the
             other training labels, at most 50,000, as in the tables of Dubois et al. 2023).
-        duplicates: count test rows that are (nearly) identical to training rows.
+        duplicates: count test rows that are (nearly) identical to training rows, and compare the
+            class means of train and test with those of a random split.
         device: cpu, cuda or cuda:N, for logistic, mlp and knn.
         class_names: names of the labels 0, 1, ... of a set whose labels are numbers only, where
             another has class names: a,b,c or a text file with a name on each line.

@@ -29,6 +29,7 @@ from jessl.probes.labelled import (
 )
 from jessl.probes.registry import KINDS
 from jessl.probes.result import ProbeResult, wilson_interval
+from jessl.probes.split_difference import describe_difference, split_difference
 from jessl.probes.tuning import row_risks, tune
 
 PROTOCOLS = ("few", "published")
@@ -112,6 +113,9 @@ def probe(
     [fitted] = next(chosen.fit_path(request))
     evaluation = evaluate(fitted, test_rows.x, test_rows.y)
     unseen = sorted(set(test_rows.y.tolist()) - set(fitted.classes.tolist()))
+    difference = None
+    if duplicates and test_rows.units is None:  # rows of a group are no independent rows
+        difference = split_difference(labelled.x, labelled.y, test_rows.x, test_rows.y, seed=seed)
     params: dict[str, object] = {
         "kind": kind,
         **tuned.options,
@@ -130,6 +134,8 @@ def probe(
         "train_groups": None if train_rows.units is None else len(np.unique(train_rows.units)),
         "near_duplicates": near_duplicates(train_rows.x, test_rows.x) if duplicates else None,
         "test_rows_of_train_groups": count_rows_of_shared_groups(train, test),
+        "split_difference": difference,
+        "warnings": describe_difference(difference),
         "shots": None if shots is None else int(shots),
         "fraction": None if fraction is None else float(fraction),
         "protocol": protocol if sampled is not None else None,

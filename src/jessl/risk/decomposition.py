@@ -30,6 +30,7 @@ from jessl.probes.labelled import (
 )
 from jessl.probes.probe import parse_kind
 from jessl.probes.result import wilson_interval
+from jessl.probes.split_difference import describe_difference, split_difference
 from jessl.probes.tuning import default_folds
 from jessl.risk.components import ORDERS, bounded, components, differences, dominant
 from jessl.risk.resampling import SupervisedTwin, resampled, warnings_of_resampling
@@ -170,6 +171,14 @@ def decompose(
     midpoint = (risks["train_train"] + risks[held]) / 2
     pairs = differences(*parts[order], has_twin)
     warnings, weak = warnings_of_resampling(terms, train_rows, test_rows, twin)
+    difference = None
+    if duplicates and test_rows.units is None:  # rows of a group are no independent rows
+        difference = split_difference(
+            train_rows.x, train_rows.y, test_rows.x, test_rows.y, seed=seed
+        )
+        unlike = describe_difference(difference)
+        warnings += unlike
+        weak = weak or bool(unlike)
     if risk == "error" and not few and test_rows.units is None:
         # the bootstrap interval of few or equal outcomes has no width
         wrong = int(terms.on_test["train_test"].sum())
@@ -204,6 +213,7 @@ def decompose(
         "unseen_class_names": list(matched.absent),
         "near_duplicates": near_duplicates(train_rows.x, test_rows.x) if duplicates else None,
         "test_rows_of_train_groups": count_rows_of_shared_groups(train, test),
+        "split_difference": difference,
         "risks": risks,
         "optimism": optimism,
         "warnings": warnings,
