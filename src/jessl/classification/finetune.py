@@ -24,7 +24,7 @@ from jessl.classification.finetune_trials import compare
 from jessl.classification.finetuned_network import FinetunedNetwork
 from jessl.classification.frozen_features import frozen_features, unlike_warning
 from jessl.classification.head_classifier import classifier_of_head
-from jessl.classification.label_parts import LabelParts, divide, write_labels
+from jessl.classification.label_parts import divide, write_labels
 from jessl.classification.labels import read_labels
 from jessl.classification.mirrored import choose_flip
 from jessl.classification.paired import PairedDifference
@@ -35,7 +35,7 @@ from jessl.core.leftovers import remove_tree
 from jessl.core.log import Log, several_processes
 from jessl.core.log import log as standard_log
 from jessl.core.progress import ProgressCallback
-from jessl.core.validation import check_choice, check_int, escape_control
+from jessl.core.validation import check_choice, check_int
 from jessl.data import Source, Subset, open_source
 from jessl.extraction.channels import check_channels
 from jessl.objectives import build_objective
@@ -130,10 +130,7 @@ def _prepare(config: Finetune, source: Source | None, folds: int | None, log: Lo
         flip = choose_flip(
             images, rows, parts.places(rows), seed=config.seed, workers=config.workers, log=log
         )
-    warnings = labelled.warnings
-    if len(parts.alone):
-        warnings += (_alone_warning(images, parts),)
-    job = FinetuneJob(config, Path(config.out), images, parts, start, flip, warnings, log)
+    job = FinetuneJob(config, Path(config.out), images, parts, start, flip, labelled.warnings, log)
     for trial in parts.trials:
         check_config(job.trial_config(trial))
     trial_config = job.trial_config(parts.trials[0])
@@ -141,21 +138,10 @@ def _prepare(config: Finetune, source: Source | None, folds: int | None, log: Lo
     build_objective(
         trial_config.objective, start.opened.encoder.dim, trial_config.objective_options
     )
-    for warning in warnings:
+    for warning in labelled.warnings:
         log.warning(warning)
     log.info(_plan(job))
     return job
-
-
-def _alone_warning(images: Source, parts: LabelParts) -> str:
-    alone = parts.alone
-    one = alone[:1]
-    count = "1 class has" if len(alone) == 1 else f"{len(alone)} classes have"
-    return (
-        f"{count} one labelled image, {escape_control(parts.names(one)[0])!r} "
-        f"{escape_control(images.key(int(one[0])))!r} the first: it is trained on and not compared "
-        "on, and the accuracy of the class is unknown"
-    )
 
 
 def _plan(job: FinetuneJob) -> str:
