@@ -32,6 +32,10 @@ class FittedProbe(Protocol):
         """Whether the log-softmax of `decision_function` gives log-probabilities."""
 
     @property
+    def counts_votes(self) -> bool:
+        """Whether an entry of 0 in `decision_function` says that nothing speaks for a class."""
+
+    @property
     def details(self) -> Options:
         """Options without a fixed value that were determined while fitting."""
 
@@ -182,7 +186,8 @@ def evaluate(probe: FittedProbe, x: Features, y: Labels) -> Evaluation:
         # ties go to the smaller label, as in argmax
         ahead = (decision > own).sum(axis=1)
         ahead += ((decision == own) & (np.arange(len(classes)) < at[:, None])).sum(axis=1)
-        top5[part] = ok & (ahead < 5)
+        # classes without votes are not among the likeliest, however few have some
+        top5[part] = ok & (ahead < 5) & (not probe.counts_votes or own[:, 0] > 0)
         if loss is not None:
             most = decision.max(axis=1, keepdims=True).astype(np.float64)
             log_sum = np.log(np.exp(decision - most).sum(axis=1)) + most[:, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ class LinearProbe:
     bias: NDArray[np.float64]
     converged: bool
     probabilistic: bool
+    counts_votes: ClassVar[bool] = False
 
     @property
     def details(self) -> Options:

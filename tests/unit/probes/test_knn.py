@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jessl.embeddings import Embeddings
+from jessl.probes import probe as fit_and_test
 from jessl.probes.base import FitRequest
 from jessl.probes.kinds import knn
 
@@ -172,3 +174,13 @@ def test_numbers_of_numpy_are_numbers() -> None:
 def test_mistakes_are_named(given: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         knn.candidates(given)
+
+
+def test_top5_counts_classes_with_votes_only() -> None:
+    x = np.eye(7)
+    one = Embeddings(x, np.arange(7))
+    # a single neighbour votes for class 6; labels 0 to 3 have no votes
+    near = Embeddings(np.tile(x[6], (8, 1)), np.array([0, 1, 2, 3, 4, 5, 6, 6]))
+    result = fit_and_test(one, near, kind="knn", k=1)
+    assert result.accuracy == 2 / 8
+    assert result.top5 == 2 / 8

@@ -28,7 +28,7 @@ def blobs(n, seed=0, noise=1.0, **more):
 class Says:
     """A probe that gives these votes, whatever the features are."""
 
-    converged, probabilistic = True, False
+    converged, probabilistic, counts_votes = True, False, False
 
     def __init__(self, votes):
         self.said, self.classes = np.array(votes, float), np.arange(len(votes[0]))
@@ -53,6 +53,7 @@ class Watched:
     it fitted and which it judged."""
 
     classes, converged, probabilistic, details = np.arange(2), True, False, {}
+    counts_votes = False
 
     def __init__(self):
         self.fitted, self.judged = [], []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,7 @@ class NeighbourProbe:
     device: str | None = None
     converged: bool = True
     probabilistic: bool = False
+    counts_votes: ClassVar[bool] = True
 
     @property
     def details(self) -> Options:

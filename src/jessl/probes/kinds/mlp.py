@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,7 @@ class PerceptronProbe:
     epochs: int
     converged: bool = True
     probabilistic: bool = True
+    counts_votes: ClassVar[bool] = False
 
     @property
     def details(self) -> Options:
