@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass, field
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption, options_of
 from jessl.cli._inputs import submits
-from jessl.cli._output import print_job
+from jessl.cli._output import print_job, print_lines
 from jessl.cli._signals import end_if_stopped, stop_on_signals
 from jessl.config import Pretrain
 from jessl.schema import ADAPTATION
+from jessl.verdict import run_verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,7 @@ class PretrainCommand(Command, Pretrain):
             for r in run.records()
             if r.split == "pretrain" and r.name.startswith("rankme/")
         }
+        verdict = run_verdict(run.records())
         compared = [r.extra for r in run.records() if r.name == ADAPTATION]
         return {
             "run": str(run.path),
@@ -70,12 +73,26 @@ class PretrainCommand(Command, Pretrain):
             "config": run.resolved_config().as_json(),
             "facts": run.facts(),
             "scores": scores,
+            "verdict": None if verdict is None else verdict.text,
+            "next": _next_commands(str(run.path), run.resolved_config().data),
             **({"adaptation": compared[-1]} if compared else {}),
         }
 
     def show(self, result: JsonObject) -> None:
-        """Where the results are."""
+        """Where the results are, and what can be done with them."""
         print_job(result)
+        for k, command in enumerate(result.get("next", ())):
+            print_lines(f"{'' if k else 'next':<9} {command}")
+
+
+def _next_commands(run: str, data: str) -> list[str]:
+    """Commands that use the encoder of a run."""
+    run, data = shlex.quote(run), shlex.quote(data)
+    return [
+        f"jessl curate {run} --data {data} --budget 100 --out curated",
+        f"jessl classify --encoder {run} --data {data} --labels FEW.csv --out predictions.csv",
+        f"jessl export {run} exported --format timm",
+    ]
 
 
 def override_recipe(recipe: str, options: Pretrain, given: frozenset[str]) -> Pretrain:

@@ -31,7 +31,8 @@ from jessl.report.pages.content import (
 )
 from jessl.report.pages.conventions import probe_convention, risk_convention
 from jessl.report.pages.training import where_measured
-from jessl.schema import ADAPTATION, capitalized
+from jessl.schema import capitalized
+from jessl.verdict import run_verdict
 
 _RANKME = (
     "RankMe is the effective rank of the embeddings: exp of the entropy (natural logarithm) of "
@@ -53,7 +54,7 @@ def findings(report: ReportData) -> list[str]:
         return list(report.study.findings)
     if report.kind != "run":
         return [_about_study(report)]
-    return [*_about_start(report), _about_run(report)]
+    return [*_verdict(report), _about_run(report)]
 
 
 def cards(report: ReportData) -> list[Card]:
@@ -209,11 +210,10 @@ def _details(run: RunData, record: Record, name: str, split: str) -> list[tuple[
     return pairs
 
 
-def _about_start(report: ReportData) -> list[str]:
-    """Whether the run made the weights that it began with better."""
-    record = next(report.runs()).last(ADAPTATION, ADAPTATION)
-    text = None if record is None else record.extra.get("text")
-    return [f"{capitalized(text)}."] if isinstance(text, str) and text else []
+def _verdict(report: ReportData) -> list[str]:
+    """Whether the training helped."""
+    verdict = run_verdict(next(report.runs()).records)
+    return [] if verdict is None else [f"{capitalized(verdict.text)}."]
 
 
 def _about_run(report: ReportData) -> str:
