@@ -48,7 +48,7 @@ CAPTIONS = {
     "tracking": "TensorBoard and others",
     "embeddings": "features on disk",
     "maps": "images in a plane",
-    "verdict": "did it help?",
+    "conclusion": "did it help?",
     "runs": "run folders",
     "recipes": "published settings",
     "config": "options of the verbs",

@@ -10,9 +10,9 @@ from jessl.cli._command import Command, JsonObject, ValueRangeOption, options_of
 from jessl.cli._inputs import submits
 from jessl.cli._output import print_job, print_lines
 from jessl.cli._signals import end_if_stopped, stop_on_signals
+from jessl.conclusion import run_conclusion
 from jessl.config import Pretrain
 from jessl.schema import ADAPTATION
-from jessl.verdict import run_verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class PretrainCommand(Command, Pretrain):
             for r in run.records()
             if r.split == "pretrain" and r.name.startswith("rankme/")
         }
-        verdict = run_verdict(run.records())
+        conclusion = run_conclusion(run.records())
         compared = [r.extra for r in run.records() if r.name == ADAPTATION]
         return {
             "run": str(run.path),
@@ -73,7 +73,7 @@ class PretrainCommand(Command, Pretrain):
             "config": run.resolved_config().as_json(),
             "facts": run.facts(),
             "scores": scores,
-            "verdict": None if verdict is None else verdict.text,
+            "conclusion": None if conclusion is None else conclusion.text,
             "next": _next_commands(str(run.path), run.resolved_config().data),
             **({"adaptation": compared[-1]} if compared else {}),
         }

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jessl import records
+from jessl.conclusion import run_conclusion
 from jessl.config import ResolvedPretrain
 from jessl.core.image_grid import write_grid
 from jessl.core.interruption import Stopped
@@ -42,7 +43,6 @@ from jessl.pretraining.view_grid import view_rows
 from jessl.records import Record
 from jessl.runs import Run
 from jessl.schema import VIEW_RETRIEVAL
-from jessl.verdict import run_verdict
 from jessl.views import Views
 
 
@@ -104,9 +104,9 @@ def finish(
         measurements.append(adaptation_record(adaptation, measurements[-1]))
     versions = records.versions()
     records.append(run.path, [dataclasses.replace(r, versions=versions) for r in measurements])
-    verdict = run_verdict(measurements)
-    if verdict is not None and adaptation is None:
-        log.info(f"Verdict   {verdict.text}")
+    conclusion = run_conclusion(measurements)
+    if conclusion is not None and adaptation is None:
+        log.info(f"Result    {conclusion.text}")
     for r in measurements:
         if r.name.startswith("rankme/") and isinstance(r.value, float):
             n, d, debiased = r.extra["n"], r.extra["d"], r.extra["debiased"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from jessl.conclusion import run_conclusion
 from jessl.records import Record
 from jessl.report.charts.ranking import criterion_title
 from jessl.report.formatting import (
@@ -32,7 +33,6 @@ from jessl.report.pages.content import (
 from jessl.report.pages.conventions import probe_convention, risk_convention
 from jessl.report.pages.training import where_measured
 from jessl.schema import capitalized
-from jessl.verdict import run_verdict
 
 _RANKME = (
     "RankMe is the effective rank of the embeddings: exp of the entropy (natural logarithm) of "
@@ -54,7 +54,7 @@ def findings(report: ReportData) -> list[str]:
         return list(report.study.findings)
     if report.kind != "run":
         return [_about_study(report)]
-    return [*_verdict(report), _about_run(report)]
+    return [*_conclusion(report), _about_run(report)]
 
 
 def cards(report: ReportData) -> list[Card]:
@@ -210,10 +210,10 @@ def _details(run: RunData, record: Record, name: str, split: str) -> list[tuple[
     return pairs
 
 
-def _verdict(report: ReportData) -> list[str]:
+def _conclusion(report: ReportData) -> list[str]:
     """Whether the training helped."""
-    verdict = run_verdict(next(report.runs()).records)
-    return [] if verdict is None else [f"{capitalized(verdict.text)}."]
+    conclusion = run_conclusion(next(report.runs()).records)
+    return [] if conclusion is None else [f"{capitalized(conclusion.text)}."]
 
 
 def _about_run(report: ReportData) -> str:

@@ -14,7 +14,7 @@ LEAST_OTHERS = 49
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RunConclusion:
     """What can be said of a run without labels.
 
     Attributes:
@@ -26,8 +26,8 @@ class Verdict:
     helped: bool | None
 
 
-def run_verdict(records: Iterable[Record]) -> Verdict | None:
-    """The verdict of a finished run; None without a measurement.
+def run_conclusion(records: Iterable[Record]) -> RunConclusion | None:
+    """The conclusion of a finished run; None without a measurement.
 
     It compares view retrieval at the backbone, the score that chooses settings best here
     (docs/select.md), with its value before the training: better or worse where that value lies
@@ -35,14 +35,14 @@ def run_verdict(records: Iterable[Record]) -> Verdict | None:
     instead, by the judgement at its end.
 
     Example:
-        print(run_verdict(run.records()).text)
+        print(run_conclusion(run.records()).text)
     """
     last: Record | None = None
     for record in records:
         text = record.extra.get("text")
         if record.name == ADAPTATION and isinstance(text, str):
             conclusion = str(record.extra.get("conclusion"))
-            return Verdict(text, {"better": True, "worse": False}.get(conclusion))
+            return RunConclusion(text, {"better": True, "worse": False}.get(conclusion))
         if record.name == VIEW_RETRIEVAL and record.split == "pretrain":
             last = record
     if last is None or not isinstance(last.value, float) or not math.isfinite(last.value):
@@ -52,7 +52,9 @@ def run_verdict(records: Iterable[Record]) -> Verdict | None:
         return None
     others = min(n - 1, int(params.get("distractors", n - 1)))
     if others < LEAST_OTHERS:
-        return Verdict(f"cannot be judged: {n} images are too few to compare views of them", None)
+        return RunConclusion(
+            f"cannot be judged: {n} images are too few to compare views of them", None
+        )
     interval = "" if last.low is None else f" ({_percent(last.low)} to {_percent(last.high)})"
     finds = (
         f"its features find another view of an image among {others:,} other images in "
@@ -60,13 +62,13 @@ def run_verdict(records: Iterable[Record]) -> Verdict | None:
     )
     before = last.extra.get("untrained")
     if not isinstance(before, float) or last.low is None or last.high is None:
-        return Verdict(finds, None)
+        return RunConclusion(finds, None)
     finds += f", before the training in {_percent(before)} %"
     if last.low > before:
-        return Verdict(f"the training helped: {finds}", True)
+        return RunConclusion(f"the training helped: {finds}", True)
     if last.high < before:
-        return Verdict(f"the training made the encoder worse: {finds}", False)
-    return Verdict(f"no gain by the training can be seen: {finds}", None)
+        return RunConclusion(f"the training made the encoder worse: {finds}", False)
+    return RunConclusion(f"no gain by the training can be seen: {finds}", None)
 
 
 def _percent(share: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The verdict of a run: helped, worse, neither, or not to be judged."""
+"""The conclusion of a run: helped, worse, neither, or not to be judged."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 
 import pytest
 
+from jessl.conclusion import run_conclusion
 from jessl.records import Record
 from jessl.schema import ADAPTATION, VIEW_RETRIEVAL
-from jessl.verdict import run_verdict
 
 
 def retrieval(value: float, low: float | None, high: float | None, **extra: object) -> Record:
@@ -37,24 +37,24 @@ def retrieval(value: float, low: float | None, high: float | None, **extra: obje
 def test_against_the_untrained_encoder(
     value: float, low: float | None, high: float | None, helped: bool | None, text: str
 ) -> None:
-    verdict = run_verdict([retrieval(0.9, 0.8, 1.0), retrieval(value, low, high)])
-    assert verdict is not None
-    assert verdict.helped is helped
-    assert verdict.text.startswith(text)
+    conclusion = run_conclusion([retrieval(0.9, 0.8, 1.0), retrieval(value, low, high)])
+    assert conclusion is not None
+    assert conclusion.helped is helped
+    assert conclusion.text.startswith(text)
 
 
 def test_few_images_are_not_judged_and_other_records_say_nothing() -> None:
-    few = run_verdict([retrieval(0.5, 0.4, 0.6, n=30)])
+    few = run_conclusion([retrieval(0.5, 0.4, 0.6, n=30)])
     assert few is not None
     assert few.text == "cannot be judged: 30 images are too few to compare views of them"
-    fewer = run_verdict([retrieval(0.5, 0.4, 0.6, n=180)])
+    fewer = run_conclusion([retrieval(0.5, 0.4, 0.6, n=180)])
     assert fewer is not None
     assert "among 179 other images" in fewer.text
-    assert run_verdict([]) is None
-    assert run_verdict([retrieval(math.nan, None, None)]) is None
-    assert run_verdict([Record(run="r", name="loss", value=1.0)]) is None
+    assert run_conclusion([]) is None
+    assert run_conclusion([retrieval(math.nan, None, None)]) is None
+    assert run_conclusion([Record(run="r", name="loss", value=1.0)]) is None
     # a stranger's record
-    assert run_verdict([retrieval(0.5, 0.4, 0.6, params="x", n="y")]) is None
+    assert run_conclusion([retrieval(0.5, 0.4, 0.6, params="x", n="y")]) is None
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,6 @@ def test_a_run_that_began_with_weights_is_compared_with_these(
         value=0.0,
         extra={"text": "better by .1", "conclusion": conclusion},
     )
-    verdict = run_verdict([retrieval(0.17, 0.13, 0.21), judged])
-    assert verdict is not None
-    assert (verdict.text, verdict.helped) == ("better by .1", helped)
+    conclusion = run_conclusion([retrieval(0.17, 0.13, 0.21), judged])
+    assert conclusion is not None
+    assert (conclusion.text, conclusion.helped) == ("better by .1", helped)
