@@ -46,14 +46,21 @@ def _messages(path: Path) -> Iterator[bytes]:
 
 
 def _records(folder: Path) -> list[Any]:
+    """The records of a finished run; offline, wandb's own process writes the last ones a little
+    after it is finished."""
     from wandb.proto import wandb_internal_pb2
 
     (path,) = folder.glob("*.wandb")
-    records = []
-    for message in _messages(path):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(message)
-        records.append(record)
+    records: list[Any] = []
+    end = time.monotonic() + 30
+    while not any(record.HasField("exit") for record in records):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+        records = []
+        for message in _messages(path):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(message)
+            records.append(record)
     return records
 
 
