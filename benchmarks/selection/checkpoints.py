@@ -60,16 +60,20 @@ class Curve:
     scores: dict[str, np.ndarray]
 
 
+def _file(work: Path, data: str, method: str, options: dict[str, object]) -> Path:
+    name = "-".join([data, method, *(f"{k}{v}" for k, v in options.items())])
+    return work / "long" / f"{name}.json"
+
+
 def measure(work: Path, data: str, method: str, options: dict[str, object]) -> Curve:
     """Train, probe every checkpoint, keep the numbers in WORK/long/NAME.json."""
-    name = "-".join([data, method, *(f"{k}{v}" for k, v in options.items())])
-    kept = work / "long" / f"{name}.json"
+    kept = _file(work, data, method, options)
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         _train(work, data, method, options, kept)
     stored = json.loads(kept.read_text())
     return Curve(
-        name,
+        kept.stem,
         np.array(stored["epochs"]),
         np.array(stored["accuracy"]),
         {c: np.array(stored["scores"][c], float) for c in CRITERIA},
@@ -77,7 +81,7 @@ def measure(work: Path, data: str, method: str, options: dict[str, object]) -> C
 
 
 def _train(work: Path, data: str, method: str, options: dict[str, object], kept: Path) -> None:
-    out = kept.with_suffix("")
+    out = kept.parent / kept.stem
     fields = {"lr": 2e-3, "view_options": DATA[data]["view_options"], **options}
     run = jessl.pretrain(
         jessl.Pretrain(
@@ -156,9 +160,16 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--record", help="a .md file to write")
+    parser.add_argument("--finished", action="store_true", help="train nothing more")
     options = parser.parse_args(argv)
-    curves = [measure(options.work, *run) for run in RUNS]
-    about = f"{EPOCHS} epochs, smallconv:16, a checkpoint every {EVERY}; one seed."
+    runs = [
+        run for run in RUNS if not options.finished or _file(options.work, *run).is_file()
+    ]
+    curves = [measure(options.work, *run) for run in runs]
+    about = (
+        f"{len(runs)} of {len(RUNS)} trainings of {EPOCHS} epochs, smallconv:16, a checkpoint "
+        f"every {EVERY}; one seed."
+    )
     body = [about, "", *tables(curves)]
     tell("Checkpoints without labels", ("jessl", "torch", "numpy"), body, options.record)
 
