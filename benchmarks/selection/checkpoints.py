@@ -162,9 +162,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--record", help="a .md file to write")
     parser.add_argument("--finished", action="store_true", help="train nothing more")
     options = parser.parse_args(argv)
-    runs = [
-        run for run in RUNS if not options.finished or _file(options.work, *run).is_file()
-    ]
+    runs = [run for run in RUNS if not options.finished or _file(options.work, *run).is_file()]
     curves = [measure(options.work, *run) for run in runs]
     about = (
         f"{len(runs)} of {len(RUNS)} trainings of {EPOCHS} epochs, smallconv:16, a checkpoint "

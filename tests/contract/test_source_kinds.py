@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import jessl
 from helpers.source_samples import mnist, picture, png
-from jessl.cli.main import main
 from jessl.core.image_grid import write_grid
 from jessl.data import UnreadableImage, open_source
 
@@ -120,7 +120,7 @@ def test_digits_are_the_scaled_originals() -> None:
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_other_channels_are_read_drawn_and_refused_where_an_encoder_takes_three(
-    channels: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    channels: int, tmp_path: Path
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, channels), dtype=np.uint8)
     np.savez(tmp_path / "set.npz", x=images)
@@ -134,12 +134,8 @@ def test_other_channels_are_read_drawn_and_refused_where_an_encoder_takes_three(
                                   .transpose(1, 2, 0))  # fmt: skip
 
     data = str(tmp_path / "set.npz")
-    said = f"data: {data} is read with its {channels} bands, which only pretrain, embed, views"
-    out = str(tmp_path / "comparison")
-    assert main(["select", "--encoders", "smallconv", "--data", data, "--out", out]) == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert "Traceback" not in error
+    with pytest.raises(ValueError, match=f"has images of {channels} bands; encoder .* takes 3 ch"):
+        jessl.embed(jessl.build_encoder("smallconv:4"), data)
 
 
 def test_folder_rules(tmp_path: Path) -> None:

@@ -25,10 +25,29 @@ def write_grid(
     captions: Sequence[Sequence[Sequence[str]]] = (),
     cell_px: int = 72,
 ) -> None:
-    """Write rows of images as one PNG on a white background.
+    """Write rows of images as one PNG on a white background; arguments are those of `draw_grid`.
 
     Args:
         path: file to write, atomically.
+
+    Raises:
+        ValueError: for no image.
+    """
+    canvas = draw_grid(rows, columns=columns, captions=captions, cell_px=cell_px)
+    with atomic_write(path) as part:
+        canvas.save(part, format="PNG", optimize=True)
+
+
+def draw_grid(
+    rows: Sequence[Sequence[np.ndarray]],
+    *,
+    columns: Sequence[str] = (),
+    captions: Sequence[Sequence[Sequence[str]]] = (),
+    cell_px: int = 72,
+) -> Image.Image:
+    """Rows of images as one picture on a white background.
+
+    Args:
         rows: images uint8 [h, w, c] of any size, or uint16, of which the largest value is drawn
             white. The first three channels are drawn in colour; of one or two channels the first
             is drawn in grey. Each image is fitted into its cell; small ones are enlarged without
@@ -63,8 +82,7 @@ def write_grid(
             canvas.paste(cell, (x + (cell_px - cell.width) // 2, y + (cell_px - cell.height) // 2))
             for at, line in enumerate(text[i][k] if text else ()):
                 draw.text((x, y + cell_px + 1 + at * _LINE_PX), line, fill=_INK, font=font)
-    with atomic_write(path) as part:
-        canvas.save(part, format="PNG", optimize=True)
+    return canvas
 
 
 def _lines(

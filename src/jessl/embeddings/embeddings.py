@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from jessl.core.checksums import json_sum, sha256_of
 from jessl.core.files import atomic_directory, read_json
 from jessl.core.leftovers import set_aside
+from jessl.core.notebook import html_table
 from jessl.core.texts import Texts
 from jessl.embeddings._checks import (
     checked_features,
@@ -217,6 +218,18 @@ class Embeddings:
             columns["label"] = pd.array([pd.NA if x is None else x for x in cells], dtype=kind)
         features = pd.DataFrame(self._features, columns=[f"f{k}" for k in range(self.d)])
         return pd.concat([pd.DataFrame(columns, index=features.index), features], axis=1)
+
+    def _repr_html_(self) -> str:
+        origin = {k: str(self._meta.get(k) or "") for k in ("encoder", "weights", "layer", "data")}
+        labels = 0 if self._labels is None else int((self._labels >= 0).sum())
+        return html_table(
+            [
+                ("rows", f"{self.n:,}"),
+                ("features", f"{self.d:,}"),
+                ("labelled", f"{labels:,}"),
+                *origin.items(),
+            ]
+        )
 
     def label_names(self) -> list[str | None] | None:
         """The label of each row as text, None where it is missing; None without labels.

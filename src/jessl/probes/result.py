@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.notebook import Described, percent
 from jessl.probes.bootstrap import Estimate, Resampled, percentile_interval
 
 _ARRAYS = ("correct", "losses", "ids", "units")
@@ -23,7 +24,7 @@ class ClassResult(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ProbeResult:
+class ProbeResult(Described):
     """How well labels can be read off embeddings.
 
     Attributes:
@@ -61,6 +62,21 @@ class ProbeResult:
     losses: NDArray[np.float64] | None = field(repr=False)
     ids: NDArray[np.int64] = field(repr=False)
     units: NDArray[np.int64] | None = field(repr=False)
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Accuracy with its interval, the probe, the rows, warnings.
+
+        Example:
+            >>> str(jessl.probe(train, test))
+            'accuracy 91.7 % (89.1 to 93.7), probe logistic, test rows 597, train rows 1,200'
+        """
+        return [
+            ("accuracy", percent(self.accuracy, 1 - self.high, 1 - self.low)),
+            ("probe", str(self.params.get("kind", ""))),
+            ("test rows", f"{len(self.correct):,}"),
+            ("train rows", f"{self.params['train_rows']:,}" if "train_rows" in self.params else ""),
+            *(("warning:", text) for text in self.params.get("warnings", ())),
+        ]
 
     def as_json(self) -> dict[str, object]:
         """All fields except the arrays as JSON values."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from jessl.core.notebook import Described, percent, with_interval
 from jessl.probes.bootstrap import Estimate
 from jessl.schema import COMPONENT_NAMES, component_title
 
@@ -16,7 +17,7 @@ _COLORS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RiskDecomposition:
+class RiskDecomposition(Described):
     """The risk of an encoder with a probe, split into its sources.
 
     Components are signed and never clipped: errors lie in -1 .. 1, log-losses are nats. All
@@ -68,6 +69,22 @@ class RiskDecomposition:
                 continue
             rows.append((component_title(name, merged=self.merged), getattr(self, name)))
         return [*rows, ("best of the family, midpoint", self.midpoint), ("bias", self.bias)]
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The components with their intervals."""
+        is_error = self.params["risk"] == "error"
+        return [
+            (
+                name,
+                percent(one.value, one.low, one.high)
+                if is_error
+                else with_interval(one.value, one.low, one.high) + " nats",
+            )
+            for name, one in self.rows()
+        ]
+
+    def __str__(self) -> str:
+        return self.table()
 
     def table(self) -> str:
         """A table as text: errors in percent, log-losses in nats."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
+from jessl.core.notebook import Described, with_interval
+
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreResult:
+class ScoreResult(Described):
     """One label-free score of one [n, d] matrix; `float(result)` is `.value`.
 
     Example:
@@ -40,6 +42,23 @@ class ScoreResult:
     params: dict[str, object]
     warnings: tuple[str, ...]
     curve: tuple[tuple[int, float], ...] = ()
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The number with its interval first, which is around the corrected one where there is one.
+
+        Example:
+            >>> str(jessl.score(z)["rankme"])
+            '8.001 (7.972 to 8.031), as published 7.959, of 200 x 8'
+        """
+        best = self.value if self.debiased is None else self.debiased
+        rows = [("", with_interval(best, self.low, self.high))]
+        if self.debiased is not None:
+            rows.append(("as published", f"{self.value:.4g}"))
+        rows.append(("of", f"{self.n:,} x {self.d}"))
+        return [*rows, *(("warning:", text) for text in self.warnings)]
+
+    def __str__(self) -> str:
+        return super().__str__().strip()
 
     def __float__(self) -> float:
         return self.value

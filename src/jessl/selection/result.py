@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from jessl.core.deprecation import RenamedMember
+from jessl.core.notebook import Described
 from jessl.core.rank_correlation import Agreement
 from jessl.selection.regret import RegretEstimate
 
@@ -116,7 +117,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Described):
     """The result of `select`.
 
     Attributes:
@@ -135,6 +136,11 @@ class Selection:
     warnings: tuple[str, ...]
     groups: tuple[Group, ...] = ()
     oracle: str = ORACLE
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The run to take of every group, and warnings."""
+        chosen = [(f"take for {group}:", run) for group, run in self.chosen.items()]
+        return [*chosen, ("chosen by", self.by), *(("warning:", text) for text in self.warnings)]
 
     def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds; None for what is not finite."""

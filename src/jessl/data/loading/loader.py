@@ -107,10 +107,11 @@ class Loader:
         window = None if window is None else check_int("window", window, 1)
         prefetch, world = check_int("prefetch", prefetch, 0), check_int("world", world, 1)
         rank, seed = check_int("rank", rank, 0), check_int("seed", seed, None)
-        if not (callable(views) or hasattr(views, "renderer")):
+        is_transform = type(views).__module__.partition(".")[0] == "torchvision"
+        if is_transform or not (callable(views) or hasattr(views, "renderer")):
             raise ValueError(
-                f"views: expected a recipe (jessl.views.presets) or a function of the epoch, "
-                f"got {views!r}"
+                "views: expected a recipe of jessl.views.presets, whose operations are those of "
+                f"torchvision, or a function of the epoch, got {views!r}"
             )
         if rank >= world:
             raise ValueError(f"rank: expected a whole number from 0 to {world - 1}, got {rank}")

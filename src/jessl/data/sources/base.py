@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import operator
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 
@@ -26,6 +31,10 @@ class Bands:
 
     names: tuple[str, ...]
     colour: tuple[int, ...] = ()
+
+
+# images in a notebook
+_SHOWN = 8
 
 
 class Source(ABC):
@@ -66,6 +75,40 @@ class Source(ABC):
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Image `index` as `read` gives it; a negative index counts from the end.
+
+        Example:
+            >>> open_source("digits")[-1].shape
+            (8, 8, 1)
+        """
+        place = operator.index(index)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"index: expected -{len(self)} .. {len(self) - 1}, got {index}")
+        return self.read(place % len(self))
+
+    def __repr__(self) -> str:
+        known = () if self.labels is None else np.unique(self.labels[self.labels >= 0])
+        classes = f", {len(known)} classes" if len(known) else ""
+        return f"{type(self).__name__}({self.name!r}, {len(self):,} images{classes})"
+
+    def _repr_html_(self) -> str:
+        """The first images that can be read."""
+        from jessl.core.image_grid import draw_grid
+
+        shown: list[np.ndarray] = []
+        for index in range(min(len(self), 2 * _SHOWN)):
+            with suppress(UnreadableImage):
+                shown.append(self.read(index))
+            if len(shown) == _SHOWN:
+                break
+        file = io.BytesIO()
+        if shown:
+            draw_grid([shown]).save(file, "PNG")
+        data = base64.b64encode(file.getvalue()).decode()
+        picture = f"<img src='data:image/png;base64,{data}'/>" if shown else ""
+        return f"<p>{escape(repr(self))}</p>{picture}"
 
     @abstractmethod
     def read(self, index: int) -> np.ndarray:
