@@ -10,6 +10,7 @@ import pytest
 import jessl
 from jessl.cli import main
 from jessl.embeddings import Embeddings
+from jessl.extraction.without_labels import without_labels
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(80) % 2
@@ -37,6 +38,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path, image, photometric="minisblack", planarconfig="contig", metadata=None
         )
     return root
+
+
+def test_a_labelled_folder_without_its_labels_keeps_its_bands(folder: Path) -> None:
+    labelled = jessl.open_source(f"bands:{folder}@4,1")
+    images = without_labels(labelled)
+    assert labelled.labels is not None
+    assert images.labels is None
+    assert images.read(0).tolist() == labelled.read(0).tolist()
+    assert images.fingerprint() == labelled.fingerprint()
 
 
 def test_from_a_folder_of_four_bands_to_a_score(
