@@ -33,6 +33,9 @@ addEventListener('load', () => setTimeout(() => {
       if (tip.style.visibility === 'visible') text = tip.textContent;
     }
   }
+  // a finger that is lifted leaves, a mouse goes away
+  send('pointerleave', 0, 0, { pointerType: 'touch' });
+  const stays = tip.style.visibility === 'visible';
   const tipBox = tip.getBoundingClientRect();
   const inside = tipBox.left >= box.left - 1 && tipBox.right <= box.right + 1;
   const pixels = () => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
@@ -58,8 +61,21 @@ addEventListener('load', () => setTimeout(() => {
     part('find').value = '7';
     part('find').dispatchEvent(new Event('input'));
     canvas.dispatchEvent(new KeyboardEvent('keydown', { key: '+' }));
+    part('reset').click();
+    part('lasso').click();
+    const ofBrowser = new KeyboardEvent('keydown', { key: '+', ctrlKey: true, cancelable: true });
+    canvas.dispatchEvent(ofBrowser);
+    const before = canvas.style.touchAction;
+    const finger = (kind, id, x) => send(kind, x, 99, { pointerId: id, pointerType: 'touch' });
+    finger('pointerdown', 1, 100);
+    finger('pointerdown', 2, 140);
+    finger('pointermove', 1, 40);
+    finger('pointermove', 2, 200);
+    finger('pointerup', 1, 40);
+    finger('pointerup', 2, 200);
+    const pinched = before === 'pan-y' && canvas.style.touchAction === 'none';
     requestAnimationFrame(() => requestAnimationFrame(() => parent.postMessage(JSON.stringify({
-      text, inside, drawn, all, less, colours, zoomed: pixels(),
+      text, inside, stays, pinched, prevented: ofBrowser.defaultPrevented, drawn, all, less, colours, zoomed: pixels(),
       points: figure.dataset.points, hidden: figure.querySelector('.selection').hidden,
       legend: part('legend').textContent,
       wider: document.documentElement.scrollWidth - innerWidth,
@@ -100,6 +116,9 @@ def test_points_show_their_image_and_a_lasso_lists_names(
     assert "label: " in answer["text"]
     assert "outlierness, sd: " in answer["text"]
     assert answer["inside"]
+    assert answer["stays"]
+    assert answer["pinched"]
+    assert not answer["prevented"]
     assert sorted(answer["all"], key=int) == [str(k) for k in range(50)]
     assert len(answer["less"]) == 25
     assert answer["colours"] == ["label", "outlierness, sd", "cluster", "none"]

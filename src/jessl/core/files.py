@@ -211,10 +211,13 @@ def copy_file(source: Path, path: str | Path) -> None:
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write `value` as indented UTF-8 JSON, atomically. NaN and infinities are refused."""
+    """Write `value` as indented UTF-8 JSON, atomically. NaN and infinities are refused.
+
+    Bytes of file names that are no UTF-8 (surrogates) are written as JSON's escapes.
+    """
     with atomic_write(path) as part:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
+        part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: str | Path) -> Any:

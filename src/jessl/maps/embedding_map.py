@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.core.files import read_json, write_json
-from jessl.maps.colours import Classes, Colour, Values
+from jessl.maps.colours import MOST_CLASSES, Classes, Colour, Values
 from jessl.maps.layouts import Layout
 from jessl.maps.sheets import ReadImage, Sheets, draw_sheets
 
@@ -123,7 +122,7 @@ def read_map(path: str | Path) -> EmbeddingMap:
     held = read_json(path)
     try:
         return _of_json(held)
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"{path.name}: expected a map of embeddings ({error})") from None
 
 
@@ -145,10 +144,13 @@ def _of_json(held: dict[str, Any]) -> EmbeddingMap:
         sheets = tuple(str(sheet) for sheet in _list(pictures["sheets"]))
         if not all(_SHEET.fullmatch(sheet) for sheet in sheets):
             raise ValueError("sheets: expected JPEG files")
-        thumbnails = Sheets(sheets, int(pictures["side"]), int(pictures["across"]))
+        side, across = int(pictures["side"]), int(pictures["across"])
+        if min(side, across) < 1 or len(sheets) * across**2 < n:
+            raise ValueError("thumbnails: expected one for each image")
+        thumbnails = Sheets(sheets, side, across)
     images = held["images"]
-    if not isinstance(images, int):
-        raise TypeError("images: expected a number")
+    if not isinstance(images, int) or images < n:
+        raise ValueError("images: expected a number, those that are shown among them")
     return EmbeddingMap(names, layouts, colours, thumbnails, images)
 
 
@@ -186,7 +188,10 @@ def _colour_of_json(held: dict[str, Any], n: int) -> Colour:
     codes = _unpacked(str(held["codes"]), "<i4", n)
     if n and (codes.min() < -1 or codes.max() >= len(names)):
         raise ValueError("codes: expected one of the classes")
-    return Classes(name, names, codes.astype(np.int32), bool(held["many"]))
+    many = bool(held["many"])
+    if len(names) > MOST_CLASSES and not many:
+        raise ValueError(f"classes: expected at most {MOST_CLASSES}")
+    return Classes(name, names, codes.astype(np.int32), many)
 
 
 def _steps_of_plane(xy: NDArray[np.float32]) -> NDArray[np.uint16]:

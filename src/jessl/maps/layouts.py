@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ MAPS = (PCA, PACMAP, NONE)
 # principal axes that PaCMAP works on; its own default
 _PACMAP_AXES = 100
 _LEAST_ROWS = 3
+# PaCMAP cannot draw fewer rows or columns
+_PACMAP_LEAST_ROWS, _PACMAP_LEAST_COLUMNS = 4, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,8 @@ def layouts(features: NDArray[np.floating], name: str, seed: int, of: str = "") 
         of: whose features they are, where a map shows several encoders.
 
     Returns:
-        Nothing for `none`, and for fewer than three rows or rows that are all equal.
+        Nothing for `none`, and for fewer than three rows or rows that are all equal. PCA alone
+        for fewer than four rows or two columns.
     """
     if name == NONE or len(features) < _LEAST_ROWS:
         return []
@@ -69,7 +73,8 @@ def layouts(features: NDArray[np.floating], name: str, seed: int, of: str = "") 
         return []
     behind = f" of {of}" if of else ""
     drawn = [_pca(rows, seed, f"PCA{behind}")]
-    if name == PACMAP:
+    n, d = rows.shape
+    if name == PACMAP and n >= _PACMAP_LEAST_ROWS and d >= _PACMAP_LEAST_COLUMNS:
         drawn.append(_pacmap(rows, seed, f"PaCMAP{behind}"))
     return drawn
 
@@ -93,7 +98,8 @@ def _pca(rows: NDArray[np.float32], seed: int, name: str) -> Layout:
 
 def _pacmap(rows: NDArray[np.float32], seed: int, name: str) -> Layout:
     """PaCMAP (Wang et al., JMLR 22, 2021); half a minute of CPU time for 20,000 rows."""
-    # it prints its settings, and warns that a seed was given
+    # it prints its settings, and warns that a seed was given or that there are few rows
+    logging.getLogger("pacmap").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         from pacmap import PaCMAP

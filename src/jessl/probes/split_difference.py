@@ -44,7 +44,7 @@ def split_difference(
     Returns:
         ratio: the sum divided by its mean over random splits; z: its distance from that mean in
         their standard deviations; classes: compared. None where no class has five rows on both
-        sides.
+        sides, or where all divisions are alike.
     """
     from sklearn.utils.extmath import randomized_svd
 
@@ -73,9 +73,10 @@ def split_difference(
         true += float(squared[0])
         random += squared[1:]
         classes += 1
-    if not classes:
-        return None
     mean, deviation = float(random.mean()), float(random.std(ddof=1))
+    # where one row alone differs, all divisions into halves are alike but for rounding
+    if not classes or not deviation > 1e-6 * mean:
+        return None
     return SplitDifference(ratio=true / mean, z=(true - mean) / deviation, classes=classes)
 
 

@@ -75,6 +75,10 @@ def test_a_map_comes_back_from_its_file(written: Path) -> None:
         lambda held: held["thumbnails"].update(sheets=["https://example.org/x.jpg"]),
         lambda held: held["thumbnails"].update(sheets=['data:image/jpeg;base64,"></script>']),
         lambda held: held["thumbnails"].update(side={}),
+        lambda held: held["thumbnails"].update(side=float("inf")),
+        lambda held: held["thumbnails"].update(across=0),
+        lambda held: held["thumbnails"].update(sheets=[]),
+        lambda held: held.update(images=-1),
         lambda held: held.pop("colours"),
     ],
 )
@@ -85,6 +89,17 @@ def test_other_files_are_refused_in_one_line(written: Path, change: object) -> N
     with pytest.raises(ValueError, match=r"^map\.json: expected a map of embeddings") as caught:
         read_map(written)
     assert "\n" not in str(caught.value)
+
+
+def test_bytes_of_names_that_are_no_text_come_back(written: Path) -> None:
+    held = json.loads(written.read_text())
+    held["names"][0] = "caf\udce9.png"
+    written.write_text(json.dumps(held))
+    drawn = read_map(written)
+    drawn.write(written)
+    assert read_map(written).names[0] == "caf\udce9.png"
+    (block,) = map_blocks(drawn)
+    str(block.data).encode()  # type: ignore[union-attr]
 
 
 def test_names_cannot_end_the_data_of_the_page(written: Path) -> None:

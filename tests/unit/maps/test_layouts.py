@@ -69,3 +69,6 @@ def test_pacmap_keeps_groups_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pacmap", module)
     names = [one.name for one in layouts(np.eye(5), "pacmap", 0, "timm:x")]
     assert names == ["PCA of timm:x", "PaCMAP of timm:x"]
+    # the package cannot draw fewer rows or columns
+    assert [one.name for one in layouts(np.eye(3), "pacmap", 0)] == ["PCA"]
+    assert [one.name for one in layouts(np.eye(5)[:, :1] - 0.5, "pacmap", 0)] == ["PCA"]

@@ -46,6 +46,12 @@ def test_few_or_constant_rows_are_not_compared(rows: int) -> None:
     assert split_difference(x, y, x, y) is None
 
 
+def test_one_row_that_differs_is_no_difference_whichever_side_has_it() -> None:
+    x, y = np.zeros((10, 4)), np.zeros(5, int)
+    x[3] = 0.1
+    assert split_difference(x[:5], y, x[5:], y) is None
+
+
 def test_probe_and_decompose_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     x, y = load_digits(return_X_y=True)
     train, test = jessl.Embeddings(x[:1200], y[:1200]), jessl.Embeddings(x[1200:], y[1200:])

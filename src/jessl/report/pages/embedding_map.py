@@ -27,8 +27,8 @@ def map_blocks(drawn: EmbeddingMap | None, key: str = "map") -> list[Block]:
     shown, total = len(drawn.names), drawn.total
     which = f"{shown:,} images" if shown == total else f"{shown:,} of {total:,} images"
     caption = (
-        f"{which}. Images that the encoder represents alike lie close together. A point shows its "
-        "image; a lasso around points lists their names."
+        f"{which}. Images that the encoder represents alike lie close together. Point at or tap a "
+        "dot to see its image; draw a lasso around dots to list their names."
     )
     text = json.dumps(drawn.as_json(), ensure_ascii=True).replace("<", "\\u003c")
     return [

@@ -5,6 +5,8 @@
   const variable = name => style.getPropertyValue(name).trim();
   const number = v => !Number.isFinite(v) ? 'none'
     : String(+v.toPrecision(3));
+  // a path is known by its end
+  const short = text => text.length > 160 ? `${text.slice(0, 60)}…${text.slice(-99)}` : text;
   const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer;
   const dark = matchMedia('(prefers-color-scheme: dark)');
   // eight colours of the page, then paler hues that are far apart
@@ -157,8 +159,8 @@
         else {
           const button = document.createElement('button');
           button.type = 'button';
-          button.textContent = text;
-          button.setAttribute('aria-pressed', 'true');
+          button.textContent = short(text);
+          button.setAttribute('aria-pressed', String(!this.off.has(code)));
           button.addEventListener('click', () => {
             this.off.has(code) ? this.off.delete(code) : this.off.add(code);
             button.setAttribute('aria-pressed', String(!this.off.has(code)));
@@ -296,7 +298,7 @@
       }
       this.words.replaceChildren(...lines.map((text, k) => {
         const line = document.createElement(k ? 'small' : 'b');
-        line.textContent = text;
+        line.textContent = short(text);
         return line;
       }));
       const [px, py] = this.toScreen(this.xy[2 * i], this.xy[2 * i + 1]);
@@ -364,17 +366,32 @@
 
     listen() {
       const { canvas } = this;
+      const pressed = new Map();
       let from = null;
+      const pinch = () => {
+        const [[a, b], [c, d]] = pressed.values();
+        return [(a + c) / 2, (b + d) / 2, Math.max(1, Math.hypot(a - c, b - d))];
+      };
       canvas.addEventListener('pointerdown', event => {
         if (event.button) return;
         canvas.setPointerCapture?.(event.pointerId);
         const [x, y] = this.at(event);
-        if (this.lassoing || event.shiftKey) this.path = [[x, y]];
+        pressed.set(event.pointerId, [x, y]);
+        if (pressed.size > 1) this.path = from = null;
+        else if (this.lassoing || event.shiftKey) this.path = [[x, y]];
         else from = [x, y];
       });
       canvas.addEventListener('pointermove', event => {
         const [x, y] = this.at(event);
-        if (this.path) {
+        const held = pressed.has(event.pointerId);
+        if (held && pressed.size === 2) {
+          const [u, v, before] = pinch();
+          pressed.set(event.pointerId, [x, y]);
+          const [p, q, after] = pinch();
+          this.centre = [this.centre[0] - (p - u) / this.scale,
+            this.centre[1] + (q - v) / this.scale];
+          this.zoomAt(p, q, after / before);
+        } else if (this.path) {
           this.path.push([x, y]);
           this.redraw();
         } else if (from) {
@@ -382,19 +399,22 @@
             this.centre[1] + (y - from[1]) / this.scale];
           from = [x, y];
           this.moved();
-        } else this.hover(x, y);
+        } else if (!held) this.hover(x, y);
       });
       const end = event => {
+        pressed.delete(event.pointerId);
+        const one = this.path || from;
         if (this.path?.length > 2) this.select(this.path);
         this.path = null;
         from = null;
         this.redraw();
-        if (event.type === 'pointerup') this.hover(...this.at(event));
+        if (one && event.type === 'pointerup') this.hover(...this.at(event));
       };
       canvas.addEventListener('pointerup', end);
       canvas.addEventListener('pointercancel', end);
-      canvas.addEventListener('pointerleave', () => {
-        if (this.hot < 0) return;
+      canvas.addEventListener('pointerleave', event => {
+        // a finger that is lifted leaves, and its tap is to be read
+        if (this.hot < 0 || event.pointerType === 'touch') return;
         this.hide();
         this.redraw();
       });
@@ -404,6 +424,8 @@
         this.zoomAt(...this.at(event), Math.exp(-event.deltaY / 300));
       }, { passive: false });
       canvas.addEventListener('keydown', event => {
+        // those of the browser: its own zoom, back and forward
+        if (event.ctrlKey || event.metaKey || event.altKey) return;
         const step = STEPS / 12 / this.zoom;
         const move = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step],
           ArrowDown: [0, -step] }[event.key];
