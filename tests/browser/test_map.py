@@ -75,7 +75,8 @@ addEventListener('load', () => setTimeout(() => {
     finger('pointerup', 2, 200);
     const pinched = before === 'pan-y' && canvas.style.touchAction === 'none';
     requestAnimationFrame(() => requestAnimationFrame(() => parent.postMessage(JSON.stringify({
-      text, inside, stays, pinched, prevented: ofBrowser.defaultPrevented, drawn, all, less, colours, zoomed: pixels(),
+      text, inside, stays, pinched, prevented: ofBrowser.defaultPrevented, drawn,
+      all, less, colours, zoomed: pixels(),
       points: figure.dataset.points, hidden: figure.querySelector('.selection').hidden,
       legend: part('legend').textContent,
       wider: document.documentElement.scrollWidth - innerWidth,
