@@ -18,8 +18,8 @@ class FinetuneCommand(Command, Finetune):
     The labelled images are divided by class into folds: for each, the network is trained on the
     others, the probe of the frozen encoder is fitted on the same images, and both predict the fold.
     What is kept is trained again on all labelled images, and OUT/classifier predicts with it. That
-    is 5 trainings, of about 400 steps each; --folds sets how many. The same command continues after
-    a kill.
+    is up to 5 trainings of about 400 steps each, 2 from 2,000 labelled images on; --folds sets how
+    many. The same command continues after a kill.
     """
 
     data: str = field()
