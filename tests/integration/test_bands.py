@@ -114,6 +114,20 @@ def test_classify_curate_and_select_take_bands(tmp_path: Path) -> None:
         workers=1,
     )
     assert again.predicted == 20
+    assert not any("images with bands" in line for line in again.warnings)
+    turned = jessl.classify(
+        f"bands:{tmp_path / 'new.npz'}@4,3,2,1",
+        classifier=result.classifier,
+        out=tmp_path / "turned" / "p.csv",
+        value_range=(0, 40000),
+        page=False,
+        workers=1,
+    )
+    bands, values = turned.warnings[:2]
+    assert "fitted on images with bands 1, 2, 3, 4; " in bands
+    assert " has 4, 3, 2, 1: " in bands
+    assert "value range not stated; " in values
+    assert " has 0.0, 40000.0: " in values
     with pytest.raises(ValueError, match="expected images of 4 channels"):
         jessl.classify("digits", classifier=result.classifier, out=tmp_path / "x" / "p.csv")
     # a file of RGB weights is adapted as published ones are

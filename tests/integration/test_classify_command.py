@@ -135,6 +135,12 @@ def test_other_tasks_are_fitted_and_used_again(
     flag = {"several": "--multi-label", "ink": "--regression"}[task]
     assert classify("--labels", f"{task}.csv", flag, "--out", "out/p.csv") == 0
     assert "Expected" in capsys.readouterr().err
+    # the map draws numbers as numbers
+    page = Path("out/p.html").read_text(encoding="utf-8")
+    drawn = json.loads(page.split('<script type="application/json">')[1].split("</script>")[0])
+    kinds = {colour["name"]: "values" in colour for colour in drawn["colours"]}
+    assert kinds.pop("label") == kinds.pop("prediction") == (task == "ink")
+    assert ("sureness" in kinds) == (task == "several")
     rows = rows_of("out/p.csv")
     numbers = [int(row["name"][:-4]) for row in rows]
     if task == "several":

@@ -17,7 +17,7 @@ from jessl.classification.outcome import FittedTask, Outcome
 from jessl.classification.page import write_page
 from jessl.classification.prediction_map import prediction_map
 from jessl.classification.predictions import write_predictions
-from jessl.classification.provenance import about_classifier, preprocess_values
+from jessl.classification.provenance import about_classifier, preprocess_values, reading_warnings
 from jessl.classification.tasks import fit_task, load_task, save_task
 from jessl.config import Classify
 from jessl.config.verb import takes_options
@@ -159,6 +159,8 @@ def classify(
     check_input(opened.encoder, images)
     if stored is not None:
         _check_same_encoder(opened, about, classifier)
+        for warning in reading_warnings(about, images):
+            log.warning(warning)
     folder = Path(cache) if cache is not None else out.parent / CACHE
     z = EmbeddingCache(
         opened,
@@ -170,7 +172,7 @@ def classify(
         mmap=True,
     ).embeddings(images.fingerprint(), images, progress=progress or (lambda _done, _all: None))
     rest = np.arange(len(z))
-    warnings: tuple[str, ...] = () if labelled is None else labelled.warnings
+    warnings = reading_warnings(about, images) if labelled is None else labelled.warnings
     if labelled is not None and task is not None:
         rows, kept = _rows_of(z, images, labelled.index)
         if len(kept) < len(labelled.index):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from jessl.data import Source
 from jessl.extraction.opened_encoder import OpenedEncoder
@@ -26,8 +28,40 @@ def about_classifier(
             "preprocess": preprocess_values(opened),
             "layer": "backbone",
         },
-        "data": {"name": images.name, "fingerprint": images.fingerprint(), "labelled": labelled},
+        "data": {
+            "name": images.name,
+            "fingerprint": images.fingerprint(),
+            "labelled": labelled,
+            **_reading(images),
+        },
     }
+
+
+def reading_warnings(about: Mapping[str, Any], images: Source) -> tuple[str, ...]:
+    """Warnings where other bands, or another range of values, are read than the classifier had.
+
+    Names of bands are no proof: a packed folder numbers them anew. So nothing is refused.
+    """
+    known = about["data"]
+    return tuple(
+        f"classifier: fitted on images with {name.replace('_', ' ')} {_text(known[name])}; "
+        f"{images.name} has {_text(value)}: predictions are wrong unless the values mean the same"
+        for name, value in _reading(images).items()
+        if name in known and known[name] != value
+    )
+
+
+def _reading(images: Source) -> dict[str, object]:
+    """How stored values become channels."""
+    bands, value_range = images.bands, images.value_range
+    return {
+        "bands": None if bands is None else list(bands.names),
+        "value_range": None if value_range is None else [value_range.low, value_range.high],
+    }
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "not stated"
 
 
 def preprocess_values(opened: OpenedEncoder) -> dict[str, object]:
