@@ -39,4 +39,4 @@ def test_json(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(capsys.readouterr().out)
     assert result["images"] == 80
     assert result["label_first"] is None
-    assert result["next"].startswith("jessl curate pool --budget 100")
+    assert result["next"].startswith("jessl curate pool --budget 80 --out ")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,3 +80,17 @@ def submits(slurm: bool, slurm_options: Mapping[str, object]) -> bool:
     if slurm_options and not slurm:
         raise ValueError("slurm_options are read with --slurm only; add it, or leave them out")
     return slurm
+
+
+def data_options(
+    data: str, x_key: str | None, bits: int | None, value_range: Sequence[float] | None
+) -> str:
+    """The options of a command that reads the same images in the same way."""
+    words: list[object] = ["--data", data]
+    if x_key is not None:
+        words += ["--x-key", x_key]
+    if bits is not None:
+        words += ["--bits", bits]
+    if value_range is not None:
+        words += ["--range", *value_range]
+    return shlex.join(map(str, words))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption
-from jessl.cli._inputs import ReadsEmbeddings
+from jessl.cli._inputs import ReadsEmbeddings, data_options
 from jessl.cli._output import print_left_out, print_lines, print_table
 from jessl.config import Curate
 from jessl.core.log import log
+
+if TYPE_CHECKING:
+    from jessl.curation.result import Curation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +51,21 @@ class CurateCommand(Command, ReadsEmbeddings, Curate):
         already = dict.fromkeys(("bits", "value_range"))
         with ProgressBar("curating", unit="images") as bar:
             result = curate(self, embeddings=pool, data=images, **already, progress=bar.update)
-        return {**result.as_json(), "next": self._next(pool.meta)}
+        return {**result.as_json(), "next": self._next(result, pool.meta)}
 
-    def _next(self, meta: Mapping[str, object]) -> str:
-        """The command that follows."""
+    def _next(self, result: Curation, meta: Mapping[str, object]) -> str | None:
+        """The command that follows; None where all images have a label."""
         if self.budget is None:
-            return f"jessl curate {self.embeddings} --budget 100 --out OTHER-FOLDER"
+            budget = min(100, len(result.names) - len(result.labels.rows))
+            if not budget:
+                return None
+            pool = shlex.quote(self.embeddings)
+            return f"jessl curate {pool} --budget {budget} --out OTHER-FOLDER"
+        data = data_options(self.data or "SRC", self.x_key, self.bits, self.value_range)
+        labels = shlex.quote(f"{self.out}/label_first.csv")
         return (
-            f"jessl classify --data {self.data or 'SRC'} --encoder {self._encoder(meta)} "
-            f"--labels {self.out}/label_first.csv --out predictions.csv"
+            f"jessl classify {data} --encoder {shlex.quote(self._encoder(meta))} "
+            f"--labels {labels} --out predictions.csv"
         )
 
     def _encoder(self, meta: Mapping[str, object]) -> str:
@@ -89,7 +100,8 @@ class CurateCommand(Command, ReadsEmbeddings, Curate):
             print_lines(f"page    {result['page']}")
         print_lines("", result["sentence"])
         fill = "fill the column label of label_first.csv, then" if self.budget else "to choose:"
-        print_lines(f"next: {fill} {result['next']}")
+        if result["next"] is not None:
+            print_lines(f"next: {fill} {result['next']}")
         if errors["skipped"] and result["labelled"]:
             log.note(errors["skipped"])
         if faults is not None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption, options_of
-from jessl.cli._inputs import submits
+from jessl.cli._inputs import data_options, submits
 from jessl.cli._output import print_job, print_lines
 from jessl.cli._signals import end_if_stopped, stop_on_signals
 from jessl.conclusion import run_conclusion
 from jessl.config import Pretrain
 from jessl.schema import ADAPTATION
+
+if TYPE_CHECKING:
+    from jessl.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +78,7 @@ class PretrainCommand(Command, Pretrain):
             "facts": run.facts(),
             "scores": scores,
             "conclusion": None if conclusion is None else conclusion.text,
-            "next": _next_commands(str(run.path), run.resolved_config().data),
+            "next": _next_commands(run),
             **({"adaptation": compared[-1]} if compared else {}),
         }
 
@@ -85,13 +89,19 @@ class PretrainCommand(Command, Pretrain):
             print_lines(f"{'' if k else 'next':<9} {command}")
 
 
-def _next_commands(run: str, data: str) -> list[str]:
-    """Commands that use the encoder of a run."""
-    run, data = shlex.quote(run), shlex.quote(data)
+def _next_commands(run: Run) -> list[str]:
+    """Commands that use the encoder of a run, on images that are read as it read them."""
+    from jessl.embeddings import Embeddings
+
+    config, path = run.resolved_config(), shlex.quote(str(run.path))
+    data = data_options(config.data, config.x_key, config.bits, config.value_range)
+    z = Embeddings.load(run.embeddings("backbone"), mmap=True)
+    unlabelled = len(z) if z.labels is None else int((z.labels < 0).sum())
+    budget = f" --budget {min(100, unlabelled)}" if unlabelled else ""
     return [
-        f"jessl curate {run} --data {data} --budget 100 --out curated",
-        f"jessl classify --encoder {run} --data {data} --labels FEW.csv --out predictions.csv",
-        f"jessl export {run} exported --format timm",
+        f"jessl curate {path} {data}{budget} --out curated",
+        f"jessl classify --encoder {path} {data} --labels FEW.csv --out predictions.csv",
+        f"jessl export {path} exported --format timm",
     ]
 
 

@@ -13,8 +13,8 @@ class Classify:
         data: SRC, the images: those with labels and those without.
         out: CSV file of predictions to write; the folder `classifier` and a page of the same name
             (.html) go beside it. Nothing that exists is replaced.
-        encoder: a run folder, timm:NAME, or whatever `jessl embed` takes, the baselines pixels and
-            random:ENCODER included; with `classifier` it is known.
+        encoder: a run folder, timm:NAME, or whatever else `jessl embed` takes, the baselines pixels
+            and random:ENCODER included; not needed with `classifier`.
         labels: CSV file with the columns path,label, for some of the images; None: the labels that
             SRC has of its own.
         classifier: folder of an earlier classification; all images are predicted by it.
@@ -25,8 +25,8 @@ class Classify:
         regression: labels are numbers to predict.
         allow_missing: leave out labels of images that SRC lacks, instead of refusing them.
         page: write a page with thumbnails by predicted class.
-        map: a map of the images on the page: pca; pacmap, beside it (extra maps; minutes for 20,000
-            images); none.
+        map: the map of the images on the page: pca; pacmap, which is drawn beside PCA (needs
+            jessl[maps]; a minute for 20,000 images); or none.
         cache: folder of the embeddings, which later calls use again; None: classify-cache beside
             `out`.
         size: side of the input in pixels, for encoders by name.

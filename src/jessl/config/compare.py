@@ -29,8 +29,8 @@ class Compare:
         views: preset or file of the random views that the scores lidar and alignment need.
         n_views: views of each image, 2 to 256.
         view_images: number of images that get random views; 0: without those scores.
-        map: a map of up to 2,000 images on the page, for every encoder: pca; pacmap, beside it
-            (extra maps); none.
+        map: a map of up to 2,000 images on the page, for every encoder: pca; pacmap, which is
+            drawn beside PCA (needs jessl[maps]); or none.
         most_images: largest number of images of `data` and of `test`, drawn by their ids and
             `seed`.
         batch_size: images at a time.

@@ -23,8 +23,8 @@ class Curate:
             them.
         data: SRC, the images, for faults that show in pixels and for thumbnails; None: neither.
         page: write a page to scroll, tick and copy names from.
-        map: a map of the images on the page: pca; pacmap, beside it (extra maps; minutes for 20,000
-            images); none.
+        map: the map of the images on the page: pca; pacmap, which is drawn beside PCA (needs
+            jessl[maps]; a minute for 20,000 images); or none.
         bits: bits in use of images stored in more than 8 bits a channel, 9 to 16.
         value_range: the stored values that become black and white, instead of `bits`. On the
             command line: --range LOW HIGH.
