@@ -11,6 +11,7 @@ from helpers.paths import TESTS
 from jessl.embeddings import Embeddings
 from jessl.scores import score
 from jessl.scores.debiasing import jackknife_estimate
+from jessl.scores.metrics.lidar import compute_lidar
 from jessl.scores.rows import jackknife_blocks
 
 GOLDEN = json.loads((TESTS / "golden" / "rankme.json").read_text())["lidar"]
@@ -140,3 +141,16 @@ def test_what_is_doubtful():
 def test_what_is_refused(call, reason):
     with pytest.raises(ValueError, match=reason):
         call()
+
+
+@pytest.mark.parametrize(("n", "d"), [(30, 64), (64, 64), (12, 40)])
+def test_few_images_have_the_same_spectrum_by_their_means(n: int, d: int) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((5, n, d)) + 2 * rng.standard_normal((n, d))
+    block = np.arange(n) % 4
+    few = compute_lidar(z, block)
+    assert few.deleted is not None
+    for number in range(4):
+        some = z[:, block != number]
+        assert few.deleted[number] == pytest.approx(by_definition(some), rel=1e-9)
+    assert few.value == pytest.approx(by_definition(z), rel=1e-9)
