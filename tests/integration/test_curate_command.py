@@ -26,7 +26,7 @@ def test_files_and_text(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["curate", "pool", "--budget", "5", "--data", "images.npz", "--out", "out"]
     assert main(command) == 0
     text = capsys.readouterr().out
-    assert "Of 80 images: 5 images to label first (typicality), no near-duplicates" in text
+    assert "Of 80 images: 5 images to label first (medoids), no near-duplicates" in text
     assert "jessl classify --data images.npz --encoder ENCODER --labels out/label_first.csv" in text
     files = {file.name for file in (pool / "out").iterdir()}
     assert {"label_first.csv", "duplicates.csv", "outliers.csv", "summary.json"} <= files

@@ -15,7 +15,7 @@ class Curate:
         out: folder to write; None: nothing is written. It must not exist.
         budget: number of images to label; None: no choice.
         method: how they are chosen: typicality, coverage, k-centre, medoids or random; None:
-            typicality.
+            medoids.
         labels: CSV file with the columns path,label, for some of the images; None: the labels of
             the embeddings, if they have any. The choice completes them, and they are checked for
             errors.

@@ -57,7 +57,7 @@ def test_the_folder_holds_what_is_to_be_done(pool: jessl.Embeddings, tmp_path: P
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary == result.as_json()
     assert summary["labelled"] == 30
-    assert "4 images to label first (typicality), 1 near-duplicate in 1 group" in result.sentence()
+    assert "4 images to label first (medoids), 1 near-duplicate in 1 group" in result.sentence()
     assert calls[-1] == (2 * N, 2 * N) or calls[-1][0] <= calls[-1][1]
     # copies of labelled images are not worth a label
     assert not {"4.png", "118.png"} & {row["path"] for row in first[:4]}

@@ -20,7 +20,7 @@ METHODS: dict[str, Method] = {
     "medoids": medoids.choose,
     "random": random.choose,
 }
-DEFAULT_METHOD = "typicality"
+DEFAULT_METHOD = "medoids"
 
 
 @dataclass(frozen=True, eq=False)
