@@ -45,10 +45,12 @@ class SelectCheckpoints:
 
     Attributes:
         run: the run folder; the run need not be finished.
-        by: NAME or NAME/LAYER, as for `Select`, without loss.
+        by: NAME or NAME/LAYER, as for `Select`, without loss: view_retrieval/backbone, or rankme
+            (at the projector), which in two long trainings took the first checkpoint, 11 points
+            below the best.
         data: SRC, where the images of the run are now; None: where they were.
     """
 
     run: str
-    by: str = "rankme"
+    by: str = "view_retrieval/backbone"
     data: str | None = None

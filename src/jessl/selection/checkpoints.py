@@ -13,6 +13,7 @@ from jessl.core.progress import ProgressCallback
 from jessl.data import Source
 from jessl.records import HELD_OUT, PRETRAIN_SAMPLE
 from jessl.runs import Run
+from jessl.schema import VIEW_RETRIEVAL
 from jessl.scores.registry import OF_VIEWS
 from jessl.selection.candidates import RunSummary
 from jessl.selection.checkpoint_embeddings import TrainingImages, checkpoint_embeddings
@@ -99,7 +100,7 @@ class CheckpointSelection:
 def select_checkpoints(
     run: Run | str | Path,
     *,
-    by: str = "rankme",
+    by: str = VIEW_RETRIEVAL,
     data: Source | str | Path | None = None,
     workers: int | None = None,
     device: str = "auto",

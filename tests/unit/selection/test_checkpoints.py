@@ -49,7 +49,7 @@ def run(trained: Path, tmp_path: Path) -> Run:
 
 
 def test_every_checkpoint_is_judged_on_the_images_of_the_run(run: Run) -> None:
-    found = select_checkpoints(run)
+    found = select_checkpoints(run, by="rankme")
     assert [c.epoch for c in found.checkpoints] == [1, 2, 3]
     assert [Path(c.path).name[-2:] for c in found.checkpoints] == ["05", "10", "15"]
     last = found.checkpoints[-1]
@@ -82,24 +82,24 @@ def test_what_was_embedded_is_kept(run: Run, data: Path, tmp_path: Path) -> None
     finally:
         gone.rename(data)
     values = [c.value for c in moved.checkpoints]
-    assert values == [c.value for c in select_checkpoints(run).checkpoints]
-    assert moved.warnings == select_checkpoints(run).warnings
+    assert values == [c.value for c in select_checkpoints(run, by="rankme").checkpoints]
+    assert moved.warnings == select_checkpoints(run, by="rankme").warnings
 
 
 def test_another_file_in_a_step_is_embedded_again(run: Run) -> None:
-    before = [c.value for c in select_checkpoints(run).checkpoints]
+    before = [c.value for c in select_checkpoints(run, by="rankme").checkpoints]
     steps = sorted(run.checkpoints.iterdir())
     kept = run.embeddings(f"{steps[0].name}/projector")
     made = kept.stat().st_ino
-    assert [c.value for c in select_checkpoints(run).checkpoints] == before
+    assert [c.value for c in select_checkpoints(run, by="rankme").checkpoints] == before
     assert kept.stat().st_ino == made
     (steps[0] / "checksums.json").unlink()  # a checkpoint of a version that wrote none
     shutil.copyfile(steps[1] / "model.safetensors", steps[0] / "model.safetensors")
-    after = [c.value for c in select_checkpoints(run).checkpoints]
+    after = [c.value for c in select_checkpoints(run, by="rankme").checkpoints]
     assert after == [before[1], *before[1:]] != before
     (steps[0] / "model.safetensors").unlink()
     with pytest.raises(ValueError, match=r"cannot read checkpoint .*model\.safetensors"):
-        select_checkpoints(run)
+        select_checkpoints(run, by="rankme")
 
 
 def test_other_images_at_the_place_of_the_run_s_are_never_kept_as_its_own(
@@ -108,30 +108,30 @@ def test_other_images_at_the_place_of_the_run_s_are_never_kept_as_its_own(
     whole = shutil.copyfile(data, tmp_path / "whole.npz")
     try:
         _images(data, 1)
-        others = select_checkpoints(run)
+        others = select_checkpoints(run, by="rankme")
         assert "is not exactly what the run was" in "".join(others.warnings)
     finally:
         shutil.copyfile(whole, data)
-    own = select_checkpoints(run)
+    own = select_checkpoints(run, by="rankme")
     assert own.checkpoints[0].value != others.checkpoints[0].value
     assert "is not exactly what the run was" not in "".join(own.warnings)
 
 
 def test_images_of_another_run_are_refused(run: Run, tmp_path: Path) -> None:
     other = _images(tmp_path / "other.npz", 1)
-    found = select_checkpoints(run, data=str(other))
+    found = select_checkpoints(run, by="rankme", data=str(other))
     assert f"by its checksum {other} is not exactly what the run was" in "".join(found.warnings)
     np.savez(tmp_path / "few.npz", x=np.zeros((4, 8, 8), np.uint8))
     with pytest.raises(ValueError, match="lacks images that run"):
-        select_checkpoints(run, data=str(tmp_path / "few.npz"))
+        select_checkpoints(run, by="rankme", data=str(tmp_path / "few.npz"))
     # an unfinished run has nothing but the division of its images to go by
     keep_records(run.path, lambda r: r.split != "pretrain")
-    final = [c.value for c in select_checkpoints(run).checkpoints]
+    final = [c.value for c in select_checkpoints(run, by="rankme").checkpoints]
     shutil.rmtree(run.path / "embeddings")
-    again = [c.value for c in select_checkpoints(run).checkpoints]
+    again = [c.value for c in select_checkpoints(run, by="rankme").checkpoints]
     assert again == pytest.approx(final, rel=1e-9)
     with pytest.raises(ValueError, match="is not what run"):
-        select_checkpoints(run, data=str(other))
+        select_checkpoints(run, by="rankme", data=str(other))
 
 
 def test_the_first_of_the_plateau_is_taken(run: Run) -> None:
@@ -161,16 +161,19 @@ def test_few_checkpoints_are_told(run: Run) -> None:
     config = dataclasses.replace(run.config(), keep_checkpoints=3)
     resolved = dataclasses.replace(run.resolved_config(), keep_checkpoints=3)
     run.write_config(config, resolved, run.facts())
-    assert "3 on disk: the run kept its latest 3" in "".join(select_checkpoints(run).warnings)
+    assert "3 on disk: the run kept its latest 3" in "".join(
+        select_checkpoints(run, by="rankme").warnings
+    )
     with pytest.raises(ValueError, match="is not a score of embeddings"):
         select_checkpoints(run, by="loss")
     shutil.rmtree(run.checkpoints)
     with pytest.raises(ValueError, match="no checkpoint yet"):
-        select_checkpoints(run)
+        select_checkpoints(run, by="rankme")
 
 
 def test_scores_of_views_choose_under_one_recipe(run: Run) -> None:
-    answer = select_checkpoints(run, by="view_retrieval/backbone")
+    answer = select_checkpoints(run)
+    assert answer.by == "view_retrieval/backbone"
     assert [c.n for c in answer.checkpoints] == [answer.checkpoints[0].n] * 3
     assert all(0 <= c.value <= 1 and c.sd is not None for c in answer.checkpoints)
     kept = run.embeddings(f"{Path(answer.chosen).name}/views/backbone")
@@ -185,9 +188,9 @@ def test_scores_of_views_choose_under_one_recipe(run: Run) -> None:
 def test_the_command_names_what_embed_takes(
     run: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["select", str(run.path), "--checkpoints", "--json"]) == 0
+    assert main(["select", str(run.path), "--checkpoints", "--by", "rankme", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert main(["select", str(run.path), "--checkpoints"]) == 0
+    assert main(["select", str(run.path), "--checkpoints", "--by", "rankme"]) == 0
     out, err = capsys.readouterr()
     assert f"take {told['chosen']}: {told['rule']}" in out.splitlines()
     assert "heldout" in out

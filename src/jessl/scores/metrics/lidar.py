@@ -133,10 +133,10 @@ def _eigenvalues(sb: NDArray[np.float64], sw: NDArray[np.float64]) -> NDArray[np
     """Of Sw^-1/2 Sb Sw^-1/2, descending."""
     from scipy.linalg import eigh
 
-    found: NDArray[np.float64] = eigh(sb, sw, lower=False, eigvals_only=True, check_finite=False)[
+    values: NDArray[np.float64] = eigh(sb, sw, lower=False, eigvals_only=True, check_finite=False)[
         ::-1
     ]
-    return found
+    return values
 
 
 def _eigenvalues_of_few(means: NDArray[np.float64], sw: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -150,8 +150,8 @@ def _eigenvalues_of_few(means: NDArray[np.float64], sw: NDArray[np.float64]) -> 
     factor = cholesky(sw, lower=False, check_finite=False)
     white = solve_triangular(factor, centred.T, trans="T", lower=False, check_finite=False)
     gram = white.T @ white / (len(means) - 1)
-    found: NDArray[np.float64] = eigh(gram, eigvals_only=True, check_finite=False)[::-1]
-    return found
+    values: NDArray[np.float64] = eigh(gram, eigvals_only=True, check_finite=False)[::-1]
+    return values
 
 
 SCORE = RowScore(
