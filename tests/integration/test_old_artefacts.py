@@ -80,7 +80,7 @@ def test_the_weights_of_a_run_give_its_embeddings(here: Path) -> None:
             np.testing.assert_allclose(found.features, kept.features, rtol=1e-4, atol=1e-5)
             np.testing.assert_array_equal(found.ids, kept.ids)
             np.testing.assert_array_equal(found.labels, kept.labels)  # type: ignore[arg-type]
-    chosen = jessl.select_checkpoints(run, workers=1)
+    chosen = jessl.select_checkpoints(run, by="rankme", workers=1)
     assert (chosen.chosen, chosen.rule) == (
         "run/checkpoints/step-000000008",
         "epoch 2 is the best",
