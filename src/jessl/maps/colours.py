@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -100,9 +101,11 @@ def clusters_of(features: NDArray[np.floating], seed: int) -> Classes:
     from sklearn.cluster import MiniBatchKMeans
 
     rows = _unit(features)
-    fit = MiniBatchKMeans(
-        min(CLUSTERS, len(rows)), n_init=3, batch_size=1024, random_state=seed
-    ).fit(rows)
+    fit = MiniBatchKMeans(min(CLUSTERS, len(rows)), n_init=3, batch_size=1024, random_state=seed)
+    with warnings.catch_warnings():
+        # fewer different rows than clusters; and where the cores cannot be counted
+        warnings.simplefilter("ignore")
+        fit.fit(rows)
     counts = np.bincount(fit.labels_, minlength=CLUSTERS)
     rank = np.argsort(np.argsort(-counts, kind="stable"))
     present = int((counts > 0).sum())
