@@ -19,7 +19,7 @@ class RunConclusion:
 
     Attributes:
         text: one sentence, without a full stop.
-        helped: whether the training made the encoder better; None where that cannot be said.
+        helped: whether the training made the encoder better; None where that is undecided.
     """
 
     text: str

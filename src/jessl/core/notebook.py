@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from html import escape
 
 Rows = Sequence[tuple[str, str]]
 
 
-class Described:
+class Described(ABC):
     """A result with a description: `str` is one line, notebooks show a table."""
 
+    @abstractmethod
     def describe(self) -> list[tuple[str, str]]:
         """(name, text) of what a person wants to know, the most important first."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {text}" for name, text in self.describe() if text)
@@ -22,15 +23,15 @@ class Described:
         return html_table(self.describe())
 
 
-def html_table(rows: Rows, below: str = "") -> str:
-    """Rows of name and text as an HTML table; what stands below it is HTML already."""
+def html_table(rows: Rows) -> str:
+    """Rows of name and text as an HTML table."""
     cells = "".join(
         f"<tr><th style='text-align:left'>{escape(name)}</th>"
         f"<td style='text-align:left'>{escape(text)}</td></tr>"
         for name, text in rows
         if text
     )
-    return f"<table>{cells}</table>{below}"
+    return f"<table>{cells}</table>"
 
 
 def with_interval(value: float, low: float | None, high: float | None, digits: int = 4) -> str:

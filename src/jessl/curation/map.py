@@ -18,7 +18,7 @@ def curation_map(
     """The map of the pool; of more than 20,000 images, those that the result names come first.
 
     Args:
-        result: what was found.
+        result: of the curation.
         z: the pool.
         images: for thumbnails; None: without.
         kind: one of `jessl.maps.layouts.MAPS`.

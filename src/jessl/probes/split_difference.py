@@ -11,7 +11,7 @@ from jessl.probes.base import Features, Labels
 
 # rows of each side, principal axes, least rows of a class on each side, random splits
 _MOST_ROWS, _AXES, _LEAST_ROWS, _SPLITS = 1_000, 20, 5, 200
-# standard deviations of random splits above which the sides are said to differ
+# standard deviations of random splits above which a warning is given
 IMPROBABLE = 6.0
 
 
@@ -34,8 +34,8 @@ def split_difference(
     matter, other images of a class do. Two ends of an ordered set are such: the first 1,200 of
     scikit-learn's digits against the others have a ratio of 4.8.
 
-    At most 1,000 rows of each side are used, so that differences too small to matter are not
-    found; time 1e5 d.
+    At most 1,000 rows of each side are used, so that differences too small to matter do not
+    show; time 1e5 d.
 
     Args:
         x, y: training rows [n, d] and labels [n]; test_x, test_y: test rows.
