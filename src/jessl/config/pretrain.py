@@ -58,6 +58,10 @@ class Pretrain:
         layer_decay: factor of the learning rate from each block of the encoder to the one before
             it, above 0 and up to 1: block k of K has lr times layer_decay^(K - k), the heads have
             lr. For training on from other weights, such as 0.75; None: one rate for all.
+        frozen_epochs: epochs at the start in which only the heads learn and the encoder keeps the
+            weights of `init`, such as 1; they count as the others, and take as long.
+        anchor: pull of the encoder's weights towards those of `init`, such as 10: every step moves
+            them lr times anchor of the way back; None: no pull.
         weight_decay: None: the optimizer's default; never applied to biases and norm layers.
         warmup_epochs: linear warm-up; None: a tenth of the epochs, at most 10.
         clip_norm: maximum of the norm of all gradients; None: no limit.
@@ -129,6 +133,8 @@ class Pretrain:
     optimizer: str = "adamw"
     lr: float | None = None
     layer_decay: float | None = None
+    frozen_epochs: float | None = None
+    anchor: float | None = None
     weight_decay: float | None = None
     warmup_epochs: float | None = None
     clip_norm: float | None = None

@@ -12,13 +12,14 @@ import numpy as np
 
 from jessl.config import ResolvedPretrain
 from jessl.core.files import contained
-from jessl.core.process_group import rank_zero
+from jessl.core.process_group import all_ranks, rank_zero
 from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
 from jessl.extraction.embed import repeat_views
 from jessl.extraction.extract import NothingReadable, extract
 from jessl.objectives import Objective
+from jessl.pretraining.build import Parts
 from jessl.pretraining.images import limit_images
 from jessl.probes.paired_few_shot import PairedFewShot, paired_few_shot
 from jessl.records import Record
@@ -26,6 +27,7 @@ from jessl.runs import Run
 from jessl.schema import ADAPTATION
 from jessl.scores.paired_views import paired_view_retrieval
 from jessl.training import checkpoint
+from jessl.training.anchor import Anchor
 from jessl.views.presets import COMPARISON
 
 _START = "start"
@@ -193,6 +195,14 @@ def keep_start(run: Run, encoder: Encoder, objective: Objective) -> None:
     if not start_checkpoint(run).is_dir():
         modules = {"encoder": encoder, "objective": objective}
         checkpoint.save(run.path / _START, 0, modules, {})
+
+
+@all_ranks
+def anchor_to_start(run: Run, parts: Parts, strength: float) -> None:
+    """Have every step pull the encoder towards the weights that the run began with."""
+    tensors = checkpoint.load(start_checkpoint(run)).tensors
+    start = {k.removeprefix("encoder."): v for k, v in tensors.items()}
+    parts.trainer.anchor = Anchor(parts.encoder, start, strength)
 
 
 def start_checkpoint(run: Run) -> Path:

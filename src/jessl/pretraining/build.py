@@ -145,7 +145,12 @@ def build(
         pool=_negative_pool(objective.pool, train, views, settings.seed, device),
         observer=probes,
         average_momentum=settings.ema_weights,
+        frozen_steps=round((settings.frozen_epochs or 0) * len(loader)),
     )
+    if trainer.frozen_steps and not any(p.requires_grad for p in objective.parameters()):
+        raise ValueError(
+            f"frozen_epochs: objective {settings.objective} has no heads that could learn alone"
+        )
     return Parts(
         source=source,
         train=train,

@@ -47,6 +47,8 @@ _LEAST = {
     "lr": 0,
     "weight_decay": 0,
     "warmup_epochs": 0,
+    "frozen_epochs": 0,
+    "anchor": 0,
     "checkpoint_seconds": 0,
     "seed": 0,
 }
@@ -85,6 +87,11 @@ def resolve(config: Pretrain, source: Source, device: torch.device) -> ResolvedP
     if config.warmup_epochs is not None and config.warmup_epochs >= epochs:
         raise ValueError(
             f"warmup_epochs {config.warmup_epochs:g} must be below the {epochs} epochs of the "
+            "training"
+        )
+    if config.frozen_epochs is not None and config.frozen_epochs >= epochs:
+        raise ValueError(
+            f"frozen_epochs {config.frozen_epochs:g} must be below the {epochs} epochs of the "
             "training"
         )
     base_lr, weight_decay = DEFAULTS[config.optimizer]
@@ -280,6 +287,9 @@ def check_config(config: Pretrain) -> None:
         raise ValueError(
             f"layer_decay: expected a number above 0 and up to 1, got {config.layer_decay}"
         )
+    for name in ("frozen_epochs", "anchor"):
+        if getattr(config, name) and config.init is None:
+            raise ValueError(f"{name}: expected init: it is for training on from other weights")
     if config.ema_weights is not None and not 0 <= config.ema_weights < 1:
         raise ValueError(
             f"ema_weights: expected a number in [0, 1), such as 0.999, got {config.ema_weights}"

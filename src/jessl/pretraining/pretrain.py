@@ -14,7 +14,7 @@ from jessl.core.devices import deterministic, intra_op_threads
 from jessl.core.log import SILENT, Log
 from jessl.core.process_group import is_rank_zero, on_rank_zero, process_group, rank_zero
 from jessl.data import Source
-from jessl.pretraining.adaptation import keep_start, starts_from_weights
+from jessl.pretraining.adaptation import anchor_to_start, keep_start, starts_from_weights
 from jessl.pretraining.announcement import announce
 from jessl.pretraining.build import build, compile_encoders
 from jessl.pretraining.defaults import check_config, resolve
@@ -99,8 +99,11 @@ def pretrain(
         stack.enter_context(intra_op_threads(settings.torch_threads))
         folder.write_settings(settings, parts, tuning)
         notes = compile_encoders(parts, settings) if settings.compile else []
-        if checkpoint is None and starts_from_weights(settings, parts.objective):
+        needs_start = settings.anchor or starts_from_weights(settings, parts.objective)
+        if checkpoint is None and needs_start:
             keep_start(folder.run, parts.encoder, parts.objective)
+        if settings.anchor:
+            anchor_to_start(folder.run, parts, settings.anchor)
         for note in (*images.notes, *parts.notes, *notes):
             log.note(note)
 

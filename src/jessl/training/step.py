@@ -15,10 +15,11 @@ from jessl.core import collectives, process_group
 from jessl.core.devices import to_device
 from jessl.objectives import Objective, Terms, TrainingPosition
 from jessl.training import data_parallel, ema, schedules
+from jessl.training.anchor import Anchor
 from jessl.training.compiling import compiled
 from jessl.training.forward import Forward
 from jessl.training.gradient_cache import accumulate_gradients
-from jessl.training.optimizers import set_learning_rate
+from jessl.training.optimizers import learning_rate, set_learning_rate
 
 
 class Observer(Protocol):
@@ -53,6 +54,8 @@ class Trainer:
         pool: [p, 3, s, s] that takes the place of the last p images of the global batch, for
             objectives that take their negatives from there.
         observer: gets the features of the first view, with labels.
+        frozen_steps: the first so many steps leave the encoder's parameters as they are.
+        anchor: pulls the encoder's weights towards their start after every step.
         average_momentum: of a moving average of the weights, which is evaluated and kept; None: the
             weights themselves are.
         step: updates done; seconds: of training so far.
@@ -80,6 +83,8 @@ class Trainer:
     pool: torch.Tensor | None = None
     observer: Observer | None = None
     average_momentum: float | None = None
+    frozen_steps: int = 0
+    anchor: Anchor | None = None
     step: int = 0
     seconds: float = 0.0
     pending: list[Terms] = field(default_factory=list)
@@ -236,11 +241,16 @@ class Trainer:
         self._scaler.scale(total).backward()
 
     def _update(self) -> None:
+        is_frozen = self.step < self.frozen_steps
+        if is_frozen:
+            self.encoder.zero_grad(set_to_none=True)  # optimizers skip what has no gradient
         if self.clip_norm is not None:
             self._scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self._parameters, self.clip_norm)
         self._scaler.step(self.optimizer)
         self._scaler.update()
+        if self.anchor is not None and not is_frozen:
+            self.anchor.pull(learning_rate(self.optimizer))
 
     def _update_teacher(self, teacher: nn.Module) -> None:
         momentum = schedules.momentum_to_one(
