@@ -62,6 +62,9 @@ class Pretrain:
             weights of `init`, such as 1; they count as the others, and take as long.
         anchor: pull of the encoder's weights towards those of `init`, such as 10: every step moves
             them lr times anchor of the way back; None: no pull.
+        lora: rank of updates of the encoder's linear layers that are trained while its own weights
+            stay as in `init`, such as 8, for vision transformers; the checkpoints hold the sums.
+            None: all weights are trained.
         weight_decay: None: the optimizer's default; never applied to biases and norm layers.
         warmup_epochs: linear warm-up; None: a tenth of the epochs, at most 10.
         clip_norm: maximum of the norm of all gradients; None: no limit.
@@ -135,6 +138,7 @@ class Pretrain:
     layer_decay: float | None = None
     frozen_epochs: float | None = None
     anchor: float | None = None
+    lora: int | None = None
     weight_decay: float | None = None
     warmup_epochs: float | None = None
     clip_norm: float | None = None

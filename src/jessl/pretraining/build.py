@@ -26,6 +26,7 @@ from jessl.pretraining.defaults import check_even_batch, label_numbering_problem
 from jessl.pretraining.images import split_images
 from jessl.probes.layers import LayerProbes
 from jessl.training.activation_checkpointing import recompute_blocks
+from jessl.training.low_rank import LowRankUpdates
 from jessl.training.optimizers import build_optimizer
 from jessl.training.progressive_resize import side
 from jessl.training.step import Trainer
@@ -63,8 +64,10 @@ class Parts:
 
     @property
     def evaluated(self) -> tuple[Encoder, Objective]:
-        """Encoder and objective that are evaluated and kept: the averages where there are some."""
-        averaged = self.trainer.averaged
+        """Encoder and objective that are evaluated and kept: averages, sums with updates."""
+        averaged, low_rank = self.trainer.averaged, self.trainer.low_rank
+        if low_rank is not None:
+            return low_rank.plain(), self.objective
         if averaged is None:
             return self.encoder, self.objective
         return (
@@ -112,6 +115,9 @@ def build(
         encoder.to(memory_format=torch.channels_last)
     if settings.grad_checkpointing:
         recompute_blocks(encoder)
+    low_rank = None
+    if settings.lora is not None:
+        low_rank = LowRankUpdates(encoder, settings.lora, settings.seed)
     objective = _place(objective, device)
     probes = None if probes is None else _place(probes, device)
     loader = Loader(
@@ -145,6 +151,7 @@ def build(
         pool=_negative_pool(objective.pool, train, views, settings.seed, device),
         observer=probes,
         average_momentum=settings.ema_weights,
+        low_rank=low_rank,
         frozen_steps=round((settings.frozen_epochs or 0) * len(loader)),
     )
     if trainer.frozen_steps and not any(p.requires_grad for p in objective.parameters()):

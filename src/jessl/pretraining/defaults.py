@@ -49,6 +49,7 @@ _LEAST = {
     "warmup_epochs": 0,
     "frozen_epochs": 0,
     "anchor": 0,
+    "lora": 1,
     "checkpoint_seconds": 0,
     "seed": 0,
 }
@@ -287,7 +288,11 @@ def check_config(config: Pretrain) -> None:
         raise ValueError(
             f"layer_decay: expected a number above 0 and up to 1, got {config.layer_decay}"
         )
-    for name in ("frozen_epochs", "anchor"):
+    if config.lora is not None:
+        for name in ("anchor", "ema_weights"):
+            if getattr(config, name):
+                raise ValueError(f"lora: expected no {name} beside it")
+    for name in ("frozen_epochs", "anchor", "lora"):
         if getattr(config, name) and config.init is None:
             raise ValueError(f"{name}: expected init: it is for training on from other weights")
     if config.ema_weights is not None and not 0 <= config.ema_weights < 1:

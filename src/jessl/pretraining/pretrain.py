@@ -101,7 +101,7 @@ def pretrain(
         notes = compile_encoders(parts, settings) if settings.compile else []
         needs_start = settings.anchor or starts_from_weights(settings, parts.objective)
         if checkpoint is None and needs_start:
-            keep_start(folder.run, parts.encoder, parts.objective)
+            keep_start(folder.run, *parts.evaluated)
         if settings.anchor:
             anchor_to_start(folder.run, parts, settings.anchor)
         for note in (*images.notes, *parts.notes, *notes):

@@ -19,6 +19,7 @@ from jessl.training.anchor import Anchor
 from jessl.training.compiling import compiled
 from jessl.training.forward import Forward
 from jessl.training.gradient_cache import accumulate_gradients
+from jessl.training.low_rank import LowRankUpdates
 from jessl.training.optimizers import learning_rate, set_learning_rate
 
 
@@ -56,6 +57,7 @@ class Trainer:
         observer: gets the features of the first view, with labels.
         frozen_steps: the first so many steps leave the encoder's parameters as they are.
         anchor: pulls the encoder's weights towards their start after every step.
+        low_rank: updates of the encoder that are trained instead of its weights.
         average_momentum: of a moving average of the weights, which is evaluated and kept; None: the
             weights themselves are.
         step: updates done; seconds: of training so far.
@@ -85,6 +87,7 @@ class Trainer:
     average_momentum: float | None = None
     frozen_steps: int = 0
     anchor: Anchor | None = None
+    low_rank: LowRankUpdates | None = None
     step: int = 0
     seconds: float = 0.0
     pending: list[Terms] = field(default_factory=list)
@@ -122,6 +125,8 @@ class Trainer:
         own: dict[str, nn.Module] = {"encoder": self.encoder, "objective": self.objective}
         if self.averaged is not None:
             own = dict(self.averaged.modules)
+        if self.low_rank is not None:
+            own["encoder"] = self.low_rank.plain()
         if self.teacher is not None:
             own["teacher"] = self.teacher
         if self.observer is not None:
@@ -272,6 +277,7 @@ class Trainer:
             "rng": process_group.all_gather_object({"cpu": torch.get_rng_state(), "cuda": cuda}),
             "probes": None if self.observer is None else self.observer.optimizer_state(),
             "trained": None if self.averaged is None else self.averaged.trained_weights(),
+            "low_rank": None if self.low_rank is None else self.low_rank.trained_weights(),
         }
 
     def load_state(self, step: int, state: Mapping[str, Any]) -> None:
@@ -288,6 +294,8 @@ class Trainer:
         ]
         if self.averaged is not None:
             self.averaged.load_trained_weights(state["trained"])
+        if self.low_rank is not None:
+            self.low_rank.load_trained_weights(state["low_rank"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         if self.observer is not None:
