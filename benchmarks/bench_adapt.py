@@ -22,6 +22,7 @@ import argparse
 import io
 import json
 import shutil
+import statistics
 import sys
 import time
 import zipfile
@@ -221,6 +222,31 @@ def table(wanted: list[Unit], work: Path) -> list[str]:
     return rows
 
 
+def summary(wanted: list[Unit], work: Path) -> list[str]:
+    """After minus before by all labels, mean and spread over the seeds."""
+    rows = [
+        "",
+        "| start | images | setting | seeds | after minus before, mean | sd | CPU seconds |",
+    ]
+    rows.append("|---|---|---|---:|---:|---:|---:|")
+    groups: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for one in wanted:
+        path = work / f"unit-{one.key}.json"
+        if path.exists():
+            result = json.loads(path.read_text())
+            values = groups.setdefault((one.start, one.target, one.setting), [])
+            values.append((100 * result["truth"][0], result["cpu_seconds"]))
+    for names, values in groups.items():
+        gains = [gain for gain, _ in values]
+        sd = f"{statistics.stdev(gains):.1f}" if len(gains) > 1 else "-"
+        seconds = statistics.median(s for _, s in values)
+        rows.append(
+            f"| {' | '.join(names)} | {len(gains)} | {statistics.fmean(gains):+.1f} | {sd} | "
+            f"{seconds:.0f} |"
+        )
+    return rows
+
+
 def points(value: float, low: float, high: float) -> str:
     """An interval in points."""
     return f"{100 * value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
@@ -361,7 +387,7 @@ def main(argv: list[str] | None = None) -> None:
     tell(
         "Adapting weights to other images",
         ("jessl", "torch", "numpy"),
-        table(wanted, options.work),
+        table(wanted, options.work) + summary(wanted, options.work),
         options.record,
     )
 
