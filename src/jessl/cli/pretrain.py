@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption, options_of
@@ -78,7 +79,7 @@ class PretrainCommand(Command, Pretrain):
             "facts": run.facts(),
             "scores": scores,
             "conclusion": None if conclusion is None else conclusion.text,
-            "next": _next_commands(run),
+            "next": next_commands(run, better_weights(run, compared)),
             **({"adaptation": compared[-1]} if compared else {}),
         }
 
@@ -89,19 +90,29 @@ class PretrainCommand(Command, Pretrain):
             print_lines(f"{'' if k else 'next':<9} {command}")
 
 
-def _next_commands(run: Run) -> list[str]:
-    """Commands that use the encoder of a run, on images that are read as it read them."""
+def better_weights(run: Run, compared: list[JsonObject]) -> Path:
+    """The run, or the weights that it began with where it is not better than these."""
+    if compared and compared[-1].get("chosen") == "before":
+        from jessl.pretraining.adaptation import start_checkpoint
+
+        return start_checkpoint(run)
+    return run.path
+
+
+def next_commands(run: Run, encoder: Path) -> list[str]:
+    """Commands that use an encoder of a run, on images that are read as it read them."""
     from jessl.embeddings import Embeddings
 
     config, path = run.resolved_config(), shlex.quote(str(run.path))
+    weights = shlex.quote(str(encoder))
     data = data_options(config.data, config.x_key, config.bits, config.value_range)
     z = Embeddings.load(run.embeddings("backbone"), mmap=True)
     unlabelled = len(z) if z.labels is None else int((z.labels < 0).sum())
     budget = f" --budget {min(100, unlabelled)}" if unlabelled else ""
     return [
         f"jessl curate {path} {data}{budget} --out curated",
-        f"jessl classify --encoder {path} {data} --labels FEW.csv --out predictions.csv",
-        f"jessl export {path} exported --format timm",
+        f"jessl classify --encoder {weights} {data} --labels FEW.csv --out predictions.csv",
+        f"jessl export {weights} exported --format timm",
     ]
 
 

@@ -105,8 +105,10 @@ def finish(
     versions = records.versions()
     records.append(run.path, [dataclasses.replace(r, versions=versions) for r in measurements])
     conclusion = run_conclusion(measurements)
-    if conclusion is not None and adaptation is None:
+    if conclusion is not None:
         log.info(f"Result    {conclusion.text}")
+    if adaptation is not None and adaptation.chosen == "before":
+        log.info(f"          the weights it began with are kept in {start_checkpoint(run)}")
     for r in measurements:
         if r.name.startswith("rankme/") and isinstance(r.value, float):
             n, d, debiased = r.extra["n"], r.extra["d"], r.extra["debiased"]
@@ -115,10 +117,6 @@ def finish(
             log.info(f"RankMe    {r.value:.2f}{bars} at the {r.name[7:]}, n {n:,}, d {d}")
             for warning in r.extra["warnings"]:
                 log.warning(warning)
-    if adaptation is not None:
-        log.info(f"Training  {adaptation.text}")
-        if adaptation.chosen == "before":
-            log.info(f"          the weights it began with are kept in {start_checkpoint(run)}")
 
 
 def _compare_with_start(

@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 
 from helpers.run_samples import small_config, weights
 from jessl import Run, embed, pretrain
+from jessl.cli.pretrain import better_weights, next_commands
 from jessl.core.interruption import Stopped
 from jessl.data import open_source
 from jessl.encoders import Encoder
@@ -145,3 +146,11 @@ def test_a_stopped_comparison_goes_on(digits: Path, start: Run, tmp_path: Path) 
     assert not Run.open(tmp_path / "run").finished()
     resumed = pretrain(dataclasses.replace(config, resume=True), quiet=True)
     assert _result(resumed)["conclusion"] in ("better", "worse", "cannot be distinguished")
+
+
+@pytest.mark.parametrize("chosen", ["before", "after"])
+def test_the_next_commands_use_the_better_weights(adapted: Run, chosen: str) -> None:
+    weights_of = {"before": start_checkpoint(adapted), "after": adapted.path}
+    better = better_weights(adapted, [{"chosen": chosen}])
+    assert better == weights_of[chosen]
+    assert f"--encoder {better} " in next_commands(adapted, better)[1]
