@@ -9,6 +9,7 @@ import pytest
 
 import jessl
 from jessl.cli import main
+from jessl.data import band_statistics
 from jessl.embeddings import Embeddings
 from jessl.extraction.without_labels import without_labels
 
@@ -155,3 +156,52 @@ def test_classify_curate_and_select_take_bands(tmp_path: Path) -> None:
         jessl.compare_encoders(
             ["pixels"], tmp_path / "four.npz", test="digits", out=tmp_path / "other"
         )
+
+
+def test_finetune_takes_bands_and_keeps_their_normalisation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import save_file
+
+    from jessl.encoders import build_encoder
+
+    four = GREY.astype(np.uint16)
+    np.savez(tmp_path / "four.npz", x=four, y=LABELS)
+    net = build_encoder("smallconv:4", normalisation=((0.5,) * 4, (0.1,) * 4))
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tmp_path / "w.safetensors")
+    few = tmp_path / "few.csv"
+    few.write_text("path,label\n" + "".join(f"{k},{'ab'[LABELS[k]]}\n" for k in range(40)))
+    source = jessl.open_source(f"bands:{tmp_path / 'four.npz'}#4,2,1", value_range=(29900, 30200))
+    result = jessl.finetune(
+        jessl.Finetune(
+            data=f"bands:{tmp_path / 'four.npz'}#4,2,1",
+            value_range=(29900, 30200),
+            labels=str(few),
+            init=f"ckpt:{tmp_path / 'w.safetensors'}@smallconv:4",
+            out=str(tmp_path / "tuned"),
+            keep="finetuned",
+            folds=1,
+            epochs=1,
+            refit=False,
+            log=(),
+            workers=1,
+        ),
+        source=source,
+        quiet=True,
+    )
+    # of all images: the probe, from which the classifier starts, had these
+    mean, std = band_statistics(source)
+    assert jessl.Run.open(result.run).resolved_config().mean == mean
+    exported = jessl.export(tmp_path / "tuned", tmp_path / "net", format="torch", head=True)
+    assert exported.preprocess.std == std
+    text = (tmp_path / "net" / "README.md").read_text()
+    assert "the bands 1, 2, 3, 4 in this order" in text
+    assert "low, high = 29900, 30200" in text
+    # one line where the bands come in another order
+    turned = f"bands:{tmp_path / 'four.npz'}@4,3,2,1"
+    words = ["--data", turned, "--range", "29900", "30200", "--out", str(tmp_path / "turned")]
+    capsys.readouterr()
+    assert main(["embed", str(result.run), *words]) == 0
+    err = capsys.readouterr().err
+    assert err.count("trained on images with bands 1, 2, 3, 4, and ") == 1
+    assert " has 4, 3, 2, 1: the features are wrong unless" in err

@@ -37,7 +37,7 @@ from jessl.core.log import log as standard_log
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice, check_int
 from jessl.data import Source, Subset, open_source
-from jessl.extraction.channels import check_channels
+from jessl.extraction.channels import check_input, check_source
 from jessl.objectives import build_objective
 from jessl.pretraining.defaults import check_config
 from jessl.runs import Run
@@ -117,12 +117,13 @@ def _prepare(config: Finetune, source: Source | None, folds: int | None, log: Lo
             bits=config.bits,
             value_range=config.value_range,
         )
-    check_channels(images)
+    check_source(images)
     labelled, _ = read_labels(
         images, config.labels, "single-label", allow_missing=config.allow_missing
     )
     parts = divide(images, labelled, config.seed, folds or config.folds)
-    start = open_start(config)
+    start = open_start(config, images)
+    check_input(start.opened.encoder, images)
     flip = config.flip
     if flip is None:
         # with folds it is one choice for all trainings, from all labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -74,7 +74,15 @@ class FinetuneJob:
     def train(
         self, config: Pretrain, source: Source, *, quiet: bool, stop: Callable[[], bool]
     ) -> Run:
-        """Train one of the runs."""
+        """Train one of the runs.
+
+        Args:
+            source: of `write_labels`, which nothing else uses.
+        """
+        if source.bands is not None:
+            # the weights and the first classifier are those of this normalisation
+            pixels = self.start.opened.encoder.preprocess
+            source.bands = replace(source.bands, normalisation=(pixels.mean, pixels.std))
         name = f"{self.tracking.group}/{Path(str(config.out)).name}"
         with self.tracking.tracker(name) as tracker:
             return pretrain(config, source=source, quiet=quiet, stop=stop, tracker=tracker)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from jessl.config import Finetune, Pretrain
 from jessl.core.devices import pick_device
+from jessl.data import Source
 from jessl.encoders import Encoder
 from jessl.encoders.checkpoints.open_checkpoint import FAMILY, parse_checkpoint
 from jessl.encoders.nets.pixels import NAME as PIXELS
+from jessl.extraction.channels import band_normalisation
 from jessl.extraction.open_encoder import open_encoder
 from jessl.extraction.opened_encoder import OpenedEncoder, weights_sha256
 from jessl.runs import is_run
@@ -37,8 +39,12 @@ class Start:
     init: str
 
 
-def open_start(config: Finetune) -> Start:
+def open_start(config: Finetune, images: Source) -> Start:
     """Open the encoder of `init`.
+
+    Args:
+        config: the options.
+        images: whose bands an encoder by name takes.
 
     Raises:
         ValueError: for what `open_encoder` refuses, and weights that a training cannot start from.
@@ -54,7 +60,9 @@ def open_start(config: Finetune) -> Start:
             f"init: expected an encoder with trained weights, got {spec}; --objective supervised "
             "of jessl pretrain trains from random ones"
         )
-    net, _, provenance = open_encoder(spec, size=config.size)
+    net, _, provenance = open_encoder(
+        spec, size=config.size, normalisation=band_normalisation(images)
+    )
     file = None if named or Path(spec).exists() else parse_checkpoint(spec, None, None)
     if file is not None and file.key is not None:
         raise ValueError(

@@ -9,6 +9,7 @@ from jessl.classification.paired import PairedDifference, paired_difference
 from jessl.core.log import Log
 from jessl.data import Source, Subset
 from jessl.encoders import build_encoder
+from jessl.extraction.channels import band_normalisation
 from jessl.extraction.extract import extract
 from jessl.probes.base import FitRequest
 from jessl.probes.kinds.logistic import KIND
@@ -66,7 +67,8 @@ def mirror_difference(
         The difference; None for fewer than two images of two classes.
     """
     rows = Subset(images, index)
-    net = build_encoder(f"pixels:{_SIDE}")
+    of_bands = band_normalisation(rows)
+    net = build_encoder(f"pixels:{_SIDE}", normalisation=None if of_bands is None else of_bands())
     z = extract(net, None, rows, layers=("backbone",), workers=workers)["backbone"]
     # without images that cannot be read
     order = np.argsort(rows.ids)
@@ -75,7 +77,7 @@ def mirror_difference(
     if (counts > 1).sum() < 2:
         return None
     x = np.asarray(z.features)
-    mirrored = x.reshape(-1, 3, _SIDE, _SIDE)[..., ::-1].reshape(x.shape)
+    mirrored = x.reshape(-1, net.channels, _SIDE, _SIDE)[..., ::-1].reshape(x.shape)
     fold = assign_folds(y, min(_FOLDS, len(y)), seed)
     masks = [fold != k for k in range(fold.max() + 1)]
     right, right_mirrored = np.zeros(len(y), bool), np.zeros(len(y), bool)

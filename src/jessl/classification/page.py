@@ -126,7 +126,7 @@ def _grid(
     captions: list[tuple[str, ...]] = []
     for row in order.tolist():
         try:
-            cells.append(images.read(int(index[row])))
+            cells.append(images.picture(int(index[row])))
         except UnreadableImage:
             continue
         captions.append(outcome.caption[row])

@@ -8,6 +8,7 @@ from typing import Any
 
 from jessl.data import Source
 from jessl.extraction.opened_encoder import OpenedEncoder
+from jessl.extraction.reading import differences, reading_of
 
 
 def about_classifier(
@@ -32,36 +33,18 @@ def about_classifier(
             "name": images.name,
             "fingerprint": images.fingerprint(),
             "labelled": labelled,
-            **_reading(images),
+            **reading_of(images),
         },
     }
 
 
 def reading_warnings(about: Mapping[str, Any], images: Source) -> tuple[str, ...]:
-    """Warnings where other bands, or another range of values, are read than the classifier had.
-
-    Names of bands are no proof: a packed folder numbers them anew. So nothing is refused.
-    """
-    known = about["data"]
+    """Warnings where other bands, or another range of values, are read than the classifier had."""
     return tuple(
-        f"classifier: fitted on images with {name.replace('_', ' ')} {_text(known[name])}; "
-        f"{images.name} has {_text(value)}: predictions are wrong unless the values mean the same"
-        for name, value in _reading(images).items()
-        if name in known and known[name] != value
+        f"classifier: fitted on images with {name} {was}; {images.name} has {now}: predictions are "
+        "wrong unless the values mean the same"
+        for name, was, now in differences(about["data"], images)
     )
-
-
-def _reading(images: Source) -> dict[str, object]:
-    """How stored values become channels."""
-    bands, value_range = images.bands, images.value_range
-    return {
-        "bands": None if bands is None else list(bands.names),
-        "value_range": None if value_range is None else [value_range.low, value_range.high],
-    }
-
-
-def _text(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else "not stated"
 
 
 def preprocess_values(opened: OpenedEncoder) -> dict[str, object]:

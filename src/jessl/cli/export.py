@@ -60,7 +60,12 @@ class ExportCommand(Command, Export):
         print_lines(
             f"{result['out']}: {FORMATS[result['format']].title}, {result['encoder']}, {outputs}",
             f"loaded back: the same outputs, largest difference {result['max_abs_difference']:.2g}",
-            *(f"{title}: {text}" for title, text in describe_images(Preprocess(**pixels))),
+            *(
+                f"{title}: {text}"
+                for title, text in describe_images(
+                    Preprocess(**pixels), result["source"].get("trained_on")
+                )
+            ),
             "",
             *result["code"],
             "",

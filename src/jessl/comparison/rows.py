@@ -238,7 +238,7 @@ def _draw(z: Embeddings, folder: Path, config: ComparisonConfig) -> str | None:
     near = nearest_neighbours(z, rows, min(NEAREST, z.n - 1))
     index = config.source.index_of(z.ids)
     read = [
-        [config.source.read(int(index[j])) for j in (row, *others)]
+        [config.source.picture(int(index[j])) for j in (row, *others)]
         for row, others in zip(rows, near, strict=True)
     ]
     columns = ("image", "nearest", *(f"{k}." for k in range(2, near.shape[1] + 1)))

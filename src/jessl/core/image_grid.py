@@ -48,10 +48,10 @@ def draw_grid(
     """Rows of images as one picture on a white background.
 
     Args:
-        rows: images uint8 [h, w, c] of any size, or uint16, of which the largest value is drawn
-            white. The first three channels are drawn in colour; of one or two channels the first
-            is drawn in grey. Each image is fitted into its cell; small ones are enlarged without
-            smoothing.
+        rows: images uint8 [h, w, c] of any size, or uint16, of which the smallest value is
+            drawn black and the largest white. The first three channels are drawn in colour; of one
+            or two channels the first is drawn in grey. Each image is fitted into its cell; small
+            ones are enlarged without smoothing.
         columns: captions above the columns; empty: no header.
         captions: for each row and image the text below it, in pieces that a line break does not
             divide; empty: no captions.
@@ -102,7 +102,9 @@ def _lines(
 def fitted(image: np.ndarray, cell_px: int) -> Image.Image:
     """An image as a picture of at most `cell_px` a side, as `write_grid` draws it."""
     if image.dtype != np.uint8:
-        image = (image * (255 / max(int(image.max()), 1))).astype(np.uint8)
+        low, high = int(image.min()), int(image.max())
+        low = low if low < high else 0
+        image = ((image - low) * (255 / max(high - low, 1))).astype(np.uint8)
     drawn = image[:, :, 0] if image.shape[2] < 3 else np.ascontiguousarray(image[:, :, :3])
     picture = Image.fromarray(drawn).convert("RGB")
     scale = cell_px / max(picture.size)

@@ -56,7 +56,7 @@ class Thumbnails:
             return ""
         if row not in self._made:
             try:
-                self._made[row] = _thumbnail(self._images.read(int(self._index[row])))
+                self._made[row] = _thumbnail(self._images.picture(int(self._index[row])))
             except UnreadableImage:
                 self._made[row] = ""
         return self._made[row]

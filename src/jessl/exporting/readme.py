@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from jessl.core.files import atomic_write
 from jessl.core.validation import escape_control
 from jessl.encoders import Preprocess
 from jessl.encoders.checkpoints.export_folder import PROGRAMS, ExportDescription
 from jessl.exporting._format import ExportJob, Format
+from jessl.extraction.reading import TRAINED_ON
 from jessl.records import versions
 
 _LABELS = {
@@ -48,7 +51,7 @@ def write_readme(
         [
             *_head(chosen, job, description, name),
             *_loading(chosen, job, name),
-            *_images(description.preprocess),
+            *_images(description),
             *_origin(description, difference),
             *_taking_back(description, name),
         ]
@@ -57,36 +60,80 @@ def write_readme(
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def describe_images(p: Preprocess) -> list[tuple[str, str]]:
-    """What is done to an image before the encoder sees it, as (title, text)."""
+def describe_images(
+    p: Preprocess, trained_on: Mapping[str, Any] | None = None
+) -> list[tuple[str, str]]:
+    """What is done to an image before the encoder sees it, as (title, text).
+
+    Args:
+        p: preprocessing of the encoder.
+        trained_on: how the images of its training were read (`reading_of`); None: unknown.
+    """
+    bands, low_high = _reading(trained_on)
+    channels = f"{len(p.mean)}"
+    if bands:
+        channels += f", the bands {', '.join(bands)} in this order"
+    elif not _is_bands(p, trained_on):
+        channels = "3, RGB; grey images three times"
     crop = "the whole" if p.crop_share == 1 else f"{100 * p.crop_share:.1f} %"
     return [
-        ("channels", "3, RGB; grey images three times" if len(p.mean) == 3 else f"{len(p.mean)}"),
+        ("channels", channels),
         ("crop", f"the central square, {crop} of the short side"),
         ("size", f"{p.size} x {p.size} pixels, bilinear, antialiased"),
-        ("pixels", f"divided by {_white(p)}, then minus mean, divided by std"),
+        ("pixels", f"{_white(p, trained_on, low_high)}, then minus mean, divided by std"),
         ("mean", ", ".join(f"{v:g}" for v in p.mean)),
         ("std", ", ".join(f"{v:g}" for v in p.std)),
     ]
 
 
-def _white(p: Preprocess) -> str:
-    return "255" if len(p.mean) == 3 else "255 (8 bits), 65535 (16 bits) or the --range of the data"
+def _reading(
+    trained_on: Mapping[str, Any] | None,
+) -> tuple[tuple[str, ...], tuple[float, float] | None]:
+    """Names of the bands, and the values of black and white; exports may be a stranger's."""
+    trained_on = trained_on if isinstance(trained_on, Mapping) else {}
+    bands, ends = trained_on.get("bands"), trained_on.get("value_range")
+    names = tuple(map(str, bands)) if isinstance(bands, list) else ()
+    if not (isinstance(ends, list) and [type(v) for v in ends] in ([float] * 2, [int] * 2)):
+        return names, None
+    return names, (float(ends[0]), float(ends[1]))
 
 
-def preprocessing_code(p: Preprocess) -> list[str]:
-    """The preprocessing as transforms of torchvision."""
-    if len(p.mean) != 3:
+def _is_bands(p: Preprocess, trained_on: Mapping[str, Any] | None) -> bool:
+    return len(p.mean) != 3 or bool(_reading(trained_on)[0])
+
+
+def _white(
+    p: Preprocess, trained_on: Mapping[str, Any] | None, low_high: tuple[float, float] | None
+) -> str:
+    deep = ""
+    if low_high is not None:
+        deep = f"values of more than 8 bits from {low_high[0]:.10g} to {low_high[1]:.10g} become "
+    if not _is_bands(p, trained_on):
+        return f"{deep}0 to 255, others are clipped; divided by 255" if deep else "divided by 255"
+    if deep:
+        return f"{deep}0 to 1, others are clipped (8 bits: divided by 255)"
+    return "divided by 255 (8 bits) or 65535 (16 bits)"
+
+
+def preprocessing_code(p: Preprocess, trained_on: Mapping[str, Any] | None = None) -> list[str]:
+    """The preprocessing as transforms of torchvision; arguments are those of `describe_images`."""
+    if _is_bands(p, trained_on):
+        low_high = _reading(trained_on)[1]
+        low, high = ("0", "np.iinfo(bands.dtype).max")
+        if low_high is not None:
+            low, high = (f"{value:.10g}" for value in low_high)
         return [
+            "import numpy as np",
             "import torch",
             "from torchvision.transforms import v2",
             "transform = v2.Compose([",
             f"    v2.Resize({round(p.size / p.crop_share)}, antialias=True),",
             f"    v2.CenterCrop({p.size}), v2.Normalize({list(p.mean)}, {list(p.std)}),",
             "])",
-            "# bands: a numpy array uint16 [height, width, channels]",
-            'pixels = torch.from_numpy(bands.astype("float32") / 65535)',
-            "images = transform(pixels.permute(2, 0, 1))[None]",
+            f"# bands: a numpy array [height, width, {len(p.mean)}] of the stored values",
+            f"low, high = {low}, {high}",
+            'pixels = ((bands.astype("float32") - low) / (high - low)).clip(0, 1)',
+            "images = transform(torch.from_numpy(pixels).permute(2, 0, 1))[None]",
         ]
     return [
         "import torch",
@@ -161,19 +208,24 @@ def _installed(chosen: Format) -> list[str]:
     return texts
 
 
-def _images(p: Preprocess) -> list[str]:
+def _images(d: ExportDescription) -> list[str]:
+    known = d.source.get(TRAINED_ON)
+    trained_on = known if isinstance(known, Mapping) else None
     return [
         "",
         "## Images",
         "",
         "| | |",
         "|---|---|",
-        *(f"| {title} | {text} |" for title, text in describe_images(p)),
+        *(
+            f"| {title} | {_cell(text)} |"
+            for title, text in describe_images(d.preprocess, trained_on)
+        ),
         "",
         "The same with torchvision, up to the rounding of pixels:",
         "",
         "```python",
-        *preprocessing_code(p),
+        *preprocessing_code(d.preprocess, trained_on),
         "```",
     ]
 

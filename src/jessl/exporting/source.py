@@ -10,6 +10,7 @@ from jessl import runs
 from jessl.config import ResolvedPretrain
 from jessl.encoders import Encoder
 from jessl.extraction.open_encoder import checkpoint_step
+from jessl.extraction.reading import TRAINED_ON
 
 _STEP = ", step "
 
@@ -48,7 +49,10 @@ def _source_of_run(run: runs.Run, config: ResolvedPretrain, weights: str) -> dic
         "data": _file_name(config.data),
         "step": step,
     }
-    per_epoch = run.facts().get("steps_per_epoch")
+    facts = run.facts()
+    if TRAINED_ON in facts:
+        source[TRAINED_ON] = facts[TRAINED_ON]
+    per_epoch = facts.get("steps_per_epoch")
     if isinstance(per_epoch, int) and per_epoch > 0:
         source["epochs"] = round(step / per_epoch, 3)
     if config.init is not None:

@@ -14,6 +14,7 @@ from jessl.config import Embed
 from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import pick_device
+from jessl.core.log import log
 from jessl.core.process_group import on_all_ranks, process_group
 from jessl.core.progress import ProgressCallback
 from jessl.core.validation import check_choice
@@ -29,6 +30,7 @@ from jessl.extraction.extract import (
     extract_job,
 )
 from jessl.extraction.open_encoder import open_encoder
+from jessl.extraction.reading import warn_unlike_training
 from jessl.views import Views
 from jessl.views.presets import is_file, preset
 
@@ -117,6 +119,7 @@ def embed(
             normalisation=band_normalisation(opened),
         )
         check_input(net, opened)
+        warn_unlike_training(provenance, opened, log)
         if objective is None and any(layer in LAYERS[1:] for layer in layers):
             raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
         known = ["backbone", *(() if objective is None else objective.layers())]

@@ -23,6 +23,7 @@ from jessl.extraction.embed_to_folder import embed_to_folder
 from jessl.extraction.extract import ExtractionJob
 from jessl.extraction.opened_encoder import OpenedEncoder
 from jessl.extraction.part_folder import PARTS, DamagedPart
+from jessl.extraction.reading import warn_unlike_training
 from jessl.extraction.without_labels import without_labels
 from jessl.views import Views
 
@@ -85,6 +86,7 @@ class EmbeddingCache:
             Stopped: when `stop` returned True; finished parts stay.
         """
         images = without_labels(source)
+        warn_unlike_training(self._opened.provenance, images, self._log)
         key = self._key(images, views, seed)
         # the folder of all encoders is the given one: links in it are not followed
         folder = contained(self._folder.parent, self._folder.name, what)

@@ -300,6 +300,7 @@ def metadata(
         "unreadable": dict(unreadable),
         **({"data_notes": list(source.notes)} if source.notes else {}),
         **value_range_meta(source),
+        **({} if source.bands is None else {"bands": list(source.bands.names)}),
         **({} if source.groups is None else {"groups_column": source.groups_column}),
         **({} if job.views is None else {"views": job.views.as_dict(), "views_seed": job.seed}),
         **({"forwards": [list(forward) for forward in forwards]} if job.timed else {}),

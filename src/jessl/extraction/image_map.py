@@ -81,7 +81,7 @@ def label_colours(z: Embeddings) -> list[Classes]:
 def _reader(images: Source, index: NDArray[np.int64]) -> ReadImage:
     def read(k: int) -> NDArray[np.unsignedinteger] | None:
         try:
-            return images.read(int(index[k]))
+            return images.picture(int(index[k]))
         except UnreadableImage:
             return None
 

@@ -20,6 +20,7 @@ from jessl.encoders.checkpoints.export_folder import exported_weights, is_export
 from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH
 from jessl.encoders.stem_channels import adaptation
+from jessl.extraction.reading import TRAINED_ON
 from jessl.objectives import Objective, build_objective
 from jessl.training import checkpoint
 
@@ -161,6 +162,8 @@ def _open_export(folder: str, size: int | None) -> tuple[Encoder, None, dict[str
         "weights": f"export {Path(folder).resolve().name}, format {description.format}",
         "source": dict(description.source),
     }
+    if TRAINED_ON in description.source:
+        provenance[TRAINED_ON] = description.source[TRAINED_ON]
     if report is not None:
         provenance["weights_report"] = report.as_json()
     return net, None, provenance
@@ -300,6 +303,8 @@ def _open_run(
         "weights": f"run {run.name}, step {latest.step}",
         "objective": config.objective,
     }
+    if TRAINED_ON in (facts := run.facts()):
+        provenance[TRAINED_ON] = facts[TRAINED_ON]
     for note in notes:
         log.note(f"{note}; the weights of step {latest.step} are taken")
     if notes:

@@ -115,7 +115,7 @@ def resolve(config: Pretrain, source: Source, device: torch.device) -> ResolvedP
         "log_steps": config.log_steps or max(1, epochs * steps_per_epoch // 500),
     }
     if source.bands is not None:
-        decided["mean"], decided["std"] = band_statistics(source)
+        decided["mean"], decided["std"] = source.bands.normalisation or band_statistics(source)
     return ResolvedPretrain(**(vars(config) | decided))
 
 

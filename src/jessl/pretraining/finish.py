@@ -190,7 +190,7 @@ def _draw_neighbours(run: Run, embeddings: Embeddings, images: Source, count: in
     near = nearest_neighbours(embeddings, rows, min(7, n - 1))
     index = images.index_of(embeddings.ids)
     grid = [
-        [images.read(int(index[j])) for j in (row, *others)]
+        [images.picture(int(index[j])) for j in (row, *others)]
         for row, others in zip(rows, near, strict=True)
     ]
     columns = ("image", "nearest", *(f"{k}." for k in range(2, near.shape[1] + 1)))

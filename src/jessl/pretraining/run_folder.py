@@ -20,6 +20,7 @@ from jessl.core.log import SILENT, Log
 from jessl.core.process_group import all_gather_object, mark_reported, on_all_ranks, rank_zero
 from jessl.core.processor import instruction_sets
 from jessl.data import Source
+from jessl.extraction.reading import TRAINED_ON, reading_of
 from jessl.pretraining.build import Parts
 from jessl.pretraining.teacher import is_unfinished
 from jessl.records import Record
@@ -255,6 +256,7 @@ def _facts(parts: Parts) -> dict[str, object]:
         "parameters": sum(p.numel() for p in parts.encoder.parameters()),
         "data_fingerprint": parts.source.fingerprint(),
         **({"classes": list(classes)} if parts.objective.classifies and classes else {}),
+        TRAINED_ON: reading_of(parts.source),
         **({"data_notes": list(parts.source.notes)} if parts.source.notes else {}),
         "device": str(parts.trainer.device),
         "torch_threads": torch.get_num_threads(),

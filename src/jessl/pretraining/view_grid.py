@@ -8,6 +8,7 @@ import numpy as np
 
 from jessl.core.image_grid import unnormalised
 from jessl.data import Loader, Source, Subset
+from jessl.data.sources.base import Bands
 from jessl.views import Views
 from jessl.views.captions import caption
 
@@ -39,9 +40,9 @@ def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> Gri
         grid.columns.extend(f"{name}{', again' * epoch}" for name in names)
         for batch in loader:
             assert batch.params is not None
-            pictures = [unnormalised(v.cpu().numpy(), views.mean, views.std) for v in batch.views]
+            pictures = [_pictures(v.cpu().numpy(), views, source.bands) for v in batch.views]
             if not grid.rows:
-                originals = [sample.read(position[int(i)]) for i in batch.ids]
+                originals = [sample.picture(position[int(i)]) for i in batch.ids]
                 grid.rows.extend([image] for image in originals)
                 grid.captions.extend([[f"{i.shape[1]}x{i.shape[0]}"]] for i in originals)
             for k, (row, captions) in enumerate(zip(grid.rows, grid.captions, strict=True)):
@@ -53,6 +54,12 @@ def view_rows(source: Source, views: Views, *, seed: int, count: int = 6) -> Gri
             f"none of {len(sample)} images of {source.name} can be read: {where}: {reason}"
         )
     return grid
+
+
+def _pictures(batch: np.ndarray, views: Views, bands: Bands | None) -> list[np.ndarray]:
+    """Views as people see them: of bands those that are drawn."""
+    images = unnormalised(batch, views.mean, views.std)
+    return images if bands is None else [image[:, :, list(bands.drawn)] for image in images]
 
 
 def _column_names(views: Views) -> list[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jessl.data import Loader, UnreadableImage, band_statistics, open_source
+from jessl.data.decode.bands import stored_bands
+from jessl.data.decode.tiff_lzw import decoded_lzw
 from jessl.data.packing.pack import pack
 from jessl.data.sources.base import Bands
 from jessl.views import presets
@@ -205,3 +209,62 @@ def test_packed_bands_are_the_same_images(folder: Path, tmp_path: Path) -> None:
     assert (one.shape, one.dtype) == ((4, 6, 1), np.uint16)
     with pytest.raises(ValueError, match="JPEG does not hold"):
         pack(f"bands:{folder}", tmp_path / "no", quality=90)
+
+
+def lzw(values: np.ndarray) -> bytes:
+    """Bytes as an LZW segment, by Pillow."""
+    file = io.BytesIO()
+    rows = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+    Image.fromarray(rows).save(file, "TIFF", compression="tiff_lzw", strip_size=1 << 20)
+    with Image.open(file) as image:
+        start, count = image.tag_v2[273][0], image.tag_v2[279][0]
+    return file.getvalue()[start : start + count]
+
+
+@pytest.mark.parametrize("predictor", [False, True])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_lzw_needs_no_imagecodecs(tmp_path: Path, planes: str, predictor: bool) -> None:
+    """Strips of two rows of five bands of 16 bits; the last one has one row."""
+    image = np.tile(VALUES[0], 2)[:, :, :5]
+    stored = image if planes == "contig" else image.transpose(2, 0, 1)
+    across = 1 if planes == "contig" else 2
+    delta = np.diff(stored, axis=across, prepend=stored.take([0], axis=across) * 0)
+    written = delta if predictor else stored
+    strips = [written] if planes == "contig" else list(written)
+    segments = [lzw(part[k : k + 2]) for part in strips for k in range(0, 5, 2)]
+    path = tmp_path / "lzw.tif"
+    tifffile.imwrite(
+        path,
+        iter(segments),
+        shape=stored.shape,
+        dtype=np.uint16,
+        compression="zlib",
+        predictor=predictor,
+        planarconfig=planes,
+        photometric="minisblack",
+        rowsperstrip=2,
+        metadata=None,
+    )
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags[259].overwrite(5)
+    np.testing.assert_array_equal(stored_bands(path.read_bytes(), "x").values, image)
+    with pytest.raises(OSError, match="decod"):
+        decoded_lzw(segments[0][:20], 2, 140)
+
+
+def test_other_compressions_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "zstd.tif"
+    options = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None}
+    tifffile.imwrite(path, VALUES[0], **options)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags[259].overwrite(50000)
+    with pytest.raises(UnreadableImage, match="compression ZSTD, which needs imagecodecs"):
+        stored_bands(path.read_bytes(), "x")
+
+
+def test_a_picture_has_the_bands_that_are_named_as_colour(folder: Path) -> None:
+    source = open_source(f"bands:{folder}@4,2,1,3#1,2,4")
+    np.testing.assert_array_equal(source.picture(0), VALUES[0][:, :, [0, 1, 3]])
+    plain = open_source(f"bands:{folder}")
+    np.testing.assert_array_equal(plain.picture(0), VALUES[0][:, :, :3])
+    assert open_source(f"bands:{folder}@4,2").picture(0).shape == (5, 7, 1)

@@ -27,6 +27,7 @@ from jessl.data.decode.image import (
 )
 from jessl.data.decode.memory import MOST_DECODED_BYTES, one_large_at_a_time
 from jessl.data.decode.pillow_warnings import ignore_pillow_warnings
+from jessl.data.decode.tiff_lzw import needs_imagecodecs, without_lzw
 from jessl.data.decode.value_range import MOST_BANDS, SIXTEEN_BITS, ValueRange
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def stored_bands(encoded: bytes, where: str) -> StoredValues:
             with one_large_at_a_time(needed):
                 return _by_pillow(encoded, image)
         with _tiff(encoded, where) as pages, one_large_at_a_time(pages.needed_bytes):
-            return StoredValues(pages.values())
+            return StoredValues(pages.values(encoded, where))
     except UnreadableImage:
         raise
     except MemoryError as error:
@@ -243,10 +244,21 @@ class _Pages:
                 f"{MOST_DECODED_BYTES}"
             )
 
-    def values(self) -> np.ndarray:
-        """[h, w, bands], upright."""
+    def values(self, encoded: bytes, where: str) -> np.ndarray:
+        """[h, w, bands], upright.
+
+        Args:
+            encoded: the bytes of the file.
+            where: what messages call it.
+        """
         parts = []
         for page in self.pages:
+            if (missing := needs_imagecodecs(page)) is not None:
+                raise UnreadableImage(
+                    where, f"TIFF with {missing}, which needs imagecodecs: pip install imagecodecs"
+                )
+        self.file, pages = without_lzw(self.file, encoded, self.pages)
+        for page in pages:
             values = np.asarray(page.asarray(maxworkers=1))
             if values.ndim == 2:
                 values = values[:, :, None]

@@ -27,10 +27,18 @@ class Bands:
         names: of the channels, 1 to 16.
         colour: the channels that are red, green and blue, on which saturation, hue and grayscale
             act; empty: none are.
+        normalisation: mean and standard deviation of each channel that a training is to take,
+            in units of the pixel range [0, 1]; None: those of its images.
     """
 
     names: tuple[str, ...]
     colour: tuple[int, ...] = ()
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+    @property
+    def drawn(self) -> tuple[int, ...]:
+        """The channels of a picture: red, green and blue, else the first three, or the first."""
+        return self.colour or ((0, 1, 2) if len(self.names) >= 3 else (0,))
 
 
 # images in a notebook
@@ -100,7 +108,7 @@ class Source(ABC):
         shown: list[np.ndarray] = []
         for index in range(min(len(self), 2 * _SHOWN)):
             with suppress(UnreadableImage):
-                shown.append(self.read(index))
+                shown.append(self.picture(index))
             if len(shown) == _SHOWN:
                 break
         file = io.BytesIO()
@@ -119,6 +127,20 @@ class Source(ABC):
         Raises:
             UnreadableImage: when it cannot be decoded.
         """
+
+    def picture(self, index: int) -> np.ndarray:
+        """Image `index` for people: of bands the three that are red, green and blue.
+
+        Where none are named as colour, the first three bands, or the only one.
+
+        Returns:
+            uint8 or uint16 [h, w, c], c up to 3 where there are bands.
+
+        Raises:
+            UnreadableImage: as `read`.
+        """
+        image = self.read(index)
+        return image if self.bands is None else image[:, :, list(self.bands.drawn)]
 
     @abstractmethod
     def key(self, index: int) -> str:
