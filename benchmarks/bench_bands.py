@@ -21,9 +21,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +201,7 @@ class Flow:
         some = np.random.default_rng(1).permutation(len(truth))[:200]
         rows = [f"{truth[k][0]},{truth[k][1]}" for k in some.tolist()]
         few.write_text("\n".join(["path,label", *rows]) + "\n")
-        out = self.work / f"{key}-predictions.csv"
+        out = self.work / f"{key}-classified" / "predictions.csv"
         self.jessl(
             *(
                 f"{key}-classify",
@@ -287,6 +289,9 @@ class Flow:
         file.parent.mkdir(exist_ok=True)
         if not file.exists():
             say(f"jessl {' '.join(words)}")
+            for out in (Path(b) for a, b in pairwise(words) if a == "--out"):
+                # of a call that was killed; a table has a folder of its own
+                shutil.rmtree(out.parent if out.suffix == ".csv" else out, ignore_errors=True)
             done = subprocess.run(
                 [sys.executable, "-m", "jessl", *words, "--json"], capture_output=True, text=True
             )

@@ -22,7 +22,9 @@ import io
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -44,6 +46,8 @@ from jessl.curation.space import space_of
 from jessl.probes.held_out import cross_validate
 
 BUDGETS = (10, 20, 50, 100)
+# images that copies are planted among: all pairs of hashes are compared
+MOST_WITH_COPIES = 1000
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
@@ -215,39 +219,66 @@ def images_of(path: str, most: int) -> NDArray[np.uint8]:
     return x
 
 
+def pairs_of_groups(groups: Iterable[Iterable[int]]) -> set[frozenset[int]]:
+    """All pairs of rows that are in one group."""
+    return {frozenset(pair) for group in groups for pair in combinations(group, 2)}
+
+
+def pairs_by_hash(images: list[NDArray[np.uint8]], most: int = 10) -> set[frozenset[int]]:
+    """Near pairs by imagededup's perceptual hash, at its own threshold of 10 bits of 64."""
+    from imagededup.methods import PHash
+
+    hasher = PHash()
+    codes = [hasher.encode_image(image_array=as_rgb(image)) for image in images]
+    bits = np.unpackbits(np.array([list(bytes.fromhex(code)) for code in codes], np.uint8), axis=1)
+    apart = (bits[:, None] != bits[None]).sum(axis=2, dtype=np.int16)
+    one, two = np.nonzero(np.triu(apart <= most, k=1))
+    return {frozenset(pair) for pair in zip(one.tolist(), two.tolist(), strict=True)}
+
+
+def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [h, w, 3]."""
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+
+
 def duplicates_of(x: NDArray[np.uint8], encoder: str, draw: int) -> dict[str, Any]:
-    """Precision and recall of pairs, by kind of copy."""
+    """Precision and recall of pairs, by kind of copy: of jessl, and of imagededup's hash.
+
+    Pairs that are near without a planted copy are no mistakes: the sets have copies of their own.
+    """
     rng = np.random.default_rng([draw, 3])
+    x = x[np.sort(rng.permutation(len(x))[:MOST_WITH_COPIES])]
     rows = np.sort(rng.choice(len(x), len(x) // 10, replace=False))
     kinds: dict[str, list[NDArray[np.uint8]]] = defaultdict(list)
     for row in rows.tolist():
         for kind, copy in copies_of(x[row]):
             kinds[kind].append(copy)
     z = embedded(encoder, x)
-    result: dict[str, Any] = {}
-    base: set[frozenset[int]] = set()
-    for kind, copies in [("nothing planted", []), *kinds.items()]:
+
+    def by_jessl(copies: list[NDArray[np.uint8]]) -> set[frozenset[int]]:
         both = np.concatenate([z, embedded(encoder, copies)]) if copies else z
         near = nearest_rows(space_of(both))
         groups = near_duplicates(near, both, np.zeros(len(both))).groups
-        if not copies:
-            # images that the set itself holds twice are no mistakes of the rule
-            base = {frozenset(group.tolist()) for group in groups}
-            result[kind] = len(base)
-            continue
-        of = np.full(len(both), -1)
-        for k, group in enumerate(groups):
-            of[group] = k
-        joined = (of[rows] >= 0) & (of[rows] == of[len(x) :])
-        clean = sum(
-            len(group) == 2
-            and int(group.min()) in rows.tolist()
-            and int(group.max()) >= len(x)
-            and rows[int(group.max()) - len(x)] == int(group.min())
-            for group in groups
-        )
-        new = [g for g in groups if frozenset(g.tolist()) not in base]
-        result[kind] = [clean / max(1, len(new)), float(joined.mean()), float(len(new))]
+        return pairs_of_groups(group.tolist() for group in groups)
+
+    rules: dict[str, Callable[[list[NDArray[np.uint8]]], set[frozenset[int]]]] = {"jessl": by_jessl}
+    if encoder == "pixels" and find_spec("imagededup"):
+        rules["imagededup PHash"] = lambda copies: pairs_by_hash([*x, *copies])
+    result: dict[str, Any] = {}
+    for name, rule in rules.items():
+        base = rule([])
+        result[f"{name}, nothing planted"] = len(base)
+        for kind, copies in kinds.items():
+            planted = {frozenset((row, len(x) + k)) for k, row in enumerate(rows.tolist())}
+            found = rule(copies)
+            # a copy of an image that has a copy already is near to both
+            new = {pair for pair in found if max(pair) >= len(x) or pair not in base}
+            right = len(new & planted)
+            result[f"{name}, {kind}"] = [
+                right / max(1, len(new)),
+                right / len(planted),
+                float(len(new)),
+            ]
     return result
 
 
@@ -371,8 +402,13 @@ def main() -> None:
             ]
         body = mean_table(results)
         if args.part == "duplicates":
-            plain = {k: [draw["nothing planted"] for draw in v] for k, v in results.items()}
-            body += ["", f"Groups where nothing is planted: {plain}"]
+            body += ["", "Near pairs where nothing is planted, of each draw:", ""]
+            body += [
+                f"- {name}, {rule}: {', '.join(str(draw[rule]) for draw in draws)}"
+                for name, draws in results.items()
+                for rule in draws[0]
+                if rule.endswith("nothing planted")
+            ]
     tell(f"jessl curate: {args.part}", ["numpy", "scikit-learn"], body, args.out)
 
 
