@@ -260,7 +260,7 @@ def write_images(path: Path, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """WORK/data: the images of the trial, 2,000 of each to train on, and larger ones."""
+    """WORK/data: the images of the trial, 1,000 of each to train on, and larger ones."""
     data = options.work / "data"
     for target in ("fashion", "solar", "cifar10"):
         for split in ("train", "test"):
@@ -268,7 +268,7 @@ def prepare(options: argparse.Namespace) -> None:
                 x, y = held["x"], held["y"]
             if not (data / f"{target}-{split}.npz").exists():
                 write_images(data / f"{target}-{split}.npz", x, y)
-                write_images(data / f"{target}2000-{split}.npz", x[:2000], y[:2000])
+                write_images(data / f"{target}1000-{split}.npz", x[:1000], y[:1000])
     if options.solar and not (data / "solar64-test.npz").exists():
         x, y = solar_cells(options.solar, 64)
         write_images(data / "solar64-train.npz", x[:600], y[:600])
@@ -339,7 +339,7 @@ def parts(options: argparse.Namespace) -> tuple[dict[str, Start], list[Unit]]:
         starts = {}
         settings, seeds = CONFIRMED, options.seeds
         if options.resnet20:
-            file, epochs = str(options.resnet20), {"fashion2000": 5, "cifar102000": 5}
+            file, epochs = str(options.resnet20), {"fashion1000": 5, "cifar101000": 5}
             starts["ResNet-20"] = Start(
                 "resnet_cifar:20", file, f"ckpt:{file}", "resnet_cifar:20", 32, epochs
             )

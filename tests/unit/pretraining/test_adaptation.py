@@ -104,7 +104,7 @@ def test_a_ruined_encoder_is_worse(digits: Path, good_and_ruined: tuple[Encoder,
     assert (better.conclusion, better.chosen) == ("better", "after")
 
 
-def test_without_labels_the_views_decide(
+def test_without_labels_nothing_is_called_better(
     digits: Path, good_and_ruined: tuple[Encoder, Encoder]
 ) -> None:
     good, ruined = good_and_ruined
@@ -114,6 +114,12 @@ def test_without_labels_the_views_decide(
     assert "view retrieval" in worse.text
     same = judge_adaptation(good, good, images, images, held_out=False)
     assert (same.conclusion, same.chosen) == ("cannot be distinguished", "before")
+    rises = judge_adaptation(ruined, good, images, images, held_out=False)
+    assert rises.view_retrieval is not None
+    assert rises.view_retrieval[1] > 0
+    assert (rises.conclusion, rises.chosen) == ("cannot be distinguished", "before")
+    assert "cannot be judged without labels" in rises.text
+    assert "give --labels for 5 images a class" in rises.text
 
 
 def test_labels_without_held_out_images_are_divided(digits: Path, start: Run) -> None:
