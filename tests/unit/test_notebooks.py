@@ -30,17 +30,20 @@ def test_a_score_shows_the_number_of_its_interval_first(z: jessl.Embeddings) -> 
 def test_a_probe_and_a_decomposition_are_lines_and_tables(z: jessl.Embeddings) -> None:
     train, test = z.subset(range(100)), z.subset(range(100, 200))
     result = jessl.probe(train, test, kind="ridge")
-    assert str(result).startswith(f"accuracy {100 * result.accuracy:.1f} % (")
-    assert "probe ridge, test rows 100, train rows 100" in str(result)
+    assert str(result).startswith(
+        f"A ridge probe on 100 labels names the class of {100 * result.accuracy:.1f} % (95 %: "
+    )
+    assert str(result).endswith("the most frequent class alone would be right in 50.0 %")
     risks = jessl.decompose(train, test, probe="ridge")
-    assert str(risks) == risks.table()
+    assert str(risks) == f"{risks.conclusion}\n{risks.table()}"
+    assert risks.conclusion.startswith("The error is ")
     assert risks._repr_html_().count("<tr>") == len(risks.rows())
 
 
 def test_names_of_others_are_escaped(z: jessl.Embeddings) -> None:
     assert "&lt;b&gt;" in z._repr_html_()
     chosen = Selection("view_retrieval", {"simclr": "<i>run"}, (), ("one warning",))
-    assert str(chosen).startswith("take for simclr: <i>run, chosen by view_retrieval")
+    assert str(chosen) == "Take <i>run\nwarning: one warning"
     assert "&lt;i&gt;run" in chosen._repr_html_()
 
 

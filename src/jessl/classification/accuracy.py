@@ -7,14 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL = 0.95
+from jessl.core.statistics import share_interval
+from jessl.probes.cross_validation import variance_factor
+
 # the error falls with the number of rows about as n^-0.5 where rows are few; the upper end of the
 # interval allows for it, as the fits of the folds see fewer rows than the classifier
 _LEARNING_RATE = 0.5
-# the folds share their rows: around the true accuracy, that of held-out rows varies 1.2 to 1.35
-# times as much as that of independent rows at 2 to 10 rows a class, hardly more at 50 (standard
-# deviations over draws of the labelled rows; benchmarks/records, classify)
-_EXCESS, _FEW = 0.8, 10
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def expected_accuracy(
     """
     n = len(wrong)
     groups = n if units is None else len(np.unique(units))
-    independent = groups / (1 + _EXCESS * min(1.0, (_FEW / max(each, 1)) ** 0.5))
+    independent = groups / variance_factor(each)
     if folds == 0 or not known.any():
         return ExpectedAccuracy(None, 0.0, 1.0, n, independent, folds, alone)
     unknown = int((~known).sum())
@@ -101,13 +99,3 @@ def expected_accuracy(
     high = 1 - (1 - high) * gain
     value = 1 - errors / int(known.sum())
     return ExpectedAccuracy(value, min(low, value), max(high, value), n, independent, folds, alone)
-
-
-def share_interval(successes: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """The interval of Clopper and Pearson (1934) of a share; both numbers may be fractional."""
-    from scipy.stats import beta
-
-    tail = (1 - level) / 2
-    low = float(beta.ppf(tail, successes, n - successes + 1)) if successes > 0 else 0.0
-    high = float(beta.ppf(1 - tail, successes + 1, n - successes)) if successes < n else 1.0
-    return low, high

@@ -23,6 +23,7 @@ from jessl.config import Classify
 from jessl.config.verb import takes_options
 from jessl.core.devices import pick_device
 from jessl.core.log import Log, log
+from jessl.core.notebook import WARNING, Described, percent
 from jessl.core.progress import ProgressCallback
 from jessl.data import Source, open_source
 from jessl.embeddings import Embeddings
@@ -38,7 +39,7 @@ CLASSIFIER, CACHE = "classifier", "classify-cache"
 
 
 @dataclass(frozen=True, eq=False)
-class Classification:
+class Classification(Described):
     """What `classify` wrote.
 
     Attributes:
@@ -49,7 +50,7 @@ class Classification:
         task: single-label, multi-label or regression.
         predicted_as: class -> number of images.
         far, abstained: number of images that are flagged so.
-        expected: what was announced, as JSON values.
+        expected: what was announced, as JSON values; announcement: in sentences.
         warnings: reasons to doubt the result.
     """
 
@@ -66,11 +67,36 @@ class Classification:
     abstained: int
     expected: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
+    announcement: tuple[str, ...] = ()
+
+    @property
+    def conclusion(self) -> str:
+        """How many images were predicted, and how many of the labels to expect to be right."""
+        images = f"{self.predicted:,} image{'' if self.predicted == 1 else 's'} predicted"
+        right, low, high = (self.expected.get(k) for k in ("expected_accuracy", "low", "high"))
+        if right is not None and low is not None and high is not None:
+            return (
+                f"{images}; expect {percent(right, low, high)} of their labels to be right, for "
+                "images like the labelled ones"
+            )
+        return f"{images}. {self.announcement[0]}" if self.announcement else images
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The files, the counts, warnings."""
+        return [
+            ("predictions", str(self.out)),
+            ("page", "" if self.page is None else str(self.page)),
+            ("classifier", str(self.classifier)),
+            ("labelled", f"{self.labelled:,}"),
+            ("far from every labelled image", f"{self.far:,}"),
+            *((WARNING, text) for text in self.warnings),
+        ]
 
     def as_json(self) -> dict[str, object]:
         """All fields as JSON values."""
         paths = {k: v and str(v) for k in ("out", "classifier", "page") for v in [getattr(self, k)]}
-        return {**vars(self), **paths, "warnings": list(self.warnings)}
+        lists = {k: list(getattr(self, k)) for k in ("warnings", "announcement")}
+        return {"conclusion": self.conclusion, **vars(self), **paths, **lists}
 
 
 @takes_options(Classify, data="source")
@@ -212,6 +238,7 @@ def classify(
         abstained=_count(outcome.columns.get("abstain"), rest),
         expected=stored.as_json(),
         warnings=warnings,
+        announcement=tuple(stored.announcement()),
     )
     if classifier is None:
         save_task(stored, where, about)

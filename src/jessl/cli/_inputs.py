@@ -28,6 +28,19 @@ def open_images(options: NamesData) -> Source:
     return source
 
 
+def describe_labels(source: Source) -> str:
+    """The labels that a source has, in words: `10 classes in its labels, which ...`."""
+    if source.labels is None:
+        return "no labels"
+    known = int((source.labels >= 0).sum())
+    count = len(set(source.labels[source.labels >= 0].tolist()))
+    classes = f"{count} class{'' if count == 1 else 'es'}"
+    names = [] if source.classes is None else [str(name) for name in source.classes[:3]]
+    first = f" ({', '.join(names)}{', ...' if count > len(names) else ''})" if names else ""
+    of = "" if known == len(source) else f" of {known:,} images"
+    return f"labels{of}: {classes}{first}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReadsEmbeddings:
     """Options of the commands that read embeddings.

@@ -9,15 +9,45 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jessl.core.log import log
+from jessl.core.merged_warnings import merge_warnings
 from jessl.core.validation import escape_control
 
 _MOST_LEFT_OUT = 5
+_MOST_WARNINGS = 3
 
 
 def print_lines(*lines: object) -> None:
     """Print lines on standard output, with control characters escaped; "" is an empty line."""
     for line in lines:
         print(escape_control(str(line)))
+
+
+def print_conclusion(result: Mapping[str, object]) -> None:
+    """The answer in one sentence, before anything else."""
+    if text := result.get("conclusion"):
+        print_lines(f"{text}.", "")
+
+
+def print_next(commands: Sequence[str]) -> None:
+    """The commands that come next, after an empty line."""
+    if commands:
+        print_lines("")
+    for k, command in enumerate(commands):
+        print_lines(f"{'' if k else 'next':<9} {command}")
+
+
+def print_merged_warnings(warnings: Sequence[tuple[str, str]], what: str = "places") -> None:
+    """At most three warnings, merged by kind, and how many more kinds there are.
+
+    Args:
+        warnings: (what it is about, the text).
+        what: plural of what they are about.
+    """
+    lines = merge_warnings(warnings, what)
+    for line in lines[:_MOST_WARNINGS]:
+        log.warning(line)
+    if len(lines) > _MOST_WARNINGS:
+        log.note(f"{len(lines) - _MOST_WARNINGS} more kinds of warnings: --json")
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

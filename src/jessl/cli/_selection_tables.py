@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
+
 from jessl.cli._command import JsonObject
-from jessl.cli._output import print_lines, print_table
+from jessl.cli._output import (
+    print_conclusion,
+    print_lines,
+    print_merged_warnings,
+    print_next,
+    print_table,
+)
 from jessl.core.log import log
 from jessl.schema import short_score_title
+
+# notes of a comparison that a terminal shows; the page has all
+_NOTES_OF_LABELS = ("Of labels", "The labels are not used")
 
 
 def print_runs(selection: JsonObject) -> None:
     """A row for each setting, the run to take, and the choices of other scores if there are any."""
+    print_conclusion(selection)
     by, oracle = selection["by"], selection["oracle"]
     settings = [(group, one) for group in selection["groups"] for one in group["settings"]]
     others = list(settings[0][1]["scores"])
@@ -21,22 +33,40 @@ def print_runs(selection: JsonObject) -> None:
         row += [one["sd"], _mark(one), *(one["scores"][name] for name in others)]
         rows.append(row + ([one["oracle"], one["oracle_sd"]] if has_labels else []))
     print_table([*headers, *([f"test {oracle}", "seed sd"] if has_labels else [])], rows)
+    print_lines("")
     for group in selection["groups"]:
         choice = group["choices"][0]
-        if choice["path"] is not None:
-            print_lines("", f"{group['name']}: take {choice['path']}")
-            print_lines(f"  by {by}: {choice['rule']}")
-        else:
-            print_lines("", f"{group['name']}: no choice by {by}: {choice['rule']}")
+        print_lines(f"{group['name']}, by {by}: {choice['rule']}")
     if others or has_labels:
         print_lines("")
         _print_choices(selection, has_labels)
     about_others = [w for w in selection["warnings"] if any(f": {name}: " in w for name in others)]
-    for warning in selection["warnings"]:
-        if warning not in about_others:
-            log.warning(warning)
+    names = {group["name"] for group in selection["groups"]}
+    print_merged_warnings(
+        [_by_group(w, names) for w in selection["warnings"] if w not in about_others], "groups"
+    )
     if about_others:
         log.note(f"{len(about_others)} more warnings about the other scores: --json")
+    print_next(_commands_with(list(selection["chosen"].values())))
+
+
+def _by_group(warning: str, groups: set[str]) -> tuple[str, str]:
+    """(the group, the text) of a warning; one group alone is not named."""
+    group, colon, text = warning.partition(": ")
+    if not colon or group not in groups:
+        return "", warning
+    return group if len(groups) > 1 else "", text
+
+
+def _commands_with(paths: list[str]) -> list[str]:
+    """Commands that use the encoder of a run or a checkpoint."""
+    if not paths:
+        return []
+    path = shlex.quote(paths[0])
+    return [
+        f"jessl embed {path} --data SRC --out embeddings",
+        f"jessl export {path} exported --format timm",
+    ]
 
 
 def _mark(setting: JsonObject) -> str:
@@ -70,24 +100,25 @@ def _print_choices(selection: JsonObject, has_labels: bool) -> None:
 
 def print_checkpoints(selection: JsonObject) -> None:
     """A row for each checkpoint, and what the training recorded meanwhile."""
+    print_conclusion(selection)
     rows = []
     for one in selection["checkpoints"]:
         mark = "chosen" if one["chosen"] else "tied" if one["tied"] else ""
         rows.append([one["path"], one["epoch"], one["value"], one["debiased"], one["sd"], mark])
     print_table(["checkpoint", "epoch", selection["by"], "debiased", "sd", ""], rows)
-    print_lines("", f"take {selection['chosen']}: {selection['rule']}")
     if selection["online"]:
         print_lines("", "on the sample that was evaluated during training:")
         online = [[one["epoch"], one["split"], one["value"]] for one in selection["online"]]
         print_table(["epoch", "sample", selection["by"]], online)
-    for warning in selection["warnings"]:
-        log.warning(warning)
+    print_merged_warnings([("", warning) for warning in selection["warnings"]])
+    print_next(_commands_with([selection["chosen"]]))
 
 
 def print_encoders(comparison: JsonObject) -> None:
     """A row for each encoder, the orders, and where the page is."""
     from jessl.comparison.table import SCORES
 
+    print_conclusion(comparison)
     rows = []
     for one in comparison["encoders"]:
         values = [(one["scores"].get(name) or {}).get("value") for name in SCORES]
@@ -97,9 +128,11 @@ def print_encoders(comparison: JsonObject) -> None:
         rows.append([*row, *values, error, one["failed"] or ""])
     titles = map(short_score_title, SCORES)
     print_table(["encoder", "d", "px", "MB", "ms", *titles, "error", ""], rows)
-    print_lines("")
-    for order in comparison["orders"]:
-        print_lines(f"{order['column']}, {order['rule']}: {', '.join(order['names'])}")
-    print_lines("", f"page: {comparison['page']}")
-    for note in comparison["notes"]:
-        log.note(note)
+    print_lines("", f"page: {comparison['page']} (also how to read the numbers)")
+    warnings = [(one["name"], text) for one in comparison["encoders"] for text in one["warnings"]]
+    print_merged_warnings(warnings, "encoders")
+    # the first note is the conclusion
+    for note in comparison["notes"][1:]:
+        if note.startswith(_NOTES_OF_LABELS):
+            log.note(note)
+    print_next(comparison["next"])

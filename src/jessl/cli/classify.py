@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._inputs import open_images
-from jessl.cli._output import print_left_out, print_lines, print_table
+from jessl.cli._output import print_conclusion, print_left_out, print_lines, print_next, print_table
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Classify
 
@@ -40,28 +41,32 @@ class ClassifyCommand(Command, Classify):
             source = open_images(_Images(self.data, self.x_key, self.bits, self.value_range))
             already = dict.fromkeys(("bits", "value_range"))
             result = classify(self, source=source, **already, progress=bar.update, stop=stop)
-        return {**result.as_json(), "notes": list(source.notes)}
+        classifier = shlex.quote(str(result.classifier))
+        return {
+            **result.as_json(),
+            "notes": list(source.notes),
+            "next": [f"jessl classify --classifier {classifier} --data OTHERS --out others.csv"],
+        }
 
     def show(self, result: JsonObject) -> None:
         """Counts of predicted classes, files, and the next command."""
+        print_conclusion(result)
         by_count = sorted(result["predicted_as"].items(), key=lambda item: -item[1])
         if result["task"] != "regression":
             print_table(["predicted", "images"], [list(pair) for pair in by_count[:_MOST_CLASSES]])
         if len(by_count) > _MOST_CLASSES:
             print_lines(f"... and {len(by_count) - _MOST_CLASSES} more classes")
-        parts = [f"{result['predicted']:,} images predicted"]
-        parts += [f"{result['far']:,} far from every labelled image"] if result["far"] else []
+        parts = [f"{result['far']:,} far from every labelled image"] if result["far"] else []
         parts += [f"{result['abstained']:,} abstentions"] if result["abstained"] else []
-        print_lines("", ", ".join(parts))
+        print_lines("", *([", ".join(parts)] if parts else []))
         print_lines(f"predictions  {result['out']}")
         if result["page"]:
             print_lines(f"page         {result['page']}")
         print_lines(
             f"classifier   {result['classifier']}",
             "",
-            f"on other images: jessl classify --classifier {result['classifier']} --data SRC --out "
-            "FILE.csv",
         )
+        print_next(result["next"])
         print_left_out(result["unreadable"])
 
 

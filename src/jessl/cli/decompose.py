@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import ReadsEmbeddings
-from jessl.cli._output import print_lines, print_table, print_warnings
+from jessl.cli._output import print_conclusion, print_lines, print_table, print_warnings
 from jessl.config import Decompose
 from jessl.schema import COMPONENT_NAMES, component_title
 
@@ -51,11 +51,16 @@ class DecomposeCommand(Command, ReadsEmbeddings, Decompose):
                 progress=bar.update,
             )
         advice = [one.as_json() for one in advise(decomposition, evidence)]
-        return {**decomposition.as_json(), "advice": advice}
+        return {
+            "conclusion": decomposition.conclusion,
+            **decomposition.as_json(),
+            "advice": advice,
+        }
 
     def show(self, result: JsonObject) -> None:
         """A row and a bar for each component, how they were estimated, and suggestions."""
         params = result["params"]
+        print_conclusion(result)
         _print_components(result)
         other = "union" if result["order"] == "published" else "published"
         components = params[f"{other}_order"]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption, options_of
-from jessl.cli._inputs import open_images, submits
-from jessl.cli._output import print_job, print_left_out, print_lines
+from jessl.cli._inputs import data_options, describe_labels, open_images, submits
+from jessl.cli._output import print_conclusion, print_job, print_left_out, print_lines, print_next
 from jessl.cli._signals import stop_on_signals
 from jessl.config import Embed
 from jessl.core.leftovers import other_names
 from jessl.core.log import is_first_process
+
+if TYPE_CHECKING:
+    from jessl.data import Source
+    from jessl.embeddings import Embeddings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +81,44 @@ class EmbedCommand(Command, Embed):
             log.note(summary_of(report))
         tables = [by_layer[self.layers[0]].write_table(file) for file in self._tables()]
         shapes = {layer: [e.n, e.d] for layer, e in by_layer.items()}
+        first = by_layer[self.layers[0]]
         return {
+            "conclusion": self._conclusion(first, by_layer, source),
             "out": self.out,
             "layers": shapes,
             "unreadable": meta["unreadable"],
             **({"tables": [str(file) for file in tables]} if tables else {}),
             "notes": list(source.notes),
             "damaged_checkpoints": meta.get("damaged_checkpoints", []),
+            "next": self._next(first),
         }
+
+    def _conclusion(self, z: Embeddings, layers: dict[str, Embeddings], source: Source) -> str:
+        """What was embedded, what was left out, and the labels that were read."""
+        rows = "images" if self.views is None else "views of images"
+        widths = " and ".join(f"{e.d} features ({layer})" for layer, e in layers.items())
+        left_out = len(z.meta["unreadable"])
+        text = f"{self.out} holds {widths} of {z.n:,} {rows}"
+        if left_out:
+            text += f"; {left_out:,} could not be read and are left out"
+        return f"{text}; {describe_labels(source)}"
+
+    def _next(self, z: Embeddings) -> list[str]:
+        """What the embeddings are good for, with the labels that they have."""
+        folder = Path(self.out) / self.layers[0] if len(set(self.layers)) > 1 else Path(self.out)
+        out = shlex.quote(str(folder))
+        data = data_options(self.data, self.x_key, self.bits, self.value_range)
+        import numpy as np
+
+        if self.views is not None:
+            return [f"jessl score {out} --scores all"]
+        labels = np.array([], np.int64) if z.labels is None else z.labels[z.labels >= 0]
+        can_probe = (np.unique(labels, return_counts=True)[1] >= 2).sum() >= 2
+        return [
+            *([f"jessl probe --train {out}"] if can_probe else []),
+            f"jessl score {out}",
+            f"jessl curate {out} {data} --out curated",
+        ]
 
     def _tables(self) -> list[str]:
         """The tables to write; none in the other processes of torchrun."""
@@ -144,13 +180,12 @@ class EmbedCommand(Command, Embed):
         )
 
     def show(self, result: JsonObject) -> None:
-        """Shapes, and the images that could not be read; or the job."""
+        """What was embedded, the images that could not be read, and what comes next; or the job."""
         if "job" in result:
             print_job(result)
             return
-        for layer, (n, d) in result["layers"].items():
-            rows = "images" if self.views is None else "views of images"
-            print_lines(f"{result['out']}: {layer}, {n:,} {rows}, {d} features")
+        print_conclusion(result)
         for file in result.get("tables", []):
             print_lines(f"{file}: the same as a table")
         print_left_out(result["unreadable"])
+        print_next(result["next"])

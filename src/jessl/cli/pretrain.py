@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption, options_of
 from jessl.cli._inputs import data_options, submits
-from jessl.cli._output import print_job, print_lines
+from jessl.cli._output import print_job, print_next
 from jessl.cli._signals import end_if_stopped, stop_on_signals
 from jessl.conclusion import run_conclusion
 from jessl.config import Pretrain
@@ -86,8 +86,7 @@ class PretrainCommand(Command, Pretrain):
     def show(self, result: JsonObject) -> None:
         """Where the results are, and what can be done with them."""
         print_job(result)
-        for k, command in enumerate(result.get("next", ())):
-            print_lines(f"{'' if k else 'next':<9} {command}")
+        print_next(result.get("next", ()))
 
 
 def better_weights(run: Run, compared: list[JsonObject]) -> Path:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import ReadsEmbeddings
-from jessl.cli._output import print_lines, print_table, print_warnings
+from jessl.cli._output import (
+    print_conclusion,
+    print_lines,
+    print_next,
+    print_table,
+    print_warnings,
+)
 from jessl.config import Probe
 
 _WORST_CLASSES = 5
@@ -14,8 +21,10 @@ _WORST_CLASSES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeCommand(Command, ReadsEmbeddings, Probe):
-    """Measure how well a simple classifier on embeddings predicts labels: fit on one set, test on
-    another.
+    """Measure how well a simple classifier on embeddings predicts labels.
+
+    With --test it is fitted on one set and tested on another; without, every labelled row is
+    tested once, by a probe that was fitted without it.
 
     Attributes:
         shots: images per class to fit on; several: one setting for each.
@@ -33,11 +42,13 @@ class ProbeCommand(Command, ReadsEmbeddings, Probe):
         from jessl.core.validation import check_int
         from jessl.probes import few_shot, probe
         from jessl.probes.probe import parse_kind
+        from jessl.probes.result import few_shot_conclusion
 
         # report mistakes before the embeddings are read
         parse_kind(self.kind, self.options)
         check_int("draws", self.draws, 1)
-        train, test = self.load_embeddings(self.train), self.load_embeddings(self.test)
+        train = self.load_embeddings(self.train)
+        test = None if self.test is None else self.load_embeddings(self.test)
         if self.shots or self.fraction:
             with ProgressBar("few-shot probes") as bar:
                 results = few_shot(
@@ -57,24 +68,46 @@ class ProbeCommand(Command, ReadsEmbeddings, Probe):
                     class_names=self.class_names,
                     **self.options,
                 )
-            return {"all": None, "few_shot": [result.as_json() for result in results]}
+            return {
+                "conclusion": few_shot_conclusion(results),
+                "all": None,
+                "few_shot": [result.as_json() for result in results],
+                "next": self._next(),
+            }
         with ProgressBar(f"{self.kind} probe, hyperparameters") as bar:
             result = probe(
                 self, train=train, test=test, shots=None, fraction=None, progress=bar.update
             )
-        return {"all": result.as_json(), "few_shot": []}
+        return {
+            "conclusion": result.conclusion,
+            "all": result.as_json(),
+            "few_shot": [],
+            "next": self._next(),
+        }
+
+    def _next(self) -> list[str]:
+        """What explains the error, where there is a test set; else how few labels are enough."""
+        train = shlex.quote(self.train)
+        if self.test is not None:
+            return [f"jessl decompose --train {train} --test {shlex.quote(self.test)}"]
+        if self.shots or self.fraction:
+            return [f"jessl probe --train {train}"]
+        return [f"jessl probe --train {train} --shots 1 3 5"]
 
     def show(self, result: JsonObject) -> None:
         """The results with all labels, or a row for each few-shot setting."""
+        print_conclusion(result)
         if result["all"] is None:
             _show_few_shot(result["few_shot"])
         else:
             _show_all(result["all"])
+        print_next(result["next"])
 
 
 def _show_all(result: JsonObject) -> None:
     params, intervals = result["params"], result["intervals"]
     low, high = result["low"], result["high"]
+    folds = params["cross_validated"]
     rows: list[list[object]] = [
         ["error", result["error"], low, high],
         ["accuracy", result["accuracy"], 1 - high, 1 - low],
@@ -95,6 +128,7 @@ def _show_all(result: JsonObject) -> None:
         "",
         f"{params['kind']} probe, {params['train_rows']:,} rows to fit on, "
         f"{params['test_rows']:,} to test; {params['classes']} classes"
+        + (f"; {folds} folds, each tuned on the others" if folds else "")
         + (f"; {chosen} by {params['tuned_on']}" if chosen else ""),
     )
     by_error = sorted(result["per_class"].items(), key=lambda item: -item[1]["error"])

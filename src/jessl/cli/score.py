@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -11,7 +12,13 @@ import tyro
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import ReadsEmbeddings, comma_separated
-from jessl.cli._output import print_lines, print_table
+from jessl.cli._output import (
+    print_conclusion,
+    print_lines,
+    print_merged_warnings,
+    print_next,
+    print_table,
+)
 from jessl.config import Score
 from jessl.core.log import is_first_process, log, several_processes
 
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
     from jessl.embeddings import Embeddings
     from jessl.scores import ScoreResult
 
+# more scores than these are not named one by one beside a warning
+_MOST_SCORES = 4
 _BETTER = {True: "higher", False: "lower", None: "-"}
 
 
@@ -41,7 +50,7 @@ class ScoreCommand(Command, ReadsEmbeddings, Score):
     def run(self) -> JsonObject:
         """Score each file or folder, and compare them."""
         from jessl.core.process_group import process_group
-        from jessl.scores.compare import compare
+        from jessl.scores.compare import compare, conclude
 
         if not self.embeddings:
             raise ValueError("embeddings: expected at least one folder or file, got none")
@@ -50,6 +59,7 @@ class ScoreCommand(Command, ReadsEmbeddings, Score):
         paths = list(dict.fromkeys(self.embeddings))
         names = self._names(paths)
         results, metas = {}, {}
+        labelled = False
         with process_group("cpu") if several_processes() else nullcontext():
             for path in paths:
                 z = self.load_embeddings(path, mmap=several_processes())
@@ -60,8 +70,10 @@ class ScoreCommand(Command, ReadsEmbeddings, Score):
                     named.reported = getattr(error, "reported", False)  # type: ignore[attr-defined]
                     raise named from None
                 metas[path] = z.meta
+                labelled = labelled or (z.labels is not None and int(z.labels.max(initial=-1)) > 0)
         comparison = compare(results, metas, force=self.force)
         return {
+            "conclusion": conclude(results, comparison),
             "embeddings": {
                 path: {name: result.as_json() for name, result in by_name.items()}
                 for path, by_name in results.items()
@@ -69,6 +81,7 @@ class ScoreCommand(Command, ReadsEmbeddings, Score):
             "order": {name: list(paths) for name, paths in comparison.order.items()},
             "not_compared": list(comparison.reasons),
             "warnings": list(comparison.warnings),
+            "next": _next_commands(paths, labelled),
         }
 
     def _score(self, path: str, z: Embeddings, names: list[str]) -> dict[str, ScoreResult]:
@@ -108,6 +121,7 @@ class ScoreCommand(Command, ReadsEmbeddings, Score):
 
     def show(self, result: JsonObject) -> None:
         """A row for each file and score, ranked where they are comparable; then the warnings."""
+        print_conclusion(result)
         embeddings, order = result["embeddings"], result["order"]
         keys = ("value", "debiased", "sd", "low", "high", "n", "d")
         rows: list[list[object]] = []
@@ -130,13 +144,27 @@ class ScoreCommand(Command, ReadsEmbeddings, Score):
             )
         if self.converge:
             _print_curves(curves)
-        for (path, warning), names in warnings.items():
-            log.warning(f"{path}: {', '.join(names)}: {warning}")
+        about = [
+            (f"{path}: {', '.join(names)}" if len(names) < _MOST_SCORES else path, warning)
+            for (path, warning), names in warnings.items()
+        ]
+        print_merged_warnings(about, "embeddings and scores")
         for reason in result["not_compared"]:
             effect = "ranked anyway" if self.force else "not ranked (--force ranks them)"
             log.note(f"{effect}: {reason}")
         for warning in result["warnings"]:
             log.warning(warning)
+        print_next(result["next"])
+
+
+def _next_commands(paths: list[str], labelled: bool) -> list[str]:
+    """What labels say; where there are none, how a few decide between encoders and baselines."""
+    if labelled:
+        return [f"jessl probe --train {shlex.quote(paths[0])}"]
+    return [
+        "jessl select --encoders ENCODER random:ENCODER pixels --data SRC --labels FEW.csv --out "
+        "compared"
+    ]
 
 
 def _print_curves(curves: list[list[str]]) -> None:

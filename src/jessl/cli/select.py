@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption
-from jessl.cli._inputs import comma_separated, submits
+from jessl.cli._inputs import comma_separated, data_options, submits
 from jessl.cli._output import print_job
 from jessl.cli._selection_tables import print_checkpoints, print_encoders, print_runs
 from jessl.cli._signals import end_if_stopped, stop_on_signals
 from jessl.config import Compare, Select, SelectCheckpoints, option_name
+
+if TYPE_CHECKING:
+    from jessl.comparison.table import EncoderTable
 
 # the options that each of the three ways of choosing reads
 _OF_RUNS = {f.name for f in fields(Select)} | {
@@ -139,7 +145,25 @@ class SelectCommand(Command, Select, Compare):
             table = compare_encoders(options, stop=stop)
             page = write_encoders_page(options.out)
             end_if_stopped(stop, page)
-        return {**table.as_json(), "page": str(page)}
+        return {**table.as_json(), "page": str(page), "next": self._after_comparison(table)}
+
+    def _after_comparison(self, table: EncoderTable) -> list[str]:
+        """Use the best encoder, or label a few images where there are no labels."""
+        assert self.data is not None
+        by_error = next((order.names[0] for order in table.orders if order.column == "error"), None)
+        data = data_options(self.data, None, self.bits, self.value_range)
+        row = next((r for r in table.rows if r.name == by_error or r.failed is None), table.rows[0])
+        if by_error is not None:
+            row = next(r for r in table.rows if r.name == by_error)
+            labels = self.labels or "FEW.csv"
+            words = ["--encoder", row.encoder, "--labels", labels, "--out", "predictions.csv"]
+            return [f"jessl classify {data} {shlex.join(words)}"]
+        folder = Path(table.path) / row.slug / "embeddings"
+        return [
+            f"jessl curate {shlex.quote(str(folder))} {data} --budget 50 --out to-label",
+            f"jessl select --encoders {shlex.join(r.encoder for r in table.rows)} {data} --labels "
+            f"FEW.csv --out {shlex.quote(str(table.path))}",
+        ]
 
     def show(self, result: JsonObject) -> None:
         """Tables, then the warnings."""

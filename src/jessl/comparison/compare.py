@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jessl.comparison import labels as encoder_labels
 from jessl.comparison.encoder_specs import EncoderSpec, parse_encoder_specs
-from jessl.comparison.interpretation import interpretation_notes
+from jessl.comparison.interpretation import best_encoder, interpretation_notes
 from jessl.comparison.map import write_comparison_map
 from jessl.comparison.rows import ComparisonConfig, ComparisonState, compare_encoder
 from jessl.comparison.table import EncoderTable, column_agreement, rank_by_columns
@@ -198,6 +198,7 @@ def _compare(
         orders=orders,
         agreement=agreement,
         settings=settings,
+        conclusion=best_encoder([row for row in rows if row.failed is None], orders),
     )
     write_comparison_map(rows, config, kind)
     table.write()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from jessl.comparison.labels import labels_to_settle
 from jessl.comparison.table import ColumnAgreement, EncoderRow, Order, top_third_counts
+from jessl.core.notebook import percent
 from jessl.schema import few_rows, score_title
 
 _FEW = 6
@@ -39,20 +41,12 @@ def _winners(
     if by_error is None:
         if len(good) < 2:
             return []
-        return [
-            "No winner is named: without labels no column here is known to order encoders of "
-            "different families by how well they suit a task. A few labelled images of each class "
-            "decide more than all columns together."
-        ]
-    first, *others = by_error.leaders
-    error = next(row.labelled for row in good if row.name == first)
-    assert error is not None
+        return [f"{_NO_WINNER}. A few labelled images of each class decide more than all columns."]
+    first = by_error.names[0]
     worse = [n for n in by_error.names if n not in by_error.leaders]
-    text = f"With labels {first} has the lowest error ({_percent(error['error']['value'])}"
-    text += f", 95 %: {_span(error['error'])}, {error['test_rows']} test images)"
-    if others:
-        text += f"; not distinguishable from it: {_list(others)}"
-    text += f". Worse by a paired interval that excludes 0: {_list(worse)}." if worse else "."
+    text = f"{best_encoder(good, orders)}."
+    if worse:
+        text += f" Worse than {first} by a paired interval that excludes 0: {_list(worse)}."
     if len(good) < 3:
         return [text]
     return [
@@ -60,6 +54,64 @@ def _winners(
         "Each interval of an error stands for itself: the lowest of several errors is a little too "
         "low, and one of many encoders may differ by chance.",
     ]
+
+
+_NO_WINNER = (
+    "No encoder can be recommended without labels: no column here is known to order encoders of "
+    "different families by how well they suit a task"
+)
+
+
+def best_encoder(good: Sequence[EncoderRow], orders: Sequence[Order]) -> str:
+    """The answer in one sentence, without a full stop: what to use, and how sure that is."""
+    by_error = next((o for o in orders if o.column == "error"), None)
+    if by_error is None:
+        labelled = next((row for row in good if row.labelled), None)
+        if labelled is not None:
+            return f"{labelled.name} {_right(labelled)}; no other encoder to compare it with"
+        return _NO_WINNER if len(good) > 1 else "One encoder: there is nothing to compare it with"
+    rows = {row.name: row for row in good}
+    first, *others = (rows[name] for name in by_error.names)
+    text = f"Use {first.name}: it {_right(first)}"
+    tied = [row for row in others if row.name in by_error.leaders]
+    if tied:
+        text += f"; {_list([row.name for row in tied])} cannot be distinguished from it"
+        text += _more_labels(first, tied[0])
+    compared = [_baseline(row) for row in others if _is_baseline(row)]
+    return text + (f". For comparison: {', '.join(compared)}" if compared else "")
+
+
+def _right(row: EncoderRow) -> str:
+    labelled = row.labelled
+    assert labelled is not None
+    error, n = labelled["error"], labelled["test_rows"]
+    images = f"{n:,} test images"
+    if labelled.get("folds"):
+        images = f"the {n:,} labelled images, each left out of its fit"
+    right = percent(1 - error["value"], 1 - error["high"], 1 - error["low"])
+    return f"names the class of {right} of {images}"
+
+
+def _more_labels(first: EncoderRow, other: EncoderRow) -> str:
+    """How many labels would settle the two, by the width of their paired interval."""
+    if other.to_best is None or other.labelled is None:
+        return ""
+    if other.to_best["value"] <= 0:
+        return f" ({other.name} is right as often)"
+    more = labels_to_settle(other.to_best, other.labelled["test_rows"])
+    kind = "more labels" if other.labelled.get("folds") else "more labelled test images"
+    if more is None:
+        return f" (too close to settle {first.name} against {other.name} by more labels)"
+    return f" (about {more:,} {kind} would settle {first.name} against {other.name})"
+
+
+def _is_baseline(row: EncoderRow) -> bool:
+    return row.encoder == "pixels" or row.encoder.startswith("random:")
+
+
+def _baseline(row: EncoderRow) -> str:
+    assert row.labelled is not None
+    return f"{row.name} {percent(1 - row.labelled['error']['value'])}"
 
 
 def _failed(rows: Sequence[EncoderRow]) -> list[str]:
@@ -215,10 +267,6 @@ def _tau(pair: ColumnAgreement) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
-
-
-def _span(one: dict[str, float]) -> str:
-    return f"{100 * one['low']:.1f} to {100 * one['high']:.1f}"
 
 
 def _list(names: Sequence[str]) -> str:

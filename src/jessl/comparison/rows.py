@@ -192,14 +192,14 @@ def _with_labels(
         with ProgressBar(f"test images of {row.name}") as count:
             tested = cache.embeddings("test", config.test, progress=count.update)
     try:
-        train, test = encoder_labels.train_test_split(z, tested, config.seed)
+        train, test = encoder_labels.labelled_parts(z, tested)
     except ValueError as error:
         note = f"The labels are not used: {error}"
         if note not in state.notes:
             state.notes.append(note)
         return row
     if state.plan is None:
-        state.plan = encoder_labels.plan_evaluation(train, test, config.shots)
+        state.plan = encoder_labels.plan_evaluation(train, test, config.shots, config.seed)
         state.notes += [f"Of labels: {note}." for note in state.plan.notes]
     try:
         with ProgressBar(f"probing {row.name}") as count:

@@ -10,6 +10,7 @@ from typing import Any
 
 from jessl.core.csv_files import write_csv
 from jessl.core.files import atomic_write, write_json
+from jessl.core.notebook import Described, percent
 from jessl.core.rank_correlation import kendall
 from jessl.schema import SUFFIXES, accuracy_column, component_column, score_column
 
@@ -149,7 +150,7 @@ class ColumnAgreement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderTable:
+class EncoderTable(Described):
     """The result of `compare_encoders`.
 
     Attributes:
@@ -159,6 +160,7 @@ class EncoderTable:
         orders: by each column that at least two encoders have.
         agreement: Kendall's tau-b between the orders of every two columns.
         settings: the images, the views, the probe and the seed.
+        conclusion: which encoder to take, with its uncertainty, or why none can be named.
     """
 
     path: Path
@@ -167,12 +169,26 @@ class EncoderTable:
     orders: tuple[Order, ...]
     agreement: tuple[ColumnAgreement, ...]
     settings: dict[str, object]
+    conclusion: str = ""
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The error of every encoder where there are labels, else that there are none."""
+        order = next((o for o in self.orders if o.column == "error"), None)
+        rows = []
+        for name in () if order is None else order.names:
+            row = next(row for row in self.rows if row.name == name)
+            error = (row.labelled or {})["error"]
+            right = percent(1 - error["value"], 1 - error["high"], 1 - error["low"])
+            rows.append((name, f"right in {right}"))
+        failed = [(row.name, f"failed: {row.failed}") for row in self.rows if row.failed]
+        return [*rows, *failed, ("table", str(self.path / "table.csv"))]
 
     def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds."""
         return {
             "format": "jessl.encoders",
             "version": 1,
+            "conclusion": self.conclusion,
             "settings": self.settings,
             "encoders": [{**asdict(row), "warnings": list(row.warnings)} for row in self.rows],
             "orders": [asdict(order) for order in self.orders],

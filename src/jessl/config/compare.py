@@ -24,7 +24,8 @@ class Compare:
             floating-point and signed images. On the command line: --range LOW HIGH.
         shots: images per class of few-shot probes; none: 3, 5 and 30. Numbers larger than a class
             are left out.
-        test: SRC of labelled images to test on; None: a quarter of the labelled images of `data`.
+        test: SRC of labelled images to test on; None: the labelled images of `data` are
+            cross-validated, with the same folds for every encoder.
         size: side of the encoders' input in pixels; None: the size of each. Runs keep theirs.
         views: preset or file of the random views that the scores lidar and alignment need.
         n_views: views of each image, 2 to 256.

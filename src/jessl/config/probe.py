@@ -11,7 +11,8 @@ class Probe:
 
     Attributes:
         train: embeddings with labels to fit on; hyperparameters are chosen on them alone.
-        test: embeddings with labels to test on.
+        test: embeddings with labels to test on; None: every labelled row of train is tested once,
+            by a probe that was fitted without it.
         kind: logistic (multinomial, on features standardised with the training rows; C from 1e-6 to
             10), ridge (least squares on one-hot labels), mlp (a perceptron) or knn (a cosine vote
             with weights exp(cosine / temperature)).
@@ -35,7 +36,7 @@ class Probe:
     """
 
     train: str
-    test: str
+    test: str | None = None
     kind: str = "logistic"
     options: dict[str, int | float | str] = field(default_factory=dict)
     tuning: str | None = None

@@ -1,4 +1,4 @@
-"""How results show themselves: a line as text, a table in a notebook."""
+"""How results show themselves: the answer in a sentence as text, a table in a notebook."""
 
 from __future__ import annotations
 
@@ -6,21 +6,32 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from html import escape
 
+from jessl.core.merged_warnings import merge_warnings
+
 Rows = Sequence[tuple[str, str]]
+# the name of a row that holds a warning
+WARNING = "warning:"
 
 
 class Described(ABC):
-    """A result with a description: `str` is one line, notebooks show a table."""
+    """A result with a conclusion: `str` is one sentence and warnings, notebooks show a table."""
+
+    @property
+    @abstractmethod
+    def conclusion(self) -> str:
+        """The answer in one sentence, with its uncertainty, without a full stop."""
 
     @abstractmethod
     def describe(self) -> list[tuple[str, str]]:
         """(name, text) of what a person wants to know, the most important first."""
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {text}" for name, text in self.describe() if text)
+        warnings = [text for name, text in self.describe() if name == WARNING]
+        lines = [f"{WARNING} {text}" for text in merge_warnings(("", text) for text in warnings)]
+        return "\n".join([self.conclusion, *lines])
 
     def _repr_html_(self) -> str:
-        return html_table(self.describe())
+        return f"<p>{escape(self.conclusion)}.</p>{html_table(self.describe())}"
 
 
 def html_table(rows: Rows) -> str:
@@ -43,6 +54,13 @@ def with_interval(value: float, low: float | None, high: float | None, digits: i
 
 
 def percent(share: float, low: float | None = None, high: float | None = None) -> str:
-    """A share with its interval: `45.0 % (35.6 to 54.8)`."""
+    """A share with its interval: `45.0 % (95 %: 35.6 to 54.8)`."""
     text = f"{100 * share:.1f} %"
-    return text if low is None or high is None else f"{text} ({100 * low:.1f} to {100 * high:.1f})"
+    if low is None or high is None:
+        return text
+    return f"{text} (95 %: {100 * low:.1f} to {100 * high:.1f})"
+
+
+def article(word: str) -> str:
+    """`A`, or `An` before a vowel and before the letters mlp."""
+    return "An" if word[:1].lower() in tuple("aeiou") or word == "mlp" else "A"

@@ -144,3 +144,11 @@ def percentile_interval(draws: NDArray[np.float64]) -> tuple[float, float]:
     """The central 95 % of the draws (percentile interval)."""
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
+
+
+def widened(low: float, high: float, factor: float) -> tuple[float, float]:
+    """An interval about its centre, for a variance that is larger by a factor."""
+    if factor == 1:
+        return low, high
+    middle, half = (low + high) / 2, (high - low) / 2 * factor**0.5
+    return middle - half, middle + half

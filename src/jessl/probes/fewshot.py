@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.progress import ProgressCallback
@@ -27,7 +28,7 @@ DRAWS = 5
 @renamed_arguments(told="progress")
 def few_shot(
     train: Embeddings,
-    test: Embeddings,
+    test: Embeddings | None = None,
     *,
     shots: Sequence[int] = SHOTS,
     fractions: Sequence[float] = (),
@@ -47,7 +48,7 @@ def few_shot(
             print(result.shots, result.accuracy)
 
     Args:
-        train, test: as for `probe`.
+        train, test: as for `probe`; without `test` each draw is tested on the rows that it leaves.
         shots: training images per class, one setting each.
         fractions: shares of the training images (0..1), one setting each.
         draws: of the training images, at least 1.
@@ -75,7 +76,7 @@ def few_shot(
     # near duplicates are counted against all training images, not only the drawn ones
     options = {"duplicates": False, **options}
     twins = None
-    if duplicates:
+    if duplicates and test is not None:
         pair = labelled_pair(train, test, class_names)
         twins = near_duplicates(pair.train.x, pair.test.x)
     for one in settings:
@@ -89,11 +90,13 @@ def few_shot(
             done += 1
             if progress is not None:
                 progress(done, draws * len(settings))
-        summaries.append(_summarise(results, twins))
+        summaries.append(_summarise(results, twins, same_rows=test is not None))
     return summaries
 
 
-def _summarise(results: list[ProbeResult], twins: DuplicateReport | None) -> FewShot:
+def _summarise(
+    results: list[ProbeResult], twins: DuplicateReport | None, *, same_rows: bool
+) -> FewShot:
     first, draws = results[0], len(results)
     errors = [r.error for r in results]
     mean = math.fsum(errors) / draws
@@ -102,9 +105,9 @@ def _summarise(results: list[ProbeResult], twins: DuplicateReport | None) -> Few
     else:
         sd = float(np.std(errors, ddof=1))
         # the draws share the test images, whose choice adds variance of its own
-        wrong = 1.0 - np.mean([r.correct for r in results], axis=0)
+        wrong, units = _mean_errors(results, same_rows)
         rng = np.random.default_rng([first.params["seed"], 7])
-        by_test = Resampled({"e": wrong}, rng, first.units)["e"].var()
+        by_test = Resampled({"e": wrong}, rng, units)["e"].var()
         half = student_t_half_width(math.sqrt(sd**2 / draws + by_test), draws - 1)
         low, high = max(0.0, mean - half), min(1.0, mean + half)
     tuned = {k for r in results for k in (r.curve or {})} - {"error", "log_loss"}
@@ -134,3 +137,23 @@ def _summarise(results: list[ProbeResult], twins: DuplicateReport | None) -> Few
             else first.params["interval"],
         },
     )
+
+
+def _mean_errors(
+    results: list[ProbeResult], same_rows: bool
+) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """For each test image the share of the draws that got it wrong, and what is resampled together.
+
+    Without a test set an image is tested by the draws that were not fitted on it; images that
+    every draw was fitted on are left out.
+    """
+    if same_rows:
+        return 1.0 - np.mean([r.correct for r in results], axis=0), results[0].units
+    ids, first, place = np.unique(
+        np.concatenate([r.ids for r in results]), return_index=True, return_inverse=True
+    )
+    wrong = np.concatenate([~r.correct for r in results])
+    mean = np.bincount(place, wrong, len(ids)) / np.bincount(place, minlength=len(ids))
+    if results[0].units is None:
+        return mean, None
+    return mean, np.concatenate([r.units for r in results if r.units is not None])[first]

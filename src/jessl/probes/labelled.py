@@ -126,6 +126,16 @@ def labelled_pair(
     return LabelledPair(train_rows, test_rows, matched.names, matched.absent)
 
 
+def labelled_alone(train: Embeddings, class_names: ClassNames = None) -> LabelledPair:
+    """The labelled rows of a set that is tested on itself, fold by fold; `test` is `train`.
+
+    Raises:
+        ValueError: as `labelled_rows`.
+    """
+    rows = labelled_rows("train", train, names_of_unnamed(class_names, train=train))
+    return LabelledPair(rows, rows, dict(enumerate(rows.classes or ())))
+
+
 def labelled_rows(
     argument: str, data: Embeddings, class_names: tuple[str, ...] | None = None
 ) -> LabelledRows:

@@ -194,14 +194,14 @@ def _evaluate_on_folds(
     for fits in kind.fit_path(FitRequest(x, y, masks, path, seed, device)):
         if on_fit is not None:
             on_fit(fits.pop())
-        wrong = np.empty(len(y), bool)
+        wrong, top5 = np.empty(len(y), bool), np.empty(len(y), bool)
         loss = np.empty(len(y)) if fits[0].probabilistic else None
         for part, fitted in zip(parts, fits, strict=True):
             evaluation = evaluate(fitted, x[part], y[part])
-            wrong[part] = evaluation.wrong
+            wrong[part], top5[part] = evaluation.wrong, evaluation.top5
             if loss is not None and evaluation.loss is not None:
                 loss[part] = evaluation.loss
-        yield Evaluation(wrong, loss)
+        yield Evaluation(wrong, loss, top5)
 
 
 def _choose(

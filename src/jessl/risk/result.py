@@ -70,21 +70,36 @@ class RiskDecomposition(Described):
             rows.append((component_title(name, merged=self.merged), getattr(self, name)))
         return [*rows, ("best of the family, midpoint", self.midpoint), ("bias", self.bias)]
 
+    @property
+    def conclusion(self) -> str:
+        """The risk, and the component that it comes from where the intervals decide it."""
+        total = f"The {self._name_of_risk()} is {self._with_unit(self.risk)}"
+        if self.dominant is not None:
+            part: Estimate = getattr(self, self.dominant)
+            title = component_title(self.dominant, merged=self.merged)
+            return f"{total}; its largest part is {title}, {self._with_unit(part)}"
+        names = [name for name in COMPONENT_NAMES if not (self.merged and name == "approximation")]
+        ranked = sorted(names, key=lambda name: -getattr(self, name).value)[:2]
+        parts = (
+            f"{component_title(name, merged=self.merged)} {self._with_unit(getattr(self, name))}"
+            for name in ranked
+        )
+        return f"{total}; the intervals do not decide which part is largest: {', '.join(parts)}"
+
+    def _name_of_risk(self) -> str:
+        return "error" if self.params["risk"] == "error" else "log-loss"
+
+    def _with_unit(self, one: Estimate) -> str:
+        if self.params["risk"] == "error":
+            return percent(one.value, one.low, one.high)
+        return with_interval(one.value, one.low, one.high) + " nats"
+
     def describe(self) -> list[tuple[str, str]]:
         """The components with their intervals."""
-        is_error = self.params["risk"] == "error"
-        return [
-            (
-                name,
-                percent(one.value, one.low, one.high)
-                if is_error
-                else with_interval(one.value, one.low, one.high) + " nats",
-            )
-            for name, one in self.rows()
-        ]
+        return [(name, self._with_unit(one)) for name, one in self.rows()]
 
     def __str__(self) -> str:
-        return self.table()
+        return f"{self.conclusion}\n{self.table()}"
 
     def table(self) -> str:
         """A table as text: errors in percent, log-losses in nats."""

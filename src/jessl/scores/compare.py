@@ -6,6 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from jessl.core.notebook import with_interval
+from jessl.schema import score_title
+from jessl.scores.base import SpectralScore
+from jessl.scores.registry import parse_score
 from jessl.scores.result import ScoreResult
 
 # keys of the provenance that have to agree for an order to mean something, and their names
@@ -85,6 +89,52 @@ def compare(
                 warnings.append(f"{name}: {ranked[0]}, the first, has warnings of its own")
             warnings += _closeness_warnings(name, [(path, by_path[path]) for path in ranked[:2]])
     return Comparison(order, tuple(reasons), tuple(warnings))
+
+
+def conclude(results: Mapping[str, Mapping[str, ScoreResult]], comparison: Comparison) -> str:
+    """What the first score says of the embeddings, in one sentence without a full stop.
+
+    Example:
+        >>> conclude({"z": score(z)}, Comparison({}, (), ()))  # doctest: +SKIP
+        'RankMe of z is 46.9 (46.54 to 47.26), of 128 features; ...'
+    """
+    name = next(iter(next(iter(results.values()))))
+    title = score_title(name)
+    few = {path: scores[name] for path, scores in results.items() if _too_few(name, scores[name])}
+    if few:
+        path, one = next(iter(few.items()))
+        return (
+            f"{title} of {path} cannot be judged: n = {one.n:,} is below 2 d = {2 * one.d:,}; "
+            "embed more images"
+        )
+    if name in comparison.order:
+        first, *others = comparison.order[name]
+        best = results[first][name]
+        text = f"{first} has the best {title}: {_number(best)}"
+        if others:
+            text += f", then {others[0]} with {_number(results[others[0]][name])}"
+            close = _closeness_warnings(name, [(p, results[p][name]) for p in (first, others[0])])
+            if close:
+                text += "; the two cannot be distinguished"
+        return text
+    if len(results) > 1:
+        reason = next(iter(comparison.reasons), f"no value of {title} is better than another")
+        return f"These embeddings are not ranked: {reason}"
+    [(path, scores)] = results.items()
+    return (
+        f"{title} of {path} is {_number(scores[name])}, of {scores[name].d:,} features; one number "
+        "alone is neither good nor bad: compare encoders on the same images"
+    )
+
+
+def _too_few(name: str, result: ScoreResult) -> bool:
+    """Whether a score of the spectrum comes from fewer than 2 d rows."""
+    return isinstance(parse_score(name).score, SpectralScore) and result.n < 2 * result.d
+
+
+def _number(result: ScoreResult) -> str:
+    best = result.value if result.debiased is None else result.debiased
+    return with_interval(best, result.low, result.high)
 
 
 def _sort_key(sign: int, value: float) -> tuple[bool, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from jessl.core.notebook import Described, with_interval
+from jessl.core.notebook import WARNING, Described, with_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,22 +43,25 @@ class ScoreResult(Described):
     warnings: tuple[str, ...]
     curve: tuple[tuple[int, float], ...] = ()
 
-    def describe(self) -> list[tuple[str, str]]:
+    @property
+    def conclusion(self) -> str:
         """The number with its interval first, which is around the corrected one where there is one.
 
         Example:
-            >>> str(jessl.score(z)["rankme"])
+            >>> jessl.score(z)["rankme"].conclusion
             '8.001 (7.972 to 8.031), as published 7.959, of 200 x 8'
         """
+        name_and_text = [row for row in self.describe() if row[0] != WARNING]
+        return ", ".join(f"{name} {text}".strip() for name, text in name_and_text)
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The number with its interval, as published, the shape, warnings."""
         best = self.value if self.debiased is None else self.debiased
         rows = [("", with_interval(best, self.low, self.high))]
         if self.debiased is not None:
             rows.append(("as published", f"{self.value:.4g}"))
         rows.append(("of", f"{self.n:,} x {self.d}"))
-        return [*rows, *(("warning:", text) for text in self.warnings)]
-
-    def __str__(self) -> str:
-        return super().__str__().strip()
+        return [*rows, *((WARNING, text) for text in self.warnings)]
 
     def __float__(self) -> float:
         return self.value

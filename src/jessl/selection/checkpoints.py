@@ -9,6 +9,7 @@ from pathlib import Path
 from jessl.config import SelectCheckpoints
 from jessl.config.verb import takes_options
 from jessl.core.deprecation import renamed_arguments
+from jessl.core.notebook import WARNING, Described
 from jessl.core.progress import ProgressCallback
 from jessl.data import Source
 from jessl.records import HELD_OUT, PRETRAIN_SAMPLE
@@ -26,6 +27,7 @@ from jessl.selection.criteria import (
     value_of_embeddings,
 )
 from jessl.selection.grouping import Setting
+from jessl.selection.result import spread_in_words, value_in_words
 from jessl.selection.ties_and_plateaus import compare_settings
 from jessl.training import checkpoint
 
@@ -68,7 +70,7 @@ class OnlineScore:
 
 
 @dataclass(frozen=True)
-class CheckpointSelection:
+class CheckpointSelection(Described):
     """The result of `select_checkpoints`.
 
     Attributes:
@@ -87,9 +89,28 @@ class CheckpointSelection:
     online: tuple[OnlineScore, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def conclusion(self) -> str:
+        """The checkpoint to take, its score and the rule."""
+        chosen = next(one for one in self.checkpoints if one.chosen)
+        spread = ""
+        if chosen.sd is not None:
+            spread = f" ± {spread_in_words(self.by, chosen.sd)} (sd over images)"
+        value = value_in_words(self.by, chosen.value)
+        return f"Take {self.chosen}: {value}{spread}; {self.rule}"
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The checkpoint to take, the score, warnings."""
+        return [
+            ("take", self.chosen),
+            ("chosen by", self.by),
+            ("rule", self.rule),
+            *((WARNING, text) for text in self.warnings),
+        ]
+
     def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds; None for what is not finite."""
-        answer = asdict(self)
+        answer = {"conclusion": self.conclusion, **asdict(self)}
         for row in (*answer["checkpoints"], *answer["online"]):
             row["value"] = row["value"] if math.isfinite(row["value"]) else None
         return answer

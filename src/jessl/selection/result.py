@@ -6,8 +6,9 @@ import math
 from dataclasses import asdict, dataclass
 
 from jessl.core.deprecation import RenamedMember
-from jessl.core.notebook import Described
+from jessl.core.notebook import WARNING, Described
 from jessl.core.rank_correlation import Agreement
+from jessl.schema import score_title
 from jessl.selection.regret import RegretEstimate
 
 ORACLE = "accuracy/logistic"
@@ -137,10 +138,27 @@ class Selection(Described):
     groups: tuple[Group, ...] = ()
     oracle: str = ORACLE
 
+    @property
+    def conclusion(self) -> str:
+        """The run to take of every group, its score and how certain the choice is.
+
+        Example:
+            >>> jessl.select("studies/lr").conclusion  # doctest: +SKIP
+            'Take studies/lr/runs/lr0.1-s0 (lr=0.1): view retrieval 17.3 % ± 0.5 (sd over seeds),
+            the best of 4 settings; 1 other cannot be distinguished from it'
+        """
+        texts = [_choice_in_words(group) for group in self.groups if group.choices]
+        if not texts:
+            texts = [f"Take {path}" for path in self.chosen.values()]
+        if len(texts) > 1:
+            names = [group.name for group in self.groups if group.choices]
+            texts = [f"{name}: {text}" for name, text in zip(names, texts, strict=False)]
+        return ". ".join(texts) or "No run can be chosen"
+
     def describe(self) -> list[tuple[str, str]]:
         """The run to take of every group, and warnings."""
         chosen = [(f"take for {group}:", run) for group, run in self.chosen.items()]
-        return [*chosen, ("chosen by", self.by), *(("warning:", text) for text in self.warnings)]
+        return [*chosen, ("chosen by", self.by), *((WARNING, text) for text in self.warnings)]
 
     def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds; None for what is not finite."""
@@ -151,7 +169,64 @@ class Selection(Described):
                 {"verdict" if name == "regret" else name: value for name, value in choice.items()}
                 for choice in group["choices"]
             ]
-        return {name: finite_json(value) for name, value in values.items()}
+        plain = {name: finite_json(value) for name, value in values.items()}
+        return {"conclusion": self.conclusion, **plain}
+
+
+def _choice_in_words(group: Group) -> str:
+    """The choice of the score that decides."""
+    choice = group.choices[0]
+    setting = next((s for s in group.settings if s.name == choice.setting), None)
+    if choice.path is None or setting is None:
+        return f"No run can be chosen by {score_in_words(choice.score)}: {choice.rule}"
+    name = f" ({setting.name})" if setting.name else ""
+    text = f"Take {choice.path}{name}: {value_in_words(choice.score, setting.mean)}"
+    spread, over = setting.seed_sd, "seeds"
+    if spread is None:
+        spread, over = setting.sd, "images"
+    if spread is not None:
+        text += f" ± {spread_in_words(choice.score, spread)} (sd over {over})"
+    if len(group.settings) > 1:
+        place = "the best" if setting is group.settings[0] else "chosen"
+        text += f", {place} of {len(group.settings)} settings"
+    others = sum(s.tied and s is not setting for s in group.settings)
+    if others:
+        text += f"; {others} other{'' if others == 1 else 's'} cannot be distinguished from it"
+    if choice.regret is not None:
+        text += f"; labels: {choice.regret.chosen:.3f}, "
+        text += (
+            "no setting is better"
+            if choice.regret.regret <= 0
+            else f"the best ({choice.regret.best_setting}) {choice.regret.best:.3f}"
+        )
+    return text
+
+
+def score_in_words(score: str) -> str:
+    """`view retrieval`, `RankMe at the projector`; other texts as they are.
+
+    Example:
+        >>> score_in_words("rankme/projector")
+        'RankMe at the projector'
+    """
+    name, _, layer = score.partition("/")
+    title = score_title(name)
+    return title if layer in ("", "backbone") else f"{title} at the {layer}"
+
+
+def value_in_words(score: str, value: float) -> str:
+    """A score with its name: `view retrieval 17.3 %`, `RankMe at the projector 24.25`."""
+    number = f"{100 * value:.1f} %" if _is_share(score) else f"{value:.4g}"
+    return f"{score_in_words(score)} {number}"
+
+
+def spread_in_words(score: str, spread: float) -> str:
+    """A standard deviation of it, in the same unit, with two digits."""
+    return f"{100 * spread if _is_share(score) else spread:.2g}"
+
+
+def _is_share(score: str) -> bool:
+    return score.partition(":")[0].partition("/")[0] == "view_retrieval"
 
 
 def finite_json(value: object) -> object:

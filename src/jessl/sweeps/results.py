@@ -12,6 +12,7 @@ from typing import Any
 
 from jessl import records
 from jessl.core.files import copy_file, is_contained_file, write_json
+from jessl.core.notebook import Described
 from jessl.core.progress import duration
 from jessl.maps import MAP_FILE
 from jessl.runs import Run, is_run
@@ -63,7 +64,7 @@ class SweepGroup:
 
 
 @dataclass(frozen=True)
-class SweepResult:
+class SweepResult(Described):
     """The answer of `jessl.sweep`; result["selection"] and its like read the form of study.json.
 
     Attributes:
@@ -93,9 +94,21 @@ class SweepResult:
     seconds: float
     versions: str
 
+    @property
+    def conclusion(self) -> str:
+        """The run to take, or why there is none."""
+        return " ".join(self.findings) if self.selection is None else self.selection.conclusion
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The choice of every group, the runs, warnings."""
+        rows = [] if self.selection is None else self.selection.describe()
+        runs = ", ".join(f"{count} {name}" for name, count in self.outcomes.items())
+        return [("runs", runs), *rows]
+
     def as_json(self) -> dict[str, object]:
         """All fields as values that JSON holds: the content of study.json."""
         return {
+            "conclusion": self.conclusion,
             "name": self.name,
             "title": self.title,
             "criterion": self.criterion,

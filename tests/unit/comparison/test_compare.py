@@ -269,7 +269,7 @@ def test_labels_of_a_file_are_put_to_the_cached_rows(
     assert kept.labels.tolist() == [i % 2 for i in range(40)] + [-1] * 8
     found = second.rows[0].labelled
     assert found is not None
-    assert (found["train_rows"], found["test_rows"]) == (30, 10)
+    assert (found["train_rows"], found["test_rows"], found["folds"]) == (36, 40, 10)
     assert found["risk"] is None
     assert any("not decomposed" in note for note in second.notes)
 
@@ -287,7 +287,20 @@ def test_the_winner_is_told_with_paired_differences(labelled: EncoderTable) -> N
         assert (row.name in by_error.leaders) == (row.to_best["low"] <= 0)
         assert row.labelled is not None
         assert [few["shots"] for few in row.labelled["few_shot"]] == [3, 5, 30]
-    assert labelled.notes[0].startswith(f"With labels {best.name} has the lowest error")
+    assert labelled.notes[0].startswith(labelled.conclusion)
+    assert labelled.conclusion.startswith(f"Use {best.name}: it names the class of ")
+    assert str(labelled) == labelled.conclusion
+
+
+def test_labels_that_would_settle_a_difference() -> None:
+    from jessl.comparison.labels import labels_to_settle
+
+    # half the width falls with the square root: .04 becomes .03 with (4/3)^2 times the labels
+    assert labels_to_settle({"value": 0.03, "low": -0.01, "high": 0.07}, 90) == 70
+    assert labels_to_settle({"value": 0.02, "low": -0.02, "high": 0.06}, 100) == 300
+    assert labels_to_settle({"value": 0.02, "low": 0.01, "high": 0.03}, 100) is None  # settled
+    assert labels_to_settle({"value": 0.0, "low": -0.02, "high": 0.02}, 100) is None
+    assert labels_to_settle({"value": 0.001, "low": -0.5, "high": 0.5}, 100) is None
 
 
 def test_without_labels_no_winner_is_named(
@@ -295,7 +308,7 @@ def test_without_labels_no_winner_is_named(
 ) -> None:
     table = compare(runs, images, tmp_path / "out")
     said = " ".join(table.notes)
-    assert table.notes[0].startswith("No winner is named")
+    assert table.notes[0].startswith("No encoder can be recommended without labels")
     assert "section 3.2" in said
     assert "Arputharaj" in said
     assert "48 are fewer than 4 d" in said  # d is 32 and 64
@@ -347,12 +360,14 @@ def test_unreadable_images_are_left_out_even_a_part_of_them(
 
 
 def test_groups_stay_on_one_side(runs: list[str], images: np.ndarray, tmp_path: Path) -> None:
-    from jessl.comparison.labels import train_test_split
+    from jessl.comparison.labels import held_out_quarter
 
     y = np.arange(48) % 2
     groups = np.arange(48) // 8
     z = Embeddings(np.random.default_rng(0).standard_normal((48, 3)), y, groups=groups)
-    train, test = train_test_split(z, None, 0)
+    parts = held_out_quarter(z, 0)
+    assert parts is not None
+    train, test = parts
     assert train.groups is not None
     assert test.groups is not None
     assert not set(train.groups) & set(test.groups)

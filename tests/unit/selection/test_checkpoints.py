@@ -192,7 +192,9 @@ def test_the_command_names_what_embed_takes(
     told = json.loads(capsys.readouterr().out)
     assert main(["select", str(run.path), "--checkpoints", "--by", "rankme"]) == 0
     out, err = capsys.readouterr()
-    assert f"take {told['chosen']}: {told['rule']}" in out.splitlines()
+    assert out.splitlines()[0] == f"{told['conclusion']}."
+    assert told["conclusion"].startswith(f"Take {told['chosen']}: ")
+    assert told["rule"] in told["conclusion"]
     assert "heldout" in out
     assert "warning: the loss itself drives the rank" in err
     args = ["embed", told["chosen"], "--data", str(data), "--out", str(tmp_path / "emb")]

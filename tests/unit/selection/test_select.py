@@ -425,9 +425,10 @@ def test_the_command_shows_what_was_chosen(
     assert main(args) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[1].split()[:5] == ["simclr", "lr=0.4", "2", "8.05", "0.0707"]
-    assert "chosen" in lines[1]
-    assert f"simclr: take {tmp_path / 'lr0.4-1'}" in lines
+    assert lines[0].startswith(f"Take {tmp_path / 'lr0.4-1'} (lr=0.4): RankMe ")
+    assert "± 0.071 (sd over seeds), the best of 3 settings" in lines[0]
+    assert lines[3].split()[:5] == ["simclr", "lr=0.4", "2", "8.05", "0.0707"]
+    assert "chosen" in lines[3]
     assert any(line.split()[:4] == ["simclr", "rankme/backbone", "lr=0.1", "-1.00"]
                for line in lines), out  # fmt: skip
     assert "more warnings about the other scores: --json" in err

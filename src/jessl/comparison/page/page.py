@@ -115,7 +115,9 @@ def _table(comparison: ComparisonData) -> list[Block]:
 
 def _labels(comparison: ComparisonData) -> list[Block]:
     settings = comparison.settings
-    where = "the test images" if settings.get("test") else "a quarter of the labelled images"
+    where = "the test images"
+    if not settings.get("test"):
+        where = "the labelled images, each left out of the fit that predicts it"
     caption = (
         f"0-1 errors of {word(settings, 'probe')} probes on {where}, the same for every encoder, "
         "with 95 % intervals. The paired difference is more precise than two intervals side by "
@@ -128,7 +130,7 @@ def _labels(comparison: ComparisonData) -> list[Block]:
         caption = (
             "Where the error comes from. Usability: what a probe cannot read out even of the "
             "images it was fitted on. Probe generalization: what is lost for lack of labelled "
-            "images. EncoderData generalization: what is lost on images that pretraining has not "
+            "images. Encoder generalization: what is lost on images that pretraining has not "
             "seen. Components are signed and sum to the error."
         )
         blocks += [Heading("Components of the error"), *figure(caption, [table])]
