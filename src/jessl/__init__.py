@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from jessl.exporting import ExportResult as ExportResult
     from jessl.exporting.export import export as export
     from jessl.extraction.embed import embed as embed
+    from jessl.objectives import register_objective as register_objective
     from jessl.pretraining.pretrain import pretrain as pretrain
     from jessl.probes import ProbeResult as ProbeResult
     from jessl.probes import probe as probe
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from jessl.scores import ScoreResult as ScoreResult
     from jessl.scores import Spectrum as Spectrum
     from jessl.scores import rankme as rankme
+    from jessl.scores import register_score as register_score
     from jessl.scores import score as score
     from jessl.selection import Selection as Selection
     from jessl.selection.checkpoints import select_checkpoints as select_checkpoints
@@ -107,6 +109,8 @@ _HOMES = {
     "pretrain": "pretraining",
     "probe": "probes",
     "rankme": "scores",
+    "register_objective": "objectives",
+    "register_score": "scores",
     "score": "scores",
     "select": "selection",
     "select_checkpoints": "selection.checkpoints",

@@ -13,6 +13,7 @@ import tyro
 
 from jessl.cli._command import Command
 from jessl.config import option_name
+from jessl.core.extensions import outside_names
 from jessl.core.validation import nearest_names
 
 C = TypeVar("C", bound=Command)
@@ -49,6 +50,8 @@ def parse(name: str, command_class: type[C], args: list[str]) -> C:
             raise ValueError(f"{option}: expected it once, got it twice")
     args, negated = _without_negations(command_class, args)
     _unwrap_descriptions(command_class)
+    if {"--help", "-h"} & {*args}:
+        _add_installed_names(command_class)
     text = io.StringIO()
     try:
         with redirect_stderr(text):
@@ -115,6 +118,21 @@ def _unwrap_descriptions(command_class: type[Command]) -> None:
         if dataclasses.is_dataclass(parent) and parent.__doc__:
             text = _CONTINUATION.sub(" ", inspect.cleandoc(parent.__doc__))
             parent.__doc__ = negated.sub(r"\1turn off: ", text) if negated else text
+
+
+def _add_installed_names(command_class: type[Command]) -> None:
+    """Append the names of other packages to the descriptions of the options that take them."""
+    kinds = {"objective": "objective", "scores": "score", "by": "score", "encoder": "encoder"}
+    for parent in command_class.__mro__:
+        if not dataclasses.is_dataclass(parent) or not parent.__doc__:
+            continue
+        for option, kind in kinds.items():
+            names = ", ".join(outside_names(kind))
+            text = parent.__doc__
+            described = re.search(rf"^    {option}: .*$", text, re.M)
+            if names and described and described[0].endswith(".") and names not in described[0]:
+                added = f"{described[0]} Also installed or registered: {names}."
+                parent.__doc__ = text.replace(described[0], added)
 
 
 def _mistake(name: str, text: str) -> str:

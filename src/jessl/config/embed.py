@@ -12,7 +12,8 @@ class Embed:
     Attributes:
         encoder: a run folder or RUN/checkpoints/step-N, a file of weights (ckpt:PATH,
             ckpt:PATH@ARCH, or the path), smallconv[:WIDTH], resnet_cifar:LAYERS, timm:NAME,
-            torchvision:NAME, hf:NAME, or a baseline: pixels[:SIZE], random:ENCODER.
+            torchvision:NAME, hf:NAME, package.module:Name (one of yours), or a baseline:
+            pixels[:SIZE], random:ENCODER.
         data: SRC, the images.
         out: folder of embeddings to write; with several layers a folder for each inside it.
         layers: backbone [n, dim]; runs also have projector [n, out], where RankMe is defined, and

@@ -90,5 +90,27 @@ def convert_to_annotation(name: str, value: object, annotation: str) -> object:
     raise ValueError(f"{name}: expected {expected}, got {value!r}")
 
 
+def annotation_text(annotation: object) -> str:
+    """The type of a dataclass field as text, however the class wrote it.
+
+    Example:
+        >>> annotation_text(float), annotation_text(int | None), annotation_text("str")
+        ('float', 'int | None', 'str')
+    """
+    if isinstance(annotation, str):
+        return annotation
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def is_plain(annotation: str) -> bool:
+    """Whether a type is a union of int, float, bool, str and None: an option of one value.
+
+    Example:
+        >>> is_plain("float | None"), is_plain("list[int]")
+        (True, False)
+    """
+    return _kinds(annotation) <= {*_TYPES}
+
+
 def _kinds(annotation: str) -> set[str]:
     return {kind.strip() for kind in annotation.split("|")}

@@ -30,13 +30,14 @@ class Pretrain:
         resume: continue the run in `out` from its last checkpoint.
         objective: barlow_twins, byol, cissl, dcl, dino, dissl, lejepa, moco, nnclr, simclr,
             simsiam, swav, vicreg, visreg, supervised (which needs labels), or distill (which needs
-            a teacher).
+            a teacher); or package.module:Config, an objective of yours (docs/extending.md).
         objective_options: fields of the method's config; on the command line: cov 4 inv 10.
         teacher: an encoder whose features of the plain images objective distill learns, as
             `jessl embed` takes it (`timm:NAME`, `torchvision:NAME`, a run folder, `ckpt:FILE`), or
             a folder of embeddings of the images. It is frozen; its features are computed once and
             kept in the run.
-        encoder: `smallconv[:WIDTH]`, `airbench[:WIDTH]`, `timm:NAME` or `torchvision:NAME`.
+        encoder: `smallconv[:WIDTH]`, `airbench[:WIDTH]`, `timm:NAME`, `torchvision:NAME`, or
+            `package.module:Name`, one of yours.
         stem: "small" (3x3 stride 1, no max-pool), "standard", or None: by image size (ResNets).
         dim: length of the representation, by an expansion of the encoder's channels before they are
             averaged; None: that of the encoder.

@@ -17,7 +17,8 @@ class Score:
             sigreg; for embeddings of views also view_retrieval, cross_view_reliability,
             canonical_sum, plda_information, lidar, alignment; for embeddings of rotations rotation.
             Options of a score follow its name: alpha_req:first=5:last=50. spectral: all that need
-            only the spectrum; all: all that the embeddings allow.
+            only the spectrum; all: all that the embeddings allow. package.module:NAME: a score
+            of yours (docs/extending.md).
         jackknife: blocks of the error bar, 2 to 10,000; 0: no error bar. None: 20 for d up to
             2,048, 10 up to 4,096, 6 above; the interval widens accordingly. Each block costs one
             more spectrum (d = 2048: about half a second of a core; they run on all cores).

@@ -7,13 +7,13 @@ import re
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-import torch
 from torch import nn
 
+from jessl.core.extensions import FORM, is_outside
 from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from jessl.core.resources import refuse_sizes_beyond_memory
 from jessl.core.validation import check_choice, check_int, unknown_name
-from jessl.encoders.encoder import Encoder, Preprocess
+from jessl.encoders.encoder import Encoder, Preprocess, output_width
 from jessl.encoders.expansion import Expansion, has_feature_map, is_resnet
 from jessl.encoders.nets.airbench import DEFAULT_WIDTH as AIRBENCH_WIDTH
 from jessl.encoders.nets.airbench import AirbenchNet
@@ -21,6 +21,7 @@ from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.encoders.nets.pixels import Pixels
 from jessl.encoders.nets.resnet_cifar import DIM, LAYERS, SmallResNet
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH, SmallConv
+from jessl.encoders.outside import ENCODERS, build_outside, is_known_outside
 from jessl.encoders.stem_channels import use_channels
 
 # mean and standard deviation of each channel
@@ -36,6 +37,8 @@ _LIBRARIES = {
     "hf": "hf:facebook/dinov2-small",
 }
 
+_FAMILIES = ("smallconv", "airbench", "resnet_cifar", PIXELS, "ckpt", *_LIBRARIES)
+
 # up to this side, pixels, a ResNet's stride-2 stem and max-pool discard most of the image
 SMALL_STEM_PX = 64
 
@@ -48,6 +51,7 @@ def build_encoder(
     pretrained: bool = False,
     dim: int | None = None,
     normalisation: Normalisation | None = None,
+    imports: bool = True,
 ) -> Encoder:
     """Build an encoder.
 
@@ -60,7 +64,8 @@ def build_encoder(
             `resnet_cifar:LAYERS` (He et al. 2015, section 4.2; 64 features), `airbench` or
             `airbench:WIDTH` (Jordan 2024; 4 x WIDTH features, default 64), `timm:NAME`,
             `torchvision:NAME`, `hf:NAME` (transformers; a name of the hub or a folder), or
-            `pixels[:SIZE]` (the image itself, 0 to 1: 3 x size x size features, no weights).
+            `pixels[:SIZE]` (the image itself, 0 to 1: 3 x size x size features, no weights), or
+            `package.module:Name`, a function or class of yours (docs/extending.md).
         size: side of the images, pixels; None: that of the published weights, 32 for smallconv,
             resnet_cifar and pixels.
         stem: "small" (3x3 stride 1, no max-pool; ResNets only), "standard", or None: small for
@@ -74,6 +79,7 @@ def build_encoder(
             weights of the first convolution are drawn for them; published ones are repeated over
             the channels and scaled by 3 / channels, and summed for one channel. None: RGB, with the
             normalisation of the encoder.
+        imports: whether "package.module:Name" may be imported; False for names from files.
 
     Raises:
         ValueError: for an unknown family or name, with the nearest names, a stem that does not
@@ -83,7 +89,17 @@ def build_encoder(
         dim = check_int("dim", dim, 1)
     with refuse_sizes_beyond_memory(f"encoder {name}"):
         channels = 3 if normalisation is None else len(normalisation[0])
-        encoder = _build_without_expansion(name, size, stem, pretrained, channels)
+        if name.partition(":")[0] not in _FAMILIES and is_known_outside(name):
+            encoder = build_outside(
+                name,
+                size=size,
+                stem=stem,
+                pretrained=pretrained,
+                channels=channels,
+                imports=imports,
+            )
+        else:
+            encoder = _build_without_expansion(name, size, stem, pretrained, channels)
         if normalisation is not None:
             mean, std = normalisation
             encoder.preprocess = replace(encoder.preprocess, mean=mean, std=std)
@@ -124,7 +140,7 @@ def _build_without_expansion(
     if small:
         _use_small_stem(name, body)
     stem = "small" if small else "standard"
-    dim = _output_width(name, body, preprocess.size, channels)
+    dim = output_width(name, body, preprocess.size, channels)
     return Encoder(body, dim=dim, preprocess=preprocess, name=name, stem=stem)
 
 
@@ -230,35 +246,22 @@ def _build_pixels(side: str, size: int | None, stem: str | None, channels: int) 
     return Encoder(body, dim=body.dim, preprocess=pixels, name=f"{PIXELS}:{size}", stem="standard")
 
 
-def _output_width(name: str, body: nn.Module, size: int, channels: int) -> int:
-    """Features of an image, measured: the width that a model reports is often another layer's."""
-    was_training = body.training
-    body.eval()
-    try:
-        with torch.no_grad():
-            out = body(torch.zeros(1, channels, size, size))
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"encoder {name} does not take {size} px images: {reason}") from None
-    finally:
-        body.train(was_training)
-    if not isinstance(out, torch.Tensor) or out.ndim != 2:
-        raise ValueError(f"encoder {name} does not give one vector for each image")
-    return out.shape[1]
-
-
 def _unknown_family(family: str, model: str) -> str:
     """The error for a name of no family: the library that has the model, or the nearest names."""
     if model:
-        families = ["smallconv", "airbench", "resnet_cifar", PIXELS, *_LIBRARIES]
+        families = [name for name in _FAMILIES if name != "ckpt"]
         known = unknown_name("encoder", family, families)
+        if is_outside(f"{family}:{model}"):
+            known += f"; or {FORM} (there is no module {family})"
     else:
         import timm
 
         if family in timm.list_models():
             return f"encoder {family!r} lacks its library: write timm:{family}"
         near = [f"timm:{m}" for m in timm.list_models(f"*{family}*")[:3]]
-        known = unknown_name("encoder", family, ["smallconv", "airbench", PIXELS, *near])
+        known = unknown_name(
+            "encoder", family, ["smallconv", "airbench", PIXELS, *ENCODERS.names(), *near]
+        )
         known += ", resnet_cifar:LAYERS, timm:NAME, torchvision:NAME, hf:NAME"
     there = f" (there is none at {family!r})" if not model and re.search("[/.]", family) else ""
     return f"{known}; embed and select also take a run folder{there}, its checkpoints and ckpt:FILE"

@@ -68,3 +68,20 @@ class Encoder(nn.Module):
         if self.expansion is not None:
             return self.expansion.represent(self.body, images)
         return self.body(images)
+
+
+def output_width(name: str, body: nn.Module, size: int, channels: int) -> int:
+    """Features of an image, measured: the width that a model reports is often another layer's."""
+    was_training = body.training
+    body.eval()
+    try:
+        with torch.no_grad():
+            out = body(torch.zeros(1, channels, size, size))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"encoder {name} does not take {size} px images: {reason}") from None
+    finally:
+        body.train(was_training)
+    if not isinstance(out, torch.Tensor) or out.ndim != 2:
+        raise ValueError(f"encoder {name} does not give one vector for each image")
+    return out.shape[1]

@@ -121,7 +121,13 @@ def embed(
         check_input(net, opened)
         warn_unlike_training(provenance, opened, log)
         if objective is None and any(layer in LAYERS[1:] for layer in layers):
-            raise ValueError("layer 'projector' exists in runs only; a bare encoder has a backbone")
+            owner = provenance.get("objective")
+            raise ValueError(
+                "layer 'projector' exists in runs only; a bare encoder has a backbone"
+                if owner is None
+                else f"layer 'projector': expected the objective of the run, {owner}, to be "
+                "registered or installed here; it has a backbone only"
+            )
         known = ["backbone", *(() if objective is None else objective.layers())]
         for layer in layers:
             check_choice("layer", layer, known)

@@ -9,6 +9,7 @@ import torch
 
 from jessl import runs
 from jessl.config import ResolvedPretrain
+from jessl.core import extensions
 from jessl.core.files import contained
 from jessl.core.log import log
 from jessl.core.random import seeded
@@ -21,7 +22,7 @@ from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH
 from jessl.encoders.stem_channels import adaptation
 from jessl.extraction.reading import TRAINED_ON
-from jessl.objectives import Objective, build_objective
+from jessl.objectives import OBJECTIVES, Objective, build_objective
 from jessl.training import checkpoint
 
 # in front of an encoder: with random weights
@@ -119,7 +120,8 @@ def open_encoder(
     report = getattr(net.body, "report", None)
     if init is not None and not random and not pretrained:
         report = load_weights(net, weights_file(init), key=key)
-    weights = f"random, seed {seed}" if random else str(init or "published")
+    published = "as built" if extensions.is_outside(net.name) else "published"
+    weights = f"random, seed {seed}" if random else str(init or published)
     provenance: dict[str, object] = {"encoder": net.name, "stem": net.stem, "weights": weights}
     if report is not None:
         provenance["weights_report"] = report.as_json()
@@ -207,19 +209,21 @@ def weights_file(init: str | Path) -> Path:
 
 
 def build_untrained(
-    config: ResolvedPretrain, *, pretrained: bool = False
+    config: ResolvedPretrain, *, pretrained: bool = False, imports: bool = True
 ) -> tuple[Encoder, Objective]:
     """Encoder and objective of a run before its first step: weights come from its seed alone.
 
     Args:
         config: of the run.
         pretrained: with the weights published with the encoder.
+        imports: whether code from outside jessl that the configuration names may be imported.
 
     Example:
         encoder, objective = build_untrained(run.resolved_config())
     """
     with seeded(config.seed):
-        return _build(config, pretrained=pretrained)
+        encoder = _build_encoder(config, pretrained=pretrained, imports=imports)
+        return encoder, _build_objective(config, encoder.dim, imports=imports)
 
 
 def open_untrained(run: runs.Run) -> tuple[Encoder, Objective]:
@@ -233,19 +237,25 @@ def open_untrained(run: runs.Run) -> tuple[Encoder, Objective]:
         raise ValueError(
             f"run {run.path} started from the weights {config.init}: it has no untrained encoder"
         )
-    return build_untrained(config)
+    return build_untrained(config, imports=False)
 
 
-def _build(config: ResolvedPretrain, *, pretrained: bool = False) -> tuple[Encoder, Objective]:
-    encoder = build_encoder(
+def _build_encoder(
+    config: ResolvedPretrain, *, pretrained: bool = False, imports: bool = False
+) -> Encoder:
+    return build_encoder(
         config.encoder,
         size=config.size,
         stem=config.stem,
         pretrained=pretrained,
         dim=config.dim,
         normalisation=_normalisation(config),
+        imports=imports,
     )
-    return encoder, build_objective(config.objective, encoder.dim, config.objective_options)
+
+
+def _build_objective(config: ResolvedPretrain, dim: int, *, imports: bool = False) -> Objective:
+    return build_objective(config.objective, dim, config.objective_options, imports=imports)
 
 
 def _normalisation(config: ResolvedPretrain) -> Normalisation | None:
@@ -257,7 +267,7 @@ def _normalisation(config: ResolvedPretrain) -> Normalisation | None:
     return config.mean, config.std
 
 
-def _count_values(config: ResolvedPretrain) -> int | None:
+def _count_values(config: ResolvedPretrain, *, has_objective: bool) -> int | None:
     """Values of the networks of a run, without taking memory; None where torch cannot count them.
 
     The configuration may be a stranger's: a width of it must not fill the memory.
@@ -267,18 +277,24 @@ def _count_values(config: ResolvedPretrain) -> int | None:
     """
     try:
         with torch.device("meta"):
-            modules = _build(config)
+            encoder = _build_encoder(config)
+            objective = _build_objective(config, encoder.dim) if has_objective else None
     except RuntimeError as error:
         if "meta" not in str(error):
             raise
         return None  # the network computes with its values while it is built
+    modules = [encoder] if objective is None else [encoder, objective]
     return sum(t.numel() for module in modules for t in module.state_dict().values())
 
 
 def _open_run(
     run: runs.Run, at: Path | None = None
-) -> tuple[Encoder, Objective, dict[str, object]]:
-    """Encoder of the newest checkpoint that can be read, or of the one in the folder `at`."""
+) -> tuple[Encoder, Objective | None, dict[str, object]]:
+    """Encoder of the newest checkpoint that can be read, or of the one in the folder `at`.
+
+    No objective where it is one from outside jessl that is not known here: config.json, which may
+    be a stranger's, imports no code.
+    """
     config = run.resolved_config()
     if at is None:
         latest, notes = checkpoint.load_latest(run.checkpoints)
@@ -287,16 +303,21 @@ def _open_run(
     if latest is None:
         raise ValueError("; ".join([f"run {run.path} has no checkpoint that can be read", *notes]))
     held = sum(tensor.numel() for tensor in latest.tensors.values())
-    needed = _count_values(config)
+    has_objective = OBJECTIVES.find_if_known(config.objective) is not None
+    needed = _count_values(config, has_objective=has_objective)
     if needed is not None and needed > _LARGER * held:
         raise ValueError(
             f"run {run.path}: the networks of its config.json have {needed:,} values and its "
             f"checkpoint holds {held:,}: they are not of one training"
         )
-    net, objective = _build(config)
-    checkpoint.restore(
-        {"encoder": net, "objective": objective}, latest.tensors, latest.path / checkpoint.MODEL
-    )
+    net = _build_encoder(config)
+    objective = _build_objective(config, net.dim) if has_objective else None
+    where = latest.path / checkpoint.MODEL
+    checkpoint.restore({"encoder": net}, latest.tensors, where)
+    if objective is not None:
+        checkpoint.restore({"objective": objective}, latest.tensors, where)
+    else:
+        log.note(_without_objective(run, config.objective))
     provenance: dict[str, object] = {
         "encoder": net.name,
         "stem": net.stem,
@@ -310,3 +331,14 @@ def _open_run(
     if notes:
         provenance["damaged_checkpoints"] = notes
     return net, objective, provenance
+
+
+def _without_objective(run: runs.Run, name: str) -> str:
+    """One line about a run whose objective is not known here."""
+    makes = "registering or installing it"
+    if extensions.is_outside(name):
+        makes = f"{extensions.VARIABLE}={name.partition(':')[0]}, which imports it,"
+    return (
+        f"run {run.path}: its objective {name} is not registered or installed here; its encoder "
+        f"is used without it ({makes} makes its projector available)"
+    )

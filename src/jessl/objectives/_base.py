@@ -182,7 +182,9 @@ class Objective(nn.Module, ABC):
 
         "projector" is the last of them: its output is that of `project`.
         """
-        return self.projector.layers("projector")
+        if isinstance(self.projector, Head):
+            return self.projector.layers("projector")
+        return {"projector": self.projector}  # any module, of an objective of another package
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Pairs (student head, teacher head); the second is a moving average of the first."""

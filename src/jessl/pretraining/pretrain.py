@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import torch
 
@@ -14,6 +15,7 @@ from jessl.core.devices import deterministic, intra_op_threads
 from jessl.core.log import SILENT, Log
 from jessl.core.process_group import is_rank_zero, on_rank_zero, process_group, rank_zero
 from jessl.data import Source
+from jessl.objectives import OBJECTIVES
 from jessl.pretraining.adaptation import anchor_to_start, keep_start, starts_from_weights
 from jessl.pretraining.announcement import announce
 from jessl.pretraining.build import build, compile_encoders
@@ -71,6 +73,8 @@ def pretrain(
         # rank zero's request holds for all
         config, quiet = on_rank_zero(lambda: (config, quiet))
         on_rank_zero(check_config, config)
+        objective = on_rank_zero(OBJECTIVES.portable_name, config.objective)
+        config = replace(config, objective=objective)
         log = Log() if is_rank_zero() and not quiet else SILENT
 
         # open the run and its images

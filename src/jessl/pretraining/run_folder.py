@@ -15,6 +15,7 @@ import torch
 from jessl import records
 from jessl.config import Pretrain, ResolvedPretrain, option_name
 from jessl.core import collectives, files
+from jessl.core.extensions import is_outside, short_name
 from jessl.core.leftovers import other_names
 from jessl.core.log import SILENT, Log
 from jessl.core.process_group import all_gather_object, mark_reported, on_all_ranks, rank_zero
@@ -24,7 +25,7 @@ from jessl.extraction.reading import TRAINED_ON, reading_of
 from jessl.pretraining.build import Parts
 from jessl.pretraining.teacher import is_unfinished
 from jessl.records import Record
-from jessl.runs import Run, is_run
+from jessl.runs import CONFIG, Run, is_run
 from jessl.training import checkpoint
 from jessl.training.checkpoint import Checkpoint
 from jessl.training.tuning.outcome import Tuning
@@ -193,7 +194,10 @@ def _claim(
     }
     if is_file(config.views):
         changed |= {"views": config.views, "view_options": {}}
-    return ResolvedPretrain(**(vars(run.resolved_config()) | changed))
+    resolved = run.resolved_config()
+    for name in filter(is_outside, (resolved.objective, resolved.encoder)):
+        log.note(f"resuming imports {name}, which {path / CONFIG} names")
+    return ResolvedPretrain(**(vars(resolved) | changed))
 
 
 def out_folder(config: Pretrain) -> Path:
@@ -218,7 +222,7 @@ def _free_folder(config: Pretrain) -> Path:
     if config.resume:
         raise ValueError("resume needs out: the folder of the run to go on with")
     k = 1
-    while (path := Path("runs") / f"{config.objective}-{k}").exists():
+    while (path := Path("runs") / f"{short_name(config.objective)}-{k}").exists():
         k += 1
     return path
 

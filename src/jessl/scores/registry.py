@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from jessl.core.discovery import public_modules
+from jessl.core.extensions import Extensions, is_outside
 from jessl.core.validation import check_choice, unknown_name
 from jessl.scores import metrics
 from jessl.scores.base import Options, RowScore, Score, SpectralScore
@@ -19,7 +20,22 @@ def _discover() -> dict[str, Score]:
     return {"rankme": scores.pop("rankme"), **scores}
 
 
+def _check_score(member: object, where: str) -> Score:
+    """A score of another package.
+
+    Raises:
+        ValueError: in one line, for anything else.
+    """
+    if not isinstance(member, SpectralScore | RowScore):
+        raise ValueError(
+            f"{where}: expected a jessl.scores.SpectralScore or RowScore, got "
+            f"{getattr(member, '__name__', repr(member))}"
+        )
+    return member
+
+
 SCORES = _discover()
+EXTENSIONS: Extensions[Score] = Extensions("score", SCORES, _check_score)
 SPECTRAL = tuple(name for name, s in SCORES.items() if isinstance(s, SpectralScore))
 OF_VIEWS = tuple(name for name, s in SCORES.items() if isinstance(s, RowScore) and s.views)
 
@@ -72,6 +88,55 @@ class ScoreRequest:
     options: Options
 
 
+def register_score(name: str, score: Score) -> None:
+    """Let this process find a score of yours by its name.
+
+    Other processes (workers of a sweep, the command line) find it as "package.module:NAME", by an
+    entry point in the group jessl.scores, or where they register it too.
+
+    Example:
+        jessl.register_score("largest_share", SpectralScore(compute=share, higher_is_better=False,
+                                                            source="mine"))
+        jessl.score(z, "largest_share")
+
+    Args:
+        name: letters, digits and underscores; not that of a built-in score.
+        score: a `jessl.scores.SpectralScore`, of eigenvalues, or a `RowScore`, of rows or views.
+
+    Raises:
+        ValueError: for something else than a score, and a name that is taken.
+    """
+    EXTENSIONS.register(name, score)
+
+
+def split_options(text: str) -> tuple[str, list[str]]:
+    """The name of a score, "package.module:NAME" included, and its options.
+
+    Example:
+        >>> split_options("alpha_req:first=2"), split_options("mine.scores:SHARE:first=2")
+        (('alpha_req', ['first=2']), ('mine.scores:SHARE', ['first=2']))
+    """
+    name, *rest = text.split(":")
+    if name not in SCORES and rest and is_outside(f"{name}:{rest[0]}"):
+        return f"{name}:{rest[0]}", rest[1:]
+    return name, rest
+
+
+def find_score(text: str) -> Score:
+    """The definition of a score; options in its text are left aside.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest.
+    """
+    return EXTENSIONS.find(split_options(text)[0])
+
+
+def is_of_views(text: str) -> bool:
+    """Whether a score is of several views of each image."""
+    score = find_score(text)
+    return isinstance(score, RowScore) and score.views
+
+
 def parse_score(text: str) -> ScoreRequest:
     """Read "NAME" or "NAME:OPTION=VALUE:OPTION=VALUE".
 
@@ -81,8 +146,8 @@ def parse_score(text: str) -> ScoreRequest:
     Raises:
         ValueError: for an unknown name or option (with the nearest), or a value of another type.
     """
-    name, *settings = text.split(":")
-    score = SCORES[check_choice("score", name, SCORES)]
+    name, settings = split_options(text)
+    score = EXTENSIONS.find(name)
     options = dict(score.options)
     for setting in settings:
         option, sign, value = setting.partition("=")

@@ -15,7 +15,7 @@ from jessl.core.validation import escape_control, unknown_name
 from jessl.records import Record
 from jessl.runs import Run, is_run
 from jessl.schema import RUN_FACTS, SUFFIXES, VIEW_RETRIEVAL, parse_column, record_column
-from jessl.scores import SCORES
+from jessl.scores.registry import EXTENSIONS
 from jessl.selection.criteria import (
     LOSS,
     Criterion,
@@ -272,10 +272,11 @@ def _read_table(path: Path, criteria: Sequence[Criterion], oracle: str) -> RunSu
         raise ValueError(f"{path} has no rows: select needs at least one run")
     here = {record_column(c.text) for c in criteria} | {record_column(oracle)}
     measured = {*here, *(f"{c}_{suffix}" for c in here for suffix in SUFFIXES)}
+    known = EXTENSIONS.names()
     plain = [
         c
         for c in columns
-        if c not in RUN_FACTS and c not in measured and parse_column(c, SCORES) is None
+        if c not in RUN_FACTS and c not in measured and parse_column(c, known) is None
     ]
     summaries, unfinished = [], []
     for place, raw in enumerate(frame.to_dict("records")):

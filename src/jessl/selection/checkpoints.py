@@ -15,7 +15,6 @@ from jessl.data import Source
 from jessl.records import HELD_OUT, PRETRAIN_SAMPLE
 from jessl.runs import Run
 from jessl.schema import VIEW_RETRIEVAL
-from jessl.scores.registry import OF_VIEWS
 from jessl.selection.candidates import RunSummary
 from jessl.selection.checkpoint_embeddings import TrainingImages, checkpoint_embeddings
 from jessl.selection.criteria import (
@@ -168,7 +167,7 @@ def select_checkpoints(
             workers,
             device,
             progress,
-            views=criterion.name in OF_VIEWS,
+            views=criterion.is_of_views,
         )
         values.append((step, path, value_of_embeddings(z, criterion)))
     return _choose(run, criterion, values, warnings)

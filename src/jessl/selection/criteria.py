@@ -7,22 +7,25 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any
 
 import numpy as np
 
-from jessl.core.validation import check_choice, unknown_name
+from jessl.core.extensions import is_outside
+from jessl.core.validation import unknown_name
 from jessl.embeddings import Embeddings
 from jessl.records import Record
 from jessl.runs import Run
 from jessl.schema import LAYER_PATTERN
-from jessl.scores import SCORES, score
-from jessl.scores.registry import OF_VIEWS, parse_score
+from jessl.scores import score
+from jessl.scores.registry import (
+    EXTENSIONS,
+    find_score,
+    is_of_views,
+    parse_score,
+    split_options,
+)
 from jessl.views.recipe_key import recipe_key
-
-if TYPE_CHECKING:
-    from jessl.objectives import Objective
-
 
 LOSS = "loss"
 # the layer of RankMe in the paper
@@ -61,7 +64,7 @@ class Criterion:
     @property
     def name(self) -> str:
         """The score without its options."""
-        return self.score.partition(":")[0]
+        return split_options(self.score)[0]
 
     @property
     def is_rank(self) -> bool:
@@ -69,9 +72,14 @@ class Criterion:
         return self.name in RANKS
 
     @property
+    def is_of_views(self) -> bool:
+        """Whether it needs several views of each image."""
+        return self.score != LOSS and is_of_views(self.name)
+
+    @property
     def higher_is_better(self) -> bool | None:
         """The direction; None where a value in between is best."""
-        return False if self.score == LOSS else SCORES[self.name].higher_is_better
+        return False if self.score == LOSS else find_score(self.name).higher_is_better
 
     def utility(self, value: float) -> float:
         """The value with its sign such that larger is better: v, -v, or -|v - 1| for alpha_req.
@@ -123,19 +131,19 @@ def parse_criterion(text: str, argument: str = "by") -> Criterion:
     if not isinstance(text, str):
         raise ValueError(f"{argument}: expected the name of a score, got {text!r}")
     before, slash, layer = text.partition("/")
-    name = before.partition(":")[0]
+    name = split_options(before)[0]
     if before == LOSS:
         if slash:
             raise ValueError(f"{argument}: the loss has no layer, got {text!r}")
         return Criterion(LOSS, LOSS, None)
-    if name not in SCORES:
+    if not is_outside(name) and name not in EXTENSIONS.names():
         raise ValueError(_unknown(argument, text))
     parse_score(before)
     layer = layer if slash else _LAYER
     if not _LAYERS.fullmatch(layer):
         known = ("backbone", "projector", "projector.1", "projector.2")
         raise ValueError(unknown_name(f"layer in {argument} {text!r}:", layer, known))
-    if SCORES[name].higher_is_better is None and name not in _TARGETS:
+    if find_score(name).higher_is_better is None and name not in _TARGETS:
         raise ValueError(
             f"{argument}: {name} cannot choose, since its sources disagree on which way is better"
         )
@@ -144,9 +152,9 @@ def parse_criterion(text: str, argument: str = "by") -> Criterion:
 
 def _unknown(argument: str, text: str) -> str:
     """The error for an unknown name; a text that ends with a layer is compared with such names."""
-    names = [*SCORES, LOSS]
+    names = [*EXTENSIONS.names(), LOSS]
     if text.endswith(("projector", "backbone")):
-        names = [f"{name}/{layer}" for name in SCORES for layer in ("projector", "backbone")]
+        names = [f"{name}/{layer}" for name in names[:-1] for layer in ("projector", "backbone")]
     return unknown_name(argument, text, names)
 
 
@@ -206,7 +214,7 @@ def criterion_value(
 
 
 def _computed(run: Run, criterion: Criterion, layer: str) -> CriterionValue:
-    views = criterion.name in OF_VIEWS
+    views = criterion.is_of_views
     path = run.embeddings(f"views/{layer}" if views else layer)
     if not path.is_dir():
         more = " --views simclr" if views else ""
@@ -233,7 +241,7 @@ def value_of_embeddings(z: Embeddings, criterion: Criterion) -> CriterionValue:
             math.nan, n=z.n, d=z.d, warnings=(f"{bad} of {z.n} rows are not finite",)
         )
     result = score(z, criterion.score)[criterion.score]
-    recipe = z.meta.get("views") if criterion.name in OF_VIEWS else None
+    recipe = z.meta.get("views") if criterion.is_of_views else None
     params = result.params | ({"recipe": recipe_key(recipe)} if isinstance(recipe, dict) else {})
     return CriterionValue(
         value=result.value,
@@ -251,10 +259,11 @@ def criterion_limits(run: Run, criterion: Criterion) -> list[str]:
     if not criterion.is_rank or criterion.layer == "backbone":
         return []
     # both import torch, which reading records does not need
-    from jessl.objectives import CONFIGS
+    from jessl.objectives import OBJECTIVES, objective_class
     from jessl.pretraining.evaluate import rank_limits
 
-    # the limits depend on the class alone: no heads need to be built
-    config = CONFIGS[check_choice("objective", run.config().objective, CONFIGS)]
-    method: type[Objective] = get_type_hints(config.build)["return"]
-    return rank_limits(method)
+    name = run.config().objective
+    config = OBJECTIVES.find_if_known(name)
+    if config is None:
+        return [f"objective {name} is not installed here: whether its loss drives the rank is open"]
+    return rank_limits(objective_class(config))

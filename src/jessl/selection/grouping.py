@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from jessl.core.validation import check_choice
 from jessl.selection.candidates import RunSummary
 from jessl.selection.criteria import Criterion
 
@@ -166,12 +165,10 @@ def _filled(entry: RunSummary, members: list[RunSummary]) -> RunSummary:
     }
     if missing:
         # imports torch, which reading records does not need
-        from jessl.objectives import CONFIGS
+        from jessl.objectives import OBJECTIVES
 
-        known = {
-            f.name: f.default
-            for f in dataclasses.fields(CONFIGS[check_choice("objective", entry.method, CONFIGS)])
-        }
+        config = OBJECTIVES.find_if_known(entry.method)
+        known = {} if config is None else {f.name: f.default for f in dataclasses.fields(config)}
         fields |= {name: known.get(name.removeprefix(prefix)) for name in sorted(missing)}
     return dataclasses.replace(entry, fields=fields)
 

@@ -23,7 +23,7 @@ from jessl.records import Record
 from jessl.risk import decompose
 from jessl.runs import Run
 from jessl.schema import COMPONENT_NAMES
-from jessl.scores.registry import OF_VIEWS, SCORES, only_recipe
+from jessl.scores.registry import find_score, only_recipe
 from jessl.selection.candidates import open_runs
 from jessl.selection.criteria import (
     Criterion,
@@ -54,7 +54,7 @@ def score_run(
         images: the training images of the run, for scores of views.
         recipe: preset of views; scores that were taken under another are taken again.
     """
-    views = [c for c in criteria if c.name in OF_VIEWS and not _is_recorded(run, c, recipe)]
+    views = [c for c in criteria if c.is_of_views and not _is_recorded(run, c, recipe)]
     if views:
         records.append(run.path, _of_views(run, views, images, recipe))
     inside = [
@@ -80,7 +80,7 @@ def rescore_runs(runs: Iterable[Run | str | Path], criteria: list[Criterion], re
     Raises:
         ValueError: where the images of a run cannot be opened, naming it.
     """
-    views = [c for c in criteria if c.name in OF_VIEWS]
+    views = [c for c in criteria if c.is_of_views]
     for run in open_runs(runs) if views else []:
         if not run.finished() or all(_is_recorded(run, c, recipe) for c in views):
             continue
@@ -97,7 +97,7 @@ def _is_recorded(run: Run, criterion: Criterion, recipe: str) -> bool:
     record = final_record(run, criterion.text)
     if record is None:
         return False
-    if only_recipe(SCORES[criterion.name]) is not None:
+    if only_recipe(find_score(criterion.name)) is not None:
         return True
     return str((record.extra.get("params") or {}).get(_PRESET, COMPARISON)) == recipe
 
@@ -105,7 +105,7 @@ def _is_recorded(run: Run, criterion: Criterion, recipe: str) -> bool:
 def _of_views(run: Run, criteria: list[Criterion], images: Source, recipe: str) -> list[Record]:
     """Records of scores of views: under one recipe for all runs, whatever they were trained on."""
     few = images if len(images) <= _IMAGES else split_source(images, _IMAGES / len(images), 0)[1]
-    turned = [c for c in criteria if only_recipe(SCORES[c.name]) == ROTATIONS]
+    turned = [c for c in criteria if only_recipe(find_score(c.name)) == ROTATIONS]
     viewed = [c for c in criteria if c not in turned]
     values: dict[str, CriterionValue] = {}
     if turned:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jessl.core.rank_correlation import pooled, spearman
 from jessl.schema import few_rows
 from jessl.scores.base import SpectralScore
-from jessl.scores.registry import OF_VIEWS, parse_score
+from jessl.scores.registry import parse_score
 from jessl.selection.candidates import RunSummary
 from jessl.selection.criteria import LOSS, Criterion
 from jessl.selection.grouping import ComparableRuns, Setting, is_number
@@ -65,7 +65,7 @@ def setting_warnings(
                 f"the runs differ in {what} ({sizes[0]} to {sizes[-1]}), which changes a score by "
                 "itself"
             )
-    of_rows = criterion.name not in OF_VIEWS
+    of_rows = not criterion.is_of_views
     if of_rows and any(m.n is not None and m.d is not None and few_rows(m.n, m.d) for m in values):
         warnings.append("fewer rows than 4 d: the rank of so few rows is too low by more than 3 %")
     capped = [e.run for e in entries if _at_cap(e, criterion)]

@@ -14,6 +14,7 @@ from jessl.config import Pretrain, Sweep, matches_annotation
 from jessl.core.files import read_toml as read_toml_file
 from jessl.core.validation import check_choice, check_int, unknown_name
 from jessl.extraction.extract import LAYERS
+from jessl.objectives import OBJECTIVES
 from jessl.pretraining.evaluate import SCORES
 from jessl.schema import VIEW_RETRIEVAL
 from jessl.selection.criteria import Criterion, parse_criterion
@@ -79,6 +80,7 @@ def plan_sweep(config: Sweep) -> SweepPlan:
     Raises:
         ValueError: for an impossible value, naming it; see `read_space`.
     """
+    config = _portable(config)
     space = spaces.read_space(config.space, config.base)
     listed = all(isinstance(entry, spaces.Listed) for entry in space.values())
     sampler = check_choice(
@@ -114,6 +116,20 @@ def plan_sweep(config: Sweep) -> SweepPlan:
             f"end; choose by one of {', '.join(_DURING_TRAINING)}, or leave prune out"
         )
     return SweepPlan(config, space, sampler, tuple(criteria), tuple(settings), trials)
+
+
+def _portable(config: Sweep) -> Sweep:
+    """A study whose objectives have names that every worker finds."""
+
+    def portable(name: object) -> object:
+        known = isinstance(name, str) and OBJECTIVES.find_if_known(name, imports=True) is not None
+        return OBJECTIVES.portable_name(str(name)) if known else name  # others are refused later
+
+    space = config.space
+    if isinstance(space, Mapping) and isinstance(methods := space.get("objective"), list | tuple):
+        space = {**space, "objective": [portable(method) for method in methods]}
+    base = dataclasses.replace(config.base, objective=str(portable(config.base.objective)))
+    return dataclasses.replace(config, base=base, space=space)
 
 
 def _settings(config: Sweep, space: Space, sampler: str) -> list[Params]:

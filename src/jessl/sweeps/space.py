@@ -170,14 +170,12 @@ def _annotation(name: str, base: Pretrain) -> str:
     owner, dot, option = name.partition(".")
     if dot and option and owner in OPTIONS:
         return "int | float | str"
-    from jessl.objectives import CONFIGS
-
-    of_method = dataclasses.fields(CONFIGS[base.objective]) if base.objective in CONFIGS else ()
-    if name in {f.name for f in of_method}:
+    of_method = _options(base.objective)
+    if name in of_method:
         near = f"objective_options.{name}"
         raise ValueError(f"unknown field of the space {name!r}; did you mean {near!r}?")
     names = [n for n in known if n not in INCIDENTAL and n not in OPTIONS]
-    names += [f"objective_options.{f.name}" for f in of_method]
+    names += [f"objective_options.{option}" for option in of_method]
     raise ValueError(unknown_name("field of the space", name, names))
 
 
@@ -251,9 +249,16 @@ def has_option(method: str, name: str) -> bool:
     owner, _, option = name.partition(".")
     if owner != "objective_options":
         return True
-    from jessl.objectives import CONFIGS
+    return option in _options(method)
 
-    return method in CONFIGS and option in {f.name for f in dataclasses.fields(CONFIGS[method])}
+
+def _options(method: str) -> dict[str, Any]:
+    """The options of a method with their defaults; none of an unknown one."""
+    # imports torch, which reading a plan does not need
+    from jessl.objectives import OBJECTIVES
+
+    config = OBJECTIVES.find_if_known(method, imports=True)
+    return {} if config is None else {f.name: f.default for f in dataclasses.fields(config)}
 
 
 def each(space: Space, base: Pretrain) -> list[Params]:
@@ -281,9 +286,7 @@ def value_in(base: Pretrain, name: str) -> Value:
         return value
     if option in getattr(base, owner) or owner != "objective_options":
         return getattr(base, owner).get(option)
-    from jessl.objectives import CONFIGS
-
-    return getattr(CONFIGS.get(base.objective), option, None)
+    return _options(base.objective).get(option)
 
 
 def distributions(space: Space, settings: Sequence[Params]) -> dict[str, BaseDistribution]:

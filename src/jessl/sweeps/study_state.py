@@ -141,6 +141,10 @@ class Study:
         merits = self.ledger.merits()
         return [merits[n][epoch] for n in of_method if epoch in merits.get(n, {})]
 
+    def methods(self) -> tuple[str, ...]:
+        """The objectives of the study."""
+        return _methods(self.plan)
+
     def method(self, unit: Unit) -> str:
         """The objective of a unit."""
         return str(unit.params.get("objective", self.plan.config.base.objective))
@@ -205,14 +209,19 @@ def _open_images(
         source, test = open_configured(base), None
         if plan.config.test is not None:
             test = open_source(plan.config.test, bits=base.bits, value_range=base.value_range)
-    entry = plan.space.get("objective")
-    methods = entry.values if isinstance(entry, space.Listed) else (base.objective,)
     with seeded(0):
-        using = [build_objective(str(m), _TRIED_DIM).uses_labels for m in methods]
+        using = [build_objective(m, _TRIED_DIM).uses_labels for m in _methods(plan)]
     if test is not None:
         source, test = with_class_names(plan.config.class_names, data=source, test=test)
         check_same_classes(source, test)
     return source, source if any(using) else unlabelled(source), test
+
+
+def _methods(plan: SweepPlan) -> tuple[str, ...]:
+    entry = plan.space.get("objective")
+    if isinstance(entry, space.Listed):
+        return tuple(map(str, entry.values))
+    return (plan.config.base.objective,)
 
 
 def _check_values(plan: SweepPlan) -> None:

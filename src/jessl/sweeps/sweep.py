@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,11 +16,13 @@ from pathlib import Path
 
 from jessl.config import Sweep
 from jessl.core.deprecation import renamed_arguments
+from jessl.core.extensions import is_outside
 from jessl.core.interruption import Stopped
 from jessl.core.log import Log, log
 from jessl.core.processes import check_main_guard
 from jessl.core.resources import usable_cores
 from jessl.core.validation import check_int
+from jessl.objectives import OBJECTIVES
 from jessl.sweeps.coordination import MOST_LOST, Unit
 from jessl.sweeps.results import SweepResult, summarize
 from jessl.sweeps.study_state import LEASE_SECONDS, Sources, Study, begin
@@ -70,6 +73,7 @@ def sweep(
     jobs = check_int("jobs", jobs, 1)
     if jobs > 1:
         check_main_guard(f"sweep with jobs={jobs}")
+        _check_shared(config)
     began = time.monotonic()
     study = begin(out, config, storage=storage, lease_seconds=lease_seconds, sources=sources)
     log.info(_announcement(study, jobs))
@@ -78,6 +82,9 @@ def sweep(
         log.note(note)
     if study.plan.config.prune:
         log.info(_pruning_line(study))
+    outside = [name for name in study.methods() if is_outside(name)]
+    if outside:
+        log.note(f"the workers import {', '.join(outside)}, which the study names")
     if jobs == 1:
         Worker(study, log, stop).work()
     else:
@@ -85,6 +92,26 @@ def sweep(
     if stop():
         raise Stopped(f"stopped; what is done is saved in {study.folder}")
     return summarize(study, seconds=time.monotonic() - began)
+
+
+def _check_shared(config: Sweep | None) -> None:
+    """Refuse an objective that only this process has: a notebook is no module to import."""
+    space = {} if config is None else config.space
+    methods = space.get("objective") if isinstance(space, dict) else None
+    listed = methods if isinstance(methods, list | tuple) else []
+    for name in [*listed, *([] if config is None else [config.base.objective])]:
+        member = OBJECTIVES.find_if_known(str(name))
+        if member is not None and member.__module__ == "__main__" and not _has_script():
+            raise ValueError(
+                f"objective {name}: expected a class in a file, which the workers can import, got "
+                f"one of this notebook; write it to a file, such as my_losses.py, and give "
+                f"my_losses:{member.__name__}"
+            )
+
+
+def _has_script() -> bool:
+    """Whether workers run the file of the main module again."""
+    return getattr(sys.modules["__main__"], "__file__", None) is not None
 
 
 def _announcement(study: Study, jobs: int) -> str:
