@@ -6,7 +6,7 @@ BIN := .venv/bin
 DONE := .venv/.jessl-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test torture check kernels bench bench-probe gpu docs wheel clean
+.PHONY: setup demo test torture check kernels bench bench-probe claims claims-full claims-page gpu docs wheel clean
 
 setup: $(DONE)
 
@@ -53,6 +53,21 @@ bench: $(DONE)
 
 bench-probe: $(DONE)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linear_probe.py --flip 0 --out bench-linear-probe
+
+# the claims of the papers at the small size, on two cores; `claims-full` takes hours; both go on
+# where they were stopped. make claims DATA=FOLDER, with cifar10-train.npz and the like, else
+# torchvision downloads the images
+claims: $(DONE)
+	OMP_NUM_THREADS=1 $(BIN)/jessl claims run --quick --jobs 2 $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(MAKE) claims-page
+
+claims-full: $(DONE)
+	OMP_NUM_THREADS=1 $(BIN)/jessl claims run --jobs 2 $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(MAKE) claims-page
+
+claims-page: $(DONE)
+	$(BIN)/jessl claims show --markdown > docs/claims.tmp
+	mv docs/claims.tmp docs/claims.md
 
 # all that only a GPU can answer, in at most ten minutes; a second call goes on
 gpu: $(DONE)

@@ -26,6 +26,7 @@ CAPTIONS = {
     "cli": "one file a command",
     "demo": "the story in minutes",
     "launch": "SLURM",
+    "claims": "of the papers, tested",
     "integrations": "other frameworks",
     "sweeps": "many trainings",
     "selection": "choose without labels",

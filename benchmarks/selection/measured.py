@@ -117,21 +117,31 @@ def measure_all(sweeps: list[Sweep], work: Path, seeds: int) -> list[Measured]:
             whole += 1
         if whole:
             drafts.append((sweep, *_numbers(sweep, work, whole)))
+    measured = []
+    for (sweep, accuracy, criteria), sd in zip(drafts, seed_spreads(drafts), strict=True):
+        panel = dict(zip(PANELS, panel_places(sweep, criteria), strict=True))
+        measured.append(Measured(sweep, accuracy, criteria, panel, sd))
+    return measured
+
+
+def seed_spreads(
+    drafts: list[tuple[Sweep, dict[str, np.ndarray], dict[str, np.ndarray]]],
+) -> list[float]:
+    """Of each sweep the standard deviation between seeds, points; with a single seed that of all
+    sweeps of its data set, else of all."""
     within: dict[str, list[float]] = {}
     for sweep, accuracy, _ in drafts:
         if accuracy["logistic"].shape[1] > 1:
             within.setdefault(sweep.data, []).append(_variance(accuracy))
     every = [v for variances in within.values() for v in variances]
-    measured = []
-    for sweep, accuracy, criteria in drafts:
+    spreads = []
+    for sweep, accuracy, _ in drafts:
         if accuracy["logistic"].shape[1] > 1:
-            sd = float(np.sqrt(_variance(accuracy)))
+            spreads.append(float(np.sqrt(_variance(accuracy))))
         else:
             pooled = within.get(sweep.data, every)
-            sd = float(np.sqrt(np.mean(pooled))) if pooled else _ASSUMED_SD
-        panel = dict(zip(PANELS, panel_places(sweep, criteria), strict=True))
-        measured.append(Measured(sweep, accuracy, criteria, panel, sd))
-    return measured
+            spreads.append(float(np.sqrt(np.mean(pooled))) if pooled else _ASSUMED_SD)
+    return spreads
 
 
 def _variance(accuracy: dict[str, np.ndarray]) -> float:

@@ -37,6 +37,7 @@ COMMANDS = {
     "select": ("choose among runs, checkpoints or encoders without labels", "SelectCommand"),
     "sweep": ("train many settings and choose one without labels", "SweepCommand"),
     "zoo": ("analyse which design choices go with the errors of many models", "ZooCommand"),
+    "claims": ("what the papers claim, what came out here, and how to test it", "ClaimsCommand"),
     "watch": ("show how far a run or a study is, from another terminal", "WatchCommand"),
     "report": ("write a page about a run or a study", "ReportCommand"),
     "doctor": ("check a folder: checksums, leftovers of killed commands, locks", "DoctorCommand"),

@@ -1,0 +1,132 @@
+"""The command `jessl claims`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import tyro
+
+from jessl.cli._command import Command, JsonObject
+from jessl.cli._output import print_lines, print_table
+from jessl.cli._signals import stop_on_signals
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimsCommand(Command):
+    """The claims of the papers: what they are, what came out here, and the test of each.
+
+    list: every claim with its outcome. show: the comparisons behind the outcomes. run: measure
+    claims; what an earlier call measured is not repeated.
+
+    Attributes:
+        action: list, show or run.
+        names: of claims; none: all of them.
+        records: folder of the results, in which run writes NAME.json and NAME.md.
+        work: folder of trainings, which the claims share.
+        data: folder with NAME-train.npz and NAME-test.npz of the data sets (cifar10, fashion,
+            solar); None: those that torchvision downloads.
+        quick: with run, the small size: one data set.
+        jobs: with run, processes that train.
+        markdown: with show, print the page docs/claims.md.
+    """
+
+    action: tyro.conf.Positional[Literal["list", "show", "run"]]
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    records: str = "benchmarks/records/claims"
+    work: str = "claims-work"
+    data: str | None = None
+    quick: bool = False
+    jobs: int = 1
+    markdown: bool = False
+
+    def run(self) -> JsonObject:
+        """List, measure or read."""
+        from pathlib import Path
+
+        from jessl.claims.claim import load_claim, load_claims
+        from jessl.claims.page import claims_page, outcome_of
+        from jessl.claims.rows import read_rows
+
+        self._refuse_options()
+        claims = [load_claim(name) for name in self.names] if self.names else load_claims()
+        if self.action == "run":
+            self._measure(claims)
+        rows = read_rows(Path(self.records))
+        if self.markdown:
+            return {"markdown": claims_page(claims, rows)}
+        return {
+            "claims": [
+                {
+                    "id": claim.id,
+                    "sentence": claim.sentence,
+                    "paper": claim.paper,
+                    "place": claim.place,
+                    "comparison": claim.comparison,
+                    "outcome": outcome_of(claim, rows),
+                    "command": claim.command,
+                    "reason": claim.reason or None,
+                    "row": rows[claim.id].as_json() if claim.id in rows else None,
+                }
+                for claim in claims
+            ]
+        }
+
+    def _refuse_options(self) -> None:
+        """Refuse options that the action does not read."""
+        from jessl.config import option_name
+
+        of_run = {"work", "data", "quick", "jobs"}
+        for name in sorted(self.given & (of_run if self.action != "run" else {"markdown"})):
+            raise ValueError(f"{option_name(name)} has no meaning with {self.action}")
+        if self.markdown and self.action != "show":
+            raise ValueError(f"--markdown has no meaning with {self.action}")
+
+    def _measure(self, claims: list) -> None:  # type: ignore[type-arg]
+        from pathlib import Path
+
+        from jessl.claims.claim import NONE
+        from jessl.claims.run import run_claim
+        from jessl.core.log import log
+
+        for claim in claims:
+            if claim.source == NONE and not self.names:
+                continue
+            log.info(f"{claim.id}: {claim.sentence}")
+            with stop_on_signals("the same command continues") as stop:
+                row = run_claim(
+                    claim,
+                    records=Path(self.records),
+                    work=Path(self.work),
+                    data=None if self.data is None else Path(self.data),
+                    quick=self.quick,
+                    jobs=self.jobs,
+                    stop=stop,
+                )
+            log.info(f"{claim.id}: {row.outcome}")
+
+    def show(self, result: JsonObject) -> None:
+        """A table of outcomes; with show and run also the comparisons."""
+        if "markdown" in result:
+            print_lines(*result["markdown"].rstrip("\n").split("\n"))
+            return
+        claims = result["claims"]
+        print_table(
+            ["claim", "outcome", "sentence"],
+            [[c["id"], c["outcome"], c["sentence"]] for c in claims],
+        )
+        if self.action == "list":
+            print_lines("", "jessl claims show NAME prints the numbers, run NAME measures it again")
+            return
+        for claim in claims:
+            print_lines("", f"{claim['id']}: {claim['outcome']}", f"  {claim['comparison']}")
+            if claim["row"] is None:
+                print_lines(f"  {claim['reason'] or 'no row in ' + self.records}")
+                continue
+            for part in claim["row"]["parts"]:
+                print_lines(
+                    f"  {part['name']}: {part['effect']:+.3g} ({part['low']:.3g} to "
+                    f"{part['high']:.3g}) {part['unit']}, smallest of interest "
+                    f"{part['smallest']:g}: {part['outcome'] or 'reported'}"
+                )
+            print_lines(f"  {claim['row']['date']}, {claim['command']}")
