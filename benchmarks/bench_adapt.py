@@ -78,6 +78,7 @@ class Start:
     student: str
     px: int
     epochs: dict[str, int]
+    stem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ class Study:
         """The probe of the weights that a unit begins with, once a process."""
         key = (one.start, one.target)
         if key not in self.before:
-            start = self.starts[one.start]
-            encoder, _, _ = open_encoder(start.spec, init=start.init, size=start.px)
+            own = self.starts[one.start]
+            encoder, _, _ = open_encoder(own.spec, init=own.init, size=own.px, stem=own.stem)
             self.before[key] = self.full_probe(encoder, one.target)
         return self.before[key]
 
@@ -136,6 +137,8 @@ class Study:
             options |= {"encoder": start.student, "objective": "distill", "teacher": start.teacher}
         elif one.setting != SCRATCH:
             options["init"] = start.init
+        if one.setting != DISTILLED:
+            options["stem"] = start.stem
         setting = dict(SETTINGS.get(one.setting, {"lr": 10.0}))
         options["lr"] = DEFAULT_LR * float(setting.pop("lr"))
         return jessl.Pretrain(
@@ -351,7 +354,7 @@ def parts(options: argparse.Namespace) -> tuple[dict[str, Start], list[Unit]]:
                 epochs["photos96"] = 8
             spec = "torchvision:resnet50"
             starts["ResNet-50"] = Start(
-                spec, file, f"ckpt:{file}@{spec}", "smallconv:32", 64, epochs
+                spec, file, f"ckpt:{file}@{spec}", "smallconv:32", 64, epochs, "standard"
             )
     wanted = [
         Unit(name, target, setting, "vicreg", seed)

@@ -313,7 +313,7 @@ def test_shapes_that_differ_are_named(small: State) -> None:
     assert str(error.value) == (
         "w.pt does not fit encoder resnet_cifar:20 (small stem): 94 of 95 tensors fit under the "
         "best prefix 'module.'; 1 differ, first conv1.weight is [16, 3, 7, 7] in the file and "
-        "[16, 3, 3, 3] in the encoder"
+        "[16, 3, 3, 3] in the encoder; stem standard is that of the file"
     )
     tensors["module.conv1.weight"] = torch.zeros(16, 3, 3, 3, dtype=torch.int8)
     with pytest.raises(ValueError, match=r"conv1.weight is int8 \[16, 3, 3, 3\] in the file"):

@@ -97,9 +97,10 @@ def load_tensors(
         notes = (adaptation(encoder.channels),)
     mismatch = f"{path} does not fit encoder {encoder.name} ({encoder.stem} stem): "
     if not candidates[0].complete:
-        raise ValueError(
-            escape_control(mismatch + _describe_mismatch("", candidates[0], tensors, wanted))
-        )
+        line = _describe_mismatch("", candidates[0], tensors, wanted)
+        if encoder.stem == "small" and _has_standard_stem(candidates[0], tensors):
+            line += "; stem standard is that of the file"
+        raise ValueError(escape_control(mismatch + line))
     match = pick_match(candidates, key)
     if match is None:
         known = ", ".join(repr(m.prefix) for m in candidates)
@@ -180,6 +181,12 @@ def _describe_mismatch(
     if not match.fitting and not match.misfits:
         parts.append(f"the file has {len(tensors)}, first {next(iter(tensors), '')!r}")
     return "; ".join(parts)
+
+
+def _has_standard_stem(match: Match, tensors: Tensors) -> bool:
+    """Whether only a first convolution differs, which is 7 x 7 in the file, as of a ResNet."""
+    shapes = [tuple(tensors[name].shape) for name in match.misfits.values()]
+    return not match.missing and len(shapes) == 1 and shapes[0][2:] == (7, 7)
 
 
 def _describe_tensor(tensor: torch.Tensor) -> str:
