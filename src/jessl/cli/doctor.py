@@ -20,8 +20,10 @@ _MARKS = ("config.json", "sweep.json", "study.json", "comparison.json", "manifes
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorCommand(Command):
-    """Check a folder and those below it: checkpoints, embeddings and records against their
-    checksums, hidden files that killed commands left, and locks.
+    """Describe this machine, and check a folder and those below it: checkpoints, embeddings and
+    records against their checksums, hidden files that killed commands left, and locks.
+
+    At the end come up to three changes that would help most.
 
     Nothing is deleted without --clean; links are not followed.
 
@@ -30,13 +32,17 @@ class DoctorCommand(Command):
         clean: remove what killed commands left (.jessl-*.part and .jessl-*.old that no process
             holds; what was set aside comes back where its successor is missing) and locks that no
             process holds. Damaged checkpoints and embeddings stay.
+        data: SRC, images: measure also how fast they load beside a training step of the default
+            encoder, which takes about a quarter of a minute (jessl bench loader has more options).
     """
 
     folder: tyro.conf.Positional[str] = "."
     clean: bool = False
+    data: str | None = None
 
     def run(self) -> JsonObject:
         """Look at every folder, and clean up where that is asked for."""
+        from jessl.cli._machine import advise, describe_machine, measure_loading
         from jessl.core.log import log
 
         root = Path(self.folder)
@@ -67,7 +73,7 @@ class DoctorCommand(Command):
                 if reason is not None:
                     log.warning(reason)
                     damaged.append({"path": str(folder), "kind": kind, "reason": reason})
-        return {
+        checks: JsonObject = {
             "folder": self.folder,
             "sound": not damaged,
             "checked": counts,
@@ -77,11 +83,20 @@ class DoctorCommand(Command):
             "removed": removed,
             "restored": restored,
         }
+        machine = describe_machine(root)
+        loading = None if self.data is None else measure_loading(self.data)
+        advice = advise(machine, loading, checks)
+        return {**checks, "machine": machine, "loading": loading, "advice": advice}
 
     def show(self, result: JsonObject) -> None:
         """Counts, then one line for each thing that needs attention."""
+        from jessl.cli._machine import loading_lines, machine_lines
         from jessl.core.validation import escape_control
 
+        for line in machine_lines(result["machine"]):
+            print(line)
+        for line in loading_lines(result["loading"]) if result["loading"] else []:
+            print(line)
         removed = set(result["removed"])
         for kind, n in result["checked"].items():
             bad = sum(item["kind"] == kind for item in result["damaged"])
@@ -102,6 +117,10 @@ class DoctorCommand(Command):
         rest = [i for i in (*result["unfinished"], *result["locks"]) if not i["in_use"]]
         if any(item["path"] not in removed for item in rest):
             print(f"jessl doctor {escape_control(result['folder'])} --clean removes what is unused")
+        for k, line in enumerate(result["advice"], 1):
+            print(f"{'advice' if k == 1 else '':<12} {k}. {escape_control(line)}")
+        if not result["advice"]:
+            print("advice       nothing to change")
 
 
 def _folders(root: Path) -> Iterator[Path]:

@@ -40,7 +40,10 @@ COMMANDS = {
     "claims": ("what the papers claim, what came out here, and how to test it", "ClaimsCommand"),
     "watch": ("show how far a run or a study is, from another terminal", "WatchCommand"),
     "report": ("write a page about a run or a study", "ReportCommand"),
-    "doctor": ("check a folder: checksums, leftovers of killed commands, locks", "DoctorCommand"),
+    "doctor": (
+        "describe this machine, check a folder for damage and leftovers",
+        "DoctorCommand",
+    ),
     "bench": ("measure how fast images load on this machine", "BenchCommand"),
 }
 

@@ -98,7 +98,7 @@ def resolve(config: Pretrain, source: Source, device: torch.device) -> ResolvedP
     base_lr, weight_decay = DEFAULTS[config.optimizer]
     decided = {
         "size": size,
-        "encoder": config.encoder or _encoder(size, device),
+        "encoder": config.encoder or default_encoder(size, device),
         "objective_options": options,
         "teacher_sha256": None if teacher is None else teacher.sha256,
         "holdout": holdout,
@@ -211,7 +211,8 @@ def default_holdout(n: int) -> int:
     return min(_MOST_HOLDOUT, n // 10) if n >= _LEAST_FOR_HOLDOUT else 0
 
 
-def _encoder(size: int, device: torch.device) -> str:
+def default_encoder(size: int, device: torch.device) -> str:
+    """The encoder of a training that names none: small on a CPU, a ResNet on a GPU."""
     if device.type != "cuda":
         return "smallconv"
     return "timm:resnet18" if size <= 96 else "timm:resnet50"
