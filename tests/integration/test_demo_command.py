@@ -40,12 +40,17 @@ def test_the_study_is_complete(done: tuple[Path, dict[str, Any]]) -> None:
     out, study = done
     assert study["outcomes"] == {"finished": 8}
     assert len(study["groups"]) == 2
-    selection = select(out, by="rankme")
+    selection = select(out)
     for group in study["groups"]:
         assert Path(selection.chosen[group["method"]]).name == group["chosen_run"]
         assert 0 <= group["regret"] <= 1
         assert group["seed_sd"] is not None
         assert "random choice" in group["verdict"]
+    assert study["findings"][0].startswith("With 1, 3 and 5 labels of each class, features that ")
+    assert study["chosen_run"] in study["findings"][0]
+    few = study["few_labels"]
+    assert set(few) == {"raw pixels", "untrained encoder", "chosen run"}
+    assert all(one["low"] <= one["value"] <= one["high"] for row in few.values() for one in row)
     assert set(study["baselines"]) == {"untrained encoder", "raw pixels"}
     assert 0.5 < study["baselines"]["raw pixels"] <= 1
     assert study["data"]["n_train"] == 320

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption
-from jessl.cli._output import print_lines
-from jessl.cli._selection_tables import print_runs
+from jessl.cli._output import print_conclusion, print_lines, print_next, print_table
 from jessl.cli._signals import end_if_stopped, stop_on_signals
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoCommand(Command):
-    """Try jessl on real images: train several encoders, score them without labels, choose one, then
-    check the choice with labels and explain the remaining error.
+    """Try jessl on real images: train several encoders and choose one without labels, then see what
+    a few labels are worth on it, beside raw pixels and the same net untrained.
 
     Attributes:
         data: SRC; digits is part of the installation. Labels, if there are any, are used for the
@@ -66,9 +65,21 @@ class DemoCommand(Command):
         return {**study, "report": str(report)}
 
     def show(self, result: JsonObject) -> None:
-        """The settings, best first, what was chosen, and the findings."""
-        print_runs(result["selection"])
-        print_lines("")
-        for finding in result["findings"]:
+        """What few labels are worth, the choices and their cost, and how to use the encoder."""
+        print_conclusion(result)
+        for finding in result["findings"][1:]:
             print_lines(f"- {finding}")
+        if few := result.get("few_labels"):
+            _print_few_labels(few)
         print_lines("", f"report: {result['report']}")
+        print_next(result["next"])
+
+
+def _print_few_labels(few: JsonObject) -> None:
+    """Accuracies with few labels, a row for each encoder."""
+    titles = [f"{one['shots']} a class" for one in next(iter(few.values()))]
+    rows = [
+        [name, *(f"{100 * one['value']:.1f} %" for one in results)] for name, results in few.items()
+    ]
+    print_lines("")
+    print_table(["labels", *titles], rows)

@@ -36,7 +36,7 @@ def digits_sweep(data: str) -> Sweep:
         check and a report.
     Command: jessl sweep digits_sweep --data digits --jobs 2
     """
-    return _digits(data, [0.01, 1.0, 10.0, 100.0], [0.05, 0.15, 0.5, 2.0], epochs=41)
+    return _digits(data, [0.01, 1.0, 10.0, 100.0], [0.05, 0.15, 0.5, 2.0], epochs=16)
 
 
 def digits_sweep_quick(data: str) -> Sweep:
@@ -70,7 +70,7 @@ def _digits(data: str, covs: list[float], temperatures: list[float], epochs: int
         "objective_options.cov": covs,
         "objective_options.temperature": temperatures,
     }
-    return Sweep(base=base, space=space, sampler="grid", by="rankme")
+    return Sweep(base=base, space=space, sampler="grid", scores=("rankme",))
 
 
 def small_vicreg_sweep(data: str) -> Sweep:

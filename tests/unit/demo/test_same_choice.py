@@ -1,4 +1,4 @@
-"""`demo`, `sweep` and `select` take the same run from the same table, by the plateau rule."""
+"""`demo`, `sweep` and `select` take the same run from the same table."""
 
 from __future__ import annotations
 
@@ -69,6 +69,8 @@ def _trains(tables: tuple[Table, Table]) -> Callable[..., None]:
         for layer in ("projector", "backbone"):
             end = {"value": rank, "sd": 0.1, "extra": {"n": 400, "d": 64}, "split": "pretrain"}
             append(run.path, [Record(run=run.name, name=f"rankme/{layer}", **end)])
+        end |= {"value": rank / 1000, "sd": 1e-4}
+        append(run.path, [Record(run=run.name, name="view_retrieval/backbone", **end)])
 
     return pretrain
 
@@ -84,7 +86,8 @@ def test_demo_sweep_and_select_take_the_same_run(
     data = str(tmp_path / "x.npz")
 
     of_demo = demo(data, out=tmp_path / "demo", epochs=1, workers=1, log=SILENT)
-    of_sweep = sweep(digits_sweep(data), tmp_path / "sweep", log=SILENT)
+    study = digits_sweep(data)
+    of_sweep = sweep(study, tmp_path / "sweep", log=SILENT)
     csv = write_table(tmp_path / "sweep", tmp_path / "table.csv")
     of_runs, of_table = select(tmp_path / "demo" / "runs"), select(csv)
 
@@ -92,9 +95,20 @@ def test_demo_sweep_and_select_take_the_same_run(
     assert runs == {g.method: g.chosen_run for g in of_sweep.groups}
     assert runs == {method: Path(path).name for method, path in of_runs.chosen.items()}
     assert runs == of_table.chosen
+    # view retrieval chooses the best value, RankMe the first one that reaches the plateau
     chosen = {g["parameter"]: g["chosen"] for g in of_demo["groups"]}
-    places = {"cov": tables[0][2], "temperature": tables[1][2]}
-    assert chosen == {name: VALUES[name][place] for name, place in places.items()}
+    ranks = {"cov": tables[0][0], "temperature": tables[1][0]}
+    assert chosen == {name: VALUES[name][r.index(max(r))] for name, r in ranks.items()}
+    by_rank = select(tmp_path / "demo" / "runs", by="rankme")
+    assert by_rank.chosen == {
+        method: str(tmp_path / "demo" / "runs" / Path(path).name)
+        for method, path in select(csv, by="rankme").chosen.items()
+    }
+    places = {"vicreg": ("cov", tables[0][2]), "simclr": ("temperature", tables[1][2])}
+    for group in by_rank.groups:
+        name, place = places[group.name]
+        fields = next(s.fields for s in group.settings if s.chosen)
+        assert fields == {f"objective_options.{name}": VALUES[name][place]}
     # the command line continues both studies and keeps the choice
     assert main(["sweep", str(tmp_path / "sweep"), "--json"]) == 0
     assert main(["report", str(tmp_path / "demo")]) == 0

@@ -80,7 +80,7 @@ def test_the_story_by_commands(stripes: Path, tmp_path: Path, capsys) -> None:
     assert main(["score", *both, "--scores", "all", "--force", "--jackknife", "0"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0].split()[:3] == ["score", "#", "embeddings"]
+    assert lines[2].split()[:3] == ["score", "#", "embeddings"]
     assert "lidar" in out
     assert "ranked anyway" in err
     assert main(["score", both[0], "--scores", "lidarr"]) == 2

@@ -1,12 +1,10 @@
-"""`jessl demo`: a named sweep on real images, its baselines, and what labels say of the choice."""
+"""The verb `demo`: a named sweep on real images, then what labels say of the choice."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import platform
 import shlex
-import statistics
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,26 +20,21 @@ from jessl.core.log import Log, log
 from jessl.core.progress import duration
 from jessl.core.resources import usable_cores
 from jessl.core.validation import check_int
-from jessl.data import Loader, Source, UnreadableImage, split_source
+from jessl.data import Source, UnreadableImage, split_source
 from jessl.data.options import data_options, open_configured
-from jessl.embeddings import Embeddings
-from jessl.extraction.embed import embed
+from jessl.demo.closing_check import best_of_methods, closing_check
 from jessl.pretraining import defaults
-from jessl.probes import probe
 from jessl.recipes.studies import digits_sweep, digits_sweep_quick
-from jessl.runs import Run
 from jessl.selection.grouping import format_value
-from jessl.selection.result import Group
-from jessl.selection.run_evaluation import decompose_run
+from jessl.selection.result import score_in_words
 from jessl.sweeps import manifest
-from jessl.sweeps.results import FILE, SweepResult
+from jessl.sweeps.results import FILE
 from jessl.sweeps.study_state import RUNS, Sources
 from jessl.sweeps.sweep import sweep
-from jessl.views import central_view
 
 # images, and images that a run sees, that two cores train on in the time the command promises
 _IMAGES = {False: 6_000, True: 2_000}
-_IMAGES_SEEN = {False: 60_000, True: 12_000}
+_IMAGES_SEEN = {False: 24_000, True: 12_000}
 # an image above 16 pixels a side costs half as much again
 _LARGE_PX, _LARGE_SHARE = 16, 2 / 3
 # of a run whose data set is so small that it would be seen for hours
@@ -49,8 +42,6 @@ _MOST_EPOCHS = 400
 _LEAST_IMAGES = 20
 # the division of the images is part of the demo, not of its seeds
 _SPLIT_SEED, _TEST_SHARE = 0, 0.2
-# a difference below so many seed standard deviations is called none
-_NOTICEABLE = 2.0
 
 
 @renamed_arguments(tell="log")
@@ -72,13 +63,16 @@ def demo(
 ) -> dict[str, object]:
     """Run or continue the demo study.
 
+    Sixteen encoders (quick: eight) are trained without labels, one is chosen without labels, and a
+    few labels show what it is worth beside raw pixels and the same net untrained.
+
     Args:
         data: SRC. A fifth of the images is kept for the closing check. Labels, where there are
             some, are read by that check alone.
         out: study folder; an interrupted study of the same settings goes on.
         labels: CSV file with columns path,label.
         quick: fewer configurations and epochs.
-        epochs: of each run; None: 60,000 images seen a run (quick: 12,000), a third less above 16
+        epochs: of each run; None: 24,000 images seen a run (quick: 12,000), a third less above 16
             pixels a side; two views of each.
         images: how many images at most; None: 6,000 (quick: 2,000).
         workers: runs at a time; None: one a core, at most 8.
@@ -128,14 +122,21 @@ def demo(
             raise ValueError(" ".join(result.findings))
         for group in result.groups:
             chosen = f"{group.parameter} {format_value(group.chosen)}"
-            log.info(f"chosen    {group.method}: {chosen}, by RankMe alone ({group.rule})")
+            by = score_in_words(result.criterion)
+            log.info(f"chosen    {group.method}: {chosen}, by {by} alone ({group.rule})")
         study = result.as_json() | {
             "title": f"{', '.join(g.method for g in result.groups)} on {train.name}",
             "data": data_facts,
             "findings": ["There are no labels: what was chosen cannot be checked against them."],
         }
         if train.labels is not None:
-            study |= _closing_check(result, folder, config.base, (train, test), log)
+            study |= closing_check(result, folder, config.base, (train, test), log)
+        chosen_run = best_of_methods(result)
+        study |= {
+            "chosen_run": chosen_run,
+            "conclusion": study["findings"][0].removesuffix("."),
+            "next": _next_commands(request, folder / RUNS / str(chosen_run)),
+        }
         seconds = round(time.monotonic() - began, 1)
         study |= {
             "seconds": seconds,
@@ -189,125 +190,6 @@ def study_config(request: Pretrain, train: Source, *, quick: bool, epochs: int |
     return dataclasses.replace(study, base=base)
 
 
-def cost_of_choice(group: Group) -> str:
-    """One sentence on what the choice among a method's settings cost, against the best and chance.
-
-    Regret is the accuracy of the best setting less that of the choice; of a random choice, less
-    the mean of all. Both are compared with the standard deviation of a single run over seeds,
-    pooled over the settings. The best is picked after the fact, so regrets are a little too large
-    by construction.
-    """
-    choice = group.choices[0]
-    chosen = f"{group.name}: RankMe chose {_short(choice.setting or 'none')}"
-    cost = choice.regret
-    if cost is None:
-        return f"{chosen}; its accuracy is unknown"
-    chosen = f"{chosen} (accuracy {cost.chosen:.3f})"
-    best = f"{_short(cost.best_setting)} ({cost.best:.3f})"
-    sds = [setting.oracle_sd for setting in group.settings if setting.oracle_sd is not None]
-    if not sds:
-        place = "the best of them" if cost.regret == 0 else f"the best is {best}"
-        return f"{chosen}; {place}; with one seed a configuration no difference can be shown"
-    sd = math.sqrt(statistics.fmean(s * s for s in sds))
-    text = f"{chosen}, none of the configurations is better"
-    if cost.regret > 0:
-        text = f"{chosen}, {_in_sds(cost.regret, sd)} below the best, {best}"
-        text = f"{text}: {_difference(cost.regret, sd)}"
-    gain = cost.random_regret - cost.regret
-    side = "more" if gain >= 0 else "less"
-    return (
-        f"{text}. That is {_in_sds(abs(gain), sd)} {side} than a random choice gets on average: "
-        f"{_difference(abs(gain), sd)}"
-    )
-
-
-def _short(setting: str) -> str:
-    """`cov 1` of `objective_options.cov=1`."""
-    return setting.replace("objective_options.", "").replace("=", " ")
-
-
-def _in_sds(difference: float, sd: float) -> str:
-    """A difference of accuracies in points and in seed standard deviations."""
-    points = f"{100 * difference:.1f} points"
-    return f"{points} ({difference / sd:.1f} seed sd)" if sd > 0 else points
-
-
-def _difference(size: float, sd: float) -> str:
-    none = size <= 0 or (sd > 0 and size / sd < _NOTICEABLE)
-    return "no difference" if none else "a difference"
-
-
-def _closing_check(
-    result: SweepResult, folder: Path, base: Pretrain, images: tuple[Source, Source], log: Log
-) -> dict[str, object]:
-    """What labels say: the verdicts, the errors of the chosen runs, and the baselines."""
-    assert result.selection is not None
-    assert base.encoder is not None
-    assert base.size is not None
-    log.info("reveal    the labels: what the choices cost")
-    sentences = {group.name: cost_of_choice(group) for group in result.selection.groups}
-    groups = [group.as_json() | {"verdict": sentences[group.method]} for group in result.groups]
-    log.info("explain   the error of the chosen runs")
-    chosen = {g.method: g.chosen_run for g in result.groups if g.chosen_run is not None}
-    errors = [f"{m}: {_largest_part(Run.open(folder / RUNS / r))}" for m, r in chosen.items()]
-    log.info("compare   with the untrained encoder and raw pixels")
-    untrained = _accuracy_untrained(base.encoder, base.size, images, result.seeds)
-    pixels = probe(*(_pixels(part, base.size) for part in images)).accuracy
-    best = max(result.runs[run]["test"]["accuracy/logistic"] for run in chosen.values())
-    compared = (
-        f"For comparison: the same encoder untrained has accuracy {untrained:.3f}, raw pixels "
-        f"{pixels:.3f}, the better of the chosen runs {best:.3f}."
-    )
-    return {
-        "groups": groups,
-        "findings": [*(f"{group['verdict']}." for group in groups), *errors, compared],
-        "baselines": {"untrained encoder": untrained, "raw pixels": pixels},
-    }
-
-
-def _largest_part(run: Run) -> str:
-    """A sentence on the error of a run; the decomposition is recorded with it."""
-    parts = {name.removeprefix("risk/"): value for name, value in decompose_run(run).items()}
-    # without a supervised twin approximation is within usability
-    named = {
-        "approximation and usability": parts["approximation"] + parts["usability"],
-        "probe generalization": parts["probe_generalization"],
-        "encoder generalization": parts["encoder_generalization"],
-    }
-    largest = max(named, key=lambda name: named[name])
-    return (
-        f"the error of {run.name} is {100 * parts['total']:.1f} %; its largest part is {largest} "
-        f"({100 * named[largest]:.1f} points)."
-    )
-
-
-def _accuracy_untrained(
-    encoder: str, size: int, images: tuple[Source, Source], seeds: tuple[int, ...]
-) -> float:
-    """Mean logistic-probe accuracy of the same encoder with random weights, over the seeds."""
-    accuracies = []
-    for seed in seeds:
-        z = [embed(encoder, i, init="random", size=size, seed=seed, workers=1) for i in images]
-        train, test = (one for one in z if isinstance(one, Embeddings))
-        accuracies.append(probe(train, test, seed=seed).accuracy)
-    return statistics.fmean(accuracies)
-
-
-def _pixels(part: Source, size: int) -> Embeddings:
-    """The pixels of the central view, flattened, as embeddings."""
-    view = central_view(size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    rows, labels = [], []
-    for batch in Loader(part, view, 256, shuffle=False, workers=1, unreadable="drop"):
-        x = batch.views[0].numpy()
-        # grey images come as three equal channels
-        rows.append(x[:, :1] if (x == x[:, :1]).all() else x)
-        assert batch.labels is not None
-        labels.append(batch.labels.numpy())
-    channels = max(r.shape[1] for r in rows)
-    flat = [np.broadcast_to(r, (len(r), channels, *r.shape[2:])).reshape(len(r), -1) for r in rows]
-    return Embeddings(np.concatenate(flat), np.concatenate(labels))
-
-
 def _data_facts(train: Source, test: Source) -> dict[str, object]:
     """The data in the report; read before the training, so that nothing fails after it."""
     channels = _first_image(train).shape[2]
@@ -330,6 +212,16 @@ def _first_image(source: Source) -> np.ndarray:
         except UnreadableImage as error:
             last = error
     raise ValueError(f"data: not one image of {source.name} can be read: {last}")
+
+
+def _next_commands(request: Pretrain, run: Path) -> list[str]:
+    """Three lines that use the encoder of a run."""
+    path, data = shlex.quote(str(run)), shlex.quote(request.data)
+    return [
+        f"jessl classify --encoder {path} --data {data} --labels FEW.csv --out predictions.csv",
+        f"jessl embed {path} --data {data} --out embeddings",
+        f"jessl export {path} exported --format timm",
+    ]
 
 
 def _command(
