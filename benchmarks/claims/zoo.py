@@ -8,6 +8,8 @@ objective are near twins, so intervals draw whole objectives (28), where not sai
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -23,6 +25,7 @@ COMPONENTS = ["approx", "usability", "probe_gen", "enc_gen"]
 RECENT, OLD = 2021, 2019
 
 
+@lru_cache
 def models(options: Options) -> Models:
     """The published table."""
     file = None if options.data is None else options.data / "all_results.csv"
@@ -140,11 +143,17 @@ def usability_improved(options: Options) -> Outcome:
     return Outcome(parts)
 
 
-def _controlled(options: Options, choice: str, outcome: str, level: str = "") -> dict:
+@lru_cache
+def _effects(options: Options) -> list[dict]:
     analysis = analyse(models(options), sections=["controlled"], seed=0)
-    rows = analysis["sections"]["controlled"]["tables"]["effects"]["rows"]
+    return analysis["sections"]["controlled"]["tables"]["effects"]["rows"]
+
+
+def _controlled(options: Options, choice: str, outcome: str, level: str = "") -> dict:
     return next(
-        r for r in rows if (r["choice"], r["outcome"], r["level"]) == (choice, outcome, level)
+        r
+        for r in _effects(options)
+        if (r["choice"], r["outcome"], r["level"]) == (choice, outcome, level)
     )
 
 

@@ -89,12 +89,12 @@ class Claim:
         smallest: smallest effect of interest, in words.
         source: "experiment", "script", "record" or "none" (not measured).
         experiment, contrasts: of source "experiment".
+        quick: whether `jessl claims run --quick` without names measures it.
         script: of source "script", the command below the checkout.
         extractions: of source "record".
         command: that measured it.
         facts: what else is known, Markdown with links from the folder docs.
         reason: why it is not measured.
-        links: records, docs or tests that the row rests on.
     """
 
     id: str
@@ -110,6 +110,7 @@ class Claim:
     source: str
     experiment: str | None
     contrasts: tuple[Contrast, ...]
+    quick: bool
     script: str | None
     extractions: tuple[Extraction, ...]
     command: str
@@ -165,6 +166,7 @@ def parse_claim(name: str, table: Mapping[str, Any]) -> Claim:
             source=source,
             experiment=rest.pop("experiment") if source == EXPERIMENT else None,
             contrasts=tuple(_contrast(c) for c in rest.pop("contrasts", ())),
+            quick=rest.pop("quick", True),
             script=rest.pop("script") if source == SCRIPT else None,
             extractions=tuple(_extraction(e) for e in rest.pop("parts", ())),
             command=rest.pop("command", f"jessl claims run {name}"),

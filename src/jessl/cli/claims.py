@@ -21,12 +21,13 @@ class ClaimsCommand(Command):
 
     Attributes:
         action: list, show or run.
-        names: of claims; none: all of them.
+        names: claims to print or measure; none: all of them.
         records: folder of the results, in which run writes NAME.json and NAME.md.
         work: folder of trainings, which the claims share.
         data: folder with NAME-train.npz and NAME-test.npz of the data sets (cifar10, fashion,
             solar); None: those that torchvision downloads.
-        quick: with run, the small size: one data set.
+        quick: with run, the small size: one data set; without names, the claims that take less
+            than 20 minutes together on two cores.
         jobs: with run, processes that train.
         markdown: with show, print the page docs/claims.md.
     """
@@ -90,7 +91,7 @@ class ClaimsCommand(Command):
         from jessl.core.log import log
 
         for claim in claims:
-            if claim.source == NONE and not self.names:
+            if not self.names and (claim.source == NONE or (self.quick and not claim.quick)):
                 continue
             log.info(f"{claim.id}: {claim.sentence}")
             with stop_on_signals("the same command continues") as stop:
