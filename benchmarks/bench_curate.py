@@ -3,7 +3,7 @@
     python benchmarks/bench_curate.py choose --set cifar10 FEATURES.npz --out records/DATE.md
     python benchmarks/bench_curate.py errors --set cifar10 FEATURES.npz
     python benchmarks/bench_curate.py duplicates --images cifar10 TRAIN.npz ENCODER
-    python benchmarks/bench_curate.py outliers --images cifar10 TRAIN.npz ENCODER --other OTHER.npz
+    python benchmarks/bench_curate.py outliers --images cifar10 ONE.npz ENCODER --images ...
     python benchmarks/bench_curate.py time --rows 100000 --features 2048
 
 choose: accuracy of the probe of `jessl classify` on images that are left out, after
@@ -11,8 +11,10 @@ choose: accuracy of the probe of `jessl classify` on images that are left out, a
 and test anew; all methods see the same pool, so that each is paired with random choice.
 errors: 5 % of the labels are replaced by another class; cleanlab takes part where it is installed,
 with the probabilities of jessl. duplicates: copies of 10 % of the images, saved again as JPEG,
-resized and cropped. outliers: 1 % of the images are of another set; baselines are the distance to
-the mean and the isolation forest of scikit-learn. Finished draws are kept in --work.
+resized and cropped, beside imagededup's perceptual hash where it is installed (`pixels`). outliers:
+1 % of the images are of another of the sets, each in turn; baselines are the rule of before, the
+nearest neighbours, the distance to the mean and the isolation forest. Finished draws are kept in
+--work.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.neighbors import NearestNeighbors
 
 import jessl
 from harness import say, tell
@@ -137,9 +140,11 @@ def precision_recall(found: NDArray[np.int64], planted: NDArray[np.int64]) -> li
     return [both / max(1, len(found)), both / len(planted), float(len(found))]
 
 
-def errors_draw(x: Features, y: Labels, draw: int) -> dict[str, Any]:
-    """5 % of the labels replaced; precision and recall of each rule."""
+def errors_draw(x: Features, y: Labels, draw: int, most: int) -> dict[str, Any]:
+    """5 % of the labels of some images replaced; precision and recall of each rule."""
     rng = np.random.default_rng([draw, 2])
+    some = np.sort(rng.permutation(len(y))[:most])
+    x, y = x[some], y[some]
     classes, y = np.unique(y, return_inverse=True)
     wrong = rng.choice(len(y), len(y) // 20, replace=False)
     noisy = y.copy()
@@ -175,12 +180,16 @@ def errors_draw(x: Features, y: Labels, draw: int) -> dict[str, Any]:
 
 def mean_table(results: dict[str, list[dict[str, Any]]]) -> list[str]:
     """Mean precision, recall and number of listed rows of each rule."""
-    lines = ["| set | rule | precision | recall | listed |", "|---|---|---:|---:|---:|"]
+    lines = ["| set | rule | precision | recall (range) | listed |", "|---|---|---:|---:|---:|"]
     for name, draws in results.items():
         for rule, value in draws[0].items():
             if isinstance(value, list):
-                p, r, n = np.mean([draw[rule] for draw in draws], axis=0)
-                lines.append(f"| {name} | {rule} | {p:.2f} | {r:.2f} | {n:,.0f} |")
+                cells = np.array([draw[rule] for draw in draws])
+                p, r, n = cells.mean(axis=0)
+                low, high = cells[:, 1].min(), cells[:, 1].max()
+                lines.append(
+                    f"| {name} | {rule} | {p:.2f} | {r:.2f} ({low:.2f} to {high:.2f}) | {n:,.0f} |"
+                )
     return lines
 
 
@@ -282,39 +291,72 @@ def duplicates_of(x: NDArray[np.uint8], encoder: str, draw: int) -> dict[str, An
     return result
 
 
-def outliers_of(
-    x: NDArray[np.uint8], other: NDArray[np.uint8], encoder: str, draw: int
-) -> dict[str, Any]:
-    """1 % of another set: precision and recall of what is listed, and of the first so many."""
+def in_common_size(x: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images of another set, with the size and the channels of `like`."""
+    if x.ndim == 3 and like.ndim == 4:
+        x = np.repeat(x[..., None], 3, axis=3)
+    if x.ndim == 4 and like.ndim == 3:
+        x = x.mean(axis=3).astype(np.uint8)
+    size = (like.shape[2], like.shape[1])
+    return np.stack([np.asarray(Image.fromarray(one).resize(size)) for one in x])
+
+
+def outlier_scores(z: Features, draw: int) -> dict[str, NDArray[np.float64]]:
+    """How far each row is, by jessl, by its rule of before, and by plain baselines."""
     from sklearn.ensemble import IsolationForest
 
-    rng = np.random.default_rng([draw, 4])
-    count = len(x) // 100
-    some = other[rng.choice(len(other), count, replace=False)]
-    if some.ndim == 3 and x.ndim == 4:
-        some = np.repeat(some[..., None], 3, axis=3)
-    if some.ndim == 4 and x.ndim == 3:
-        some = some.mean(axis=3).astype(np.uint8)
-    some = np.stack(
-        [np.asarray(Image.fromarray(one).resize((x.shape[2], x.shape[1]))) for one in some]
-    )
-    z = np.concatenate([embedded(encoder, x), embedded(encoder, some)])
-    planted = np.arange(len(x), len(z))
     near = nearest_rows(space_of(z))
-    found = find_outliers(near, mean_distance(near, np.ones(len(z), bool)))
+    standard = (z - z.mean(axis=0)) / (z.std(axis=0) + 1e-9)
     forest = IsolationForest(random_state=draw).fit(z)
-    scores = {
-        "jessl": found.score,
-        "distance to the mean": np.linalg.norm(
-            (z - z.mean(axis=0)) / (z.std(axis=0) + 1e-9), axis=1
-        ),
+    return {
+        "jessl": find_outliers(z, seed=draw).score,
+        "10 neighbours by cosine (before)": mean_distance(near, np.ones(len(z), bool)),
+        "10 neighbours, standardised": NearestNeighbors(n_neighbors=11)
+        .fit(standard)
+        .kneighbors(standard)[0][:, 1:]
+        .mean(axis=1),
+        "distance to the mean": np.linalg.norm(standard, axis=1),
         "isolation forest": -forest.score_samples(z),
     }
-    result: dict[str, Any] = {"jessl, what is listed": precision_recall(found.rows, planted)}
-    for name, score in scores.items():
-        first = np.argsort(-score, kind="stable")[:count]
-        result[f"{name}, the first 1 %"] = precision_recall(first, planted)
+
+
+def outliers_of(x: Features, others: dict[str, Features], draw: int) -> dict[str, Any]:
+    """1 % of one other set, of each in turn: recall of the first 1 %, and what is listed."""
+    rng = np.random.default_rng([draw, 4])
+    x = x[rng.permutation(len(x))[:1500]]
+    count = max(5, len(x) // 100)
+    cells: dict[str, list[list[float]]] = defaultdict(list)
+    result: dict[str, Any] = {}
+    for other in others.values():
+        z = np.concatenate([x, other[rng.choice(len(other), count, replace=False)]])
+        planted = np.arange(len(x), len(z))
+        listed = find_outliers(z, seed=draw).rows
+        cells["jessl, what is listed"].append(precision_recall(listed, planted))
+        for name, score in outlier_scores(z, draw).items():
+            first = np.argsort(-score, kind="stable")[:count]
+            cells[f"{name}, the first 1 %"].append(precision_recall(first, planted))
+    result |= {name: np.mean(value, axis=0).tolist() for name, value in cells.items()}
+    result["nothing planted"] = len(find_outliers(x, seed=draw).rows)
     return result
+
+
+def outliers_draws(
+    images: dict[str, NDArray[np.uint8]], encoder: str, base: str, draws: range, work: Path
+) -> list[dict[str, Any]]:
+    """Draws of one set with all others; features are computed once."""
+    names = [f"outliers-{base}-{Path(encoder.partition('@')[0]).name}-{k}" for k in draws]
+    features: dict[str, Features] = {}
+
+    def measure(k: int) -> dict[str, Any]:
+        if not features:
+            like = images[base]
+            for name, x in images.items():
+                features[name] = embedded(encoder, in_common_size(x, like) if name != base else x)
+        return outliers_of(
+            features[base], {name: z for name, z in features.items() if name != base}, k
+        )
+
+    return [kept(work, name, lambda: measure(k)) for name, k in zip(names, draws, strict=True)]  # noqa: B023
 
 
 def timed(n: int, d: int, work: Path) -> list[str]:
@@ -348,7 +390,7 @@ def timed(n: int, d: int, work: Path) -> list[str]:
     begin = time.process_time()
     near_duplicates(near, x, np.zeros(n))
     every = np.ones(n, bool)
-    find_outliers(near, mean_distance(near, every))
+    find_outliers(x)
     lap("duplicates and outliers", begin)
     state = Pool(space.rows, mean_distance(near, every, 20), np.zeros(0, np.int64), every)
     for method in METHODS:
@@ -367,9 +409,9 @@ def main() -> None:
     parser.add_argument(
         "--images", nargs=3, action="append", default=[], metavar=("NAME", "FILE", "ENCODER")
     )
-    parser.add_argument("--other")
     parser.add_argument("--most", type=int, default=5000)
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--first-draw", type=int, default=0, help="seeds of draws begin here")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--work", type=Path, default=Path("curate"))
@@ -378,29 +420,35 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     sets = {name: opened(path) for name, path in args.set}
     results: dict[str, list[dict[str, Any]]] = {}
+    draws = range(args.first_draw, args.first_draw + args.draws)
     if args.part == "choose":
         body = choose_table(sets, args.draws, args.work)
     elif args.part == "time":
         body = timed(args.rows, args.features, args.work)
     else:
         for name, (x, y) in sets.items():
-            x, y = x[: args.most], y[: args.most]
             results[name] = [
-                kept(args.work, f"errors-{name}-{k}", lambda: errors_draw(x, y, k))  # noqa: B023
-                for k in range(args.draws)
+                kept(args.work, f"errors-{name}-{k}", lambda: errors_draw(x, y, k, args.most))  # noqa: B023
+                for k in draws
             ]
-        for name, file, encoder in args.images:
-            images = images_of(file, args.most)
-            measure = (
-                (lambda k: duplicates_of(images, encoder, k))  # noqa: B023
-                if args.part == "duplicates"
-                else (lambda k: outliers_of(images, np.load(args.other)["x"], encoder, k))  # noqa: B023
-            )
-            results[name] = [
-                kept(args.work, f"{args.part}-{name}-{k}", lambda: measure(k))  # noqa: B023
-                for k in range(args.draws)
+        pools = {name: images_of(file, args.most) for name, file, _ in args.images}
+        for name, _, encoder in args.images:
+            where = f"{name}, {Path(encoder.partition('@')[0]).name}"
+            if args.part == "outliers":
+                results[where] = outliers_draws(pools, encoder, name, draws, args.work)
+                continue
+            results[where] = [
+                kept(
+                    args.work,
+                    f"{args.part}-{where}-{k}".replace(", ", "-"),
+                    lambda: duplicates_of(pools[name], encoder, k),  # noqa: B023
+                )
+                for k in draws
             ]
         body = mean_table(results)
+        if args.part == "outliers":
+            plain = [f"{k} {[draw['nothing planted'] for draw in v]}" for k, v in results.items()]
+            body += ["", f"Listed where nothing is planted: {'; '.join(plain)}."]
         if args.part == "duplicates":
             body += ["", "Near pairs where nothing is planted, of each draw:", ""]
             body += [
@@ -409,7 +457,12 @@ def main() -> None:
                 for rule in draws[0]
                 if rule.endswith("nothing planted")
             ]
-    tell(f"jessl curate: {args.part}", ["numpy", "scikit-learn"], body, args.out)
+    tell(
+        f"jessl curate: {args.part}",
+        ["numpy", "scikit-learn", "cleanlab", "imagededup"],
+        body,
+        args.out,
+    )
 
 
 if __name__ == "__main__":

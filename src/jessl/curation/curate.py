@@ -89,6 +89,7 @@ def curate(
         budget = check_int("budget", budget, 1)
     check_map(map)
     z, name = _open(embeddings)
+    _check_one_row_an_image(z, name)
     images = None if data is None else open_source(data, bits=bits, value_range=value_range)
     index = None if images is None else _image_of_each_row(z, images)
     rows = PoolRows(z, name, images)
@@ -108,7 +109,7 @@ def curate(
         copies = near_duplicates(neighbours, z.features, preferred)
     counted = np.ones(n, bool)
     counted[copies.surplus] = False
-    outliers = find_outliers(neighbours, mean_distance(neighbours, counted))
+    outliers = find_outliers(z.features, counted, seed=seed)
     warnings: list[str] = []
     first = None
     if budget is not None:
@@ -122,7 +123,7 @@ def curate(
         faults = find_image_faults(images, index, progress=stages.within(2), workers=workers)
     for warning in warnings:
         log.warning(warning)
-    names = rows.names() if z.names is None else z.names
+    names = rows.names()
     result = Curation(
         names, known, first, copies, outliers, errors, faults, warnings=tuple(warnings)
     )
@@ -209,6 +210,16 @@ def _open(embeddings: Embeddings | str | Path) -> tuple[Embeddings, str]:
         return embeddings, "the embeddings"
     path = pool_path(embeddings)
     return Embeddings.load(path, mmap=_is_large(path)), str(path)
+
+
+def _check_one_row_an_image(z: Embeddings, name: str) -> None:
+    """Refuse several rows of an image: it would be chosen and counted several times."""
+    images = len(np.unique(z.ids))
+    if images < len(z):
+        raise ValueError(
+            f"embeddings: expected one row an image, got {len(z):,} rows of {images:,} images in "
+            f"{name}; embed them without --views"
+        )
 
 
 def _is_large(path: Path) -> bool:

@@ -13,6 +13,7 @@ from jessl.core.hashing import checksum
 from jessl.data import Source, UnreadableImage
 from jessl.data.labels import number_cells, read_label_cells
 from jessl.embeddings import Embeddings
+from jessl.extraction.image_map import row_names
 
 
 class PoolRows(Source):
@@ -27,12 +28,12 @@ class PoolRows(Source):
     def __init__(self, embeddings: Embeddings, name: str, images: Source | None) -> None:
         self.name = name
         self.ids = embeddings.ids
-        self._names = embeddings.names
+        self._names = row_names(embeddings, images)
         self._images = images
 
     def key(self, index: int) -> str:
-        """The name of a row; its number where the embeddings have no names."""
-        return str(index) if self._names is None else self._names[index]
+        """The name of a row, see `row_names`."""
+        return self._names[index]
 
     def find(self, key: str) -> str:
         """The name of the row that a user calls `key`."""

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from jessl.core.texts import Texts
 from jessl.data import Source, UnreadableImage
 from jessl.embeddings import Embeddings
 from jessl.maps.colours import Classes, Colour, classes_of, clusters_of
 from jessl.maps.embedding_map import EmbeddingMap, draw_map, shown_rows
 from jessl.maps.layouts import Layout, layouts
 from jessl.maps.sheets import ReadImage
+
+# ids of files are hashes of 63 bits, those of arrays row numbers
+_MOST_ROWS = 1 << 40
 
 
 def image_map(
@@ -62,14 +66,30 @@ def images_in_planes(
 ) -> EmbeddingMap | None:
     """The map of some rows of embeddings, whose layouts and colours are known."""
     index = None if images is None else images.index_of(z.ids[rows])
-    if z.names is not None:
-        names = [z.names[row] for row in rows.tolist()]
-    elif images is not None and index is not None:
-        names = list(images.names(index))
-    else:
-        names = [str(row) for row in rows.tolist()]
+    names = list(row_names(z, images, rows))
     read = None if images is None or index is None else _reader(images, index)
     return draw_map(names, plane, colours, read, total or len(z))
+
+
+def row_names(z: Embeddings, images: Source | None, rows: NDArray[np.int64] | None = None) -> Texts:
+    """The names of rows: of the embeddings, else of their images.
+
+    Where there are neither, the ids of arrays, which are row numbers that a subset keeps; ids of
+    files are hashes, so that their rows are called by their place.
+
+    Args:
+        z: [n, d]; all its rows are of `images` where they have no names.
+        images: None: there are none.
+        rows: which; None: all.
+    """
+    chosen = np.arange(len(z)) if rows is None else rows
+    if z.names is not None:
+        names = z.names
+        return names if rows is None else Texts.of(names[row] for row in chosen.tolist())
+    if images is not None:
+        return images.names(images.index_of(z.ids[chosen]))
+    are_numbers = len(z) > 0 and int(z.ids.max()) < _MOST_ROWS
+    return Texts.of(map(str, (z.ids[chosen] if are_numbers else chosen).tolist()))
 
 
 def label_colours(z: Embeddings) -> list[Classes]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from textwrap import shorten
 from typing import Final
 
 from jessl.tracking.logger import Logger, Status, TrackedRun
@@ -16,6 +17,10 @@ from jessl.tracking.tail import RecordTail
 LOOK_SECONDS: Final = 1.0
 # before a logger that failed is opened again; doubled after each failure
 _FIRST_RETRY_SECONDS, _MOST_RETRY_SECONDS = 30.0, 600.0
+
+
+# characters of the reason of a failure: some libraries give paragraphs
+_MOST_REASON = 200
 
 
 class Follower:
@@ -112,7 +117,8 @@ class Follower:
         self._retry_seconds = _FIRST_RETRY_SECONDS
 
     def _fail(self, error: Exception) -> None:
-        self._on_failure(self.name, " ".join(str(error).split()) or type(error).__name__)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        self._on_failure(self.name, shorten(reason, _MOST_REASON, placeholder=" ..."))
         logger, self._logger = self._logger, None
         if logger is not None:
             with suppress(Exception):

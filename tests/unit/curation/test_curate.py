@@ -143,3 +143,22 @@ def test_a_budget_above_the_images_without_a_label(pool: jessl.Embeddings) -> No
     z = jessl.Embeddings(pool.features, np.r_[np.zeros(100, int), np.full(20, -1)])
     with pytest.raises(ValueError, match=r"at most 20 \(20 of 120 without a label\), got 21"):
         jessl.curate(z, budget=21)
+
+
+def test_rows_of_a_subset_without_names_are_called_by_their_image(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", rng.integers(0, 255, (60, 8, 8)).astype(np.uint8))
+    ids = np.arange(60)[20:]
+    z = jessl.Embeddings(rng.normal(size=(40, 4)).astype(np.float32), ids=ids)
+    for data in (None, tmp_path / "x.npy"):
+        result = jessl.curate(z, budget=3, data=data, workers=1)
+        chosen = result.label_first
+        assert chosen is not None
+        assert [result.names[row] for row in chosen.rows] == [str(ids[row]) for row in chosen.rows]
+
+
+def test_several_rows_of_an_image_are_refused() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    z = jessl.Embeddings(x, ids=np.arange(20) // 2)
+    with pytest.raises(ValueError, match="one row an image, got 20 rows of 10 images"):
+        jessl.curate(z, budget=3)

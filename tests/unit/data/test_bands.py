@@ -268,3 +268,20 @@ def test_a_picture_has_the_bands_that_are_named_as_colour(folder: Path) -> None:
     plain = open_source(f"bands:{folder}")
     np.testing.assert_array_equal(plain.picture(0), VALUES[0][:, :, :3])
     assert open_source(f"bands:{folder}@4,2").picture(0).shape == (5, 7, 1)
+
+
+def test_two_files_of_one_band_are_named(tmp_path: Path) -> None:
+    for name in ("a_B1_x.tif", "a_B1_y.tif", "a_B2_x.tif"):
+        write(tmp_path / "t" / name, VALUES[0, :, :, 0])
+    source = open_source(f"bands:{tmp_path}/t/{{name}}_B{{band}}_*.tif")
+    assert "1 files are of an image and a band" in source.notes[0]
+    assert "the first is a_B1_y.tif (a_B1_x.tif is read)" in source.notes[0]
+
+
+def test_a_palette_is_read_as_its_colours(tmp_path: Path) -> None:
+    image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).convert("P")
+    image.putpalette([v for k in range(256) for v in (255 - k, k, 7)])
+    for name in ("p.tif", "p.png"):
+        image.save(tmp_path / name)
+        values = stored_bands((tmp_path / name).read_bytes(), "x").values
+        assert values.shape == (6, 8, 3)

@@ -363,3 +363,14 @@ def test_packing_resizes_sixteen_bits(tmp_path: Path) -> None:
     assert stored.values.shape == (32, 24, 1)
     assert abs(stored.values[..., 0].astype(int) - values[0, ::2, ::2].astype(int)).max() < 64
     assert len(np.unique(stored.values)) > 700
+
+
+def test_values_within_a_narrow_part_of_the_range_are_named(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(29941, 30197, (5, 8, 8)).astype(np.uint16)
+    np.save(tmp_path / "x.npy", values)
+    for spec in (tmp_path / "x.npy", f"bands:{tmp_path / 'x.npy'}"):
+        [note] = [note for note in open_source(spec).notes if "almost one grey" in note]
+        assert f"--range {values.min()} {values.max()} (value_range=" in note
+    values[3, 0, 0] = 60000
+    np.save(tmp_path / "x.npy", values)
+    assert not any("grey" in note for note in open_source(tmp_path / "x.npy").notes)

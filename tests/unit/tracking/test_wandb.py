@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import struct
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from helpers.tracked_runs import add_end, add_epoch, log_all, new_run
 from jessl.tracking import check_loggers
+from jessl.tracking.loggers.wandb import _quiet_log_files
 from jessl.tracking.state import TrackingState
 
 pytest.importorskip("wandb", reason="wandb is missing: jessl[wandb]")
@@ -113,3 +115,23 @@ def test_online_without_a_key_is_refused_before_anything_is_written(
         check_loggers(("wandb",))
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     check_loggers(("wandb",))
+
+
+def test_log_files_of_wandb_on_a_full_disk_print_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                raise OSError(28, "No space left on device")
+            except OSError:
+                self.handleError(record)
+
+    logger, handler = logging.getLogger("wandb"), Full()
+    with _quiet_log_files():
+        logger.addHandler(handler)
+        logger.error("while it is opened")
+    logger.error("afterwards")
+    logger.removeHandler(handler)
+    assert "Traceback" not in capsys.readouterr().err
+    assert logging.raiseExceptions

@@ -180,8 +180,9 @@ def _opened(encoded: bytes, where: str) -> ImageFile.ImageFile | None:
         deep.refuse_mixed_up(image)
     except Exception:
         return None
-    # Pillow reads neither further pages nor further bands, and calls unknown fourth bands alpha
-    has_one_band = image.mode in ("1", "L", *deep.GREY_MODES)
+    # Pillow reads neither further pages nor further bands, and calls unknown fourth bands alpha;
+    # of a palette it reads the colours, tifffile the numbers
+    has_one_band = image.mode in ("1", "L", "P", *deep.GREY_MODES)
     return image if has_one_band and not (facts.bands_left_out or facts.has_more_pages) else None
 
 

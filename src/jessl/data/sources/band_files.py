@@ -68,11 +68,17 @@ class BandFilesSource(Source):
         )
         self._files: dict[str, dict[str, str]] = {}
         self._bytes: list[int] = []
+        several: list[tuple[str, str]] = []
         for file, size in zip(files, sizes.tolist(), strict=True):
             match = matching.fullmatch(file)
-            if match is not None:
-                self._files.setdefault(match["name"], {})[match["band"]] = file
-                self._bytes.append(size)
+            if match is None:
+                continue
+            bands = self._files.setdefault(match["name"], {})
+            if match["band"] in bands:
+                several.append((file, bands[match["band"]]))
+                continue
+            bands[match["band"]] = file
+            self._bytes.append(size)
         if not self._files:
             example = f", such as {escape_control(files[0])}" if files else ""
             raise ValueError(
@@ -84,6 +90,12 @@ class BandFilesSource(Source):
         self.labels, self.classes, self.notes = labels_by_subfolder(self._keys, self.name)
         present = self._frequent_bands(choice)
         self.bands, _ = chosen_bands(choice, present, self.name, is_photo=False)
+        if several:
+            left_out, read = map(escape_control, several[0])
+            self.notes += (
+                f"{self.name}: {len(several)} files are of an image and a band that another file "
+                f"has, and are left out; the first is {left_out} ({read} is read)",
+            )
         self._note_missing()
         self.notes += (f"{self.name}: {colour_note(self.bands)}",)
 

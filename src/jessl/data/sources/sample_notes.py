@@ -18,6 +18,8 @@ _SAMPLE = 64
 _MOST_VALUES = 1 << 26
 # images that use no more than this share of the range are nearly black
 _DARK_SHARE = 1 / 8
+# values of all sampled images that lie within this share of the range are hardly told apart
+_NARROW_SHARE = 1 / 32
 
 
 def sample_notes(source: Source) -> tuple[str, ...]:
@@ -64,16 +66,19 @@ def _range_notes(source: Source, deep: list[int], sampled: int) -> list[str]:
             f"bits and range have no effect: none of {_images(sampled)} sampled has more than 8 "
             "bits a channel"
         ]
-    measured, largest, white = 0, -np.inf, 65535.0
+    measured, smallest, largest, white = 0, np.inf, -np.inf, 65535.0
     outside: list[tuple[int, float, float]] = []
     dark = True
     for index, low, high, of_file in _extremes(source, deep):
         measured += 1
+        smallest = min(smallest, low)
         if high > largest:
             largest, white = high, of_file
         if chosen is None:
             dark = dark and high <= of_file * _DARK_SHARE
-            if not dark:
+            # white is unknown in a file that says itself what is black and white
+            is_narrow = largest - smallest <= max(of_file, 0.0) * _NARROW_SHARE
+            if not dark and not is_narrow:
                 return []
         elif low < chosen.low or high > chosen.high:
             outside.append((index, low, high))
@@ -91,6 +96,14 @@ def _range_notes(source: Source, deep: list[int], sampled: int) -> list[str]:
         notes.append(
             f"nearly black: the largest value of {_images(measured)} sampled is "
             f"{_number(largest)}, where {_number(white)} is white; {_remedy(largest)}"
+        )
+    elif chosen is None and smallest < largest:
+        low_high = f"{_plain(smallest)} {_plain(largest)}"
+        notes.append(
+            f"almost one grey: the values of {_images(measured)} sampled lie in "
+            f"{_number(smallest)}..{_number(largest)}, where {_number(white)} is white; --range "
+            f"{low_high} (value_range=({low_high.replace(' ', ', ')})) makes these ends black and "
+            "white"
         )
     if outside:
         index, low, high = outside[0]
@@ -154,6 +167,11 @@ def _images(count: int) -> str:
 
 def _have(some: list[int] | list[tuple[int, int]] | list[tuple[int, float, float]]) -> str:
     return "has" if len(some) == 1 else "have"
+
+
+def _plain(value: float) -> str:
+    """As the command line takes it."""
+    return f"{value:.10g}"
 
 
 def _number(value: float) -> str:

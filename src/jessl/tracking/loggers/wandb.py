@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import netrc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ class WandbLogger(Logger):
         import wandb
 
         if wandb.setup().settings.mode in _OFFLINE:
-            return f"wandb sync {path}/wandb/offline-run-*"
+            return f"wandb sync {os.environ.get('WANDB_DIR') or path}/wandb/offline-run-*"
         return "wandb"
 
     def __init__(self, tracked: TrackedRun) -> None:
@@ -54,17 +56,18 @@ class WandbLogger(Logger):
             raise ValueError(problem)
         project = tracked.project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT
         self.key = f"wandb {project}"
-        self._run: Any = wandb.init(
-            project=project,
-            group=tracked.group,
-            name=tracked.name,
-            id=tracked.state.keep_id(),
-            resume="allow",
-            dir=os.environ.get("WANDB_DIR") or str(tracked.path),
-            config=dict(tracked.hyperparameters),
-            reinit="create_new",
-            settings=wandb.Settings(console="off", silent=True),
-        )
+        with _quiet_log_files():
+            self._run: Any = wandb.init(
+                project=project,
+                group=tracked.group,
+                name=tracked.name,
+                id=tracked.state.keep_id(),
+                resume="allow",
+                dir=os.environ.get("WANDB_DIR") or str(tracked.path),
+                config=dict(tracked.hyperparameters),
+                reinit="create_new",
+                settings=wandb.Settings(console="off", silent=True),
+            )
         self._run.config.update(tracked.hyperparameters, allow_val_change=True)
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
@@ -84,6 +87,22 @@ class WandbLogger(Logger):
         """Finish the run; online this waits until everything is sent."""
         self._run.summary["status"] = status
         self._run.finish(exit_code=_EXIT_CODES.get(status, 0))
+
+
+@contextmanager
+def _quiet_log_files() -> Iterator[None]:
+    """No tracebacks for lines that wandb's own log files cannot take, such as on a full disk.
+
+    Python's logging prints one for each line otherwise; the failure itself is reported by the
+    follower. Within the block this holds for all of logging, afterwards for wandb's log files.
+    """
+    raises, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = raises
+        for handler in logging.getLogger("wandb").handlers:
+            handler.handleError = lambda _record: None  # type: ignore[method-assign]
 
 
 def _login_problem() -> str | None:
