@@ -151,6 +151,8 @@ def _open_bands(
     from jessl.data.sources.arrays import open_arrays
     from jessl.data.sources.band_files import BandFilesSource, is_pattern
     from jessl.data.sources.bands import BandSource, parse_choice
+    from jessl.data.sources.shard_manifest import packed_bands
+    from jessl.data.sources.shards import ShardSource
 
     choice = parse_choice(text)
     if is_pattern(choice.path):
@@ -162,7 +164,8 @@ def _open_bands(
         )
     else:
         files = _open_path(choice.path, x_key, y_key, value_range)
-    return BandSource(files, choice)
+    packed = packed_bands(path) if isinstance(files, ShardSource) and path.is_dir() else None
+    return BandSource(files, choice, packed)
 
 
 def _open_path(

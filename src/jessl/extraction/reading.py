@@ -29,8 +29,8 @@ def reading_of(images: Source) -> Reading:
 def differences(known: Mapping[str, object], images: Source) -> list[tuple[str, str, str]]:
     """What is read otherwise than `known`: (bands or value range, as known, as read).
 
-    Names of bands are no proof: a packed folder numbers them anew. So nothing is refused. Band 04
-    of a pattern is band 4 of a file.
+    Names of bands are no proof: a file of several bands numbers them. So nothing is refused. Band
+    04 of a pattern is band 4 of a file.
     """
     return [
         (name.replace("_", " "), _text(name, known[name]), _text(name, value))

@@ -204,6 +204,11 @@ def test_packed_bands_are_the_same_images(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(packed.ids, source.ids)
     for index in range(6):
         np.testing.assert_array_equal(packed.read(index), source.read(index))
+    pack(f"bands:{folder}@4,2,1#1,2,4", tmp_path / "three")
+    assert open_source(f"bands:{tmp_path / 'three'}").bands == Bands(("4", "2", "1"), (2, 1, 0))
+    assert open_source(f"bands:{tmp_path / 'three'}@1,4").bands == Bands(("1", "4"))
+    pack(f"bands:{folder}@4,2,1", tmp_path / "grey")
+    assert open_source(f"bands:{tmp_path / 'grey'}").bands == Bands(("4", "2", "1"))
     pack(f"bands:{folder}@3", tmp_path / "one", short_side=4)
     one = open_source(f"bands:{tmp_path / 'one'}").read(0)
     assert (one.shape, one.dtype) == ((4, 6, 1), np.uint16)

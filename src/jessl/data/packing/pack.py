@@ -51,8 +51,10 @@ from jessl.data.sources.shard_index import (
     write_index,
 )
 from jessl.data.sources.shard_manifest import (
+    BANDS,
     FORMAT,
     MANIFEST,
+    bands_as_json,
     check_fields,
     check_shard,
     sealed,
@@ -257,11 +259,13 @@ class _Work:
         """Write the index and, last, the manifest."""
         write_index(self.out / INDEX, joined(self.parts, self.source.classes))
         index = (self.out / INDEX).read_bytes()
+        bands = self.source.bands
         manifest = sealed(
             {
                 **self.plan,
                 "name": self.source.name,
                 "notes": list(self.source.notes),
+                **({} if bands is None else {BANDS: bands_as_json(bands)}),
                 "versions": {
                     "jessl": version("jessl"),
                     "pillow": PIL.__version__,

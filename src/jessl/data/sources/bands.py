@@ -122,17 +122,25 @@ class BandSource(SourceWithLabels):
     Args:
         source: the files; an array must keep its bits (`ArraySource(keep_bits=True)`).
         choice: which bands, and which of them are colours.
+        packed: the bands of a packed folder, which names them; None: they are numbered.
 
     Raises:
         ValueError: for a band that does not exist.
         UnreadableImage: where none of the sampled files can be read.
     """
 
-    def __init__(self, source: Source, choice: BandChoice) -> None:
+    def __init__(self, source: Source, choice: BandChoice, packed: Bands | None = None) -> None:
         super().__init__(source, source.labels, source.classes)
         self._count = self._count_bands() if source.bands is None else len(source.bands.names)
         present = [str(k + 1) for k in range(self._count)]
-        self.bands, self._picked = chosen_bands(choice, present, source.name, is_photo=True)
+        is_named = packed is not None and len(packed.names) == self._count
+        if packed is not None and is_named:
+            present = list(packed.names)
+            names = present if choice.names is None else choice.names
+            colour = tuple(present[k] for k in packed.colour)
+            if choice.colour is None and colour and set(colour) <= set(names):
+                choice = replace(choice, colour=colour)
+        self.bands, self._picked = chosen_bands(choice, present, source.name, is_photo=not is_named)
         self._picks_all = self._picked == list(range(self._count))
         self.notes = (*source.notes, f"{source.name}: {colour_note(self.bands)}")
 

@@ -9,8 +9,11 @@ from typing import Any
 from jessl.core.checksums import json_sum
 from jessl.core.files import read_json
 from jessl.core.validation import escape_control
+from jessl.data.sources.base import Bands
 
 MANIFEST = "manifest.json"
+# of images that keep all their bands: what these are
+BANDS = "bands"
 FORMAT = "jessl.pack"
 CHECKSUM = "manifest_sha256"
 
@@ -84,3 +87,28 @@ def check_fields(
             expected = " or ".join("null" if t is type(None) else t.__name__ for t in types)
             got = "none" if entry is ... else escape_control(repr(entry)[:60])
             raise ValueError(f"{shown}{escape_control(name)}: expected {expected}, got {got}")
+
+
+def bands_as_json(bands: Bands) -> dict[str, list[str]]:
+    """The field BANDS of a manifest: the names, and those that are red, green and blue."""
+    return {"names": list(bands.names), "colour": [bands.names[k] for k in bands.colour]}
+
+
+def packed_bands(folder: Path) -> Bands | None:
+    """The bands of the images in a packed folder; None where it names none.
+
+    Raises:
+        ValueError: for a manifest that is damaged.
+    """
+    path = folder / MANIFEST
+    stored = read_manifest(path).get(BANDS) if path.is_file() else None
+    if stored is None:
+        return None
+    check_fields(path, f"{BANDS}.", stored, {"names": (list,), "colour": (list,)})
+    # the folder may be a stranger's
+    names, colour = (
+        tuple(escape_control(str(name)) for name in stored[key]) for key in ("names", "colour")
+    )
+    if len(set(names)) < len(names) or len(colour) not in (0, 3) or not set(colour) <= set(names):
+        raise ValueError(f"{escape_control(str(path))}: {BANDS}: expected names, and three of them")
+    return Bands(names, tuple(names.index(name) for name in colour))
