@@ -26,6 +26,7 @@ from jessl.extraction.extract import ExtractionJob
 from jessl.extraction.open_encoder import open_encoder
 from jessl.extraction.opened_encoder import weights_sha256
 from jessl.extraction.part_folder import PARTS, DamagedPart
+from jessl.extraction.reading import warn_unlike_training
 from jessl.extraction.without_labels import without_labels
 from jessl.pretraining.images import split_images
 
@@ -117,6 +118,7 @@ def teacher_targets(
     key = f"{settings.teacher_sha256}/{images.fingerprint()}"
     if not on_rank_zero(_is_complete, folder, key):
         job = on_all_ranks(_job, settings, images, key, device)
+        warn_unlike_training(job.meta or {}, images, log)
         with ProgressBar("teacher", quiet=log is SILENT, unit="images") as bar:
             embed = functools.partial(
                 embed_to_folder, job, folder, stop=stop, progress=bar.update, log=log
