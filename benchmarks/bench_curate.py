@@ -50,7 +50,7 @@ from jessl.probes.held_out import cross_validate
 
 BUDGETS = (10, 20, 50, 100)
 # images that copies are planted among: all pairs of hashes are compared
-MOST_WITH_COPIES = 1000
+MOST_WITH_COPIES = 600
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
