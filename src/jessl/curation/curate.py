@@ -32,6 +32,7 @@ from jessl.curation.result import Curation
 from jessl.curation.space import space_of
 from jessl.data import Source, UnreadableImage, open_source
 from jessl.embeddings import Embeddings
+from jessl.extraction.image_map import MOST_ROW_NUMBER
 from jessl.maps.layouts import check_map
 from jessl.runs import Run, is_run
 
@@ -94,6 +95,9 @@ def curate(
     index = None if images is None else _image_of_each_row(z, images)
     rows = PoolRows(z, name, images)
     known = given_labels(rows, z, labels, allow_missing=allow_missing)
+    warnings: list[str] = []
+    if images is not None and (other := _other_images(z, images)):
+        warnings.append(other)
     n = len(z)
     _check_budget(budget, n, len(known.rows))
     space = space_of(z.features)
@@ -110,7 +114,6 @@ def curate(
     counted = np.ones(n, bool)
     counted[copies.surplus] = False
     outliers = find_outliers(z.features, counted, seed=seed)
-    warnings: list[str] = []
     first = None
     if budget is not None:
         density = mean_distance(neighbours, counted, NEIGHBOURS)
@@ -166,6 +169,19 @@ def _pixels(images: Source, index: NDArray[np.int64]) -> NDArray[np.float64]:
             height, width = images.size(image)
             pixels[k] = height * width
     return pixels
+
+
+def _other_images(z: Embeddings, images: Source) -> str | None:
+    """A warning where rows are matched by number, and perhaps with the images of another array."""
+    known, checksum = z.meta.get("data"), z.meta.get("data_checksum")
+    is_same = known in (None, images.name) or checksum in (None, images.fingerprint())
+    if is_same or int(z.ids.max()) >= MOST_ROW_NUMBER:
+        return None
+    return (
+        f"data: the embeddings are of {escape_control(str(known))}, and rows are matched with "
+        f"{images.name} by their number; pictures and faults are wrong unless both hold the same "
+        "images"
+    )
 
 
 class _Stages:

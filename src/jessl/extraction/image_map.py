@@ -16,7 +16,7 @@ from jessl.maps.layouts import Layout, layouts
 from jessl.maps.sheets import ReadImage
 
 # ids of files are hashes of 63 bits, those of arrays row numbers
-_MOST_ROWS = 1 << 40
+MOST_ROW_NUMBER = 1 << 40
 
 
 def image_map(
@@ -88,7 +88,7 @@ def row_names(z: Embeddings, images: Source | None, rows: NDArray[np.int64] | No
         return names if rows is None else Texts.of(names[row] for row in chosen.tolist())
     if images is not None:
         return images.names(images.index_of(z.ids[chosen]))
-    are_numbers = len(z) > 0 and int(z.ids.max()) < _MOST_ROWS
+    are_numbers = len(z) > 0 and int(z.ids.max()) < MOST_ROW_NUMBER
     return Texts.of(map(str, (z.ids[chosen] if are_numbers else chosen).tolist()))
 
 

@@ -162,3 +162,16 @@ def test_several_rows_of_an_image_are_refused() -> None:
     z = jessl.Embeddings(x, ids=np.arange(20) // 2)
     with pytest.raises(ValueError, match="one row an image, got 20 rows of 10 images"):
         jessl.curate(z, budget=3)
+
+
+def test_another_array_of_as_many_rows_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("x.npy", "other.npy"):
+        np.save(tmp_path / name, rng.integers(0, 255, (40, 8, 8)).astype(np.uint8))
+    source = open_source(tmp_path / "x.npy")
+    meta = {"data": source.name, "data_checksum": source.fingerprint()}
+    z = jessl.Embeddings(rng.normal(size=(40, 4)).astype(np.float32), meta=meta)
+    assert not jessl.curate(z, data=tmp_path / "x.npy", workers=1).warnings
+    [warning] = jessl.curate(z, data=tmp_path / "other.npy", workers=1, log=SILENT).warnings
+    assert "rows are matched with" in warning
+    assert "other.npy by their number" in warning
