@@ -9,7 +9,7 @@ from jessl.core.files import read_json
 from jessl.report import write_report
 
 # of a study with labels, in the order of the page
-SECTIONS = ["ranking", "scatter", "training", "spectra", "risk", "views", "neighbours"]
+SECTIONS = ["ranking", "risk", "scatter", "training", "views", "neighbours", "spectra"]
 SECTIONS += ["what", "table"]
 VOID = {"meta", "img", "br", "line", "circle", "rect", "path", "polygon"}
 

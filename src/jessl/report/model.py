@@ -142,6 +142,7 @@ class StudyFacts:
         data: the data in words.
         chosen_run: the run whose pictures are shown.
         baselines: name -> accuracy in [0, 1].
+        few_labels: name -> (labels of each class, accuracy, low, high) of each amount.
         findings: sentences for the top of the page.
         command: that started the study.
         seconds: that it took.
@@ -154,6 +155,9 @@ class StudyFacts:
     data: str = ""
     chosen_run: str | None = None
     baselines: Mapping[str, float] = field(default_factory=dict)
+    few_labels: Mapping[str, Sequence[tuple[int, float, float, float]]] = field(
+        default_factory=dict
+    )
     findings: Sequence[str] = ()
     command: str = ""
     seconds: float | None = None

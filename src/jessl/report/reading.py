@@ -109,13 +109,41 @@ def _facts(study: Json) -> StudyFacts:
         data=_data(study.get("data")),
         chosen_run=_text(study.get("chosen_run")),
         baselines={str(k): accuracy for k, v in accuracies if (accuracy := finite(v)) is not None},
-        findings=texts(study.get("findings")),
+        few_labels=_few_labels(study.get("few_labels")),
+        findings=_findings(study),
         command=word(study, "command"),
         seconds=number(study, "seconds"),
         hardware=word(study, "hardware"),
         versions=word(study, "versions"),
         seeds=texts(study.get("seeds")),
     )
+
+
+def _findings(study: Json) -> list[str]:
+    """The findings, the choice in words first."""
+    findings = texts(study.get("findings"))
+    conclusion = word(study, "conclusion").removesuffix(".")
+    if not conclusion or any(one.startswith(conclusion) for one in findings[:1]):
+        return list(findings)
+    return [f"{conclusion}.", *findings]
+
+
+def _few_labels(content: object) -> dict[str, list[tuple[int, float, float, float]]]:
+    """What few labels give, by the name of the features; parts that are no numbers are left out."""
+    named = {}
+    for name, rows in mapping(content).items():
+        numbers = [
+            tuple(number(row, key) for key in ("shots", "value", "low", "high"))
+            for row in mappings(rows)
+        ]
+        known = [
+            (int(shots), value, low, high)
+            for shots, value, low, high in numbers
+            if shots is not None and value is not None and low is not None and high is not None
+        ]
+        if known:
+            named[str(name)] = known
+    return named
 
 
 def _text(value: object) -> str | None:

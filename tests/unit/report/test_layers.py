@@ -76,7 +76,7 @@ def rects(found: Page, kind: str) -> list[float]:
 def test_the_last_judgement_of_every_layer_in_order(tmp_path: Path) -> None:
     shuffled = {k: PROBED[k] for k in ("projector", "projector.2", "backbone", "projector.1")}
     found = page(probed(write_run(tmp_path / "alone", merged=False), shuffled))
-    assert found.sections()[:3] == ["training", "layers", "spectra"]
+    assert found.sections()[:3] == ["risk", "training", "layers"]
     said = section(found)
     places = [
         said.index(f"{layer}{value}")

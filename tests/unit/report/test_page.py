@@ -128,7 +128,7 @@ def test_a_run_has_its_parts(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "alone", merged=False)
     picture(folder / "views.png", 4, 2)
     found = page(folder)
-    assert found.sections() == ["training", "spectra", "risk", "views", "what", "table"]
+    assert found.sections() == ["risk", "training", "views", "spectra", "what", "table"]
     assert "loss: covariance" in found.text
     assert "smallconv:32" in found.text
     assert "RankMe and accuracy during training come from held-out images." in found.text
@@ -209,7 +209,8 @@ def test_a_study_of_one_run(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "only")
     write_json(tmp_path / "study.json", {"name": "one"})
     found = page(tmp_path)
-    assert found.sections()[:2] == ["ranking", "scatter"]
+    assert found.sections()[0] == "ranking"
+    assert "scatter" in found.sections()
     assert "Spearman ρ" not in found.text.split("Every mark is a run")[0]
     assert "only" in found.text
 

@@ -26,7 +26,7 @@ def real(demo_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_real_study_has_every_section(real: Path) -> None:
     found = page(real)
-    assert found.sections() == [*SECTIONS[:-2], "map", *SECTIONS[-2:]]
+    assert found.sections() == [*SECTIONS[:-3], "map", *SECTIONS[-3:]]
     assert "None" not in found.text
     # the sample that RankMe was taken from during training was trained on
     assert "held-out" not in found.text
@@ -56,7 +56,7 @@ def test_a_real_run_alone(real: Path, tmp_path: Path) -> None:
     name = read_json(real / "study.json")["groups"][0]["chosen_run"]
     shutil.copytree(real / "runs" / name, tmp_path / name)
     found = page(tmp_path / name)
-    assert found.sections()[:3] == ["training", "spectra", "risk"]
+    assert found.sections()[:2] == ["risk", "training"]
     assert "held-out" not in found.text
     assert "trained on as well" in found.text
     facts = found.text.split("Determined before the training")[1]

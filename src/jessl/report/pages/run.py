@@ -10,15 +10,21 @@ from jessl.core.files import atomic_write
 from jessl.maps import MAP_FILE
 from jessl.report.charts.ranking import criterion_title, draw_ranking
 from jessl.report.charts.svg import in_both_sizes
-from jessl.report.formatting import format_percent
+from jessl.report.formatting import format_interval, format_percent
 from jessl.report.model import ReportData
 from jessl.report.pages import document, layers, risk, scatter, summary, training
 from jessl.report.pages.content import (
     Block,
+    Cell,
+    Fold,
+    Folded,
     Lead,
     Page,
     Picture,
     Section,
+    Table,
+    TableColumn,
+    TableRow,
     data_url,
     figure,
     read_png,
@@ -139,18 +145,22 @@ def _scatter(report: ReportData) -> list[Block]:
 
 
 def _training(report: ReportData) -> list[Block]:
-    panels = training.training_panels(report)
-    if not any(panels):
+    panels = training.training_panels(report, details=False)
+    losses = training.training_panels(report, details=True)
+    if not any(panels) and not any(losses):
         raise _Missing("Training curves: the records hold no finite losses.")
-    caption = (
-        "One line a run, coloured by the value of the hyperparameter (its size runs along the "
-        "colour scale); values stand at the ends of the lines, and seeds share a colour. Losses "
-        "of different values are on different scales by construction, so compare their shapes. "
-        "Gaps are steps without a finite number."
-        if report.kind == "study"
-        else "Losses are means over the steps since the previous record. Gaps are steps without a "
-        "finite number."
-    )
+    caption = "Gaps are steps without a finite number."
+    of_losses = "Losses are means over the steps since the previous record."
+    if report.kind == "study":
+        caption = (
+            "One line a run, coloured by the value of the hyperparameter (its size runs along the "
+            "colour scale); values stand at the ends of the lines, and seeds share a colour. "
+            + caption
+        )
+        of_losses = (
+            "Losses of different values are on different scales by construction, so compare their "
+            "shapes."
+        )
     is_run = report.kind == "run"
     if is_run and any(next(report.runs()).last(n, "train") for n in training.SPREADS):
         caption += _SPREAD
@@ -158,7 +168,38 @@ def _training(report: ReportData) -> list[Block]:
     if splits and names:
         what = names if is_run else "RankMe"
         caption += " " + training.where_measured(what, splits)
-    return [*figure(caption, panels, panels=True)]
+    folded = figure(of_losses, losses, panels=True)
+    title = "Training details: loss, learning rate, speed" if is_run else "Training details: loss"
+    return [
+        *figure(caption, panels, panels=True),
+        *([Folded([Fold(title, folded)])] if folded else []),
+    ]
+
+
+def _few_labels(report: ReportData) -> list[Block]:
+    few = report.study.few_labels
+    if not few:
+        return []
+    shots = list(dict.fromkeys(k for rows in few.values() for k, *_ in rows))
+    columns = [TableColumn("Features", is_text=True)]
+    columns += [TableColumn(f"{k} label{'' if k == 1 else 's'} a class") for k in shots]
+    rows = []
+    for name, amounts in few.items():
+        known = {k: (value, low, high) for k, value, low, high in amounts}
+        cells = [Cell(name, name)]
+        for k in shots:
+            value, low, high = known.get(k, (None, None, None))
+            interval = format_interval(low, high, format_percent)
+            notes = [interval.removesuffix(" %")] if interval else []
+            cells.append(Cell(format_percent(value), str(value or ""), notes))
+        chosen = name == "chosen run"
+        rows.append(TableRow(cells, run=report.study.chosen_run if chosen else None, chosen=chosen))
+    caption = (
+        "Accuracy of a ridge probe that was fitted on so few labelled images, mean over draws of "
+        "them; small print holds 95 % intervals. The chosen run was trained and chosen without "
+        "labels. The untrained encoder is the same net with random weights."
+    )
+    return [Lead(caption), Table(columns, rows)]
 
 
 def _layers(report: ReportData) -> list[Block]:
@@ -250,12 +291,12 @@ _TABLE = (
     "A heading sorts by its column."
 )
 _SECTIONS: tuple[tuple[str, str, Callable[[ReportData], list[Block]]], ...] = (
+    ("few", "What a few labels are worth", _few_labels),
     ("ranking", "Ranking without labels", _ranking),
+    ("risk", "Where the error comes from", _risk),
     ("scatter", "Does the score follow accuracy?", _scatter),
     ("training", "Over training", _training),
     ("layers", "Layer by layer", _layers),
-    ("spectra", "Spectra", _spectra),
-    ("risk", "Where the error comes from", _risk),
     ("views", "Sample views", partial(_picture, "views", "Sample views", _VIEWS)),
     (
         "neighbours",
@@ -263,4 +304,5 @@ _SECTIONS: tuple[tuple[str, str, Callable[[ReportData], list[Block]]], ...] = (
         partial(_picture, "neighbours", "Nearest neighbours", _NEIGHBOURS),
     ),
     ("map", MAP_HEADING, _map),
+    ("spectra", "Spectra", _spectra),
 )

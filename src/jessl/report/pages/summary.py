@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jessl.conclusion import run_conclusion
+from jessl.core.merged_warnings import merge_warnings
 from jessl.records import Record
 from jessl.report.charts.ranking import criterion_title
 from jessl.report.formatting import (
@@ -61,7 +62,15 @@ def cards(report: ReportData) -> list[Card]:
     """What was chosen in every group, or the main numbers of a run."""
     if report.kind == "run":
         return _run_cards(report)
-    return [_group_card(report, group, f"m{i % 8}") for i, group in enumerate(report.groups)]
+    groups = list(enumerate(report.groups))
+    # the choice of the whole study stands first
+    groups.sort(
+        key=lambda pair: (
+            report.study.chosen_run is None
+            or all(run.name != report.study.chosen_run for run in pair[1].runs)
+        )
+    )
+    return [_group_card(report, group, f"m{i % 8}") for i, group in groups]
 
 
 def facts(report: ReportData, left_out: list[str]) -> Facts:
@@ -151,6 +160,8 @@ def _speed(report: ReportData) -> str:
 def _group_card(report: ReportData, group: GroupData, colour: str) -> Card:
     settings = {format_value(s.value): s for s in group.configs}
     pairs = []
+    if group.chosen_run is not None:
+        pairs.append(("take the run", group.chosen_run.name))
     if group.chosen is not None and (setting := settings.get(format_value(group.chosen))):
         pairs.append((criterion_title(report.criterion, short=True), format_number(setting.rank)))
         if setting.accuracy is not None:
@@ -288,12 +299,13 @@ def _numbers(report: ReportData) -> str:
 
 
 def _warnings(report: ReportData) -> list[str]:
+    """One line for each kind of warning: what differs in a number or a layer is one."""
     runs = [run.name for run in report.runs()]
-    lines = []
+    pairs = []
     for text, names in report.warnings().items():
-        if len(runs) == 1 and names == runs:
-            lines.append(text)
-        else:
-            every = len(runs) > 1 and len(names) == len(runs)
-            lines.append(f"{text} ({'every run' if every else ', '.join(names)})")
-    return lines
+        _, _, rest = text.partition(": ")
+        pairs += [("" if names == runs and len(runs) == 1 else name, rest) for name in names]
+    lines = merge_warnings(pairs, "runs")
+    if len(runs) == 1:
+        return lines
+    return [line.replace(f"({len(runs)} runs)", "(every run)") for line in lines]

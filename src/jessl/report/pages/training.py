@@ -37,10 +37,17 @@ class _Curve:
     percents: bool = False
 
 
-def training_panels(report: ReportData) -> list[Markup | None]:
-    """A panel a measured quantity, in a study one a method."""
+def training_panels(report: ReportData, *, details: bool) -> list[Markup | None]:
+    """A panel a measured quantity, in a study one a method.
+
+    Args:
+        details: losses, learning rate and speed instead of what was evaluated.
+    """
+    evaluated = {name for name, *_ in _EVALUATED} | set(SPREADS)
     panels = []
     for curve in _curves(report):
+        if (curve.name not in evaluated) != details:
+            continue
         for index, group in enumerate(report.groups):
             title = f"{group.method}: {curve.title}" if report.kind == "study" else curve.title
             panels.append(_panel(group, index, curve, title))
