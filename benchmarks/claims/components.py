@@ -7,7 +7,8 @@ every encoder, and three accuracies on test images. The encoders have seen all o
 without labels, so the encoder generalization of unseen images is missing; here it is that of a
 random division into 1,500 and 500, which an encoder without labels does not know, and its
 expectation is zero. Approximation is within usability. Seed 0 of every setting, the backbone,
-logistic probe. Results are kept in WORK/components.jsonl; a second call goes on.
+logistic probe. With --quick the 14 development sweeps alone. Results are kept in
+WORK/components.jsonl; a second call goes on.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def components(options: Options) -> pd.DataFrame:
     if not (trial / "units").is_dir():
         raise ValueError(f"--work: expected {trial}, of benchmarks/selection/train.py")
     wanted = []
-    for sweep in SWEEPS:
+    for sweep in [s for s in SWEEPS if s.split == "development" or not options.quick]:
         for value in sweep.values:
             one = unit(sweep, value, 0)
             folder = trial / "units" / one.key
@@ -106,7 +107,7 @@ def largest_part(options: Options) -> Outcome:
             f"{data}: means {means}; probe generalization above usability in "
             f"{share:.0f} % of the encoders"
         )
-    return Outcome(parts, notes, missing=[_MISSING])
+    return Outcome(parts, notes, missing=[_MISSING], quick=options.quick)
 
 
 def few_shot(options: Options) -> Outcome:
@@ -127,7 +128,7 @@ def few_shot(options: Options) -> Outcome:
         "the full error is measured on 5,000 test images, the components on 2,000 training "
         "images: the comparison favours the full error"
     )
-    return Outcome(parts, notes, missing=[_MISSING])
+    return Outcome(parts, notes, missing=[_MISSING], quick=options.quick)
 
 
 _MISSING = (

@@ -14,12 +14,16 @@ from jessl.claims.run import write_script_row
 
 @dataclass
 class Outcome:
-    """What a test of a claim came to: comparisons, sentences, tables, what is not there."""
+    """What a test of a claim came to: comparisons, sentences, tables, what is not there.
+
+    `quick`: whether it is the small size.
+    """
 
     parts: list[ClaimPart]
     notes: list[str] = field(default_factory=list)
     body: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,5 +61,6 @@ def main(tests: Mapping[str, Test], doc: str) -> None:
             notes=outcome.notes,
             body=outcome.body,
             missing=outcome.missing,
+            quick=outcome.quick,
         )
         print(f"{name}: {row.outcome}", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +20,8 @@ from jessl.claims.units import chosen_setting, open_images, run_units
 from jessl.core.interruption import Stopped
 from jessl.core.log import Log, log
 from jessl.core.processes import check_main_guard
+
+_LOOK_SECONDS = 0.2
 
 
 def run_claim(
@@ -56,7 +59,7 @@ def run_claim(
             f"measured: {claim.reason}"
         )
     if claim.source == SCRIPT:
-        return _run_script(claim, records, work, data, quick)
+        return _run_script(claim, records, work, data, quick, stop)
     if claim.source == RECORD:
         row = new_row(claim, extract_parts(claim, records.parent))
         write_row(claim, row, records)
@@ -105,7 +108,14 @@ def write_script_row(
     return row
 
 
-def _run_script(claim: Claim, records: Path, work: Path, data: Path | None, quick: bool) -> Row:
+def _run_script(
+    claim: Claim,
+    records: Path,
+    work: Path,
+    data: Path | None,
+    quick: bool,
+    stop: Callable[[], bool],
+) -> Row:
     """The row of a claim that a script of the checkout measures."""
     words = shlex.split(claim.script or "")
     if not Path(words[0]).is_file():
@@ -116,9 +126,15 @@ def _run_script(claim: Claim, records: Path, work: Path, data: Path | None, quic
     options = ["--records", str(records), "--work", str(work)]
     options += [] if data is None else ["--data", str(data)]
     options += ["--quick"] if quick else []
-    done = subprocess.run([sys.executable, *words, *options])
-    if done.returncode:
-        raise ValueError(f"{claim.id}: {words[0]} ended with code {done.returncode}")
+    process = subprocess.Popen([sys.executable, *words, *options])
+    while process.poll() is None:
+        if stop():
+            process.terminate()
+            process.wait()
+            raise Stopped(f"{claim.id}: stopped")
+        time.sleep(_LOOK_SECONDS)
+    if process.returncode:
+        raise ValueError(f"{claim.id}: {words[0]} ended with code {process.returncode}")
     return read_rows(records)[claim.id]
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._output import print_lines, print_table
 from jessl.cli._signals import stop_on_signals
+
+if TYPE_CHECKING:
+    from jessl.claims.claim import Claim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,28 +86,41 @@ class ClaimsCommand(Command):
         if self.markdown and self.action != "show":
             raise ValueError(f"--markdown has no meaning with {self.action}")
 
-    def _measure(self, claims: list) -> None:  # type: ignore[type-arg]
+    def _measure(self, claims: list[Claim]) -> None:
+        """Measure one after the other; one that cannot be measured does not keep the others."""
         from pathlib import Path
 
         from jessl.claims.claim import NONE
         from jessl.claims.run import run_claim
         from jessl.core.log import log
 
+        failed = []
         for claim in claims:
             if not self.names and (claim.source == NONE or (self.quick and not claim.quick)):
                 continue
             log.info(f"{claim.id}: {claim.sentence}")
-            with stop_on_signals("the same command continues") as stop:
-                row = run_claim(
-                    claim,
-                    records=Path(self.records),
-                    work=Path(self.work),
-                    data=None if self.data is None else Path(self.data),
-                    quick=self.quick,
-                    jobs=self.jobs,
-                    stop=stop,
-                )
+            try:
+                with stop_on_signals("the same command continues") as stop:
+                    row = run_claim(
+                        claim,
+                        records=Path(self.records),
+                        work=Path(self.work),
+                        data=None if self.data is None else Path(self.data),
+                        quick=self.quick,
+                        jobs=self.jobs,
+                        stop=stop,
+                    )
+            except (ValueError, OSError) as error:
+                if len(claims) == 1:
+                    raise
+                log.warning(f"{claim.id}: {error}")
+                failed.append(claim.id)
+                continue
             log.info(f"{claim.id}: {row.outcome}")
+        if failed:
+            raise ValueError(
+                f"{len(failed)} of {len(claims)} claims could not be measured: {', '.join(failed)}"
+            )
 
     def show(self, result: JsonObject) -> None:
         """A table of outcomes; with show and run also the comparisons."""
