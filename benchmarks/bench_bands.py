@@ -187,8 +187,8 @@ class Flow:
         rank = score["embeddings"][z[1]]["rankme"]["value"]
         found = probe["all"]
         return (
-            f"| {data} | {title} | {100 * found['accuracy']:.1f} % ({100 * found['low']:.1f} to "
-            f"{100 * found['high']:.1f}) | {rank:.1f} |"
+            f"| {data} | {title} | {100 * found['accuracy']:.1f} % "
+            f"({100 - 100 * found['high']:.1f} to {100 - 100 * found['low']:.1f}) | {rank:.1f} |"
         )
 
     def use(self, key: str, data: str, source: str, options: list[str]) -> list[str]:

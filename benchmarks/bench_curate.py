@@ -271,7 +271,7 @@ def duplicates_of(x: NDArray[np.uint8], encoder: str, draw: int) -> dict[str, An
         return pairs_of_groups(group.tolist() for group in groups)
 
     rules: dict[str, Callable[[list[NDArray[np.uint8]]], set[frozenset[int]]]] = {"jessl": by_jessl}
-    if encoder == "pixels" and find_spec("imagededup"):
+    if encoder.startswith("pixels") and find_spec("imagededup"):
         rules["imagededup PHash"] = lambda copies: pairs_by_hash([*x, *copies])
     result: dict[str, Any] = {}
     for name, rule in rules.items():

@@ -10,7 +10,7 @@ from jessl import runs
 from jessl.config import ResolvedPretrain
 from jessl.encoders import Encoder
 from jessl.extraction.open_encoder import checkpoint_step
-from jessl.extraction.reading import TRAINED_ON
+from jessl.extraction.reading import TRAINED_ON, trained_on
 
 _STEP = ", step "
 
@@ -50,8 +50,8 @@ def _source_of_run(run: runs.Run, config: ResolvedPretrain, weights: str) -> dic
         "step": step,
     }
     facts = run.facts()
-    if TRAINED_ON in facts:
-        source[TRAINED_ON] = facts[TRAINED_ON]
+    if (known := trained_on(run)) is not None:
+        source[TRAINED_ON] = known
     per_epoch = facts.get("steps_per_epoch")
     if isinstance(per_epoch, int) and per_epoch > 0:
         source["epochs"] = round(step / per_epoch, 3)

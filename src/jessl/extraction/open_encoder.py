@@ -21,7 +21,7 @@ from jessl.encoders.checkpoints.export_folder import exported_weights, is_export
 from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH
 from jessl.encoders.stem_channels import adaptation
-from jessl.extraction.reading import TRAINED_ON
+from jessl.extraction.reading import TRAINED_ON, trained_on
 from jessl.objectives import OBJECTIVES, Objective, build_objective
 from jessl.training import checkpoint
 
@@ -324,8 +324,8 @@ def _open_run(
         "weights": f"run {run.name}, step {latest.step}",
         "objective": config.objective,
     }
-    if TRAINED_ON in (facts := run.facts()):
-        provenance[TRAINED_ON] = facts[TRAINED_ON]
+    if (known := trained_on(run)) is not None:
+        provenance[TRAINED_ON] = known
     for note in notes:
         log.note(f"{note}; the weights of step {latest.step} are taken")
     if notes:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from jessl.core.log import Log
 from jessl.data import Source
+from jessl.data.decode.value_range import ValueRange
+from jessl.runs import Run
 
 # of a run's facts, of the source of an export, and of provenance: what an encoder was trained on
 TRAINED_ON = "trained_on"
@@ -24,6 +26,18 @@ def reading_of(images: Source) -> Reading:
         "bands": None if bands is None else list(bands.names),
         "value_range": None if value_range is None else [value_range.low, value_range.high],
     }
+
+
+def trained_on(run: Run) -> Reading | None:
+    """How a run read its images; of an earlier release the range alone, where it had bands."""
+    known = run.facts().get(TRAINED_ON)
+    if isinstance(known, dict):
+        return known
+    config = run.resolved_config()
+    if config.mean is None:
+        return None
+    chosen = ValueRange.of(config.bits, config.value_range)
+    return {"value_range": None if chosen is None else [chosen.low, chosen.high]}
 
 
 def differences(known: Mapping[str, object], images: Source) -> list[tuple[str, str, str]]:
