@@ -74,8 +74,11 @@ gpu: $(DONE)
 	$(BIN)/python benchmarks/gpu_day.py --work gpu-day --data $(or $(DATA),torchvision:CIFAR10) \
 	  --record benchmarks/records/$(shell date +%F)-gpu-day.md
 
+# the site of docs/ and, under api/, the docstrings: open site/index.html
 docs: $(DONE)
-	$(BIN)/pdoc -o docs/_site jessl
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/pdoc -o site/api jessl
 
 wheel: $(DONE)
 	$(BIN)/python tools/try_wheel.py
