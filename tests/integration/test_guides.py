@@ -53,7 +53,8 @@ def test_the_commands_of_the_tutorial_run() -> None:
             words = [*words, *QUICK.split()]
             words[words.index("--epochs") + 1] = "1"
         assert main([name, *words]) == 0, name
-    for made in ("views.png", "my-run/report.html", "encoders/encoders.html", "predictions.csv"):
+    pages = ("views.png", "my-run/report.html", "encoders/encoders.html", "curated/curation.html")
+    for made in (*pages, "by-resnet20/predictions.csv", "by-pixels/predictions.csv"):
         assert Path(made).exists(), made
 
 
