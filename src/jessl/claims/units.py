@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -154,7 +155,7 @@ def measure(
     result["seconds"] = round(time.monotonic() - began, 1)
     if unit.role != TUNE:
         with atomic_write(folder / CORRECT) as part, part.open("wb") as file:
-            np.savez_compressed(file, **correct)
+            np.savez_compressed(file, **correct)  # type: ignore[arg-type]
     write_json(folder / RESULT, result)
     shutil.rmtree(folder / "run", ignore_errors=True)
 
@@ -201,8 +202,8 @@ def _encoder(
     return lambda source: _embed(run, source)
 
 
-def _embed(encoder: str | Run, source: Source, **options: int) -> Embeddings:
-    z = embed(encoder, source, workers=1, device="cpu", **options)  # type: ignore[arg-type]
+def _embed(encoder: str | Run, source: Source, **options: Any) -> Embeddings:
+    z = embed(encoder, source, workers=1, device="cpu", **options)
     assert isinstance(z, Embeddings)
     return z
 
