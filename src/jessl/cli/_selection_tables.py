@@ -118,6 +118,9 @@ def print_encoders(comparison: JsonObject) -> None:
     """A row for each encoder, the orders, and where the page is."""
     from jessl.comparison.table import SCORES
 
+    def of_score(warning: str) -> bool:
+        return warning.partition(": ")[0] in SCORES
+
     print_conclusion(comparison)
     rows = []
     for one in comparison["encoders"]:
@@ -129,7 +132,11 @@ def print_encoders(comparison: JsonObject) -> None:
     titles = map(short_score_title, SCORES)
     print_table(["encoder", "d", "px", "MB", "ms", *titles, "error", ""], rows)
     print_lines("", f"page: {comparison['page']} (also how to read the numbers)")
-    warnings = [(one["name"], text) for one in comparison["encoders"] for text in one["warnings"]]
+    warnings = [
+        (one["name"], text.removeprefix(f"{text.partition(': ')[0]}: ") if of_score(text) else text)
+        for one in comparison["encoders"]
+        for text in one["warnings"]
+    ]
     print_merged_warnings(warnings, "encoders")
     # the first note is the conclusion
     for note in comparison["notes"][1:]:

@@ -42,7 +42,7 @@ class DecomposeCommand(Command, ReadsEmbeddings, Decompose):
         if self.supervised is not None:
             first, second = self.supervised
             supervised = (self.load_embeddings(first), self.load_embeddings(second))
-        with ProgressBar("decomposition, hyperparameters") as bar:
+        with ProgressBar("decomposition", unit="hyperparameters") as bar:
             decomposition = decompose(
                 self,
                 train=self.load_embeddings(self.train),

@@ -50,7 +50,7 @@ class ProbeCommand(Command, ReadsEmbeddings, Probe):
         train = self.load_embeddings(self.train)
         test = None if self.test is None else self.load_embeddings(self.test)
         if self.shots or self.fraction:
-            with ProgressBar("few-shot probes") as bar:
+            with ProgressBar("few-shot probes", unit="probes") as bar:
                 results = few_shot(
                     train,
                     test,
@@ -74,7 +74,7 @@ class ProbeCommand(Command, ReadsEmbeddings, Probe):
                 "few_shot": [result.as_json() for result in results],
                 "next": self._next(),
             }
-        with ProgressBar(f"{self.kind} probe, hyperparameters") as bar:
+        with ProgressBar(f"{self.kind} probe", unit="hyperparameters") as bar:
             result = probe(
                 self, train=train, test=test, shots=None, fraction=None, progress=bar.update
             )

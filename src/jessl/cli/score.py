@@ -87,7 +87,7 @@ class ScoreCommand(Command, ReadsEmbeddings, Score):
     def _score(self, path: str, z: Embeddings, names: list[str]) -> dict[str, ScoreResult]:
         from jessl.core.progress import ProgressBar
 
-        with ProgressBar(f"scoring {path}", quiet=not is_first_process()) as bar:
+        with ProgressBar(f"scoring {path}", unit="spectra", quiet=not is_first_process()) as bar:
             if several_processes():
                 from jessl.scores.score_together import score_together
 

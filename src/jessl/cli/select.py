@@ -123,7 +123,7 @@ class SelectCommand(Command, Select, Compare):
         from jessl.core.progress import ProgressBar
         from jessl.selection.checkpoints import select_checkpoints
 
-        with ProgressBar("embedding checkpoints") as bar:
+        with ProgressBar("embedding checkpoints", unit="images") as bar:
             options = SelectCheckpoints(
                 run=self.runs[0], by=self.by or SelectCheckpoints.by, data=self.data
             )

@@ -32,6 +32,8 @@ from jessl.scores import score
 
 ScoreJson = dict[str, Any]
 _OF_VIEWS = ("lidar", "alignment")
+# LiDAR solves an eigenproblem of d x d for every jackknife block: minutes at 3,072 features
+_WIDEST_LIDAR_SPREAD = 1024
 _OF_ROWS = tuple(name for name in SCORES if name not in _OF_VIEWS)
 QUERIES, NEAREST = 8, 7
 
@@ -119,12 +121,12 @@ def _evaluate(
     state: ComparisonState,
 ) -> EncoderRow:
     net, name = opened.encoder, row.name
-    with ProgressBar(f"embedding {name}") as count:
+    with ProgressBar(f"embedding {name}", unit="images") as count:
         z = cache.embeddings("embeddings", config.source, progress=count.update)
     v = None
     if config.viewed is not None:
         random = repeat_views(config.views, config.n_views, net.preprocess)
-        with ProgressBar(f"views of {name}") as count:
+        with ProgressBar(f"views of {name}", unit="images") as count:
             v = cache.embeddings(
                 "views", config.viewed, views=random, seed=config.seed, progress=count.update
             )
@@ -164,18 +166,27 @@ def _scores(
     free = Embeddings(z.features, None, z.ids)
     scores: dict[str, ScoreJson] = {}
     warnings: list[str] = []
-    with ProgressBar(f"scoring {encoder}") as count:
-        for rows, names in ((free, _OF_ROWS), (v, _OF_VIEWS)):
+    with ProgressBar(f"scoring {encoder}", unit="spectra") as count:
+        wide = v is not None and v.d > _WIDEST_LIDAR_SPREAD
+        for rows, names, blocks in (
+            (free, _OF_ROWS, None),
+            (v, ("lidar",), 0 if wide else None),
+            (v, ("alignment",), None),
+        ):
             if rows is None:
                 continue
             try:
-                results = score(rows, names, seed=config.seed, progress=count.update)
+                results = score(
+                    rows, names, jackknife=blocks, seed=config.seed, progress=count.update
+                )
             except ValueError as error:
                 warnings.append(short_reason(error))
                 continue
             for name, result in results.items():
                 scores[name] = result.as_json()
                 warnings += [f"{name}: {w}" for w in result.warnings]
+        if wide and "lidar" in scores:
+            warnings.append(f"lidar: no interval, as its jackknife is slow at d = {free.d:,}")
     write_json(kept, {"key": key, "scores": scores, "warnings": warnings})
     return scores, warnings
 
@@ -189,7 +200,7 @@ def _with_labels(
 ) -> EncoderRow:
     tested = None
     if config.test is not None:
-        with ProgressBar(f"test images of {row.name}") as count:
+        with ProgressBar(f"test images of {row.name}", unit="images") as count:
             tested = cache.embeddings("test", config.test, progress=count.update)
     try:
         train, test = encoder_labels.labelled_parts(z, tested)
@@ -202,7 +213,7 @@ def _with_labels(
         state.plan = encoder_labels.plan_evaluation(train, test, config.shots, config.seed)
         state.notes += [f"Of labels: {note}." for note in state.plan.notes]
     try:
-        with ProgressBar(f"probing {row.name}") as count:
+        with ProgressBar(f"probing {row.name}", unit="fits") as count:
             result = encoder_labels.evaluate_encoder(
                 train, test, state.plan, seed=config.seed, progress=count.update
             )

@@ -123,7 +123,8 @@ class Rate:
             return counts
         rate = (self._done - self._first[1]) / (self._last - self._first[0])
         left = duration((self._total - self._done) / rate)
-        return f"{counts}, {rate:,.0f} a second, {left} left"
+        speed = f", {rate:,.0f} a second" if rate >= 1 else ""
+        return f"{counts}{speed}, {left} left"
 
 
 def _on_terminal() -> bool:

@@ -304,8 +304,9 @@ def test_labels_that_would_settle_a_difference() -> None:
 
 
 def test_without_labels_no_winner_is_named(
-    runs: list[str], images: np.ndarray, tmp_path: Path
+    runs: list[str], images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(encoder_rows, "_WIDEST_LIDAR_SPREAD", 32)
     table = compare(runs, images, tmp_path / "out")
     said = " ".join(table.notes)
     assert table.notes[0].startswith("No encoder can be recommended without labels")
@@ -314,6 +315,9 @@ def test_without_labels_no_winner_is_named(
     assert "48 are fewer than 4 d" in said  # d is 32 and 64
     assert "3 random views of 24 images (simclr)" in said
     assert any("fewer than 4 d" in w for w in table.rows[2].warnings)
+    # where the jackknife of LiDAR would take minutes there is no interval
+    assert [row.scores["lidar"]["low"] is None for row in table.rows] == [False, False, True]
+    assert any("lidar: no interval" in w for w in table.rows[2].warnings)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
