@@ -104,13 +104,15 @@ def test_a_ruined_encoder_is_worse(digits: Path, good_and_ruined: tuple[Encoder,
     assert (better.conclusion, better.chosen) == ("better", "after")
 
 
-def test_without_labels_nothing_is_called_better(
+def test_without_labels_nothing_is_called_better_or_worse(
     digits: Path, good_and_ruined: tuple[Encoder, Encoder]
 ) -> None:
     good, ruined = good_and_ruined
     images = open_source(digits / "plain.npy")
     worse = judge_adaptation(good, ruined, images, images, held_out=False)
-    assert (worse.conclusion, worse.chosen, worse.few_shot) == ("worse", "before", None)
+    assert worse.view_retrieval is not None
+    assert worse.view_retrieval[2] < 0
+    assert (worse.conclusion, worse.few_shot) == ("cannot be distinguished", None)
     assert "view retrieval" in worse.text
     same = judge_adaptation(good, good, images, images, held_out=False)
     assert (same.conclusion, same.chosen) == ("cannot be distinguished", "before")
