@@ -102,7 +102,11 @@ def _quiet_log_files() -> Iterator[None]:
     finally:
         logging.raiseExceptions = raises
         for handler in logging.getLogger("wandb").handlers:
-            handler.handleError = lambda _record: None  # type: ignore[method-assign]
+            handler.handleError = _ignore  # type: ignore[method-assign]
+
+
+def _ignore(record: logging.LogRecord) -> None:
+    """What `Handler.handleError` does of a log file of wandb."""
 
 
 def _login_problem() -> str | None:
