@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,7 +125,7 @@ def demo(
             chosen = f"{group.parameter} {format_value(group.chosen)}"
             by = score_in_words(result.criterion)
             log.info(f"chosen    {group.method}: {chosen}, by {by} alone ({group.rule})")
-        study = result.as_json() | {
+        study: dict[str, Any] = result.as_json() | {
             "title": f"{', '.join(g.method for g in result.groups)} on {train.name}",
             "data": data_facts,
             "findings": ["There are no labels: what was chosen cannot be checked against them."],
