@@ -51,12 +51,18 @@ class ClaimsCommand(Command):
         from jessl.claims.claim import load_claim, load_claims
         from jessl.claims.page import claims_page, outcome_of
         from jessl.claims.rows import read_rows
+        from jessl.core.log import log
 
         self._refuse_options()
         claims = [load_claim(name) for name in self.names] if self.names else load_claims()
         if self.action == "run":
             self._measure(claims)
         rows = read_rows(Path(self.records))
+        if not rows:
+            log.note(
+                f"no results in {self.records}: they lie in a checkout of jessl; call this there, "
+                "or give --records"
+            )
         if self.markdown:
             return {"markdown": claims_page(claims, rows)}
         return {

@@ -98,6 +98,8 @@ def test_the_command(capsys: pytest.CaptureFixture, tmp_path) -> None:
     assert "VICReg, CIFAR-10" in capsys.readouterr().out
     assert main(["claims", "list", "--quick", *records]) == 2
     assert "--quick has no meaning with list" in capsys.readouterr().err
+    assert main(["claims", "list", "--records", "nowhere"]) == 0
+    assert "no results in nowhere: they lie in a checkout" in capsys.readouterr().err
     unmeasured = next(claim for claim in CLAIMS if claim.source == NONE)
     assert main(["claims", "run", unmeasured.id, "--records", str(tmp_path)]) == 2
     assert "not measured" in capsys.readouterr().err
