@@ -171,7 +171,8 @@ MISTAKES = {
     "a run folder that is not there": (["embed", "./nope", "--data", "digits", "--out", "DIR/e"],
         "a run folder (there is none at './nope'), its checkpoints"),
     "an encoder of no library": (["embed", "foo:bar", "--data", "digits", "--out", "DIR/e"],
-        "timm, torchvision; embed and select also take a run folder, its checkpoints"),
+        "or package.module:Name (there is no module foo); embed and select also take a run "
+        "folder, its checkpoints"),
     "not a number": (["pretrain", "--data", "digits", "--epochs", "many"], "epochs"),
     "missing folder": (["pretrain", "--data", "DIR/nowhere"], "no file or folder"),
     "empty folder": (["pretrain", "--data", "DIR/empty", "--out", "DIR/r"], "no image"),
