@@ -46,7 +46,9 @@ def print_runs(selection: JsonObject) -> None:
         [_by_group(w, names) for w in selection["warnings"] if w not in about_others], "groups"
     )
     if about_others:
-        log.note(f"{len(about_others)} more warnings about the other scores: --json")
+        count = len(about_others)
+        warnings = "warning" if count == 1 else "warnings"
+        log.note(f"{count} more {warnings} about the other scores: --json")
     print_next(_commands_with(list(selection["chosen"].values())))
 
 

@@ -55,7 +55,7 @@ def test_a_sweep_that_collapsed_as_a_whole_has_no_choice(
     assert (result.by, result.chosen) == ("panel", {})
     assert result.groups[0].choices[0].rule.startswith("all settings are below the untrained")
     assert main(["select", str(tmp_path), "--by", "panel"]) == 0
-    assert "no choice by panel: all settings are below" in capsys.readouterr().out
+    assert "No run can be chosen by panel: all settings are below" in capsys.readouterr().out
 
 
 def test_one_setting_that_trained_among_collapsed_ones_is_taken(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_select_by_the_panel(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert selection.groups[0].choices[0].setting is None
     assert main(["select", str(table), "--by", "panel"]) == 0
     told = capsys.readouterr()
-    assert "no choice by panel: the families do not meet: keep the default" in told.out
+    assert "No run can be chosen by panel: the families do not meet: keep the default" in told.out
     assert "votes for lr=1" in told.err
 
 
