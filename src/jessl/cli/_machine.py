@@ -29,7 +29,9 @@ def describe_machine(folder: Path) -> JsonObject:
     from jessl.records import versions
 
     memory = available_memory()
-    gpus = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
+    gpus = []
+    if torch.cuda.is_available():
+        gpus = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
     return {
         "versions": f"{versions()}, Python {platform.python_version()}",
         "system": f"{platform.system()} {platform.machine()}",
