@@ -54,7 +54,7 @@ def test_an_option_of_another_name_than_its_field_is_given() -> None:
         (["--trian", "x"], "unknown option --trian; did you mean --train?"),
         (["--zzz"], "unknown option --zzz; see jessl probe --help"),
         (["--test", "x"], "expected --train; see jessl probe --help"),
-        ([], "expected --train and --test; see jessl probe --help"),
+        ([], "expected --train; see jessl probe --help"),
         (
             ["--train", "a", "--test", "b", "--seed", "x"],
             "--seed: expected a whole number, got 'x'",
