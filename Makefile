@@ -78,7 +78,7 @@ gpu: $(DONE)
 docs: $(DONE)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	$(BIN)/pdoc -o site/api jessl
+	$(BIN)/python tools/api_pages.py site/api
 
 wheel: $(DONE)
 	$(BIN)/python tools/try_wheel.py

@@ -31,7 +31,8 @@ class Row:
         notes: sentences with numbers of the same command.
         scale: "quick" or "full".
         command, date, hardware, versions, commit: of the measurement.
-        seconds: of processor time for an experiment, with the trainings; else None.
+        seconds: of wall time of an experiment, the sum over trainings and probes, beside whatever
+            else ran; else None.
         missing: what the claim declares and this row does not have.
     """
 
@@ -187,7 +188,7 @@ def _heading(claim: Claim, row: Row) -> list[str]:
         "versions": row.versions,
         "commit": row.commit,
         "command": f"`{row.command}`",
-        "seconds of one core, trainings and probes": (
+        "seconds of wall time, trainings and probes, beside other work": (
             "" if row.seconds is None else f"{row.seconds:,.0f}"
         ),
     }
