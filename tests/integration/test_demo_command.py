@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,13 @@ def test_training_never_sees_a_label(done: tuple[Path, dict[str, Any]]) -> None:
 
 
 def test_a_finished_study_is_read_again_and_nothing_is_trained(
-    done: tuple[Path, dict[str, Any]],
+    done: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    out, study = done
+    shared, study = done
+    out = (
+        tmp_path / "study"
+    )  # study.json is written anew, while other processes read the shared one
+    shutil.copytree(shared, out)
     before = {p: p.read_bytes() for p in out.glob("runs/*/records.jsonl")}
     again = demo("digits", out=out, workers=1, log=SILENT, **OPTIONS)
     for part in ("groups", "findings", "baselines"):
