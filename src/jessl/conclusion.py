@@ -15,7 +15,7 @@ LEAST_OTHERS = 49
 
 @dataclass(frozen=True)
 class RunConclusion:
-    """What can be said of a run without labels.
+    """The conclusion about a run without labels.
 
     Attributes:
         text: one sentence, without a full stop.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 
-from jessl import Pretrain, Run
+from jessl import Pretrain, Run, pretrain
+from jessl.core.interruption import Stopped
 from jessl.training import checkpoint
 
 SMALL = {
@@ -45,3 +47,19 @@ def same_weights(a: Run, b: Run) -> None:
     one, two = weights(a), weights(b)
     assert one.keys() == two.keys()
     assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def stop_and_resume(data: Path | str, folder: Path, **fields: object) -> Run:
+    """A run that is stopped after its first evaluated epoch, and then resumed to its end."""
+    reached = 0
+
+    def on_evaluation(epoch: int, _scores: dict[str, float]) -> None:
+        nonlocal reached
+        reached = epoch
+
+    with pytest.raises(Stopped):
+        pretrain(
+            small_config(data, folder, **fields),
+            quiet=True, on_evaluation=on_evaluation, stop=lambda: reached == 1,
+        )  # fmt: skip
+    return pretrain(small_config(data, folder, resume=True, **fields), quiet=True)

@@ -217,7 +217,7 @@ def outside_names(kind: str) -> list[str]:
 
 
 def has_module(name: str) -> bool:
-    """Whether the first package of package.module:Name can be found; nothing is imported."""
+    """Whether the first package of package.module:Name exists; nothing is imported."""
     top = name.partition(":")[0].partition(".")[0]
     return top in sys.modules or PathFinder.find_spec(top, [os.getcwd(), *sys.path]) is not None
 

@@ -30,7 +30,7 @@ ENCODERS: Extensions[Callable[..., Any]] = Extensions("encoder", {}, _check_buil
 
 
 def is_known_outside(name: str) -> bool:
-    """Whether a name is of another package: installed, or of a module that can be found."""
+    """Whether a name is of another package: installed, or of a module that exists."""
     return name in ENCODERS.names() or (is_outside(name) and has_module(name))
 
 

@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.run_samples import labelled_images, losses, same_weights, small_config, weights
+from helpers.run_samples import (
+    labelled_images,
+    losses,
+    same_weights,
+    small_config,
+    stop_and_resume,
+    weights,
+)
 from jessl import embed, pretrain
-from jessl.core.interruption import Stopped
 from jessl.core.log import SILENT
 from jessl.data import open_source
 from jessl.extraction.open_encoder import open_encoder
@@ -38,18 +44,7 @@ def test_the_average_is_evaluated_and_kept_and_resumed(tmp_path: Path) -> None:
     data = tmp_path / "images.npz"
     whole = pretrain(small_config(data, tmp_path / "whole", **FIELDS), quiet=True)
 
-    reached = 0
-
-    def on_evaluation(epoch: int, _scores: dict[str, float]) -> None:
-        nonlocal reached
-        reached = epoch
-
-    with pytest.raises(Stopped):
-        pretrain(
-            small_config(data, tmp_path / "half", **FIELDS),
-            quiet=True, on_evaluation=on_evaluation, stop=lambda: reached == 1,
-        )  # fmt: skip
-    half = pretrain(small_config(data, tmp_path / "half", resume=True, **FIELDS), quiet=True)
+    half = stop_and_resume(data, tmp_path / "half", **FIELDS)
     assert losses(whole) == losses(half)
     same_weights(whole, half)
 

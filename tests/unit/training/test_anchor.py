@@ -8,9 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.run_samples import labelled_images, same_weights, small_config, weights
+from helpers.run_samples import (
+    labelled_images,
+    same_weights,
+    small_config,
+    stop_and_resume,
+    weights,
+)
 from jessl import pretrain
-from jessl.core.interruption import Stopped
 from jessl.training.anchor import Anchor
 
 FIELDS = {
@@ -75,21 +80,8 @@ def test_runs_stay_near_their_start(tmp_path: Path) -> None:
 
     # the anchor of a resumed run is the start, not the checkpoint
     config = {"init": str(tmp_path / "start"), "anchor": 30.0, **FIELDS}
-    reached = 0
-
-    def on_evaluation(epoch: int, _scores: dict[str, float]) -> None:
-        nonlocal reached
-        reached = epoch
-
-    data, path = tmp_path / "images.npz", tmp_path / "stopped"
-    with pytest.raises(Stopped):
-        pretrain(
-            small_config(data, path, evaluate_epochs=1, **config),
-            quiet=True, on_evaluation=on_evaluation, stop=lambda: reached == 1,
-        )  # fmt: skip
-    resumed = pretrain(
-        small_config(data, path, evaluate_epochs=1, resume=True, **config), quiet=True
-    )
+    data = tmp_path / "images.npz"
+    resumed = stop_and_resume(data, tmp_path / "stopped", evaluate_epochs=1, **config)
     whole = pretrain(
         small_config(data, tmp_path / "whole", evaluate_epochs=1, **config), quiet=True
     )

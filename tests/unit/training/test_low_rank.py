@@ -9,9 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.run_samples import labelled_images, losses, same_weights, small_config, weights
+from helpers.run_samples import (
+    labelled_images,
+    losses,
+    same_weights,
+    small_config,
+    stop_and_resume,
+    weights,
+)
 from jessl import pretrain
-from jessl.core.interruption import Stopped
 from jessl.encoders import Encoder, build_encoder
 from jessl.encoders.encoder import Preprocess
 from jessl.training.low_rank import LowRankUpdates
@@ -79,18 +85,7 @@ def test_a_vision_transformer_is_trained_kept_and_resumed(tmp_path: Path) -> Non
         k for k in names if "blocks" in k and k.endswith("weight") and "norm" not in k
     }
 
-    reached = 0
-
-    def on_evaluation(epoch: int, _scores: dict[str, float]) -> None:
-        nonlocal reached
-        reached = epoch
-
-    with pytest.raises(Stopped):
-        pretrain(
-            small_config(data, tmp_path / "half", **fields),
-            quiet=True, on_evaluation=on_evaluation, stop=lambda: reached == 1,
-        )  # fmt: skip
-    half = pretrain(small_config(data, tmp_path / "half", resume=True, **fields), quiet=True)
+    half = stop_and_resume(data, tmp_path / "half", **fields)
     assert losses(whole) == losses(half)
     same_weights(whole, half)
 

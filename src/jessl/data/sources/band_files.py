@@ -30,7 +30,7 @@ def is_pattern(path: str) -> bool:
 
 
 class BandFilesSource(Source):
-    """Images whose bands are files of one band each, found by a pattern.
+    """Images whose bands are files of one band each, matched by a pattern.
 
     `{name}` is the name of the image, `{band}` that of the band, `*` any text within a folder's
     name. Names may lie in subfolders, which are labels by the rule of `FolderSource`.

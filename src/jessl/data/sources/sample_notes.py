@@ -18,7 +18,7 @@ _SAMPLE = 64
 _MOST_VALUES = 1 << 26
 # images that use no more than this share of the range are nearly black
 _DARK_SHARE = 1 / 8
-# values of all sampled images that lie within this share of the range are hardly told apart
+# values of all sampled images that lie within this share of the range are hardly distinguishable
 _NARROW_SHARE = 1 / 32
 
 
