@@ -247,15 +247,21 @@ def _cross_validated(
     return _build_result(pooled.evaluation, rows, pooled.classes, pair.names, params, None, seed)
 
 
+def _other_rows(rows: LabelledRows, drawn: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Places of the rows that are in no group of those drawn."""
+    rest = np.setdiff1d(np.arange(len(rows.y)), drawn)
+    if rows.units is not None:
+        rest = rest[~np.isin(rows.units[rest], rows.units[drawn])]
+    return rest
+
+
 def _rows_not_drawn(rows: LabelledRows, drawn: NDArray[np.intp]) -> LabelledRows:
     """The rows that may test a probe that was fitted on some: none of their groups.
 
     Raises:
         ValueError: where none is left.
     """
-    rest = np.setdiff1d(np.arange(len(rows.y)), drawn)
-    if rows.units is not None:
-        rest = rest[~np.isin(rows.units[rest], rows.units[drawn])]
+    rest = _other_rows(rows, drawn)
     if not len(rest):
         raise ValueError(
             "shots, fraction: expected labelled images beside those to fit on, as there is no test "
@@ -375,9 +381,7 @@ _PUBLISHED_ROWS = 50_000
 def _validation_rows(
     labelled: LabelledRows, sampled: NDArray[np.intp], seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    rest = np.setdiff1d(np.arange(len(labelled.y)), sampled)
-    if labelled.units is not None:
-        rest = rest[~np.isin(labelled.units[rest], labelled.units[sampled])]
+    rest = _other_rows(labelled, sampled)
     if not len(rest):
         raise ValueError(
             "protocol: expected further labelled training rows for 'published', got none"
