@@ -62,7 +62,7 @@ class ClaimPart:
         """The effect that would have been seen in four of five repetitions."""
         return detectable(self.low, self.high)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields, with the outcome."""
         more = {"outcome": self.outcome, "detectable": self.detectable}
         return asdict(self) | more

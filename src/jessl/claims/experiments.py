@@ -60,7 +60,7 @@ class ArmUnit:
     experiment: str
     data: str
     arm: str
-    fields: tuple[tuple[str, Any], ...]
+    fields: tuple[tuple[str, object], ...]
     seed: int
     role: str
 
@@ -161,7 +161,7 @@ def experiment_names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 
-def configuration(fields: Iterable[tuple[str, Any]], data: str, out: str, seed: int) -> Pretrain:
+def configuration(fields: Iterable[tuple[str, object]], data: str, out: str, seed: int) -> Pretrain:
     """The training of a unit as `jessl.pretrain` takes it."""
     nested: dict[str, Any] = {"view_options": {}, "objective_options": {}}
     for name, value in fields:

@@ -53,7 +53,7 @@ class Row:
         """By the rule, over all parts."""
         return combine(self.parts)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All fields, with the outcome."""
         return {
             "id": self.id,
