@@ -20,8 +20,8 @@ _LONG = 4
 
 
 def without_lzw(
-    file: tifffile.TiffFile, encoded: bytes, pages: list[Any]
-) -> tuple[tifffile.TiffFile, list[Any]]:
+    file: tifffile.TiffFile, encoded: bytes, pages: list[tifffile.TiffPage]
+) -> tuple[tifffile.TiffFile, list[tifffile.TiffPage]]:
     """The file and its pages; where tifffile cannot decode their LZW, with segments of deflate.
 
     The decoded segments are appended in memory, and the pages refer to them; byte order and
@@ -61,7 +61,7 @@ def without_lzw(
     file.close()
     bare = tifffile.TiffFile(io.BytesIO(b"".join(parts)))
     moved = iter(places)
-    result: list[Any] = []
+    result: list[tifffile.TiffPage] = []
     for page, packed in zip(pages, is_packed, strict=True):
         again: Any = bare.pages.get(page.index)
         if packed:
@@ -71,7 +71,7 @@ def without_lzw(
     return bare, result
 
 
-def needs_imagecodecs(page: Any) -> str | None:
+def needs_imagecodecs(page: tifffile.TiffPage) -> str | None:
     """What of a page only imagecodecs decodes, in words; None: nothing."""
     import tifffile
 
@@ -117,7 +117,7 @@ def decoded_lzw(encoded: bytes, rows: int, row_bytes: int) -> bytes:
         return np.asarray(image).tobytes()
 
 
-def _shape(page: Any, place: int) -> tuple[int, int]:
+def _shape(page: tifffile.TiffPage, place: int) -> tuple[int, int]:
     """Rows of a segment, and bytes of a row."""
     contiguous = page.planarconfig != 2
     samples = page.samplesperpixel if contiguous else 1
