@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from jessl.embeddings import Embeddings as Embeddings
     from jessl.encoders import Encoder as Encoder
     from jessl.encoders import build_encoder as build_encoder
+    from jessl.encoders import register_encoder as register_encoder
     from jessl.exporting import ExportResult as ExportResult
     from jessl.exporting.export import export as export
     from jessl.extraction.embed import embed as embed
@@ -109,6 +110,7 @@ _HOMES = {
     "pretrain": "pretraining",
     "probe": "probes",
     "rankme": "scores",
+    "register_encoder": "encoders",
     "register_objective": "objectives",
     "register_score": "scores",
     "score": "scores",

@@ -22,13 +22,15 @@ from jessl.cli.embed import EmbedCommand
 from jessl.cli.pretrain import PretrainCommand
 from jessl.cli.score import ScoreCommand
 from jessl.core import extensions
-from jessl.encoders.outside import ENCODERS
+from jessl.encoders.outside import ENCODERS, is_known_outside
 from jessl.objectives import OBJECTIVES, TrainingPosition, build_objective
 from jessl.scores.registry import EXTENSIONS as SCORE_EXTENSIONS
 from jessl.sweeps.study_state import begin
+from jessl.sweeps.sweep import _imported_by_workers
 
 EXAMPLE = ROOT / "examples" / "jessl_hinge"
 HINGE = "jessl_hinge:HingeConfig"
+PATCHES = "jessl_hinge:patches"
 SHARE = "jessl_hinge:LARGEST_SHARE"
 QUICK = ["--encoder", "smallconv:4", "--epochs", "1", "--batch-size", "16", "--log", "none"]
 
@@ -164,12 +166,81 @@ def test_a_study_names_what_its_workers_import(folder: Path, tmp_path: Path) -> 
     base = jessl.Pretrain(data=str(folder / "images.npz"), objective="hinge", encoder="smallconv:4")
     space = {"objective": ["hinge", "vicreg"], "objective_options.margin": [0.1, 0.3]}
     study = begin(tmp_path / "study", jessl.Sweep(base=base, space=space, seeds=(0,)))
-    assert study.methods() == (HINGE, "vicreg")
+    assert study.plan.config.space["objective"] == [HINGE, "vicreg"]
     assert study.count() == 3  # vicreg has no margin
     _forget()  # as a worker that is started
     joined = begin(tmp_path / "study")
     assert [u.params["objective"] for u in joined.units()] == [HINGE, HINGE, "vicreg"]
     assert "jessl_hinge" in sys.modules
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_registered_encoder_is_found_by_its_name(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jessl_hinge = import_module("jessl_hinge")
+    jessl.register_encoder("flat", jessl_hinge.patches)
+    images = str(folder / "images.npz")
+    z = jessl.embed("flat", images)
+    assert (z.d, z.meta["encoder"], z.meta["weights"]) == (64, PATCHES, "as built")
+    config = jessl.Pretrain(
+        data=images,
+        encoder="flat",
+        epochs=1,
+        batch_size=16,
+        evaluate_epochs=0,
+        log=("none",),
+        out=str(tmp_path / "run"),
+    )
+    run = jessl.pretrain(config, quiet=True)
+    assert (run.config().encoder, run.resolved_config().encoder) == (PATCHES, PATCHES)
+    assert jessl.embed(run, images).d == 64
+    space = {"encoder": ["flat", "smallconv:4"]}
+    study = begin(tmp_path / "study", jessl.Sweep(base=config, space=space, seeds=(0,)))
+    assert [unit.params["encoder"] for unit in study.units()] == [PATCHES, "smallconv:4"]
+    assert _imported_by_workers(study.plan.config) == [PATCHES]
+    _forget()  # as a new process: a run folder imports nothing, to resume is the user's decision
+    embed = ["embed", str(run.path), "--data", images, "--out", str(tmp_path / "z")]
+    assert main(embed) == 2
+    assert "jessl_hinge" not in sys.modules
+    resume = ["pretrain", "--data", images, "--out", str(run.path), "--resume"]
+    assert main([*resume, "--encoder", PATCHES]) == 0
+    assert f"note: resuming imports {PATCHES}, which" in capsys.readouterr().err
+
+
+def _of_a_notebook(channels: int = 3) -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+
+
+@pytest.mark.usefixtures("fresh")
+def test_names_of_encoders_that_mislead_are_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, builder, expected in (
+        ("smallconv", _of_a_notebook, "name: 'smallconv' is a built-in encoder"),
+        ("timm", _of_a_notebook, "name: 'timm' is a built-in encoder"),
+        ("a:b", _of_a_notebook, "name: expected letters"),
+        ("mine", 3, "encoder mine: expected a function or class that builds it, got 3"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            jessl.register_encoder(name, builder)
+    monkeypatch.setattr(_of_a_notebook, "__module__", "__main__")
+    jessl.register_encoder("mine", _of_a_notebook)
+    images = str(folder / "images.npz")
+    assert jessl.embed("mine", images).meta["weights"] == "as built"
+    base = jessl.Pretrain(data=images, encoder="mine", objective="vicreg")
+    monkeypatch.setattr("jessl.sweeps.sweep._has_script", lambda: False)
+    with pytest.raises(ValueError, match=r"encoder mine: expected one of a file.*my_code:_of_a"):
+        jessl.sweep(jessl.Sweep(base=base, space={"lr": [0.1]}), tmp_path / "study", jobs=2)
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    with pytest.raises(ValueError, match="encoder: expected a name or a path, got mine, which is"):
+        jessl.embed("mine", images)
+
+
+def test_libraries_are_not_code_from_outside() -> None:
+    assert not is_known_outside("timm:resnet18")  # has the form package.module:Name
+    assert not is_known_outside("torchvision:resnet18")
 
 
 @pytest.mark.usefixtures("fresh")

@@ -12,6 +12,7 @@ from jessl.encoders.checkpoints.reading import read_weights as read_weights
 from jessl.encoders.encoder import Encoder as Encoder
 from jessl.encoders.encoder import Preprocess as Preprocess
 from jessl.encoders.load_report import LoadReport as LoadReport
+from jessl.encoders.outside import register_encoder as register_encoder
 
 __all__ = [
     "Encoder",
@@ -22,4 +23,5 @@ __all__ = [
     "open_checkpoint",
     "parse_checkpoint",
     "read_weights",
+    "register_encoder",
 ]

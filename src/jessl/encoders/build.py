@@ -21,7 +21,13 @@ from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.encoders.nets.pixels import Pixels
 from jessl.encoders.nets.resnet_cifar import DIM, LAYERS, SmallResNet
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH, SmallConv
-from jessl.encoders.outside import ENCODERS, build_outside, is_known_outside
+from jessl.encoders.outside import (
+    ENCODERS,
+    FAMILIES,
+    LIBRARIES,
+    build_outside,
+    is_known_outside,
+)
 from jessl.encoders.stem_channels import use_channels
 
 # mean and standard deviation of each channel
@@ -29,15 +35,6 @@ Normalisation: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
 _HALF = (0.5, 0.5, 0.5)
 _QUARTER = (0.25, 0.25, 0.25)
-
-# library -> an example of a name
-_LIBRARIES = {
-    "timm": "timm:resnet18",
-    "torchvision": "torchvision:resnet18",
-    "hf": "hf:facebook/dinov2-small",
-}
-
-_FAMILIES = ("smallconv", "airbench", "resnet_cifar", PIXELS, "ckpt", *_LIBRARIES)
 
 # up to this side, pixels, a ResNet's stride-2 stem and max-pool discard most of the image
 SMALL_STEM_PX = 64
@@ -89,7 +86,7 @@ def build_encoder(
         dim = check_int("dim", dim, 1)
     with refuse_sizes_beyond_memory(f"encoder {name}"):
         channels = 3 if normalisation is None else len(normalisation[0])
-        if name.partition(":")[0] not in _FAMILIES and is_known_outside(name):
+        if is_known_outside(name):
             encoder = build_outside(
                 name,
                 size=size,
@@ -127,11 +124,11 @@ def _build_without_expansion(
             f"encoder {name!r} is a file of weights, which embed and select accept; to train from "
             "it name its architecture and give the file to --init"
         )
-    if family not in _LIBRARIES:
+    if family not in LIBRARIES:
         raise ValueError(_unknown_family(family, model))
     if not model:
         raise ValueError(
-            f"encoder {name!r}: expected {family}:NAME with a model, e.g. {_LIBRARIES[family]}"
+            f"encoder {name!r}: expected {family}:NAME with a model, e.g. {LIBRARIES[family]}"
         )
     body, preprocess = _build_of_library(family, model, size, pretrained, channels)
     small = stem == "small" or (
@@ -249,7 +246,7 @@ def _build_pixels(side: str, size: int | None, stem: str | None, channels: int) 
 def _unknown_family(family: str, model: str) -> str:
     """The error for a name of no family: the library that has the model, or the nearest names."""
     if model:
-        families = [name for name in _FAMILIES if name != "ckpt"]
+        families = [name for name in FAMILIES if name not in ("ckpt", "random")]
         known = unknown_name("encoder", family, families)
         if is_outside(f"{family}:{model}"):
             known += f"; or {FORM} (there is no module {family})"

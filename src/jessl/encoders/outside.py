@@ -1,4 +1,4 @@
-"""Encoders of other packages: a function or class, by "package.module:Name" or entry point."""
+"""Encoders of other packages: a function or class, registered, installed or named by module."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from typing import Any
 from torch import nn
 
 from jessl.core.extensions import Extensions, has_module, importable_name, is_outside
+from jessl.core.validation import refuse_path_of_the_same_name
 from jessl.encoders.encoder import Encoder, Preprocess, output_width
+from jessl.encoders.nets.pixels import NAME as PIXELS
+
+# library -> an example of a name
+LIBRARIES = {
+    "timm": "timm:resnet18",
+    "torchvision": "torchvision:resnet18",
+    "hf": "hf:facebook/dinov2-small",
+}
+# what a name of jessl begins with: none from outside can take it
+FAMILIES = ("smallconv", "airbench", "resnet_cifar", PIXELS, "random", "ckpt", *LIBRARIES)
 
 _SIZE = 32
 _HALF, _QUARTER = 0.5, 0.25
@@ -29,9 +40,50 @@ def _check_builder(member: object, where: str) -> Callable[..., Any]:
 ENCODERS: Extensions[Callable[..., Any]] = Extensions("encoder", {}, _check_builder)
 
 
+def register_encoder(name: str, builder: Callable[..., Any]) -> None:
+    """Let this process find an encoder of yours by its name.
+
+    Other processes (workers of a sweep, a resumed run, the command line) find it where the function
+    or class is in a module that they can import; one of a notebook is known to the notebook alone.
+
+    Example:
+        jessl.register_encoder("patches", patches)
+        jessl.embed("patches", "digits")
+
+    Args:
+        name: letters, digits and underscores; not that of an encoder of jessl.
+        builder: a function or class that returns a torch module from [batch, channels, size, size]
+            to [batch, dim]; it is called with those of `size`, `channels` and `pretrained` that it
+            takes.
+
+    Raises:
+        ValueError: for something that cannot be called, and a name that is taken.
+    """
+    if name in FAMILIES:
+        raise ValueError(f"name: {name!r} is a built-in encoder; take another one")
+    ENCODERS.register(name, builder)
+
+
 def is_known_outside(name: str) -> bool:
-    """Whether a name is of another package: installed, or of a module that exists."""
+    """Whether a name is from outside jessl: registered, installed, or of a module that exists."""
+    if name.partition(":")[0] in FAMILIES:
+        return False
     return name in ENCODERS.names() or (is_outside(name) and has_module(name))
+
+
+def portable_encoder(name: str) -> str:
+    """The name by which any process finds an encoder; names of jessl and unknown ones stay.
+
+    Raises:
+        ValueError: for a module or name that cannot be imported, and a name that is also a path.
+    """
+    if not is_known_outside(name):
+        return name
+    place = ENCODERS.portable_name(name)
+    if not is_outside(name):
+        other = "another one, given to register_encoder," if place == name else place
+        refuse_path_of_the_same_name("encoder", name, other)
+    return place
 
 
 def build_outside(

@@ -20,6 +20,7 @@ from jessl.encoders.checkpoints import open_checkpoint as foreign
 from jessl.encoders.checkpoints.export_folder import exported_weights, is_export, open_export
 from jessl.encoders.nets.pixels import NAME as PIXELS
 from jessl.encoders.nets.smallconv import DEFAULT_WIDTH
+from jessl.encoders.outside import is_known_outside, portable_encoder
 from jessl.encoders.stem_channels import adaptation
 from jessl.extraction.reading import TRAINED_ON, trained_on
 from jessl.objectives import OBJECTIVES, Objective, build_objective
@@ -65,6 +66,8 @@ def open_encoder(
         return _open_random(str(encoder).removeprefix(_RANDOM), stem, size, seed, normalisation)
     if encoder == PIXELS:
         refuse_path_of_the_same_name("encoder", encoder, f"{PIXELS}:32")
+    if isinstance(encoder, str):
+        encoder = portable_encoder(encoder)
     if encoder == "smallconv":
         refuse_path_of_the_same_name("encoder", encoder, f"smallconv:{DEFAULT_WIDTH}")
     folder = None if isinstance(encoder, runs.Run) else _export_folder(encoder)
@@ -120,7 +123,7 @@ def open_encoder(
     report = getattr(net.body, "report", None)
     if init is not None and not random and not pretrained:
         report = load_weights(net, weights_file(init), key=key)
-    published = "as built" if extensions.is_outside(net.name) else "published"
+    published = "as built" if is_known_outside(net.name) else "published"
     weights = f"random, seed {seed}" if random else str(init or published)
     provenance: dict[str, object] = {"encoder": net.name, "stem": net.stem, "weights": weights}
     if report is not None:

@@ -15,6 +15,7 @@ from jessl.core.devices import deterministic, intra_op_threads
 from jessl.core.log import SILENT, Log
 from jessl.core.process_group import is_rank_zero, on_rank_zero, process_group, rank_zero
 from jessl.data import Source
+from jessl.encoders.outside import portable_encoder
 from jessl.objectives import OBJECTIVES
 from jessl.pretraining.adaptation import anchor_to_start, keep_start, starts_from_weights
 from jessl.pretraining.announcement import announce
@@ -73,8 +74,7 @@ def pretrain(
         # rank zero's request holds for all
         config, quiet = on_rank_zero(lambda: (config, quiet))
         on_rank_zero(check_config, config)
-        objective = on_rank_zero(OBJECTIVES.portable_name, config.objective)
-        config = replace(config, objective=objective)
+        config = on_rank_zero(_with_portable_names, config)
         log = Log() if is_rank_zero() and not quiet else SILENT
 
         # open the run and its images
@@ -122,6 +122,16 @@ def pretrain(
             monitor.train(stop)
         finish(folder.run, parts, settings, log, stop)
     return folder.run
+
+
+def _with_portable_names(config: Pretrain) -> Pretrain:
+    """A training whose objective, encoder and teacher have names that any process finds."""
+    encoder, teacher = (
+        None if name is None else portable_encoder(name)
+        for name in (config.encoder, config.teacher)
+    )
+    objective = OBJECTIVES.portable_name(config.objective)
+    return replace(config, objective=objective, encoder=encoder, teacher=teacher)
 
 
 @rank_zero

@@ -21,6 +21,7 @@ from jessl.core.log import SILENT, Log
 from jessl.core.process_group import all_gather_object, mark_reported, on_all_ranks, rank_zero
 from jessl.core.processor import instruction_sets
 from jessl.data import Source
+from jessl.encoders.outside import is_known_outside
 from jessl.extraction.reading import TRAINED_ON, reading_of
 from jessl.pretraining.build import Parts
 from jessl.pretraining.teacher import is_unfinished
@@ -195,7 +196,8 @@ def _claim(
     if is_file(config.views):
         changed |= {"views": config.views, "view_options": {}}
     resolved = run.resolved_config()
-    for name in filter(is_outside, (resolved.objective, resolved.encoder)):
+    encoders = [n for n in (resolved.encoder, resolved.teacher) if n and is_known_outside(n)]
+    for name in filter(is_outside, (resolved.objective, *encoders)):
         log.note(f"resuming imports {name}, which {path / CONFIG} names")
     return ResolvedPretrain(**(vars(resolved) | changed))
 

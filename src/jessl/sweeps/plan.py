@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from jessl.config import Pretrain, Sweep, matches_annotation
 from jessl.core.files import read_toml as read_toml_file
 from jessl.core.validation import check_choice, check_int, unknown_name
+from jessl.encoders.outside import portable_encoder
 from jessl.extraction.extract import LAYERS
 from jessl.objectives import OBJECTIVES
 from jessl.pretraining.evaluate import SCORES
@@ -119,17 +120,30 @@ def plan_sweep(config: Sweep) -> SweepPlan:
 
 
 def _portable(config: Sweep) -> Sweep:
-    """A study whose objectives have names that every worker finds."""
+    """A study whose objectives and encoders have names that every worker finds."""
+    space, base = config.space, config.base
+    for field, portable in _PORTABLE.items():
+        if isinstance(space, Mapping) and isinstance(names := space.get(field), list | tuple):
+            space = {**space, field: [portable(n) if isinstance(n, str) else n for n in names]}
+    named: dict[str, Any] = {
+        field: portable(name)
+        for field, portable in _PORTABLE.items()
+        if (name := getattr(base, field)) is not None
+    }
+    return dataclasses.replace(config, base=dataclasses.replace(base, **named), space=space)
 
-    def portable(name: object) -> object:
-        known = isinstance(name, str) and OBJECTIVES.find_if_known(name, imports=True) is not None
-        return OBJECTIVES.portable_name(str(name)) if known else name  # others are refused later
 
-    space = config.space
-    if isinstance(space, Mapping) and isinstance(methods := space.get("objective"), list | tuple):
-        space = {**space, "objective": [portable(method) for method in methods]}
-    base = dataclasses.replace(config.base, objective=str(portable(config.base.objective)))
-    return dataclasses.replace(config, base=base, space=space)
+def _portable_objective(name: str) -> str:
+    known = OBJECTIVES.find_if_known(name, imports=True) is not None
+    return OBJECTIVES.portable_name(name) if known else name  # others are refused later
+
+
+# fields of a training that may name code from outside jessl
+_PORTABLE: dict[str, Callable[[str], str]] = {
+    "objective": _portable_objective,
+    "encoder": portable_encoder,
+    "teacher": portable_encoder,
+}
 
 
 def _settings(config: Sweep, space: Space, sampler: str) -> list[Params]:

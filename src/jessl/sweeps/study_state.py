@@ -141,10 +141,6 @@ class Study:
         merits = self.ledger.merits()
         return [merits[n][epoch] for n in of_method if epoch in merits.get(n, {})]
 
-    def methods(self) -> tuple[str, ...]:
-        """The objectives of the study."""
-        return _methods(self.plan)
-
     def method(self, unit: Unit) -> str:
         """The objective of a unit."""
         return str(unit.params.get("objective", self.plan.config.base.objective))

@@ -7,21 +7,23 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing import get_context, parent_process
 from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 from jessl.config import Sweep
 from jessl.core.deprecation import renamed_arguments
-from jessl.core.extensions import is_outside
+from jessl.core.extensions import Extensions, is_outside
 from jessl.core.interruption import Stopped
 from jessl.core.log import Log, log
 from jessl.core.processes import check_main_guard
 from jessl.core.resources import usable_cores
 from jessl.core.validation import check_int
+from jessl.encoders.outside import ENCODERS, is_known_outside
 from jessl.objectives import OBJECTIVES
 from jessl.sweeps.coordination import MOST_LOST, Unit
 from jessl.sweeps.results import SweepResult, summarize
@@ -82,7 +84,7 @@ def sweep(
         log.note(note)
     if study.plan.config.prune:
         log.info(_pruning_line(study))
-    outside = [name for name in study.methods() if is_outside(name)]
+    outside = _imported_by_workers(study.plan.config)
     if outside:
         log.note(f"the workers import {', '.join(outside)}, which the study names")
     if jobs == 1:
@@ -94,18 +96,34 @@ def sweep(
     return summarize(study, seconds=time.monotonic() - began)
 
 
+def _named_code(config: Sweep) -> list[tuple[Extensions[Any], str]]:
+    """(kind, name) of the objectives and encoders that a study may take from outside jessl."""
+    space = config.space if isinstance(config.space, Mapping) else {}
+    named: list[tuple[Extensions[Any], str]] = []
+    for field, kind in (("objective", OBJECTIVES), ("encoder", ENCODERS), ("teacher", ENCODERS)):
+        listed = space.get(field)
+        names = listed if isinstance(listed, list | tuple) else [getattr(config.base, field)]
+        named += [(kind, name) for name in dict.fromkeys(names) if isinstance(name, str)]
+    return named
+
+
+def _imported_by_workers(config: Sweep) -> list[str]:
+    return [
+        name
+        for kind, name in _named_code(config)
+        if is_outside(name) and (kind is OBJECTIVES or is_known_outside(name))
+    ]
+
+
 def _check_shared(config: Sweep | None) -> None:
-    """Refuse an objective that only this process has: a notebook is no module to import."""
-    space = {} if config is None else config.space
-    methods = space.get("objective") if isinstance(space, dict) else None
-    listed = methods if isinstance(methods, list | tuple) else []
-    for name in [*listed, *([] if config is None else [config.base.objective])]:
-        member = OBJECTIVES.find_if_known(str(name))
-        if member is not None and member.__module__ == "__main__" and not _has_script():
+    """Refuse code that only this process has: a notebook is no module to import."""
+    for kind, name in [] if config is None else _named_code(config):
+        member = kind.find_if_known(name)
+        if getattr(member, "__module__", None) == "__main__" and not _has_script():
             raise ValueError(
-                f"objective {name}: expected a class in a file, which the workers can import, got "
-                f"one of this notebook; write it to a file, such as my_losses.py, and give "
-                f"my_losses:{member.__name__}"
+                f"{kind.kind} {name}: expected one of a file, which the workers can import, got "
+                f"one of this notebook; write it to a file, such as my_code.py, and give "
+                f"my_code:{getattr(member, '__name__', 'NAME')}"
             )
 
 
