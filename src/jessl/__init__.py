@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from jessl.extraction.embed import embed as embed
     from jessl.objectives import register_objective as register_objective
     from jessl.pretraining.pretrain import pretrain as pretrain
+    from jessl.pretraining.view_grid import show_views as show_views
     from jessl.probes import ProbeResult as ProbeResult
     from jessl.probes import probe as probe
     from jessl.report import write_report as write_report
@@ -116,6 +117,7 @@ _HOMES = {
     "score": "scores",
     "select": "selection",
     "select_checkpoints": "selection.checkpoints",
+    "show_views": "pretraining.view_grid",
     "sweep": "sweeps.sweep",
     "views": "views",
     "write_report": "report",

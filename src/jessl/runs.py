@@ -20,15 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from jessl import records
+from jessl.conclusion import run_conclusion
 from jessl.config import EXPORT_DESCRIPTION, Pretrain, ResolvedPretrain
 from jessl.core.deprecation import RenamedMember, renamed_arguments
 from jessl.core.files import contained, read_json, write_json
+from jessl.core.notebook import WARNING, Described, percent, with_interval
+from jessl.schema import VIEW_RETRIEVAL, score_title
 
 CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Described):
     """A run folder; nothing is read before it is asked for.
 
     Attributes:
@@ -36,6 +39,38 @@ class Run:
     """
 
     path: Path
+
+    @property
+    def conclusion(self) -> str:
+        """Whether the training helped, or how far it is; in one sentence without a full stop."""
+        try:
+            measured = self.records()
+            judged = run_conclusion(measured) if _is_finished(measured) else None
+            text = _state(self, measured) if judged is None else judged.text
+        except (OSError, ValueError) as error:
+            text = f"cannot be read: {error}"
+        return f"{self.name}: {text}"
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Folder, data, encoder, objective, scores, and the next line of code.
+
+        Scores are those of the last evaluation.
+        """
+        try:
+            config, measured = self.resolved_config(), self.records()
+            state = _state(self, measured)
+        except (OSError, ValueError) as error:
+            return [("folder", str(self.path)), (WARNING, str(error))]
+        rows = [
+            ("folder", str(self.path)),
+            ("data", config.data),
+            ("encoder", config.encoder),
+            ("objective", f"{config.objective}, views by {config.views}"),
+            ("state", state),
+        ]
+        newest = {r.name: r for r in measured if _is_score(r)}  # the last of a name
+        rows += [(_score_name(r), _score_text(r)) for r in newest.values()]
+        return [*rows, ("next", _next_line(self, config, _is_finished(measured)))]
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -103,7 +138,7 @@ class Run:
 
     def finished(self) -> bool:
         """Whether training and evaluation are done (their last record is there)."""
-        return any(r.split == "pretrain" and r.name == "rankme/backbone" for r in self.records())
+        return _is_finished(self.records())
 
     def _resolved(self) -> dict[str, Any]:
         resolved = _read_object(contained(self.path, CONFIG)).get("chosen")
@@ -113,6 +148,44 @@ class Run:
 
     asked = RenamedMember("config")
     chosen = RenamedMember("resolved_config")
+
+
+def _is_finished(measured: list[records.Record]) -> bool:
+    return any(r.split == "pretrain" and r.name == "rankme/backbone" for r in measured)
+
+
+def _state(run: Run, measured: list[records.Record]) -> str:
+    if _is_finished(measured):
+        return "finished"
+    steps = [r.step for r in measured if r.step is not None]
+    total = run.facts().get("total_steps")
+    if not steps or not isinstance(total, int):
+        return "not trained yet"
+    return f"trained for {max(steps):,} of {total:,} steps"
+
+
+def _is_score(record: records.Record) -> bool:
+    score = record.name == VIEW_RETRIEVAL or record.name.startswith("rankme/")
+    return score and record.split != records.PRETRAIN_SAMPLE and isinstance(record.value, float)
+
+
+def _score_name(record: records.Record) -> str:
+    score, _, layer = record.name.partition("/")
+    return f"{score_title(score)}, {layer}" if layer else score_title(score)
+
+
+def _score_text(record: records.Record) -> str:
+    assert isinstance(record.value, float)
+    if record.name == VIEW_RETRIEVAL:
+        return percent(record.value, record.low, record.high)
+    return with_interval(record.value, record.low, record.high)
+
+
+def _next_line(run: Run, config: ResolvedPretrain, finished: bool) -> str:
+    path = str(run.path)
+    if finished:
+        return f"jessl.embed(jessl.Run.open({path!r}), {config.data!r})"
+    return f"jessl.pretrain(jessl.Pretrain(data={config.data!r}, out={path!r}, resume=True))"
 
 
 def _read_object(path: Path) -> dict[str, Any]:

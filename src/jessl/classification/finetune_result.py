@@ -9,10 +9,11 @@ from typing import Any
 
 from jessl.classification.finetune_folder import CLASSIFIER
 from jessl.classification.paired import PairedDifference
+from jessl.core.notebook import WARNING, Described
 
 
 @dataclass(frozen=True)
-class FinetuneResult:
+class FinetuneResult(Described):
     """What `finetune` compared and kept.
 
     Attributes:
@@ -46,6 +47,21 @@ class FinetuneResult:
     flip: float = 0.5
     folds: int = 1
     warnings: tuple[str, ...] = ()
+
+    @property
+    def conclusion(self) -> str:
+        """Which of both is kept and why, in one sentence without a full stop."""
+        return self.summary.removesuffix(".")
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The classifier, what it was compared on, and the next line of code."""
+        classifier = str(self.classifier)
+        return [
+            ("classifier", classifier),
+            ("compared on", f"{self.compare:,} images of {len(self.classes)} classes"),
+            ("next", f'jessl.classify(SRC, classifier={classifier!r}, out="predictions.csv")'),
+            *((WARNING, text) for text in self.warnings),
+        ]
 
     def as_json(self) -> dict[str, object]:
         """All fields as JSON values."""

@@ -8,9 +8,6 @@ from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._inputs import open_images
 from jessl.cli._output import print_lines
 
-# side of an image in the picture: wide enough for its caption
-_CELL_PX = 144
-
 
 @dataclass(frozen=True, kw_only=True)
 class ViewsCommand(Command):
@@ -45,30 +42,18 @@ class ViewsCommand(Command):
 
     def run(self) -> JsonObject:
         """Draw."""
-        from jessl.core.validation import check_int
+        from jessl.pretraining.view_grid import show_views
 
-        check_int("count", self.count, 1)
-        if self.size is not None:
-            check_int("size", self.size, 8)
-        import torch
-
-        from jessl.core.image_grid import write_grid
-        from jessl.pretraining.defaults import default_size
-        from jessl.pretraining.view_grid import view_rows
-        from jessl.views.presets import is_file, preset
-
-        source = open_images(self)
-        size = self.size
-        if size is None and not is_file(self.preset):
-            size = default_size(source, torch.device("cpu"))
-        views = preset(self.preset, size, self.options)
-        if source.bands is not None:
-            channels = len(source.bands.names)
-            views = views.normalised((0.5,) * channels, (0.5,) * channels)
-        grid = view_rows(source, views, seed=self.seed, count=self.count)
-        write_grid(
-            self.out, grid.rows, columns=grid.columns, captions=grid.captions, cell_px=_CELL_PX
+        grid = show_views(
+            open_images(self),
+            self.preset,
+            options=self.options,
+            size=self.size,
+            count=self.count,
+            seed=self.seed,
         )
+        grid.save(self.out)
+        views = grid.views
         return {
             "out": self.out,
             "size": max(view.size for view in views.recipes),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,6 +85,14 @@ def draw_grid(
             for at, line in enumerate(text[i][k] if text else ()):
                 draw.text((x, y + cell_px + 1 + at * _LINE_PX), line, fill=_INK, font=font)
     return canvas
+
+
+def inline_picture(picture: Image.Image) -> str:
+    """A picture as HTML that needs no file: an <img> that holds its PNG."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    return f"<img src='data:image/png;base64,{data}'/>"
 
 
 def _lines(

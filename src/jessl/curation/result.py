@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jessl.core.notebook import WARNING, Described
 from jessl.curation.duplicates import Duplicates
 from jessl.curation.given_labels import GivenLabels
 from jessl.curation.image_faults import ImageFaults
@@ -16,7 +17,7 @@ from jessl.curation.picking.methods import LabelFirst
 
 
 @dataclass(frozen=True, eq=False)
-class Curation:
+class Curation(Described):
     """What is to be done with a pool of images.
 
     Attributes:
@@ -40,6 +41,19 @@ class Curation:
     out: Path | None = None
     page: Path | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def conclusion(self) -> str:
+        """The result in one sentence, without a full stop."""
+        return self.sentence().removesuffix(".")
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The folder, the page, and the warnings."""
+        return [
+            ("folder", "" if self.out is None else str(self.out)),
+            ("page", "" if self.page is None else str(self.page)),
+            *((WARNING, text) for text in self.warnings),
+        ]
 
     def sentence(self) -> str:
         """The result in one sentence."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from jessl.core.notebook import Described
 from jessl.encoders import Preprocess
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(Described):
     """A folder that `jessl.export` wrote, and how to load it.
 
     Attributes:
@@ -40,3 +41,17 @@ class ExportResult:
     weights_sha256: str
     max_abs_difference: float
     source: dict[str, object]
+
+    @property
+    def conclusion(self) -> str:
+        """What was written and where, in one sentence without a full stop."""
+        return f"{self.encoder} with {self.dim:,} features is in {self.out}, for {self.format}"
+
+    def describe(self) -> list[tuple[str, str]]:
+        """How to load it without jessl, and how exact it is."""
+        return [
+            *((("" if k else "load"), line) for k, line in enumerate(self.code)),
+            ("files", ", ".join(self.files)),
+            ("classes", ", ".join(self.classes)),
+            ("largest difference", f"{self.max_abs_difference:.2g}"),
+        ]

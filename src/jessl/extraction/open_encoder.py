@@ -59,32 +59,30 @@ def open_encoder(
     if isinstance(encoder, Encoder):
         _refuse_file_options(encoder.name, arch=arch, key=key)
         return encoder, None, {"encoder": encoder.name}
-    if str(encoder).startswith(_RANDOM):
-        _refuse_file_options(str(encoder), arch=arch, key=key)
+    if isinstance(encoder, runs.Run):
+        _refuse_run_options(str(encoder.path), init, stem, size, arch=arch, key=key)
+        return _open_run(encoder)
+    name = str(encoder)
+    if name.startswith(_RANDOM):
+        _refuse_file_options(name, arch=arch, key=key)
         if init is not None:
-            raise ValueError(f"encoder {encoder} has random weights: leave init out")
-        return _open_random(str(encoder).removeprefix(_RANDOM), stem, size, seed, normalisation)
-    if encoder == PIXELS:
-        refuse_path_of_the_same_name("encoder", encoder, f"{PIXELS}:32")
-    if isinstance(encoder, str):
-        encoder = portable_encoder(encoder)
-    if encoder == "smallconv":
-        refuse_path_of_the_same_name("encoder", encoder, f"smallconv:{DEFAULT_WIDTH}")
-    folder = None if isinstance(encoder, runs.Run) else _export_folder(encoder)
+            raise ValueError(f"encoder {name} has random weights: leave init out")
+        return _open_random(name.removeprefix(_RANDOM), stem, size, seed, normalisation)
+    if name == PIXELS:
+        refuse_path_of_the_same_name("encoder", name, f"{PIXELS}:32")
+    if name == "smallconv":
+        refuse_path_of_the_same_name("encoder", name, f"smallconv:{DEFAULT_WIDTH}")
+    name = portable_encoder(name)
+    folder = _export_folder(name)
     if folder is not None:
         _refuse_file_options(f"the export {folder}", arch=arch, key=key)
         if init is not None or stem is not None:
             raise ValueError("an export has its own weights and stem: leave init and stem out")
         return _open_export(folder, size)
-    step = None if isinstance(encoder, runs.Run) else checkpoint_step(encoder)
-    if step is not None or isinstance(encoder, runs.Run) or runs.is_run(encoder):
-        _refuse_file_options(str(encoder), arch=arch, key=key)
-        if init is not None or stem is not None or size is not None:
-            raise ValueError("a run has its own weights, stem and size: leave init, stem, size out")
-        if step is not None:
-            return _open_run(*step)
-        return _open_run(encoder if isinstance(encoder, runs.Run) else runs.Run.open(encoder))
-    name = str(encoder)
+    step = checkpoint_step(name)
+    if step is not None or runs.is_run(name):
+        _refuse_run_options(name, init, stem, size, arch=arch, key=key)
+        return _open_run(runs.Run.open(name)) if step is None else _open_run(*step)
     if Path(name).is_dir():
         runs.Run.open(name)  # raises, with the reason why it is no run
     file = foreign.parse_checkpoint(name, arch, key if init is None else None)
@@ -132,6 +130,20 @@ def open_encoder(
         provenance["stem_adapted"] = adaptation(net.channels)
         log.note(f"{net.name}: {adaptation(net.channels)}")
     return net, None, provenance
+
+
+def _refuse_run_options(
+    run: str,
+    init: str | Path | None,
+    stem: str | None,
+    size: int | None,
+    *,
+    arch: str | None,
+    key: str | None,
+) -> None:
+    _refuse_file_options(run, arch=arch, key=key)
+    if init is not None or stem is not None or size is not None:
+        raise ValueError("a run has its own weights, stem and size: leave init, stem, size out")
 
 
 def _open_random(

@@ -303,7 +303,17 @@ def _count(name: str, value: float, least: int) -> int:
 
 
 def is_file(name: str) -> bool:
-    """Whether a name of views is that of a file: it ends in .toml or .json."""
+    """Whether a name of views is that of a file: it ends in .toml or .json.
+
+    Raises:
+        ValueError: for what is no name, such as a transform of torchvision.
+    """
+    if not isinstance(name, str | Path):
+        raise ValueError(
+            f"views: expected a preset ({', '.join(__all__)}) or a .toml or .json file with the "
+            f"fields of jessl.views.View, whose operations are those of torchvision, got an object "
+            f"of type {type(name).__name__}"
+        )
     return Path(name).suffix.lower() in FILES
 
 

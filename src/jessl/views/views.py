@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jessl.core.deprecation import RenamedMember, renamed_arguments
+from jessl.core.notebook import html_table
 from jessl.views.apply import CpuRenderer, apply_views
+from jessl.views.description import describe_view
 from jessl.views.params import Params, as_params, as_table, neutral_table
 from jessl.views.recipe import ViewRecipes
 from jessl.views.sampling import sample_table
@@ -29,6 +32,27 @@ class Views(ViewRecipes):
         params = views.sample(ids, epoch=0, seed=0, heights=heights, widths=widths)
         first, second = views.apply(images, params)
     """
+
+    def __str__(self) -> str:
+        """In one line: 2 views of an image: 32 px, random crop of 8 to 100 % of the area, ..."""
+        rows = self._rows()
+        return f"{_count(len(self))} of an image: " + "; ".join(
+            text if len(rows) == 1 else f"{name}: {text}" for name, text in rows
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{_count(len(self))} of an image</p>{html_table(self._rows())}"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """(views, their recipe in words); views next to each other of one recipe are a row."""
+        rows: list[tuple[str, str]] = []
+        first = 0
+        for recipe, same in itertools.groupby(self.recipes):
+            last = first + len(list(same))
+            name = f"view {last}" if last == first + 1 else f"views {first + 1} to {last}"
+            rows.append((name, ", ".join(describe_view(recipe))))
+            first = last
+        return rows
 
     def sample(
         self,
@@ -133,3 +157,7 @@ class Views(ViewRecipes):
             apply_view(view, images, rows, self.mean, self.std)
             for view, rows in zip(self.recipes, table, strict=True)
         ]
+
+
+def _count(views: int) -> str:
+    return f"{views} view{'' if views == 1 else 's'}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,6 +15,10 @@ from jessl.data.loading.batch_assembly import ViewRenderer
 
 if TYPE_CHECKING:
     import torch
+
+
+# images in a notebook
+_SHOWN = 8
 
 
 class ViewRecipe(Protocol):
@@ -45,7 +51,7 @@ class RowTargets(Protocol):
     def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.float32]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Batch:
     """Views of a batch of images.
 
@@ -65,6 +71,28 @@ class Batch:
     params: list[dict[str, np.ndarray]] | None = None
     targets: torch.Tensor | None = None
 
+    def __repr__(self) -> str:
+        labels = "" if self.labels is None else ", labels"
+        return f"Batch({len(self.ids)} images, {', '.join(self._shapes())}{labels})"
+
+    def _repr_html_(self) -> str:
+        """Shapes, and the first images: darkest value black, brightest white, if normalised."""
+        from jessl.core.image_grid import draw_grid, inline_picture
+
+        images = [f"{k + 1}" for k in range(min(_SHOWN, len(self.ids)))]
+        rows = [[_picture(view[k]) for k in range(len(images))] for view in self.views]
+        picture = inline_picture(draw_grid(rows, columns=images)) if images else ""
+        return f"<p>{escape(repr(self))}</p>{picture}"
+
+    def _shapes(self) -> list[str]:
+        """Number, shape and type of the views; those of one shape together."""
+        kinds = Counter((tuple(view.shape[1:]), str(view.dtype)) for view in self.views)
+        return [
+            f"{count} view{'' if count == 1 else 's'} of {' x '.join(map(str, shape))} "
+            f"{dtype.removeprefix('torch.')}"
+            for (shape, dtype), count in kinds.items()
+        ]
+
     def to(self, device: str | torch.device) -> Batch:
         """The batch with all tensors on a device; Lightning calls this."""
         return replace(
@@ -74,3 +102,11 @@ class Batch:
             labels=None if self.labels is None else self.labels.to(device),
             targets=None if self.targets is None else self.targets.to(device),
         )
+
+
+def _picture(view: torch.Tensor) -> np.ndarray:
+    """A view [c, h, w] as an image uint8 [h, w, c]."""
+    x = view.detach().cpu().float().permute(1, 2, 0).numpy()
+    if view.is_floating_point():
+        x = (x - x.min()) * (255 / max(float(np.ptp(x)), 1e-6))
+    return np.rint(x).astype(np.uint8)

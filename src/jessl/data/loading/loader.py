@@ -111,7 +111,8 @@ class Loader:
         if is_transform or not (callable(views) or hasattr(views, "renderer")):
             raise ValueError(
                 "views: expected a recipe of jessl.views.presets, whose operations are those of "
-                f"torchvision, or a function of the epoch, got {views!r}"
+                "torchvision, a Views of own jessl.views.View(size=32, gray=0.2, ...), or a "
+                f"function of the epoch, got an object of type {type(views).__name__}"
             )
         if rank >= world:
             raise ValueError(f"rank: expected a whole number from 0 to {world - 1}, got {rank}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import operator
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -103,7 +101,7 @@ class Source(ABC):
 
     def _repr_html_(self) -> str:
         """The first images that can be read."""
-        from jessl.core.image_grid import draw_grid
+        from jessl.core.image_grid import draw_grid, inline_picture
 
         shown: list[np.ndarray] = []
         for index in range(min(len(self), 2 * _SHOWN)):
@@ -111,11 +109,7 @@ class Source(ABC):
                 shown.append(self.picture(index))
             if len(shown) == _SHOWN:
                 break
-        file = io.BytesIO()
-        if shown:
-            draw_grid([shown]).save(file, "PNG")
-        data = base64.b64encode(file.getvalue()).decode()
-        picture = f"<img src='data:image/png;base64,{data}'/>" if shown else ""
+        picture = inline_picture(draw_grid([shown])) if shown else ""
         return f"<p>{escape(repr(self))}</p>{picture}"
 
     @abstractmethod
