@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,7 @@ def test_the_story_by_commands(
     assert out.splitlines()[3].split()[0] == "error"
     code, out, said = _said(capsys, "decompose", *both, "--probe", "ridge")
     assert "usability includes approximation" in out
+    assert re.search(r"^next      jessl (probe|select|pretrain) ", out, flags=re.M)
     assert "of the test rows 120 identical to a training row" in said
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from jessl.cli._command import Command, JsonObject
 from jessl.cli._inputs import ReadsEmbeddings
-from jessl.cli._output import print_conclusion, print_lines, print_table, print_warnings
+from jessl.cli._output import print_conclusion, print_lines, print_next, print_table, print_warnings
 from jessl.config import Decompose
 from jessl.schema import COMPONENT_NAMES, component_title
 
+if TYPE_CHECKING:
+    from jessl.embeddings import Embeddings
+    from jessl.risk import RiskDecomposition
+
+# libraries whose encoders have published weights
+_PUBLISHED = ("timm", "torchvision", "hf")
 _BAR_WIDTH = 40
 _MOST_SUGGESTIONS = 3
 _ESTIMATES = {"midpoint": "best of the family (midpoint)", "bias": "bias of the train risk"}
@@ -45,7 +53,7 @@ class DecomposeCommand(Command, ReadsEmbeddings, Decompose):
         with ProgressBar("decomposition", unit="hyperparameters") as bar:
             decomposition = decompose(
                 self,
-                train=self.load_embeddings(self.train),
+                train=(train := self.load_embeddings(self.train)),
                 test=self.load_embeddings(self.test),
                 supervised=supervised,
                 progress=bar.update,
@@ -55,7 +63,32 @@ class DecomposeCommand(Command, ReadsEmbeddings, Decompose):
             "conclusion": decomposition.conclusion,
             **decomposition.as_json(),
             "advice": advice,
+            "next": self._next(decomposition, train),
         }
+
+    def _next(self, decomposition: RiskDecomposition, train: Embeddings) -> list[str]:
+        """Commands that tell more about the largest component, or make it smaller."""
+        largest = largest_component(decomposition)
+        both = f"--train {shlex.quote(self.train)} --test {shlex.quote(self.test)}"
+        if largest == "usability" and not self.probe.startswith("mlp"):
+            return [f"jessl probe {both} --kind mlp"]  # does a stronger probe read more?
+        if largest == "probe_generalization":
+            commands = [f"jessl probe {both} --fraction .1 .3 1"]  # what more labels would bring
+            unlabelled = 0 if train.labels is None else int((train.labels < 0).sum())
+            if unlabelled:  # which of them to label
+                pool = shlex.quote(self.train)
+                commands.append(
+                    f"jessl curate {pool} --budget {min(100, unlabelled)} --out curated"
+                )
+            return commands
+        encoder = str(train.meta.get("encoder") or "")
+        published = encoder.partition(":")[0] in _PUBLISHED
+        if largest == "encoder_generalization":  # more images, for example those of the test set
+            start = f"--encoder {shlex.quote(encoder)} --init pretrained"
+            return [f"jessl pretrain --data MORE {start if published else '--init RUN'} --out more"]
+        data = shlex.quote(str(train.meta.get("data") or "SRC"))
+        known = shlex.quote(encoder) if published else "RUN"
+        return [f"jessl select --encoders {known} timm:resnet50 --data {data} --out compared"]
 
     def show(self, result: JsonObject) -> None:
         """A row and a bar for each component, how they were estimated, and suggestions."""
@@ -79,6 +112,15 @@ class DecomposeCommand(Command, ReadsEmbeddings, Decompose):
             print_lines("usability includes approximation, as there are no --supervised embeddings")
         _print_suggestions(result["advice"])
         print_warnings(params)
+        print_next(result["next"])
+
+
+def largest_component(decomposition: RiskDecomposition) -> str:
+    """The component that dominates, or has the largest value where the intervals do not decide."""
+    if decomposition.dominant is not None:
+        return decomposition.dominant
+    names = COMPONENT_NAMES[1:] if decomposition.merged else COMPONENT_NAMES
+    return max(names, key=lambda name: getattr(decomposition, name).value)
 
 
 def _print_components(result: JsonObject) -> None:
