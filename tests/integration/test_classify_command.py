@@ -108,16 +108,28 @@ def test_the_accuracy_is_announced_first(here: Path, capsys: pytest.CaptureFixtu
     assert not Path("out/p.html").exists()
 
 
+def test_two_classifications_share_a_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("p", "q"):
+        out = f"out/{name}.csv"
+        assert classify("--labels", "few.csv", "--out", out, "--no-page") == 0
+        said = capsys.readouterr().out
+        assert f"jessl classify --classifier out/{name}-classifier --data OTHERS" in said
+    Path("out/q.csv").unlink()
+    assert classify("--labels", "few.csv", "--out", "out/q.csv", "--no-page") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.endswith("out: out/q-classifier exists; remove it, or give --out another name")
+
+
 def test_a_classifier_is_used_again_and_refused_elsewhere(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    again = ["--classifier", "first/classifier", "--out", "again/p.csv", "--no-page"]
+    again = ["--classifier", "first/p-classifier", "--out", "again/p.csv", "--no-page"]
     assert classify(*again, encoder=None) == 0
     rows = {row["name"]: row for row in rows_of("again/p.csv")}
     assert len(rows) == 239
     for row in rows_of("first/p.csv"):
         assert rows[row["name"]] == row
-    assert not Path("again/classifier").exists()
+    assert not Path("again/p-classifier").exists()
     shutil.rmtree("again")
     capsys.readouterr()
     assert classify(*again, encoder="ckpt:other.pt@smallconv:8") == 2
@@ -157,7 +169,7 @@ def test_other_tasks_are_fitted_and_used_again(
         )
         assert np.abs(value - true).mean() < 0.75 * np.std(true)
         assert ((low <= true) & (true <= high)).mean() > 0.8
-    again = ["--classifier", "out/classifier", "--out", "again/p.csv"]
+    again = ["--classifier", "out/p-classifier", "--out", "again/p.csv"]
     assert classify(*again, encoder=None) == 0
     known = {row["name"]: row for row in rows_of("again/p.csv")}
     assert all(known[row["name"]] == row for row in rows)

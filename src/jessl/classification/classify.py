@@ -35,7 +35,7 @@ from jessl.extraction.opened_encoder import OpenedEncoder, open_identified
 from jessl.maps.embedding_map import EmbeddingMap
 from jessl.maps.layouts import check_map
 
-CLASSIFIER, CACHE = "classifier", "classify-cache"
+CACHE = "classify-cache"
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +223,7 @@ def classify(
         log.warning(unlike)
         warnings += (unlike,)
     names = images.names() if z.names is None else z.names
-    where = out.parent / CLASSIFIER if classifier is None else Path(classifier)
+    where = classifier_folder(out) if classifier is None else Path(classifier)
     result = Classification(
         out=out,
         classifier=where,
@@ -316,15 +316,27 @@ def _check_arguments(
             )
 
 
+def classifier_folder(out: Path) -> Path:
+    """Where the classifier behind a file of predictions goes.
+
+    Several classifications share a folder, as their pages do: each is named after its file.
+
+    Example:
+        >>> str(classifier_folder(Path("sorted/birds.csv")))
+        'sorted/birds-classifier'
+    """
+    return out.with_name(f"{out.stem}-classifier")
+
+
 def _check_outputs(out: Path, fits: bool, page: bool) -> None:
     """Refuse to replace anything."""
     if out.suffix.lower() != ".csv":
         raise ValueError(f"out: expected a file that ends in .csv, got {out}")
     files = [out, *([out.with_suffix(".html")] if page else [])]
-    files += [out.parent / CLASSIFIER] if fits else []
+    files += [classifier_folder(out)] if fits else []
     for file in files:
         if file.exists() or file.is_symlink():
-            raise ValueError(f"out: {file} exists; remove it, or choose another folder for --out")
+            raise ValueError(f"out: {file} exists; remove it, or give --out another name")
 
 
 def _normalisation(images: Source, about: Mapping[str, Any]) -> Callable[[], Normalisation] | None:

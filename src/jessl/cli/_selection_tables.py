@@ -67,7 +67,7 @@ def _commands_with(paths: list[str]) -> list[str]:
     path = shlex.quote(paths[0])
     return [
         f"jessl embed {path} --data SRC --out embeddings",
-        f"jessl export {path} exported --format timm",
+        f"jessl export {path} exported",
     ]
 
 

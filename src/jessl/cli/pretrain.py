@@ -111,7 +111,7 @@ def next_commands(run: Run, encoder: Path) -> list[str]:
     return [
         f"jessl curate {path} {data}{budget} --out curated",
         f"jessl classify --encoder {weights} {data} --labels FEW.csv --out predictions.csv",
-        f"jessl export {weights} exported --format timm",
+        f"jessl export {weights} exported",
     ]
 
 

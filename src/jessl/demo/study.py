@@ -221,7 +221,7 @@ def _next_commands(request: Pretrain, run: Path) -> list[str]:
     return [
         f"jessl classify --encoder {path} --data {data} --labels FEW.csv --out predictions.csv",
         f"jessl embed {path} --data {data} --out embeddings",
-        f"jessl export {path} exported --format timm",
+        f"jessl export {path} exported",
     ]
 
 
