@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jessl.classification.abstention import check_max_error
 from jessl.classification.distance import unlike_the_labelled
+from jessl.classification.files import classifier_folder
 from jessl.classification.labels import Labelled, read_labels
 from jessl.classification.outcome import FittedTask, Outcome
 from jessl.classification.page import write_page
@@ -314,18 +315,6 @@ def _check_arguments(
                 f"{name}: expected nothing beside a classifier, which was fitted with its own, "
                 f"got {value}"
             )
-
-
-def classifier_folder(out: Path) -> Path:
-    """Where the classifier behind a file of predictions goes.
-
-    Several classifications share a folder, as their pages do: each is named after its file.
-
-    Example:
-        >>> str(classifier_folder(Path("sorted/birds.csv")))
-        'sorted/birds-classifier'
-    """
-    return out.with_name(f"{out.stem}-classifier")
 
 
 def _check_outputs(out: Path, fits: bool, page: bool) -> None:

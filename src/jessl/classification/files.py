@@ -96,3 +96,15 @@ def check_shapes(
 def known_fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the fields of a dataclass; later versions may write more."""
     return {f.name: values[f.name] for f in fields(kind) if f.name in values}
+
+
+def classifier_folder(out: Path) -> Path:
+    """Where the classifier behind a file of predictions goes.
+
+    Several classifications share a folder, as their pages do: each is named after its file.
+
+    Example:
+        >>> str(classifier_folder(Path("sorted/birds.csv")))
+        'sorted/birds-classifier'
+    """
+    return out.with_name(f"{out.stem}-classifier")

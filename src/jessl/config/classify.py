@@ -11,8 +11,8 @@ class Classify:
 
     Attributes:
         data: SRC, the images: those with labels and those without.
-        out: CSV file of predictions to write; a page (NAME.html) and the classifier (NAME-classifier)
-            go beside NAME.csv. Nothing that exists is replaced.
+        out: CSV file of predictions to write; a page (NAME.html) and the folder of the classifier
+            (NAME-classifier) go beside NAME.csv. Nothing that exists is replaced.
         encoder: a run folder, timm:NAME, or whatever else `jessl embed` takes, the baselines pixels
             and random:ENCODER included; not needed with `classifier`.
         labels: CSV file with the columns path,label, for some of the images; None: the labels that

@@ -11,14 +11,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from filelock import Timeout
+from numba.core import event
+
+from jessl.core.files import file_lock
 from jessl.core.log import log
 
-# loading from the cache takes a fifth of this, a compilation about a quarter of a minute
-_PATIENCE_SECONDS = 2.0
+# of a process that compiles, until another one compiles as well: a compilation takes a quarter of a
+# minute, on an overloaded machine up to three and a half minutes
+_LOCK_SECONDS = 600.0
+_COMPILES = "numba:compile"
 _lock = threading.Lock()
 _ready: list[Kernels] = []
 _ready_16: list[Callable[..., None]] = []
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,12 @@ class Kernels:
 def compiled() -> Kernels:
     """The kernels, compiled on first use and kept on disk by numba's cache.
 
-    A compilation that takes longer than two seconds is announced on standard error.
+    A compilation is announced on standard error; of several processes one compiles.
     """
     if not _ready:
         with _lock:
             if not _ready:
-                _ready.append(_compile())
+                _ready.append(_load_or_compile(_build))
     return _ready[0]
 
 
@@ -46,38 +55,78 @@ def compiled_render_16() -> Callable[..., None]:
     if not _ready_16:
         with _lock:
             if not _ready_16:
-                with _announced():
-                    from jessl.views.kernels import render
-
-                    _ready_16.append(render.build(_fingerprint(), "u2"))
+                _ready_16.append(_load_or_compile(_build_16))
     return _ready_16[0]
 
 
-def _compile() -> Kernels:
-    with _announced():
-        from jessl.views.kernels import draw, render
+def _build() -> Kernels:
+    from jessl.views.kernels import draw, render
 
-        key = _fingerprint()
-        return Kernels(draw=draw.build(key), render=render.build(key))
+    key = _fingerprint()
+    return Kernels(draw=draw.build(key), render=render.build(key))
+
+
+def _build_16() -> Callable[..., None]:
+    from jessl.views.kernels import render
+
+    return render.build(_fingerprint(), "u2")
+
+
+class _NotCached(Exception):
+    """Something has to be compiled."""
+
+
+class _CacheOnly(event.Listener):
+    """Ends the building of what numba's cache lacks."""
+
+    def on_start(self, started: object) -> None:
+        raise _NotCached
+
+    def on_end(self, ended: object) -> None:
+        """Nothing to do."""
+
+
+class _Announcement(event.Listener):
+    """Announces the first compilation."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def on_start(self, started: object) -> None:
+        if not self._done:
+            log.info(
+                "jessl: compiling the image kernels for this machine; this happens once and takes "
+                "about a quarter of a minute, longer on a busy machine"
+            )
+        self._done = True
+
+    def on_end(self, ended: object) -> None:
+        """Nothing to do."""
+
+
+def _load_or_compile(build: Callable[[], T]) -> T:
+    """What `build` gives: from the cache, else compiled by one process while the others wait."""
+    try:
+        with event.install_listener(_COMPILES, _CacheOnly()):
+            return build()
+    except _NotCached:
+        with _other_processes_wait(), event.install_listener(_COMPILES, _Announcement()):
+            return build()
 
 
 @contextmanager
-def _announced() -> Iterator[None]:
-    """Announce what takes longer than two seconds."""
-    timer = threading.Timer(_PATIENCE_SECONDS, _announce)
-    timer.daemon = True
-    timer.start()
+def _other_processes_wait() -> Iterator[None]:
+    """Hold a lock beside the cache; without one where the folder cannot be written or is slow."""
+    lock = file_lock(Path(__file__).parent / "__pycache__" / "jessl-kernels.lock")
     try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _announce() -> None:
-    log.info(
-        "jessl: compiling the image kernels for this machine; this happens once and takes about "
-        "a quarter of a minute"
-    )
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except (OSError, Timeout, NotImplementedError):
+        yield  # as good, only slower: each process compiles
+    else:
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _fingerprint() -> int:
