@@ -34,7 +34,8 @@ class Contrast:
     Attributes:
         arm, against: names of arms, or "untrained", "pixels".
         rule, smallest: of `jessl.claims.decision`, accuracy in points.
-        measures: "linear", "few".
+        measures: "linear", "few"; "mlp" and "mlp gain", the perceptron minus the linear probe, of
+            experiments with a perceptron probe.
         data: names of data sets; empty: all of the experiment.
     """
 

@@ -20,8 +20,11 @@ from jessl.claims.experiments import (
     Fields,
 )
 from jessl.claims.intervals import over_seeds_and_images
-from jessl.claims.units import CORRECT, LINEAR, RESULT, chosen_setting, few_name, is_done
+from jessl.claims.units import CORRECT, LINEAR, MLP, RESULT, chosen_setting, few_name, is_done
 from jessl.core.files import read_json
+
+# how much more of the images a perceptron classifies correctly
+_MLP_GAIN = "MLP minus linear"
 
 
 def wanted_arms(claim: Claim, experiment: Experiment, quick: bool) -> list[tuple[str, str]]:
@@ -46,7 +49,7 @@ def contrast_parts(
 ) -> tuple[list[ClaimPart], list[str], list[str]]:
     """(parts, notes on the arms, what is not there) from the units that are finished."""
     parts, missing = [], []
-    names = {"linear": LINEAR, "few": few_name(experiment)}
+    names = _measures(experiment)
     for one in claim.contrasts:
         for data in data_sets(one, experiment, False):
             for measure in one.measures:
@@ -73,6 +76,12 @@ def contrast_parts(
         for text in [_summary(experiment, data, arm, names, work)]
     ]
     return parts, notes, missing
+
+
+def _measures(experiment: Experiment) -> dict[str, str]:
+    """Measure of a contrast -> its name in results."""
+    names = {"linear": LINEAR, "few": few_name(experiment)}
+    return names if experiment.mlp is None else {**names, "mlp": MLP, "mlp gain": _MLP_GAIN}
 
 
 def arm_is_done(experiment: Experiment, data: str, arm: str, work: Path) -> bool:
@@ -112,7 +121,7 @@ def _correct(
     rows = []
     for unit in _final(experiment, data, arm, work):
         with np.load(work / unit.key / CORRECT) as held:
-            rows.append(held[name])
+            rows.append(held[MLP] - held[LINEAR] if name == _MLP_GAIN else held[name])
     return np.asarray(rows, np.float64)
 
 

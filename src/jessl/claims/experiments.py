@@ -81,9 +81,11 @@ class Experiment:
         base: fields of `Pretrain` of all arms.
         data: by name; quick_data: the names of `jessl claims run --quick`.
         arms: arm -> fields; settings: arm -> the fields of each setting that is tried.
-        seeds: of the final trainings; tuning_seed: of the trainings that are compared.
+        seeds: of the final trainings, of the small size where `quick` was asked for; tuning_seed:
+            of the trainings that are compared.
         validation_share: of the training images, on which settings are compared.
         shots, draws: of the few-shot probe.
+        mlp: options of a perceptron probe beside the others; None: there is none.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Experiment:
     validation_share: float
     shots: int
     draws: int
+    mlp: Fields | None
 
     @property
     def budget(self) -> str:
@@ -130,14 +133,15 @@ class Experiment:
         return ArmUnit(self.name, data, arm, tuple(sorted(fields.items())), seed, role)
 
 
-def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
-    """The experiment of a file of recipes/claims/experiments.
+def load_experiment(name: str, folder: Path = FOLDER, *, quick: bool = False) -> Experiment:
+    """The experiment of a file of recipes/claims/experiments, with fewer seeds if it is `quick`.
 
     Raises:
         ValueError: for an unknown name, with the nearest ones, and for a file that is damaged.
     """
     check_choice("experiment", name, experiment_names(folder))
     table = read_toml(folder / f"{name}.toml")
+    seeds = table["seeds"][: table["quick_seeds"] if quick else None]
     return Experiment(
         name=name,
         base=table["base"],
@@ -148,11 +152,12 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
             for arm, v in table["arms"].items()
         },
         settings={arm: tuple(v["settings"]) for arm, v in table["arms"].items()},
-        seeds=tuple(table["seeds"]),
+        seeds=tuple(seeds),
         tuning_seed=table["tuning_seed"],
         validation_share=table["validation_share"],
         shots=table["shots"],
         draws=table["draws"],
+        mlp=table.get("mlp"),
     )
 
 

@@ -64,7 +64,7 @@ def run_claim(
         row = new_row(claim, extract_parts(claim, records.parent))
         write_row(claim, row, records)
         return row
-    experiment = load_experiment(_experiment(claim))
+    experiment = load_experiment(_experiment(claim), quick=quick)
     pairs = wanted_arms(claim, experiment, quick)
     _train(experiment, pairs, data, work, jobs, log, stop)
     row = experiment_row(claim, work, quick=quick)
@@ -74,7 +74,7 @@ def run_claim(
 
 def experiment_row(claim: Claim, work: Path, *, quick: bool = False) -> Row:
     """The row of an experiment from the units that are finished, without training any."""
-    experiment = load_experiment(_experiment(claim))
+    experiment = load_experiment(_experiment(claim), quick=quick)
     parts, notes, missing = contrast_parts(claim, experiment, work, quick)
     seconds = seconds_of(experiment, wanted_arms(claim, experiment, quick), work)
     scale = QUICK if quick else FULL

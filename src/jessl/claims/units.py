@@ -34,7 +34,7 @@ from jessl.probes.probe import probe
 from jessl.runs import Run
 
 RESULT, CORRECT = "unit.json", "correct.npz"
-LINEAR = "linear"
+LINEAR, MLP = "linear", "MLP"
 # of the division into training and validation images, the same for all
 _SPLIT_SEED = 0
 # between two looks at units that other processes train
@@ -146,6 +146,8 @@ def measure(
             parts = (encode(images.train), encode(images.test))
             correct[LINEAR] = _linear(*parts)
             correct[few_name(experiment)] = _few(*parts, experiment)
+            if experiment.mlp is not None:
+                correct[MLP] = _mlp(*parts, experiment.mlp)
     except (ValueError, FloatingPointError) as error:
         # a setting that cannot be trained is a result: it is not chosen
         if unit.role != TUNE:
@@ -210,6 +212,11 @@ def _embed(encoder: str | Run, source: Source, **options: Any) -> Embeddings:
 
 def _linear(train: Embeddings, test: Embeddings) -> NDArray[np.float32]:
     return probe(train, test, kind="logistic", duplicates=False).correct.astype(np.float32)
+
+
+def _mlp(train: Embeddings, test: Embeddings, options: Fields) -> NDArray[np.float32]:
+    found = probe(train, test, kind="mlp", duplicates=False, options=options)
+    return found.correct.astype(np.float32)
 
 
 def _few(train: Embeddings, test: Embeddings, experiment: Experiment) -> NDArray[np.float32]:

@@ -43,10 +43,14 @@ def experiment(monkeypatch: pytest.MonkeyPatch) -> Experiment:
         data={"cifar10": whole.data["cifar10"]},
         arms={"simclr": {"objective": "simclr"}},
         settings={"simclr": ({"lr": 1e-3}, {"lr": 1e-2})},
+        seeds=(0, 1, 2),
         draws=2,
         shots=2,
     )
-    monkeypatch.setattr(run, "load_experiment", lambda _: tiny)
+    def load(name: str, *, quick: bool = False) -> Experiment:
+        return dataclasses.replace(tiny, seeds=tiny.seeds[:2]) if quick else tiny
+
+    monkeypatch.setattr(run, "load_experiment", load)
     return tiny
 
 
