@@ -95,12 +95,13 @@ def _encoder(d: int) -> nn.Module:
 
 
 def _train(
-    world: World, encoder: nn.Module, heads: nn.Module, loss: Callable, rate: float
-) -> nn.Module:
-    """400 steps of Adam on `loss(z, classes)`, z [2, 256, d] of two views, in evaluation then."""
+    world: World, encoder: nn.Module, heads: nn.Module, loss: Callable, rate: float,
+    steps: int = 400,
+) -> nn.Module:  # fmt: skip
+    """Steps of Adam on `loss(z, classes)`, z [2, 256, d] of two views, in evaluation then."""
     optimizer = torch.optim.Adam([*encoder.parameters(), *heads.parameters()], rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)
-    for _ in range(400):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
         classes = world.classes(256)
         z = torch.stack([encoder(world.view(classes)) for _ in range(2)])
         optimizer.zero_grad()
