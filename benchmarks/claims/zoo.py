@@ -18,11 +18,18 @@ from script import Options, Outcome, main
 from jessl.claims.decision import MORE, ClaimPart
 from jessl.claims.intervals import over_groups
 from jessl.zoo.analysis import analyse
+from jessl.zoo.ols import outcomes
 from jessl.zoo.table import Models, read_table
+from jessl.zoo.validation import predictions
 
 TABLE = "https://raw.githubusercontent.com/YannDubs/SSL-Risk-Decomposition/main/all_results.csv"
 COMPONENTS = ["approx", "usability", "probe_gen", "enc_gen"]
 RECENT, OLD = 2021, 2019
+SPLIT_WORDS = {
+    "random": "random folds",
+    "objective": "each objective left out",
+    "year": "each year left out",
+}
 
 
 @lru_cache
@@ -351,7 +358,33 @@ def compare_predictors(
     return Outcome(parts, notes)
 
 
+def hyperparameters(options: Options) -> Outcome:
+    """R2 of boosted trees for models that they were not fitted on."""
+    table = models(options)
+    objectives = table.frame["objective"].astype(str)
+    parts = []
+    for outcome in outcomes(table):
+        for split in ("random", "objective", "year"):
+            found = predictions(table, outcome, split=split, model="trees")
+            if found is None:
+                continue
+            groups = objectives[found.rows].tolist()
+            decided = outcome == "full" and split in ("random", "objective")
+            parts.append(
+                ClaimPart(
+                    f"R2, {outcome}, {SPLIT_WORDS[split]}",
+                    *over_groups(found.r2, groups),
+                    0.25,
+                    MORE if decided else None,
+                    "R2",
+                    f"{len(found.y)} models of {len(set(groups))} objectives",
+                )
+            )
+    return Outcome(parts)
+
+
 TESTS = {
+    "risk-hyperparameters": hyperparameters,
     "risk-few-shot-order": few_shot_order,
     "risk-largest-part": largest_part,
     "risk-usability-improved": usability_improved,

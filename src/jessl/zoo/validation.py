@@ -6,8 +6,11 @@ them together, which is what a choice among new methods needs.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from jessl.zoo.controlled import checkpoints
 from jessl.zoo.linear import CIRCUMSTANCES, LOGARITHMIC, conditions, filled
@@ -18,6 +21,29 @@ from jessl.zoo.trees import MIN_MODELS, choice_columns, fit_trees, predict_trees
 
 FOLDS = 10
 SPLITS = ("random", "checkpoint", "objective", "year")
+MODELS = ("trees", "linear")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Errors of models and what was predicted without them.
+
+    Attributes:
+        rows: index [n] of the models in the table.
+        y, predicted: float64 [n], points.
+        fold: [n], in which each was left out.
+    """
+
+    rows: pd.Index
+    y: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    fold: NDArray[np.int64]
+
+    def r2(self, places: NDArray[np.int64] | None = None) -> float:
+        """1 - sum of squared mistakes / sum of squares around the mean, of some models or all."""
+        places = np.arange(len(self.y)) if places is None else places
+        y, predicted = self.y[places], self.predicted[places]
+        return float(1 - np.sum((y - predicted) ** 2) / np.sum((y - y.mean()) ** 2))
 
 
 def folds(models: Models, split: str, seed: int) -> pd.Series | None:
@@ -43,6 +69,48 @@ def folds(models: Models, split: str, seed: int) -> pd.Series | None:
     return groups.map(places)
 
 
+def predictions(
+    models: Models, outcome: str, *, split: str, model: str, seed: int = 0
+) -> Predictions | None:
+    """Predict the errors of every fold from the other folds.
+
+    Args:
+        models: a table.
+        outcome: a key of `outcomes(models)`.
+        split: one of SPLITS; model: "trees" or "linear".
+        seed: of the folds and of the trees.
+
+    Returns:
+        None where the table cannot be split so, fewer than 10 models have the outcome, or it is
+        one number for all.
+
+    Raises:
+        ValueError: where xgboost is not installed.
+    """
+    table, frame = choice_columns(models), filled(models.frame)
+    numbers = folds(models, split, seed)
+    if numbers is None or table.empty:
+        return None
+    column = outcomes(models)[outcome]
+    known = frame[column].notna() & (numbers >= 0)
+    if int(known.sum()) < MIN_MODELS or numbers[known].nunique() < 2:
+        return None
+    y = frame.loc[known, column].to_numpy(np.float64)
+    if not np.ptp(y):  # all errors are equal
+        return None
+    fold = numbers[known].to_numpy()
+    predicted = np.empty(len(y))
+    for one in np.unique(fold):
+        out = fold == one
+        if model == "trees":
+            part = table[known]
+            booster = fit_trees(part[~out], y[~out], seed)
+            predicted[out] = predict_trees(booster, part[out])
+        else:
+            predicted[out] = _linear(frame[known], y, out)
+    return Predictions(frame.index[known], y, predicted, fold)
+
+
 def validation(models: Models, seed: int = 0) -> dict[str, object]:
     """R2 of predictions for models that were not fitted, pooled over the folds.
 
@@ -62,39 +130,22 @@ def validation(models: Models, seed: int = 0) -> dict[str, object]:
         ValueError: where xgboost is not installed.
     """
     models, notes = sampled(models, seed)
-    table, frame = choice_columns(models), filled(models.frame)
     rows: list[Row] = []
     for split in SPLITS:
-        numbers = folds(models, split, seed)
-        if numbers is None or table.empty:
-            continue
-        for outcome, column in outcomes(models).items():
-            known = frame[column].notna() & (numbers >= 0)
-            if int(known.sum()) < MIN_MODELS or numbers[known].nunique() < 2:
-                continue
-            y = frame.loc[known, column].to_numpy(np.float64)
-            if not np.ptp(y):  # all errors are equal
-                continue
-            fold = numbers[known].to_numpy()
-            for name in ("trees", "linear"):
-                predicted = np.empty(len(y))
-                for one in np.unique(fold):
-                    out = fold == one
-                    if name == "trees":
-                        part = table[known]
-                        booster = fit_trees(part[~out], y[~out], seed)
-                        predicted[out] = predict_trees(booster, part[out])
-                    else:
-                        predicted[out] = _linear(frame[known], y, out)
+        for outcome in outcomes(models):
+            for name in MODELS:
+                found = predictions(models, outcome, split=split, model=name, seed=seed)
+                if found is None:
+                    continue
                 rows.append(
                     {
                         "outcome": outcome,
                         "model": name,
                         "split": split,
-                        "r2": float(1 - np.sum((y - predicted) ** 2) / np.sum((y - y.mean()) ** 2)),
-                        "rmse": float(np.sqrt(np.mean((y - predicted) ** 2))),
-                        "n": len(y),
-                        "n_folds": len(np.unique(fold)),
+                        "r2": found.r2(),
+                        "rmse": float(np.sqrt(np.mean((found.y - found.predicted) ** 2))),
+                        "n": len(found.y),
+                        "n_folds": len(np.unique(found.fold)),
                     }
                 )
     return section(
