@@ -215,7 +215,7 @@ def _linear(train: Embeddings, test: Embeddings) -> NDArray[np.float32]:
 
 
 def _mlp(train: Embeddings, test: Embeddings, options: Fields) -> NDArray[np.float32]:
-    found = probe(train, test, kind="mlp", duplicates=False, options=options)
+    found = probe(train, test, kind="mlp", duplicates=False, **options)
     return found.correct.astype(np.float32)
 
 

@@ -47,6 +47,7 @@ def experiment(monkeypatch: pytest.MonkeyPatch) -> Experiment:
         draws=2,
         shots=2,
     )
+
     def load(name: str, *, quick: bool = False) -> Experiment:
         return dataclasses.replace(tiny, seeds=tiny.seeds[:2]) if quick else tiny
 
@@ -113,6 +114,62 @@ def test_a_killed_call_continues_where_it_was(
     assert third == []
 
 
+def test_the_small_size_has_fewer_seeds_and_their_trainings_are_kept(
+    claim: Claim, experiment: Experiment, data: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folders = {"records": tmp_path / "rows", "work": tmp_path / "work", "data": data}
+    quick = _measured(monkeypatch)
+    row = run.run_claim(claim, quick=True, **folders)
+    # two settings, two seeds of the better one, two untrained nets, pixels once
+    assert len(quick) == 2 + 2 + 2 + 1
+    assert row.parts[0].n.startswith("2 seeds")
+    whole = _measured(monkeypatch)
+    row = run.run_claim(claim, **folders)
+    assert len(whole) == 2
+    assert row.parts[0].n.startswith("3 seeds")
+    named = load_experiment("small_simclr")
+    few = load_experiment("small_simclr", quick=True)
+    assert few.seeds == named.seeds[:3]
+    assert few.seeds != named.seeds
+
+
+def test_the_gain_of_a_perceptron_is_paired_by_image(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    with_mlp = dataclasses.replace(experiment, mlp={"hidden": "8"})
+    table = {
+        **TABLE,
+        "contrasts": [
+            {
+                "arm": "simclr",
+                "against": "untrained",
+                "rule": "more",
+                "smallest": 1,
+                "measures": ["mlp gain"],
+            }
+        ],
+    }
+    for arm in ("simclr", "untrained"):
+        tuning = with_mlp.tuning_units("cifar10", arm)
+        setting = {"lr": 1e-2} if tuning else {}
+        for unit in [*tuning, *with_mlp.final_units("cifar10", arm, setting)]:
+            folder = tmp_path / unit.key
+            folder.mkdir()
+            linear = np.zeros(100, np.float32)
+            # of all images the perceptron gets a fifth more with simclr, a tenth more without
+            mlp = (np.arange(100) < (20 if arm == "simclr" else 10)).astype(np.float32)
+            np.savez(folder / units.CORRECT, **{"linear": linear, "MLP": mlp, "2-shot": linear})
+            result = {"accuracy": {"linear": dict(unit.fields).get("lr", 0.0)}, "seconds": 1.0}
+            (folder / units.RESULT).write_text(json.dumps(result))
+    parts, _, missing = contrasts.contrast_parts(
+        parse_claim("gain", table), with_mlp, tmp_path, True
+    )
+    assert not missing
+    assert parts[0].name == "simclr minus untrained, cifar10, MLP minus linear"
+    assert parts[0].effect == pytest.approx(10)
+
+
 def test_test_images_are_classified_by_final_units_only(
     experiment: Experiment, data: Path, tmp_path: Path
 ) -> None:
@@ -129,6 +186,14 @@ def test_test_images_are_classified_by_final_units_only(
     units.run_units([untrained], experiment, {"cifar10": images}, tmp_path)
     with np.load(tmp_path / untrained.key / units.CORRECT) as held:
         assert {name: held[name].shape for name in held} == {"linear": (30,), "2-shot": (30,)}
+    with_mlp = dataclasses.replace(
+        experiment, name="mlp", mlp={"hidden": "8", "weight_decay": 1.0, "epochs": 1}
+    )
+    other = dataclasses.replace(untrained, experiment="mlp")
+    units.run_units([other], with_mlp, {"cifar10": images}, tmp_path)
+    folder = tmp_path / other.key
+    with np.load(folder / units.CORRECT) as held:
+        assert set(held) == {"linear", "2-shot", "MLP"}
     assert not contrasts.arm_is_done(experiment, "cifar10", "simclr", tmp_path)
 
 
