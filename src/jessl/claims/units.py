@@ -215,8 +215,8 @@ def _linear(train: Embeddings, test: Embeddings) -> NDArray[np.float32]:
 
 
 def _mlp(train: Embeddings, test: Embeddings, options: Fields) -> NDArray[np.float32]:
-    found = probe(train, test, kind="mlp", duplicates=False, **options)
-    return found.correct.astype(np.float32)
+    result = probe(train, test, kind="mlp", duplicates=False, **options)
+    return result.correct.astype(np.float32)
 
 
 def _few(train: Embeddings, test: Embeddings, experiment: Experiment) -> NDArray[np.float32]:

@@ -25,8 +25,8 @@ MODELS = ("trees", "linear")
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """Errors of models and what was predicted without them.
+class HeldOutErrors:
+    """Errors of models and what was predicted without them, by folds.
 
     Attributes:
         rows: index [n] of the models in the table.
@@ -71,7 +71,7 @@ def folds(models: Models, split: str, seed: int) -> pd.Series | None:
 
 def predictions(
     models: Models, outcome: str, *, split: str, model: str, seed: int = 0
-) -> Predictions | None:
+) -> HeldOutErrors | None:
     """Predict the errors of every fold from the other folds.
 
     Args:
@@ -108,7 +108,7 @@ def predictions(
             predicted[out] = predict_trees(booster, part[out])
         else:
             predicted[out] = _linear(frame[known], y, out)
-    return Predictions(frame.index[known], y, predicted, fold)
+    return HeldOutErrors(frame.index[known], y, predicted, fold)
 
 
 def validation(models: Models, seed: int = 0) -> dict[str, object]:
@@ -134,18 +134,18 @@ def validation(models: Models, seed: int = 0) -> dict[str, object]:
     for split in SPLITS:
         for outcome in outcomes(models):
             for name in MODELS:
-                found = predictions(models, outcome, split=split, model=name, seed=seed)
-                if found is None:
+                held_out = predictions(models, outcome, split=split, model=name, seed=seed)
+                if held_out is None:
                     continue
                 rows.append(
                     {
                         "outcome": outcome,
                         "model": name,
                         "split": split,
-                        "r2": found.r2(),
-                        "rmse": float(np.sqrt(np.mean((found.y - found.predicted) ** 2))),
-                        "n": len(found.y),
-                        "n_folds": len(np.unique(found.fold)),
+                        "r2": held_out.r2(),
+                        "rmse": float(np.sqrt(np.mean((held_out.y - held_out.predicted) ** 2))),
+                        "n": len(held_out.y),
+                        "n_folds": len(np.unique(held_out.fold)),
                     }
                 )
     return section(
