@@ -87,6 +87,8 @@ _SCORE_TITLES: Final = {
     "uniformity": ("uniformity", "uniformity"),
     "alignment": ("alignment", "alignment"),
 }
+# scores that are shares of images, which people read in percent
+_SHARES: Final = ("view_retrieval",)
 # probes whose accuracy a table may hold; "linear" is trained beside the encoder
 _PROBE_TITLES: Final = {"logistic": "logistic", "ridge": "ridge", "mlp": "MLP", "knn": "kNN",
                         "linear": "linear"}  # fmt: skip
@@ -102,6 +104,11 @@ def short_score_title(score: str) -> str:
     """A score as a heading in a terminal."""
     name = score.partition(":")[0]
     return _SCORE_TITLES.get(name, ("", name))[1]
+
+
+def is_share(score: str) -> bool:
+    """Whether a score (of a record with its layer, or alone) is a fraction read in percent."""
+    return score.partition(":")[0].partition("/")[0] in _SHARES
 
 
 def component_title(name: str, *, merged: bool = False) -> str:

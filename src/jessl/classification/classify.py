@@ -35,6 +35,7 @@ from jessl.extraction.embedding_cache import EmbeddingCache
 from jessl.extraction.opened_encoder import OpenedEncoder, open_identified
 from jessl.maps.embedding_map import EmbeddingMap
 from jessl.maps.layouts import check_map
+from jessl.schema import capitalized
 
 CACHE = "classify-cache"
 
@@ -260,22 +261,25 @@ def _write_page(
     about: Mapping[str, Any],
     drawn: EmbeddingMap | None,
 ) -> None:
-    counts = {"labelled": result.labelled, "predicted": result.predicted, "far": result.far}
+    counts = {"Labelled": result.labelled, "Predicted": result.predicted}
+    counts["Far from all labelled"] = result.far
     if result.expected.get("abstention") is not None:
-        counts["abstentions"] = result.abstained
+        counts["Abstentions"] = result.abstained
     encoder = about.get("encoder", {})
     facts = {
         "data": images.name,
         "encoder": f"{encoder.get('spec')}, weights {str(encoder.get('weights_sha256'))[:12]}",
         "classifier": str(result.classifier),
         "task": result.task,
-        "warnings": "; ".join(result.warnings),
     }
     assert result.page is not None
     write_page(
         result.page,
         f"Predictions for {Path(images.name).name}",
-        fitted.announcement(),
+        [
+            f"{capitalized(text.rstrip('.'))}."
+            for text in (*fitted.announcement(), *result.warnings)
+        ],
         result.expected,
         facts,
         counts,

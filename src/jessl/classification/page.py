@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from jessl.classification.outcome import Outcome
 from jessl.core.files import atomic_write
-from jessl.core.image_grid import write_grid
 from jessl.data import Source, UnreadableImage
 from jessl.maps.embedding_map import EmbeddingMap
 from jessl.report.charts.matrix import MatrixCell, matrix
@@ -22,22 +20,22 @@ from jessl.report.pages.content import (
     Card,
     Fact,
     Facts,
-    Heading,
+    Gallery,
     Lead,
     Notes,
     Page,
-    Picture,
     Section,
-    data_url,
+    Tile,
+    TileGroup,
     figure,
 )
 from jessl.report.pages.document import render
 from jessl.report.pages.embedding_map import HEADING, map_blocks
+from jessl.report.pages.thumbnails import thumbnail
 
-MOST_CLASSES, MOST_IMAGES, ACROSS = 24, 24, 8
+MOST_CLASSES, MOST_IMAGES = 24, 24
 # classes whose confusions are drawn; more cannot be read
 _MOST_CONFUSED = 20
-_CELL_PX = 96
 
 
 def write_page(
@@ -58,7 +56,7 @@ def write_page(
     Args:
         path: the file.
         title: of the page.
-        announcement: what to expect, in sentences.
+        announcement: what to expect and what to beware of, in sentences.
         expected: the same as JSON values.
         about: name -> text, how it was done.
         counts: name -> number, for the tiles.
@@ -93,55 +91,28 @@ def _thumbnails(
     shown = [names[k] for k in np.argsort(-counts, kind="stable")[:MOST_CLASSES]]
     lead = (
         f"Up to {MOST_IMAGES} images of each predicted class, the least sure first: errors "
-        "collect here. Below each: the probability of the class, and the second guess."
+        "collect here. Below each: the probability of the class, and the second guess. Tick those "
+        "that are wrong and copy their names."
     )
-    blocks: list[Block] = [Lead(lead)]
+    groups = []
     for name in sorted(shown, key=str):
         inside = rows[group == name]
         order = inside[np.argsort(outcome.sureness[inside], kind="stable")][:MOST_IMAGES]
-        picture = _grid(name, outcome, order, index, images)
-        if picture is None:
-            continue
-        blocks.append(Heading(f"{name} · {len(inside):,}"))
-        blocks += figure(_first_names(order, index, images), [picture])
+        tiles = [_tile(outcome, int(row), int(index[row]), images) for row in order]
+        groups.append(TileGroup(tiles, f"{name} · {len(inside):,}"))
+    blocks: list[Block] = [Lead(lead), Gallery("predicted", groups)]
     if len(names) > len(shown):
         blocks.append(Notes.of([f"{len(names) - len(shown):,} smaller classes are not shown."]))
     return blocks
 
 
-def _first_names(order: NDArray[np.int64], index: NDArray[np.int64], images: Source) -> str:
-    names = [images.key(int(index[row])) for row in order[:3]]
-    return f"First: {', '.join(names)}"
-
-
-def _grid(
-    name: str,
-    outcome: Outcome,
-    order: NDArray[np.int64],
-    index: NDArray[np.int64],
-    images: Source,
-) -> Picture | None:
-    """The images as one embedded picture; None where none can be read."""
-    cells: list[np.ndarray] = []
-    captions: list[tuple[str, ...]] = []
-    for row in order.tolist():
-        try:
-            cells.append(images.picture(int(index[row])))
-        except UnreadableImage:
-            continue
-        captions.append(outcome.caption[row])
-    if not cells:
-        return None
-    lines = [slice(start, start + ACROSS) for start in range(0, len(cells), ACROSS)]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "grid.png"
-        write_grid(
-            file,
-            [cells[line] for line in lines],
-            captions=[captions[line] for line in lines],
-            cell_px=_CELL_PX,
-        )
-        return Picture(data_url(file.read_bytes()), f"Images predicted as {name}")
+def _tile(outcome: Outcome, row: int, image: int, images: Source) -> Tile:
+    """An image with its caption; without a picture where it cannot be read."""
+    try:
+        picture = thumbnail(images.picture(image))
+    except UnreadableImage:
+        picture = ""
+    return Tile(images.key(image), picture, [", ".join(outcome.caption[row])])
 
 
 def _confusion(confusion: Mapping[str, Any] | None) -> list[Block]:

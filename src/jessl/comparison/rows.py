@@ -253,5 +253,6 @@ def _draw(z: Embeddings, folder: Path, config: ComparisonConfig) -> str | None:
         for row, others in zip(rows, near, strict=True)
     ]
     columns = ("image", "nearest", *(f"{k}." for k in range(2, near.shape[1] + 1)))
-    write_grid(folder / "neighbours.png", read, columns=columns, cell_px=64)
+    file = folder / "neighbours.png"
+    write_grid(file, read, columns=columns, cell_px=64, headings_as_text=True)
     return f"{folder.name}/neighbours.png"

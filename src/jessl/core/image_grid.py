@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from jessl.core.files import atomic_write
+from jessl.core.png_headings import HEADINGS_KEY
 
 _GAP_PX = 4
 _HEADER_PX = 18
@@ -26,18 +28,25 @@ def write_grid(
     columns: Sequence[str] = (),
     captions: Sequence[Sequence[Sequence[str]]] = (),
     cell_px: int = 72,
+    headings_as_text: bool = False,
 ) -> None:
     """Write rows of images as one PNG on a white background; arguments are those of `draw_grid`.
 
     Args:
         path: file to write, atomically.
+        headings_as_text: the columns are not drawn but kept in the file, for a page that sets
+            them as text (`jessl.core.png_headings`).
 
     Raises:
         ValueError: for no image.
     """
-    canvas = draw_grid(rows, columns=columns, captions=captions, cell_px=cell_px)
+    drawn = () if headings_as_text else columns
+    canvas = draw_grid(rows, columns=drawn, captions=captions, cell_px=cell_px)
+    kept = PngInfo()
+    if headings_as_text:
+        kept.add_text(HEADINGS_KEY, "\n".join(columns))
     with atomic_write(path) as part:
-        canvas.save(part, format="PNG", optimize=True)
+        canvas.save(part, format="PNG", optimize=True, pnginfo=kept)
 
 
 def draw_grid(

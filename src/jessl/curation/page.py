@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jessl.core.files import atomic_write
-from jessl.core.image_grid import fitted
 from jessl.curation.image_faults import KINDS
 from jessl.curation.result import Curation
 from jessl.data import Source, UnreadableImage
@@ -26,14 +24,13 @@ from jessl.report.pages.content import (
     Section,
     Tile,
     TileGroup,
-    data_url,
 )
 from jessl.report.pages.document import render
 from jessl.report.pages.embedding_map import HEADING, map_blocks
+from jessl.report.pages.thumbnails import thumbnail
 
 # images of a section; the files hold all
 MOST_IMAGES, MOST_OF_GROUP = 240, 8
-_SIDE_PX, _JPEG_QUALITY = 128, 80
 
 _Lines = Callable[[int], Sequence[str]]
 
@@ -56,16 +53,10 @@ class Thumbnails:
             return ""
         if row not in self._made:
             try:
-                self._made[row] = _thumbnail(self._images.picture(int(self._index[row])))
+                self._made[row] = thumbnail(self._images.picture(int(self._index[row])))
             except UnreadableImage:
                 self._made[row] = ""
         return self._made[row]
-
-
-def _thumbnail(image: NDArray[np.unsignedinteger]) -> str:
-    file = io.BytesIO()
-    fitted(image, _SIDE_PX).save(file, "JPEG", quality=_JPEG_QUALITY)
-    return data_url(file.getvalue(), "jpeg")
 
 
 def write_page(

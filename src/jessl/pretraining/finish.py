@@ -178,7 +178,7 @@ def draw_views(folder: Path, source: Source, views: Views, seed: int) -> None:
     path = folder / "views.png"
     if not path.exists():
         grid = view_rows(source, views, seed=seed)
-        write_grid(path, grid.rows, columns=grid.columns)
+        write_grid(path, grid.rows, columns=grid.columns, headings_as_text=True)
 
 
 def _draw_neighbours(run: Run, embeddings: Embeddings, images: Source, count: int = 6) -> None:
@@ -194,7 +194,7 @@ def _draw_neighbours(run: Run, embeddings: Embeddings, images: Source, count: in
         for row, others in zip(rows, near, strict=True)
     ]
     columns = ("image", "nearest", *(f"{k}." for k in range(2, near.shape[1] + 1)))
-    write_grid(run.path / "neighbours.png", grid, columns=columns)
+    write_grid(run.path / "neighbours.png", grid, columns=columns, headings_as_text=True)
 
 
 # of a run: its file stays below 2 MB

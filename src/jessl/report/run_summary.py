@@ -20,7 +20,18 @@ from jessl.report.formatting import (
 )
 from jessl.report.model import ReportData, RunData
 from jessl.report.reading import read_report
-from jessl.schema import COLUMNS, MERGED_TITLE, Column, capitalized, component_column, record_column
+from jessl.schema import (
+    COLUMNS,
+    MERGED_TITLE,
+    VIEW_RETRIEVAL,
+    Column,
+    Unit,
+    capitalized,
+    component_column,
+    is_share,
+    record_column,
+    score_title,
+)
 
 Row = dict[str, object]
 
@@ -63,7 +74,7 @@ def rows_of(report: ReportData) -> list[Row]:
 
 
 def columns_of(report: ReportData) -> list[Column]:
-    """`schema.COLUMNS` with the study's criterion before them where it is another.
+    """`schema.COLUMNS` with view retrieval and the study's criterion before them.
 
     Where no run has a supervised twin, approximation and usability are one column.
     """
@@ -75,10 +86,17 @@ def columns_of(report: ReportData) -> list[Column]:
             for column in columns
             if column.name != component_column("approximation")
         ]
-    name = report.criterion
-    if name not in {column.record for column in COLUMNS}:
-        columns.insert(0, Column(record_column(name), name, _FINAL, name, "score"))
+    for name in dict.fromkeys((VIEW_RETRIEVAL, report.criterion)):
+        if name not in {column.record for column in columns}:
+            columns.insert(0, _score_column(name))
     return columns
+
+
+def _score_column(record: str) -> Column:
+    score, _, layer = record.partition("/")
+    title = ", ".join([capitalized(score_title(score)), *([layer] if layer else [])])
+    unit: Unit = "fraction" if is_share(record) else "number"
+    return Column(record_column(record), record, _FINAL, title, "score", unit)
 
 
 def as_markdown(rows: Sequence[Mapping[str, object]]) -> str:

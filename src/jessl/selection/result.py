@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from jessl.core.deprecation import RenamedMember
 from jessl.core.notebook import WARNING, Described
 from jessl.core.rank_correlation import Agreement
-from jessl.schema import score_title
+from jessl.schema import is_share, score_title
 from jessl.selection.regret import RegretEstimate
 
 ORACLE = "accuracy/logistic"
@@ -216,17 +216,13 @@ def score_in_words(score: str) -> str:
 
 def value_in_words(score: str, value: float) -> str:
     """A score with its name: `view retrieval 17.3 %`, `RankMe at the projector 24.25`."""
-    number = f"{100 * value:.1f} %" if _is_share(score) else f"{value:.4g}"
+    number = f"{100 * value:.1f} %" if is_share(score) else f"{value:.4g}"
     return f"{score_in_words(score)} {number}"
 
 
 def spread_in_words(score: str, spread: float) -> str:
     """A standard deviation of it, in the same unit, with two digits."""
-    return f"{100 * spread if _is_share(score) else spread:.2g}"
-
-
-def _is_share(score: str) -> bool:
-    return score.partition(":")[0].partition("/")[0] == "view_retrieval"
+    return f"{100 * spread if is_share(score) else spread:.2g}"
 
 
 def finite_json(value: object) -> object:

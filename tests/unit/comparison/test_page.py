@@ -8,110 +8,22 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
+from helpers.comparison_samples import write_comparison
 from helpers.report_page import Page
 from helpers.zoo_samples import EVIL
 from jessl.comparison.page.answer import read_comparison
 from jessl.comparison.page.page import encoders_page, write_encoders_page
 from jessl.comparison.table import EncoderRow, column_agreement, rank_by_columns
 from jessl.core.files import write_json
-from jessl.core.image_grid import write_grid
 
 SECTIONS = ["table", "labels", "scores", "orders", "neighbours", "reading", "about"]
 
 
-def _number(value: float, half: float = 0.1) -> dict[str, Any]:
-    return {"value": value, "low": value - half, "high": value + half}
-
-
-def _encoder(name: str, place: int, *, n: int = 100) -> dict[str, Any]:
-    scores = {}
-    for k, column in enumerate(("rankme", "normalized_rank", "lidar", "alpha_req", "twonn")):
-        scores[column] = {
-            **_number(10.0 * (k + 1) + place),
-            "debiased": None,
-            "n": n,
-            "d": 20 * (place + 1),
-            "params": {"source": f"someone {EVIL}"},
-            "warnings": ["doubtful & so"],
-        }
-    labelled = {
-        "error": _number(0.3 + 0.05 * place, 0.02),
-        "few_shot": [{"shots": 3, **_number(0.5, 0.05)}],
-        "risk": {
-            key: _number(0.1 * (k + 1), 0.01)
-            for k, key in enumerate(
-                ("risk", "usability", "probe_generalization", "encoder_generalization")
-            )
-        },
-    }
-    return {
-        "name": name,
-        "encoder": f"spec of {name}",
-        "slug": f"slug{place}",
-        "failed": None,
-        "method": None,
-        "weights": "published",
-        "d": 20 * (place + 1),
-        "input_px": 32,
-        "parameters": 1_234_567,
-        "weights_mb": 4.9,
-        "feature_mb_per_1000": 0.5,
-        "cost": {
-            "ms_per_image": 1.5,
-            "low": 1.4,
-            "high": 1.6,
-            "batches": 3,
-            "batch_size": 8,
-            "device": "cpu",
-            "warm": True,
-        },
-        "scores": scores,
-        "labelled": labelled,
-        "to_best": _number(0.05 * place, 0.02 if place else 0.0),
-        "neighbours": f"slug{place}/neighbours.png",
-        "warnings": [f"warning {place}"],
-    }
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    names = ["first", EVIL, "third"]
-    rows = [_encoder(name, place) for place, name in enumerate(names)]
-    failed = {"name": "broken", "encoder": "broken", "slug": "b", "failed": f"no {EVIL}"}
-    answer = {
-        "format": "jessl.encoders",
-        "version": 1,
-        "settings": {
-            "data": f"/data/{EVIL}",
-            "images": 100,
-            "of_images": 200,
-            "data_checksum": "abc",
-            "labelled": 100,
-            "test": None,
-            "views": "simclr",
-            "n_views": 3,
-            "view_images": 10,
-            "probe": "logistic",
-            "seed": 0,
-        },
-        "encoders": [*rows, failed],
-        "orders": [
-            {"column": "rankme", "names": names[::-1], "leaders": names[:0:-1]},
-            {"column": "error", "names": names, "leaders": names[:1]},
-        ],
-        "agreement": [{"a": "rankme", "b": "error", "tau": -1.0, "n": 3}],
-        "notes": [f"With labels {EVIL} wins.", "RankMe is not comparable."],
-    }
-    rng = np.random.default_rng(0)
-    for row in rows:
-        (tmp_path / row["slug"]).mkdir()
-        image = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        write_grid(tmp_path / row["neighbours"], [[image, image]])
-    write_json(tmp_path / "encoders.json", answer)
-    return tmp_path
+    return write_comparison(tmp_path)
 
 
 def _answer(folder: Path) -> dict[str, Any]:
@@ -128,12 +40,14 @@ def test_every_encoder_and_every_section_is_there(folder: Path) -> None:
     assert path == folder / "encoders.html"
     assert page.sections() == SECTIONS
     for name in ("first", EVIL, "third", "broken"):
-        assert page.count("tr", **{"data-run": name}) == (1 if name == "broken" else 2)
+        # in the tables of all encoders, of components and of places
+        assert page.count("tr", **{"data-run": name}) == (1 if name == "broken" else 3)
     assert page.count("img") == 3
-    # error, difference and 3 shots; five scores; places and tau
-    assert page.count("svg") == 3 + 5 + 2
+    # error, difference and 3 shots; five scores
+    assert page.count("svg") == 3 + 5
+    # places and tau are tables
+    assert page.count("table", **{"class": "matrix"}) == 2
     assert all(a.get("role") == "img" and a["aria-label"] for n, a in page.elements if n == "svg")
-    assert all("data-sort" in a for n, a in page.elements if n == "td")
     for said in ("With labels", "RankMe is not comparable.", "warning 2"):
         assert said in page.text
     assert any("doubtful & so" in str(a.get("data-tip")) for _, a in page.elements)
@@ -162,10 +76,11 @@ def test_names_that_hold_html_stay_text_and_nothing_is_loaded(folder: Path) -> N
 def test_numbers_of_the_page_are_those_of_the_file(folder: Path) -> None:
     answer = _answer(folder)
     page = Page(encoders_page(answer, folder))
-    sorts = [str(a["data-sort"]) for n, a in page.elements if n == "td"]
+    sorts = [str(a["data-sort"]) for n, a in page.elements if "data-sort" in a]
     for row in _measured(answer):
         for score in row["scores"].values():
-            assert f"{score['value']:.8g}" in sorts
+            # the number that the interval belongs to stands first
+            assert f"{score.get('debiased') or score['value']:.8g}" in sorts
         assert f"{row['labelled']['error']['value']:.8g}" in sorts
     measured = read_comparison(answer).measured
     assert [encoder.name for encoder in measured] == [row["name"] for row in _measured(answer)]

@@ -70,7 +70,7 @@ def test_the_criterion_of_a_study_may_be_any_score(tmp_path: Path) -> None:
         [Record(run="a", name="lidar/backbone", value=7.5, split="pretrain")],
     )
     assert summary_rows(tmp_path)[0]["lidar_backbone"] == 7.5
-    assert "lidar at the backbone output" in page(tmp_path).text
+    assert "LiDAR at the backbone output" in page(tmp_path).text
 
 
 def test_writing_again_replaces_the_report(study: Path) -> None:

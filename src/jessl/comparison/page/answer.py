@@ -57,6 +57,11 @@ class ScoreMeasurement(Measurement):
     warnings: Sequence[str] = ()
 
     @property
+    def shown(self) -> float | None:
+        """The number that its interval belongs to: corrected for few images where it is known."""
+        return self.value if self.debiased is None else self.debiased
+
+    @property
     def has_few_rows(self) -> bool:
         """Whether a score of the spectrum was taken on fewer than 4 d rows."""
         if self.column not in _SPECTRAL or self.n is None or self.d is None:

@@ -52,19 +52,18 @@ def _known(rows: Sequence[DotRow | None]) -> list[DotRow]:
 
 
 def _score_row(encoder: EncoderData, score: ScoreMeasurement) -> DotRow | None:
-    if score.value is None:
+    if score.shown is None:
         return None
-    number = format_number(score.value)
+    number = format_number(score.shown)
     tip = f"{encoder.name}: {number}"
     if interval := format_interval(score.low, score.high):
-        of = ""
-        if score.debiased is not None:
-            of = f" of {format_number(score.debiased)}, corrected for few images"
-        tip += f" (95 %: {interval}{of})"
+        tip += f" (95 %: {interval})"
+    if score.debiased is not None:
+        tip += f", corrected for few images; published {format_number(score.value)}"
     tip += f"; n {format_number(score.n)}, d {format_number(score.d)}"
     tip += "".join(f". {warning}" for warning in score.warnings)
     sure = not score.has_few_rows and score.low is not None
-    dot = Dot(score.value, score.low, score.high, encoder.colour, tip, sure=sure, text=number)
+    dot = Dot(score.shown, score.low, score.high, encoder.colour, tip, sure=sure, text=number)
     return DotRow(encoder.name, columns=[[dot]], run=encoder.name)
 
 

@@ -35,12 +35,14 @@ def _rank(order: ColumnOrder, name: str) -> MatrixCell | None:
     if name not in order.names:
         return None
     rank, count = order.names.index(name) + 1, len(order.names)
-    leads = name in order.leaders
     tip = f"{name}: {title_of(order.column)} {rank} of {count}"
-    if leads and rank > 1:
+    ties = name in order.leaders and len(order.leaders) > 1
+    if ties and rank > 1:
         tip += ", not distinguishable from the first"
+    # those that cannot be told from the first share its place
+    rank = 1 if ties else rank
     strength = 0.75 * (count - rank) / max(count - 1, 1)
-    tied = "=" if leads and len(order.leaders) > 1 else ""
+    tied = "=" if ties else ""
     return MatrixCell(f"{rank}{tied}", "k1", strength, tip)
 
 

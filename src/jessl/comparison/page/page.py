@@ -9,6 +9,7 @@ from jessl.comparison.page.numbers import error_panels, score_panels
 from jessl.comparison.page.orders import agreement_matrix, rank_matrix
 from jessl.comparison.page.table import component_table, encoder_table, failures
 from jessl.core.files import atomic_write, is_contained_file, read_json
+from jessl.core.png_headings import png_headings
 from jessl.maps import MAP_FILE
 from jessl.maps.embedding_map import read_map
 from jessl.report.json_values import Json, number, word
@@ -106,9 +107,9 @@ def _count(settings: Json, key: str) -> str:
 
 def _table(comparison: ComparisonData) -> list[Block]:
     lead = (
-        "A heading sorts by its column. Small print holds 95 % intervals; those of RankMe and "
-        "RankMe / d belong to the value that is corrected for few images. The interval below "
-        "milliseconds holds the quartiles over batches."
+        "A heading sorts by its column. Small print holds 95 % intervals; RankMe and "
+        "RankMe / d are corrected for few images, with the published value below. The interval "
+        "below milliseconds holds the quartiles over batches."
     )
     return [Lead(lead), encoder_table(comparison), *failures(comparison)]
 
@@ -124,7 +125,7 @@ def _labels(comparison: ComparisonData) -> list[Block]:
         "side: what makes an image hard for both encoders cancels in it. An encoder whose bar "
         "reaches 0 there is not distinguishable from the best."
     )
-    blocks: list[Block] = [*figure(caption, error_panels(comparison), panels=True)]
+    blocks: list[Block] = [*figure(caption, error_panels(comparison), panels=True, table="table")]
     table = component_table(comparison)
     if blocks and table is not None:
         caption = (
@@ -140,17 +141,16 @@ def _labels(comparison: ComparisonData) -> list[Block]:
 def _scores(comparison: ComparisonData) -> list[Block]:
     caption = (
         "A panel a column, each in its own order, best first by the rule below its title. Bars "
-        "are 95 % intervals for the choice of images; those of RankMe and RankMe / d belong to "
-        "the value that is corrected for few images, so they can lie beside their dot. A ring "
-        "instead of a dot: fewer than 4 d images, or no interval."
+        "are 95 % intervals for the choice of images; RankMe and RankMe / d are corrected for "
+        "few images. A ring instead of a dot: fewer than 4 d images, or no interval."
     )
-    return [*figure(caption, score_panels(comparison), panels=True)]
+    return [*figure(caption, score_panels(comparison), panels=True, table="table")]
 
 
 def _orders(comparison: ComparisonData) -> list[Block]:
     caption = (
-        "Rank of each encoder by each column. = marks the first and those that these images "
-        "do not distinguish from it (intervals that overlap; of the error the paired one)."
+        "Rank of each encoder by each column. 1= is shared by the first and those that these "
+        "images do not distinguish from it (intervals that overlap; of the error the paired one)."
     )
     blocks: list[Block] = [*figure(caption, [rank_matrix(comparison)])]
     caption = (
@@ -181,7 +181,13 @@ def _neighbours(comparison: ComparisonData, folder: Path) -> list[Block]:
             continue
         description = f"Nearest neighbours by {encoder.name}"
         pictures.append(
-            Picture(data_url(data), description, heading=encoder.name, colour=encoder.colour)
+            Picture(
+                data_url(data),
+                description,
+                heading=encoder.name,
+                colour=encoder.colour,
+                columns=png_headings(data),
+            )
         )
     caption = (
         "The same images for every encoder, one a row; to the right those that the encoder ranks "

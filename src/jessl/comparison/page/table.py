@@ -34,10 +34,12 @@ def encoder_table(comparison: ComparisonData) -> Table:
     scores = comparison.columns
     labelled = any(encoder.is_labelled for encoder in comparison.measured)
     titles = ["Error", "More than the least"] if labelled else []
+    shots = sorted({k for encoder in comparison.measured for k in encoder.few_shot})
+    titles += [f"Error, {k} a class" for k in shots]
     titles += [title_of(column) for column in scores]
     titles += ["Milliseconds an image", *(_SIZE_TITLES[key] for key in SIZES)]
     columns = [TableColumn("Encoder", is_text=True), *(TableColumn(title) for title in titles)]
-    rows = [_row(e, scores, labelled=labelled) for e in comparison.encoders]
+    rows = [_row(e, scores, shots, labelled=labelled) for e in comparison.encoders]
     return Table(columns, rows)
 
 
@@ -69,16 +71,18 @@ def _risk_title(part: str) -> str:
     return "Error" if part == "risk" else capitalized(component_title(part, merged=True))
 
 
-def _row(encoder: EncoderData, scores: list[str], *, labelled: bool) -> TableRow:
+def _row(encoder: EncoderData, scores: list[str], shots: list[int], *, labelled: bool) -> TableRow:
     about = "failed, see below" if encoder.failed is not None else _origin(encoder)
     cells = [Cell(encoder.name, encoder.name, [about] if about else [], encoder.spec)]
     if labelled:
         cells += [_percent(encoder.error), _difference(encoder.to_best)]
+    cells += [_percent(encoder.few_shot.get(k, Measurement())) for k in shots]
     for column in scores:
         score = encoder.scores.get(column, ScoreMeasurement())
         few = "n < 4 d" if score.has_few_rows else ""
         interval = format_interval(score.low, score.high)
-        cells.append(_cell(format_number(score.value), score.value, interval, few))
+        published = "" if score.debiased is None else f"published {format_number(score.value)}"
+        cells.append(_cell(format_number(score.shown), score.shown, interval, published, few))
     time = encoder.cost.time
     below = format_interval(time.low, time.high) if encoder.cost.warm else "first batch only"
     cells.append(_cell(format_number(time.value), time.value, below))

@@ -130,7 +130,9 @@ def dot_panel(
     reach = [v for dot in dots for v in (dot.value, dot.low, dot.high) if v is not None]
     reach += [0.0] if zero else []
     ends = f"{title}: " + ", ".join(f"{r.label} {d.text}" for r in rows for d in r.columns[0])
-    layout = _Layout(420.0, 168.0, 25.0, 46.0, 26.0, number=50.0)
+    # 8 px a digit is the widest of the system fonts
+    room = max(50.0, *(8.0 * len(dot.text or "") for dot in dots))
+    layout = _Layout(420.0, 168.0, 25.0, 46.0, 26.0, number=room)
     column = DotColumn(title, subtitle=subtitle)
     height, parts = _draw([column], rows, "", (min(reach), max(reach)), layout)
     return panel(layout.width, height, ends, *parts)

@@ -1,4 +1,4 @@
-"""A drawn matrix: coloured cells with numbers, rows and columns with names."""
+"""A matrix as a table of coloured cells, which is drawn and read alike at every width."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from jessl.report.charts.svg import drawing, shorten, tag, text
+from jessl.report.charts.svg import tag
 
-CELL, HEIGHT, LABEL, HEAD = 84.0, 30.0, 170.0, 40.0
+# shades of a colour that the style sheet has
+_SHADES = 9
 
 
 @dataclass(frozen=True)
@@ -31,31 +32,24 @@ def matrix(
     runs: bool = False,
 ) -> Markup:
     """A row a name, a column a head; a missing cell is a dash. runs: rows are named runs."""
-    parts = [
-        text(LABEL + CELL * (k + 0.5), HEAD - 12, shorten(head, CELL + 10), "mid small")
-        for k, head in enumerate(heads)
+    titles = [tag("th", head, scope="col") for head in heads]
+    body = [
+        tag(
+            "tr",
+            tag("th", name, scope="row"),
+            *(_cell(cell) for cell in cells),
+            data_run=name if runs else None,
+        )
+        for name, cells in zip(names, rows, strict=True)
     ]
-    for i, (name, cells) in enumerate(zip(names, rows, strict=True)):
-        y = HEAD + HEIGHT * i
-        row = [_cell(cell, LABEL + CELL * k, y) for k, cell in enumerate(cells)]
-        label = text(0, y + 19, shorten(name, LABEL - 6), "number")
-        parts.append(tag("g", label, *row, data_run=name if runs else None))
-    width, height = LABEL + CELL * len(heads), HEAD + HEIGHT * len(names) + 4
-    return tag("div", drawing(width, height, description, *parts), class_="scroll", tabindex="0")
+    head = tag("thead", tag("tr", tag("td"), *titles))
+    table = tag("table", head, tag("tbody", *body), class_="matrix", aria_label=description)
+    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=description)
 
 
-def _cell(cell: MatrixCell | None, x: float, y: float) -> Markup:
+def _cell(cell: MatrixCell | None) -> Markup:
     if cell is None:
-        return text(x + CELL / 2, y + 19, "–", "mid tick")
-    box = tag(
-        "rect",
-        x=x + 2,
-        y=y + 2,
-        width=CELL - 4,
-        height=HEIGHT - 4,
-        rx=5,
-        class_=f"{cell.class_} fill",
-        fill_opacity=f"{cell.strength:.2f}",
-    )
-    number = text(x + CELL / 2, y + 19, cell.text, "mid number")
-    return tag("g", box, number, class_="hot", data_tip=cell.tip)
+        return tag("td", "–", class_="tick")
+    shade = round(_SHADES * min(max(cell.strength, 0.0), 1.0))
+    class_ = f"{cell.class_} heat h{shade} hot"
+    return tag("td", cell.text, class_=class_, data_tip=cell.tip)

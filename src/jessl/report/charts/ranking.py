@@ -1,9 +1,10 @@
-"""The ranking of settings: RankMe with its bars and, where labels exist, accuracy."""
+"""The ranking of settings: the criterion with its bars and, where labels exist, accuracy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 
@@ -18,14 +19,13 @@ from jessl.report.charts.svg import (
     tag,
     text,
 )
-from jessl.report.formatting import (
-    finite,
-    format_interval,
-    format_number,
-    format_percent,
-    format_value,
-    format_with_sd,
+from jessl.report.criterion import (
+    criterion_scale,
+    criterion_title,
+    criterion_unit,
+    format_criterion,
 )
+from jessl.report.formatting import finite, format_interval, format_percent, format_value
 from jessl.report.model import GroupData, ReportData, RunData, SettingData
 
 ROW = 28.0
@@ -67,13 +67,6 @@ def draw_ranking(report: ReportData, size: Size) -> Markup | None:
     return drawing(size.width, y + FOOT, description, *grid, *parts)
 
 
-def criterion_title(criterion: str, *, short: bool = False) -> str:
-    """A criterion in words: rankme/projector as RankMe at the projector output."""
-    name, _, layer = criterion.partition("/")
-    name = "RankMe" if name == "rankme" else name
-    return name if short or not layer else f"{name} at the {layer} output"
-
-
 def _sorted(group: GroupData) -> list[SettingData]:
     return sorted((c for c in group.configs if c.rank is not None), key=lambda c: -(c.rank or 0.0))
 
@@ -92,7 +85,10 @@ class _Column:
     scale: float = 1.0
 
     def bar(self, setting: SettingData) -> tuple[float, float, float] | None:
-        """Middle, low and high: seeds give mean -+ sd, a single run the interval of its record."""
+        """Middle, low and high: seeds give mean -+ sd, a single run the interval of its record.
+
+        The interval belongs to the value that is corrected for few rows, where there is one.
+        """
         return _bar(setting, self.name, self.split, *self.read(setting))
 
     def place(self, value: float) -> float:
@@ -109,6 +105,8 @@ def _bar(
         return middle, middle - sd, middle + sd
     records = [r for run in setting.runs if (r := run.last(name, split)) is not None]
     low, high = (finite(records[-1].low), finite(records[-1].high)) if records else (None, None)
+    corrected = finite((records[-1].extra or {}).get("debiased")) if records else None
+    middle = middle if corrected is None else corrected
     return middle, middle if low is None else low, middle if high is None else high
 
 
@@ -127,12 +125,19 @@ def _columns(report: ReportData, settings: list[SettingData], size: Size) -> lis
         return values
 
     wide = size.wide
-    ends = ((240, 426), 514, (566, 770), 868) if wide else ((74, 168), 208, (226, 304), 368)
-    title = criterion_title(report.criterion, short=not wide)
-    axis = Axis.over(reach(report.criterion, "pretrain", rank), *ends[0])
-    columns = [_Column(report.criterion, "pretrain", title, rank, format_number, axis, ends[1])]
     name = report.accuracy
-    if name and (values := reach(name, "test", accuracy)):
+    values = reach(name, "test", accuracy) if name else []
+    # 110 px and 50 px are the widest numbers, which stand between a bar and the end
+    if values:
+        ends = ((240, 400), 522, (574, 768), 868) if wide else ((74, 152), 206, (228, 298), 368)
+    else:
+        ends = ((240, 740), 868, (0, 0), 0) if wide else ((74, 300), 368, (0, 0), 0)
+    by = report.criterion
+    title = criterion_title(by, short=not wide) + criterion_unit(by)
+    scale, write = criterion_scale(by), partial(format_criterion, by)
+    axis = Axis.over([scale * v for v in reach(by, "pretrain", rank)], *ends[0])
+    columns = [_Column(by, "pretrain", title, rank, write, axis, ends[1], scale)]
+    if name and values:
         axis = Axis.over([100 * v for v in values], *ends[2])
         columns.append(
             _Column(name, "test", "accuracy, %", accuracy, format_percent, axis, ends[3], 100.0)
@@ -207,7 +212,10 @@ class _GroupRows:
     ) -> Markup:
         value, sd = column.read(setting)
         if column is self.columns[0]:
-            number = format_with_sd(value, sd if self.size.wide else None)
+            bar = column.bar(setting)
+            middle_value = value if bar is None else bar[0]
+            number = format_criterion(column.name, middle_value, sd if self.size.wide else None)
+            number = number if self.size.wide else number.removesuffix(" %")
             return text(column.number, middle + 4, number, "end number")
         if value is None:
             return Markup("")
@@ -254,6 +262,6 @@ def _tip(run: RunData, column: _Column) -> str:
     record = run.last(column.name, column.split)
     if record is None:
         return run.name
-    value = f"{run.name}: {column.name} {column.write(finite(record.value))}"
+    value = f"{run.name}: {column.title.removesuffix(', %')} {column.write(finite(record.value))}"
     interval = format_interval(finite(record.low), finite(record.high), column.write)
     return f"{value} ({interval})" if interval else value

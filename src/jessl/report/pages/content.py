@@ -73,7 +73,10 @@ class LegendItem:
 
 @dataclass(frozen=True)
 class Picture:
-    """An embedded image; with a heading and the class of its colour it stands in a panel."""
+    """An embedded image; with a heading and the class of its colour it stands in a panel.
+
+    columns: headings above the columns of a grid of images.
+    """
 
     macro: ClassVar[str] = "picture"
     source: str
@@ -82,17 +85,22 @@ class Picture:
     tiny: bool = False
     heading: str = ""
     colour: str = ""
+    columns: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Charts, pictures or tables, with a legend and a caption; panels: side by side in a grid."""
+    """Charts, pictures or tables, with a legend and a caption.
+
+    panels: side by side in a grid. table: key of the section whose table holds the numbers.
+    """
 
     macro: ClassVar[str] = "figure"
     caption: str
     content: Sequence[Drawn]
     legend: Sequence[LegendItem] = ()
     panels: bool = False
+    table: str = ""
 
 
 @dataclass(frozen=True)
@@ -278,10 +286,16 @@ def figure(
     legend: Sequence[LegendItem] = (),
     *,
     panels: bool = False,
+    table: str = "",
 ) -> list[Figure]:
     """A figure of what was drawn; nothing where nothing was."""
     drawn = [item for item in content if item is not None]
-    return [Figure(caption, drawn, legend, panels)] if drawn else []
+    return [Figure(caption, drawn, legend, panels, table)] if drawn else []
+
+
+def numbers_folded(table: Table | None) -> list[Folded]:
+    """A table behind a click, below the figure that draws it; nothing without one."""
+    return [] if table is None else [Folded([Fold("These numbers as a table", [table])])]
 
 
 def read_png(path: Path, most_bytes: int) -> bytes:

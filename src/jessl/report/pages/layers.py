@@ -10,8 +10,9 @@ from markupsafe import Markup
 from jessl.records import HELD_OUT, PRETRAIN_SAMPLE, Record
 from jessl.report.charts.curves import Series, line_panel
 from jessl.report.charts.layers import LEFT, LayerBar, layer_bars
-from jessl.report.formatting import finite, format_points, format_value
+from jessl.report.formatting import finite, format_percent, format_points, format_value
 from jessl.report.model import RunData
+from jessl.report.pages.content import Cell, Table, TableColumn, TableRow
 from jessl.report.pages.training import MEASURED_ON, curve_points, where_measured
 
 _TOP1, _TOP5 = "accuracy/online_top1/", "accuracy/online_top5/"
@@ -90,6 +91,18 @@ def layer_panels(accuracies: LayerAccuracies) -> list[Markup | None]:
         noun="layers",
     )
     return [bars, curves]
+
+
+def layer_table(accuracies: LayerAccuracies) -> Table:
+    """The numbers of the bars: a row a layer."""
+    columns = [TableColumn("Layer", is_text=True), TableColumn("Top-1")]
+    columns += [TableColumn("Top-5")] if accuracies.has_top5 else []
+    rows = []
+    for layer in accuracies.layers:
+        values = [layer.top1, layer.top5][: len(columns) - 1]
+        cells = [Cell(format_percent(value), str(value or "")) for value in values]
+        rows.append(TableRow([Cell(layer.name, layer.name), *cells]))
+    return Table(columns, rows)
 
 
 def layer_caption(accuracies: LayerAccuracies) -> str:

@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from jessl.core.files import atomic_write
+from jessl.core.png_headings import png_headings
 from jessl.maps import MAP_FILE
-from jessl.report.charts.ranking import criterion_title, draw_ranking
+from jessl.report.charts.ranking import draw_ranking
 from jessl.report.charts.svg import in_both_sizes
+from jessl.report.criterion import criterion_title
 from jessl.report.formatting import format_interval, format_percent
 from jessl.report.model import ReportData
 from jessl.report.pages import document, layers, risk, scatter, summary, training
@@ -27,6 +29,7 @@ from jessl.report.pages.content import (
     TableRow,
     data_url,
     figure,
+    numbers_folded,
     read_png,
 )
 from jessl.report.pages.embedding_map import HEADING as MAP_HEADING
@@ -121,7 +124,7 @@ def _ranking(report: ReportData) -> list[Block]:
         )
     else:
         caption += "No labels were revealed, so there is no accuracy beside it."
-    return [*figure(caption, [drawn])]
+    return [*figure(caption, [drawn], table="table")]
 
 
 def _scatter(report: ReportData) -> list[Block]:
@@ -132,8 +135,8 @@ def _scatter(report: ReportData) -> list[Block]:
         raise _Missing("RankMe against accuracy: no run has both numbers.")
     caption = (
         f"Every mark is a run: its {criterion_title(report.criterion)} against the accuracy "
-        "of a probe, with 95 % intervals (cut at the frame; those of RankMe belong to the value "
-        "that is corrected for few rows). ρ is Spearman's rank correlation within a method (1: "
+        "of a probe, with 95 % intervals (cut at the frame); RankMe is corrected for few "
+        "rows. ρ is Spearman's rank correlation within a method (1: "
         "the score orders the runs as their accuracy does; 0: it does not inform). Compare within "
         "a colour: between methods the score need not be comparable."
     )
@@ -141,7 +144,7 @@ def _scatter(report: ReportData) -> list[Block]:
     if far:
         values = ", ".join(f"{name} {format_percent(value)}" for name, value in far)
         caption += f" Outside the picture: {values}."
-    return [*figure(caption, [drawn], scatter.scatter_legend(report))]
+    return [*figure(caption, [drawn], scatter.scatter_legend(report), table="table")]
 
 
 def _training(report: ReportData) -> list[Block]:
@@ -163,17 +166,25 @@ def _training(report: ReportData) -> list[Block]:
         )
     is_run = report.kind == "run"
     if is_run and any(next(report.runs()).last(n, "train") for n in training.SPREADS):
-        caption += _SPREAD
+        of_losses += _SPREAD
     splits, names = report.training_splits(), training.evaluated_names(report)
     if splits and names:
-        what = names if is_run else "RankMe"
-        caption += " " + training.where_measured(what, splits)
-    folded = figure(of_losses, losses, panels=True)
-    title = "Training details: loss, learning rate, speed" if is_run else "Training details: loss"
+        caption += " " + training.where_measured(names, splits)
+    title = "Training details: loss"
+    title += ", spread, learning rate, speed" if is_run else ""
+    folded: list[Block] = [
+        *figure(of_losses, losses, panels=True),
+        *_as_blocks(training.training_table(report, details=True)),
+    ]
     return [
         *figure(caption, panels, panels=True),
+        *numbers_folded(training.training_table(report, details=False)),
         *([Folded([Fold(title, folded)])] if folded else []),
     ]
+
+
+def _as_blocks(table: Table | None) -> list[Table]:
+    return [] if table is None else [table]
 
 
 def _few_labels(report: ReportData) -> list[Block]:
@@ -209,7 +220,8 @@ def _layers(report: ReportData) -> list[Block]:
     accuracies = layers.layer_accuracies(run)
     if accuracies is not None:
         panels = layers.layer_panels(accuracies)
-        return [*figure(layers.layer_caption(accuracies), panels, panels=True)]
+        drawn = figure(layers.layer_caption(accuracies), panels, panels=True)
+        return [*drawn, *numbers_folded(layers.layer_table(accuracies))]
     if any(record.name.startswith("accuracy/") for record in run.records):
         raise _Missing("Layer by layer: no probes of the layers were recorded.")
     return []
@@ -225,7 +237,8 @@ def _spectra(report: ReportData) -> list[Block]:
         "fall or a cliff means that few dimensions carry everything. Values below 10⁻⁹ of the "
         "largest are rounding and are not drawn."
     )
-    return [*figure(caption, panels, panels=True)]
+    drawn = figure(caption, panels, panels=True)
+    return [*drawn, *numbers_folded(training.spectrum_table(report))]
 
 
 def _risk(report: ReportData) -> list[Block]:
@@ -251,7 +264,7 @@ def _risk(report: ReportData) -> list[Block]:
         f"{first}. Probe generalization: what the probe loses for lack of labelled images. "
         "Encoder generalization: what is lost on images that pretraining has not seen."
     )
-    return [*figure(caption, [drawn], risk.risk_legend(report))]
+    return [*figure(caption, [drawn], risk.risk_legend(report), table="table")]
 
 
 def _picture(name: str, heading: str, caption: str, report: ReportData) -> list[Block]:
@@ -268,7 +281,9 @@ def _picture(name: str, heading: str, caption: str, report: ReportData) -> list[
     run = report.pictured_run() if report.kind == "study" else None
     if run is not None:
         caption += f" Shown for the run {run.name}."
-    picture = Picture(data_url(data), heading, 2 * width if tiny else width, tiny)
+    picture = Picture(
+        data_url(data), heading, 2 * width if tiny else width, tiny, columns=png_headings(data)
+    )
     return [*figure(caption, [picture])]
 
 
@@ -286,8 +301,8 @@ def _map(report: ReportData) -> list[Block]:
 
 
 _TABLE = (
-    "Every run with every number. Small print holds values corrected for few rows (debiased) "
-    "and 95 % intervals, which belong to the corrected value where there is one. "
+    "Every run with every number. RankMe is corrected for few rows (debiased); small print holds "
+    "the value as published and 95 % intervals, which belong to the corrected one. "
     "A heading sorts by its column."
 )
 _SECTIONS: tuple[tuple[str, str, Callable[[ReportData], list[Block]]], ...] = (

@@ -60,7 +60,7 @@ def _row(row: Row, measured: list[Column], sized: set[str], *, marked: bool) -> 
 
 
 def _cell(row: Row, column: Column) -> Cell:
-    """A number with its corrected value and interval, which belong together, below it."""
+    """A number, corrected where it can be, its interval, and the published one below it."""
     key = column.name
     if key == component_column("approximation") and row["risk_merged"]:
         # zero by convention is not a measurement
@@ -70,14 +70,17 @@ def _cell(row: Row, column: Column) -> Cell:
         finite(row.get(key + end)) for end in ("", "_low", "_high", "_sd", "_debiased")
     )
     notes = []
-    if corrected is not None or sd is not None:
-        debiased = "" if corrected is None else f"debiased {write(corrected)}"
-        notes.append(f"{debiased}{'' if sd is None else f' ± {format_number(sd, 2)}'}".strip())
+    if sd is not None:
+        percent = column.unit == "fraction"
+        notes.append(f"± {format_number(100 * sd if percent else sd, 2)}")
     if interval := format_interval(low, high, write):
         notes.append(interval.removesuffix(" %"))
+    if corrected is not None:
+        notes.append(f"published {write(value)}")
     if key == component_column("usability") and row["risk_merged"]:
         notes.append(MERGED_TITLE)
-    return Cell(write(value), _key(value), notes)
+    shown = value if corrected is None else corrected
+    return Cell(write(shown), _key(shown), notes)
 
 
 def _key(value: float | None) -> str:

@@ -6,7 +6,6 @@ from markupsafe import Markup
 
 from jessl.core.rank_correlation import spearman
 from jessl.records import Record
-from jessl.report.charts.ranking import criterion_title
 from jessl.report.charts.scatter import (
     Frame,
     Interval,
@@ -17,6 +16,12 @@ from jessl.report.charts.scatter import (
     scatter_axes,
 )
 from jessl.report.charts.svg import Size, drawing
+from jessl.report.criterion import (
+    criterion_scale,
+    criterion_title,
+    criterion_unit,
+    format_criterion,
+)
 from jessl.report.formatting import finite, format_number, format_percent
 from jessl.report.model import ReportData, RunData
 from jessl.report.pages.content import LegendItem
@@ -41,13 +46,15 @@ def draw_scatter(report: ReportData, size: Size) -> Markup | None:
         if pairs and size.wide:
             _, x, y = max(pairs, key=lambda pair: pair[1])
             name = report.groups[index].method
+            x = criterion_scale(report.criterion) * x
             labels.append(PointLabel(x, 100 * y, name, f"m{index % 8}"))
     near, _ = baselines(report)
     references = [Reference(100 * v, f"{name} {format_percent(v)}") for name, v in near]
     across, up = scatter_axes(points, references, frame)
     title = criterion_title(report.criterion)
+    x_title = title + criterion_unit(report.criterion)
     parts = scatter(
-        points, across, up, frame, title, "accuracy, %", references=references, labels=labels
+        points, across, up, frame, x_title, "accuracy, %", references=references, labels=labels
     )
     height = frame.bottom + (52 if size.wide else 48)
     return drawing(size.width, height, f"{title} against accuracy of {len(points)} runs", *parts)
@@ -90,12 +97,21 @@ def _pairs(report: ReportData) -> list[list[Pair]]:
     for group in report.groups:
         pairs = []
         for run in group.runs:
-            x = run.number(report.criterion, "pretrain")
+            x = _criterion(run, report.criterion)
             y = run.number(report.accuracy, "test") if report.accuracy else None
             if x is not None and y is not None:
                 pairs.append((run, x, y))
         groups.append(pairs)
     return groups
+
+
+def _criterion(run: RunData, criterion: str) -> float | None:
+    """The value that its interval belongs to: corrected for few rows, where it is known."""
+    record = run.last(criterion, "pretrain")
+    if record is None:
+        return None
+    corrected = finite((record.extra or {}).get("debiased"))
+    return finite(record.value) if corrected is None else corrected
 
 
 def _seeds(report: ReportData) -> list[int]:
@@ -106,13 +122,15 @@ def _point(report: ReportData, pair: Pair, class_: str) -> Point:
     run, x, y = pair
     seeds = _seeds(report)
     title = criterion_title(report.criterion)
+    scale = criterion_scale(report.criterion)
     return Point(
-        x,
+        scale * x,
         100 * y,
         class_,
-        f"{run.name}: {title} {format_number(x)}, accuracy {format_percent(y)}",
+        f"{run.name}: {title} {format_criterion(report.criterion, x)}, "
+        f"accuracy {format_percent(y)}",
         run.name,
-        x_interval=_interval(run.last(report.criterion, "pretrain")),
+        x_interval=_interval(run.last(report.criterion, "pretrain"), scale),
         y_interval=_interval(run.last(report.accuracy or "", "test"), 100.0),
         shape=seeds.index(run.seed) if run.seed in seeds else 0,
         halo=report.is_chosen(run),

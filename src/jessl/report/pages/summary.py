@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from jessl.conclusion import run_conclusion
 from jessl.core.merged_warnings import merge_warnings
 from jessl.records import Record
-from jessl.report.charts.ranking import criterion_title
+from jessl.report.criterion import criterion_title, format_criterion
 from jessl.report.formatting import (
     count,
     finite,
@@ -33,7 +33,7 @@ from jessl.report.pages.content import (
 )
 from jessl.report.pages.conventions import probe_convention, risk_convention
 from jessl.report.pages.training import where_measured
-from jessl.schema import capitalized
+from jessl.schema import VIEW_RETRIEVAL, capitalized, is_share
 
 _RANKME = (
     "RankMe is the effective rank of the embeddings: exp of the entropy (natural logarithm) of "
@@ -43,8 +43,9 @@ _RANKME = (
 )
 _INTERVALS = (
     "Intervals are 95 %. ± in the ranking is a standard deviation over seeds, ± in the table "
-    "that of one measurement (jackknife). Debiased values are corrected for few rows; where "
-    "there is one, the interval and the ± belong to it. Accuracies and risks are measured on "
+    "that of one measurement (jackknife). Where a number is corrected "
+    "for few rows (debiased), the corrected one stands first and the published one beside it; the "
+    "interval and the ± belong to the corrected one. Accuracies and risks are measured on "
     "test data, which were not used for any choice. Error is 0-1 error."
 )
 
@@ -163,7 +164,8 @@ def _group_card(report: ReportData, group: GroupData, colour: str) -> Card:
     if group.chosen_run is not None:
         pairs.append(("take the run", group.chosen_run.name))
     if group.chosen is not None and (setting := settings.get(format_value(group.chosen))):
-        pairs.append((criterion_title(report.criterion, short=True), format_number(setting.rank)))
+        by = report.criterion
+        pairs.append((criterion_title(by, short=True), format_criterion(by, setting.rank)))
         if setting.accuracy is not None:
             pairs.append(("accuracy of the choice", format_percent(setting.accuracy)))
     if group.best is not None:
@@ -191,32 +193,45 @@ def _run_cards(report: ReportData) -> list[Card]:
     run = next(report.runs())
     tiles = []
     for name, split, heading in (
+        (VIEW_RETRIEVAL, "pretrain", "View retrieval, backbone"),
         ("rankme/projector", "pretrain", "RankMe, projector"),
         ("rankme/backbone", "pretrain", "RankMe, backbone"),
         (report.accuracy or "", "test", "Accuracy on test data"),
     ):
         if (record := run.last(name, split)) is not None:
-            write = format_percent if split == "test" else format_number
-            pairs = _details(run, record, name, split)
-            tiles.append(Card(heading, write(finite(record.value)), pairs))
+            value, corrected = _value_and_corrected(record)
+            shown = _writer(name)(value if corrected is None else corrected)
+            tiles.append(Card(heading, shown, _details(run, record, name, split)))
     return tiles
+
+
+def _writer(name: str) -> Callable[[float | None], str]:
+    """How the numbers of a record are written: accuracies and shares in percent."""
+    return format_percent if name.startswith("accuracy/") or is_share(name) else format_number
+
+
+def _value_and_corrected(record: Record) -> tuple[float | None, float | None]:
+    """The number of a record as published, and corrected for few rows where that is known."""
+    return finite(record.value), finite((record.extra or {}).get("debiased"))
 
 
 def _details(run: RunData, record: Record, name: str, split: str) -> list[tuple[str, str]]:
     """What stands below a main number of a run."""
-    write = format_percent if split == "test" else format_number
+    write = _writer(name)
     extra = record.extra or {}
     pairs = []
-    kind, _, layer = name.partition("/")
-    if kind == "rankme" and (rank := run.number(f"effective_rank/{layer}", split)) is not None:
-        pairs.append(("effective rank", write(rank)))
-    whose = "95 % interval"
-    if (corrected := finite(extra.get("debiased"))) is not None:
-        pairs.append(("corrected for few rows", write(corrected)))
-        whose = "its 95 % interval"
+    value, corrected = _value_and_corrected(record)
+    if corrected is not None:
+        pairs.append(("as published", write(value)))
+    if (before := finite(extra.get("untrained"))) is not None:
+        pairs.append(("untrained", write(before)))
     if interval := format_interval(finite(record.low), finite(record.high), write):
-        pairs.append((whose, interval))
-    if extra.get("n") and extra.get("d"):
+        pairs.append(("95 % interval", interval))
+    params = extra.get("params")
+    others = params.get("distractors") if isinstance(params, dict) else None
+    if isinstance(others, int) and isinstance(extra.get("n"), int):
+        pairs.append(("other images", f"{min(others, extra['n'] - 1):,}"))
+    elif extra.get("n") and extra.get("d"):
         pairs.append(("rows × dim.", f"{extra['n']} × {extra['d']}"))
     return pairs
 
@@ -232,8 +247,10 @@ def _about_run(report: ReportData) -> str:
     text = f"{run.method} on {run.config.get('data', 'unnamed data')}"
     if run.seed is not None:
         text += f", seed {run.seed}"
-    rank = run.number("rankme/projector", "pretrain")
-    if rank is not None:
+    record = run.last("rankme/projector", "pretrain")
+    if record is not None:
+        value, corrected = _value_and_corrected(record)
+        rank = value if corrected is None else corrected
         text += (
             f". Its embeddings fill about {format_number(rank)} dimensions "
             "(RankMe, projector output)"

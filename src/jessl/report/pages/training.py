@@ -10,7 +10,10 @@ from markupsafe import Markup
 from jessl.records import HELD_OUT, PRETRAIN_SAMPLE, Record
 from jessl.report.charts.curves import Points, Series, line_panel, thin, thin_log
 from jessl.report.formatting import finite, format_value, value_order
-from jessl.report.model import GroupData, ReportData
+from jessl.report.model import GroupData, ReportData, RunData
+from jessl.report.pages.content import Table
+from jessl.report.pages.points_table import points_table
+from jessl.schema import VIEW_RETRIEVAL
 
 # below it, relative to the largest singular value, there is only rounding
 FLOOR = 1e-9
@@ -18,10 +21,11 @@ FLOOR = 1e-9
 MEASURED_ON = {HELD_OUT: "held-out images", PRETRAIN_SAMPLE: "training images"}
 SPREADS = ("spread/projector", "spread/backbone")
 _FROM_ZERO = ("learning_rate", "images_per_second", *SPREADS)
+# in the order of what decides
 _EVALUATED = (
+    (VIEW_RETRIEVAL, "view retrieval", True),
     ("rankme/projector", "RankMe, projector", False),
     ("rankme/backbone", "RankMe, backbone", False),
-    ("view_retrieval/backbone", "view retrieval, backbone", True),
     ("accuracy/linear", "accuracy, linear", True),
     ("accuracy/knn", "accuracy, kNN", True),
 )
@@ -41,17 +45,40 @@ def training_panels(report: ReportData, *, details: bool) -> list[Markup | None]
     """A panel a measured quantity, in a study one a method.
 
     Args:
-        details: losses, learning rate and speed instead of what was evaluated.
+        details: losses, spread, learning rate and speed instead of what was evaluated.
     """
-    evaluated = {name for name, *_ in _EVALUATED} | set(SPREADS)
     panels = []
-    for curve in _curves(report):
-        if (curve.name not in evaluated) != details:
-            continue
+    for curve in _curves(report, details=details):
         for index, group in enumerate(report.groups):
             title = f"{group.method}: {curve.title}" if report.kind == "study" else curve.title
             panels.append(_panel(group, index, curve, title))
     return panels
+
+
+def training_table(report: ReportData, *, details: bool) -> Table | None:
+    """The numbers of `training_panels`: a row a line; None without any."""
+    rows = []
+    by_epoch = True
+    for curve in _curves(report, details=details):
+        for group in report.groups:
+            for run, records in _recorded(group, curve):
+                name = curve.title if report.kind == "run" else f"{run.name}: {curve.title}"
+                by_epoch = by_epoch and _has_epochs(records)
+                points = curve_points(records, by_epoch=by_epoch, percents=curve.percents)
+                rows.append((name, points))
+    return points_table(rows, "Curve", "epoch" if by_epoch else "step")
+
+
+def spectrum_table(report: ReportData) -> Table | None:
+    """The numbers of `spectrum_panels`: a row a line; None without any."""
+    rows: list[tuple[str, Points]] = []
+    for layer in ("projector", "backbone"):
+        for run in report.runs():
+            name = layer if report.kind == "run" else f"{run.name}: {layer}"
+            values = run.spectrum(f"spectrum/{layer}")
+            if values and values[0] > 0:
+                rows.append((name, [(k + 1.0, v / values[0]) for k, v in enumerate(values)]))
+    return points_table(rows, "Layer", "position", log=True)
 
 
 def spectrum_panels(report: ReportData) -> list[Markup | None]:
@@ -77,7 +104,7 @@ def curve_points(records: Sequence[Record], *, by_epoch: bool, percents: bool = 
 
 
 def evaluated_names(report: ReportData) -> str:
-    """RankMe and accuracy, or which of them was measured during training; empty without any.
+    """What was measured during training, such as RankMe and accuracy; empty without any.
 
     The probes of the layers do not count: their section says where they were tested.
     """
@@ -87,8 +114,12 @@ def evaluated_names(report: ReportData) -> str:
         for record in run.records
         if record.split in MEASURED_ON and not record.name.startswith("accuracy/online_")
     }
-    names = {"rankme": "RankMe", "accuracy": "accuracy"}
-    return " and ".join(name for kind, name in names.items() if kind in kinds)
+    names = {"view_retrieval": "view retrieval", "rankme": "RankMe", "accuracy": "accuracy"}
+    if report.kind == "study":
+        drawn = {curve.name.partition("/")[0] for curve in _curves(report, details=False)}
+        kinds &= drawn
+    *first, last = [name for kind, name in names.items() if kind in kinds] or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def where_measured(what: str, splits: list[str]) -> str:
@@ -108,15 +139,24 @@ def where_measured(what: str, splits: list[str]) -> str:
     )
 
 
-def _curves(report: ReportData) -> list[_Curve]:
-    """The loss, what was evaluated on each split, and of a single run everything else."""
+def _curves(report: ReportData, *, details: bool) -> list[_Curve]:
+    """What was evaluated on each split, or the details of the training; of a study the main ones.
+
+    Those of a study are the criterion, where it was measured, and RankMe, which is published.
+    """
+    evaluated = {name for name, *_ in _EVALUATED}
+    return [curve for curve in _every_curve(report) if (curve.name not in evaluated) == details]
+
+
+def _every_curve(report: ReportData) -> list[_Curve]:
     curves = [_Curve("loss", "train", "loss")]
     for name, title, percents in _EVALUATED:
         for split in report.training_splits():
             end = ", %" if percents else ""
             curves.append(_Curve(name, split, f"{title}, {MEASURED_ON[split]}{end}", percents))
     if report.kind == "study":
-        return [curve for curve in curves if curve.name in ("loss", "rankme/projector")]
+        shown = ("loss", "rankme/projector", report.criterion)
+        return [curve for curve in curves if curve.name in shown]
     run = next(report.runs())
     parts = dict.fromkeys(r.name for r in run.records if r.name.startswith("loss/"))
     curves += [_Curve(name, "train", name.replace("/", ": ")) for name in parts]
@@ -128,11 +168,10 @@ def _curves(report: ReportData) -> list[_Curve]:
 
 def _panel(group: GroupData, index: int, curve: _Curve, title: str) -> Markup | None:
     """A line a run by epoch (by step where epochs are missing); None without records."""
-    pairs = [(run, run.curve(curve.name, curve.split)) for run in group.runs]
-    pairs = [(run, records) for run, records in pairs if records]
+    pairs = _recorded(group, curve)
     if not pairs:
         return None
-    by_epoch = all(r.epoch is not None for _, records in pairs for r in records)
+    by_epoch = all(_has_epochs(records) for _, records in pairs)
     paint = _colours(group, index)
     lines = [
         Series(
@@ -146,6 +185,16 @@ def _panel(group: GroupData, index: int, curve: _Curve, title: str) -> Markup | 
     x_title = "epoch" if by_epoch else "step"
     from_zero = curve.name in _FROM_ZERO
     return line_panel(title, lines, x_title, group.parameter, from_zero=from_zero)
+
+
+def _recorded(group: GroupData, curve: _Curve) -> list[tuple[RunData, list[Record]]]:
+    """The runs of a group that have records of a curve."""
+    pairs = [(run, run.curve(curve.name, curve.split)) for run in group.runs]
+    return [(run, records) for run, records in pairs if records]
+
+
+def _has_epochs(records: Sequence[Record]) -> bool:
+    return all(record.epoch is not None for record in records)
 
 
 def _spectrum(group: GroupData, index: int, name: str, title: str) -> Markup | None:
