@@ -154,7 +154,8 @@ def main() -> int:
         for name in arguments.only:
             page = made(work, PAGES[name], arguments.zoo)
             for width, height in SIZES.items():
-                tab = browser.open(page, width=width)
+                # what sticks to the window lies at its lower edge, and pictures below are loaded
+                tab = browser.open(page, width=width, height=height)
                 file = PICTURES / f"{name}-{width}.png"
                 compact(tab.screenshot(most_px=height)).save(file, optimize=True)
                 print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1e3:.0f} kB", flush=True)

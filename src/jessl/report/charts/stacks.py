@@ -11,6 +11,8 @@ from jessl.report.charts.axis import Axis, grid_below
 from jessl.report.charts.svg import Size, drawing, line, polygon, shorten, tag, text
 
 ROW, BAR, HEAD, FOOT = 34.0, 20.0, 32.0, 46.0
+# between the intervals below a bar, px
+STEP = 4.5
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,12 @@ class Stack:
                 down += part.value
         return starts
 
+    @property
+    def height(self) -> float:
+        """Of the row, px: intervals of parts lie below the bar, each on a line of its own."""
+        known = any(part.low is not None for part in self.parts)
+        return ROW + (STEP * len(self.parts) if known else 0.0)
+
     def reach(self) -> list[float]:
         """Every number that the row draws."""
         numbers: list[float | None] = []
@@ -94,7 +102,7 @@ def stacked_bars(
         y += HEAD
         for row in group.stacks:
             parts.append(_row(row, axis, y, size))
-            y += ROW
+            y += row.height
         y += 8
     grid = grid_below(axis, HEAD - 4, y, about=7 if size.wide else 4, title=unit)
     zero = line(axis(0), HEAD - 4, axis(0), y, "zero")
@@ -104,8 +112,8 @@ def stacked_bars(
 def _row(row: Stack, axis: Axis, y: float, size: Size) -> Markup:
     top, middle = y + (ROW - BAR) / 2, y + ROW / 2
     parts = _labels(row, middle, axis.start, wide=size.wide)
-    intervals = []
-    for place, (base, part) in enumerate(zip(row.bases(), row.parts, strict=True)):
+    below = top + BAR + 4
+    for base, part in zip(row.bases(), row.parts, strict=True):
         left, right = sorted((axis(base), axis(base + part.value)))
         parts.append(
             tag(
@@ -120,13 +128,12 @@ def _row(row: Stack, axis: Axis, y: float, size: Size) -> Markup:
             )
         )
         if part.low is not None and part.high is not None:
-            # each interval has its own height in the bar, so that none hides another
-            level = top + BAR * (place + 0.5) / len(row.parts)
+            # in its colour, so that none hides a bar or another
             low, high = axis(base + part.low), axis(base + part.high)
-            intervals.append(line(low, level, high, level, "interval"))
-    parts += intervals
+            parts.append(line(low, below, high, below, f"{part.class_} edge interval"))
+            below += STEP
     if row.total is not None:
-        parts += _total(row.total, row.run, axis, top)
+        parts += _total(row.total, row.run, axis, top, below)
     parts.append(text(size.width - 4, middle + 4, row.number, "end number"))
     return tag("g", *parts)
 
@@ -145,11 +152,10 @@ def _labels(row: Stack, middle: float, room: float, *, wide: bool) -> list[Marku
     ]
 
 
-def _total(total: Total, run: str | None, axis: Axis, top: float) -> list[Markup]:
+def _total(total: Total, run: str | None, axis: Axis, top: float, below: float) -> list[Markup]:
     x, middle = axis(total.value), top + BAR / 2
     parts = []
     if total.low is not None and total.high is not None:
-        below = top + BAR + 4
         parts.append(line(axis(total.low), below, axis(total.high), below, "total"))
     corners = [(x, top - 3), (x + 6, middle), (x, top + BAR + 3), (x - 6, middle)]
     parts.append(polygon(corners, class_="diamond hot", data_run=run, data_tip=total.tip))

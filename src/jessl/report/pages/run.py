@@ -260,7 +260,8 @@ def _risk(report: ReportData) -> list[Block]:
     caption = (
         "Where the error of each run comes from. Components to the right of zero add error, "
         "those to the left reduce it; none is cut at zero, and together they give the total "
-        "(diamond). Thin lines are 95 % intervals, the line below a bar that of the total. "
+        "(diamond). Lines below a bar are 95 % intervals, each from where its part begins; the "
+        "last is that of the total. "
         f"{first}. Probe generalization: what the probe loses for lack of labelled images. "
         "Encoder generalization: what is lost on images that pretraining has not seen."
     )

@@ -203,7 +203,7 @@ def _few_shot(answer: Row) -> list[Block]:
     caption = (
         f"Measured errors and those that a law predicts, of {count(len(models), 'model')} in every "
         "setting; on the dashed line they are equal. Fitted on these same models, which flatters. "
-        "Left the law that fits best, right the one that fits worst."
+        "The first is the law that fits best, the second the one that fits worst."
     )
     scatters, legend = law.law_scatters(answer), law.scatter_legend(answer)
     blocks: list[Block] = [*figure(caption, scatters, legend, panels=True)]
