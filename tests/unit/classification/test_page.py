@@ -27,7 +27,7 @@ def test_warnings_stand_at_the_top_and_images_below(tmp_path: Path) -> None:
         out=tmp_path / "p.csv",
         workers=1,
     )
-    page = html.unescape((tmp_path / "p.html").read_text(encoding="utf-8"))
+    page = html.unescape((tmp_path / "p.html").read_text(encoding="utf-8")).replace("\xa0", " ")
     head, _, body = page.partition("<section")
     assert any("unlike the labelled ones" in warning for warning in result.warnings)
     for said in (*result.announcement, *result.warnings):
