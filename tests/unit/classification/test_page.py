@@ -33,5 +33,6 @@ def test_warnings_stand_at_the_top_and_images_below(tmp_path: Path) -> None:
     for said in (*result.announcement, *result.warnings):
         assert said[1:] in head
     assert head.index("Expected accuracy") < head.index("unlike the labelled ones")
-    assert body.count('<label class="tile"') == result.predicted > 24
-    assert body.count('src="data:image/jpeg') == result.predicted
+    # all look like one class, of which 24 are shown
+    assert body.count('<label class="tile"') == 24 < result.predicted
+    assert body.count('src="data:image/jpeg') == 24
