@@ -205,3 +205,31 @@ def test_finetune_takes_bands_and_keeps_their_normalisation(
     err = capsys.readouterr().err
     assert err.count("trained on images with bands 1, 2, 3, 4, and ") == 1
     assert " has 4, 3, 2, 1: the features are wrong unless" in err
+
+
+def test_weights_for_other_bands_are_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "four.npz", x=GREY.astype(np.uint16))
+    np.savez(tmp_path / "rgb.npz", x=RNG.integers(0, 255, (40, 12, 12, 3)).astype(np.uint8))
+    four, limits = f"bands:{tmp_path / 'four.npz'}", ["--range", "29900", "30200"]
+    options = ["--encoder", "smallconv:4", "--epochs", "1", "--batch-size", "16", "--log", "none"]
+
+    def warnings(name: str, *arguments: str) -> list[str]:
+        capsys.readouterr()
+        out = ["--out", str(tmp_path / name), "--evaluate-epochs", "0"]
+        assert main(["pretrain", *arguments, *out, *options]) == 0
+        return [s for s in capsys.readouterr().err.splitlines() if s.startswith("warning: init:")]
+
+    assert warnings("run", "--data", four, *limits) == []
+    init = ["--init", str(tmp_path / "run")]
+    assert warnings("same", "--data", four, *limits, *init) == []
+    (turned,) = warnings("turned", "--data", f"{four}@4,3,2,1", *limits, *init)
+    assert "with bands 1, 2, 3, 4, and " in turned
+    assert "four.npz has 4, 3, 2, 1: the training starts from" in turned
+    (step,) = (tmp_path / "run" / "checkpoints").iterdir()
+    (other,) = warnings("other", "--data", four, "--range", "0", "60000", "--init", str(step))
+    assert "value range 29900.0, 30200.0, and " in other
+    assert warnings("rgb", "--data", str(tmp_path / "rgb.npz")) == []
+    (more,) = warnings("more", "--data", four, *limits, "--init", str(tmp_path / "rgb"))
+    assert "with bands RGB, and " in more

@@ -9,13 +9,16 @@ import contextlib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
+from jessl.core.hubs import hub_or_cache, hub_remedy, is_network_error
 from jessl.core.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from jessl.core.validation import escape_control
 from jessl.encoders.encoder import Preprocess
@@ -23,6 +26,8 @@ from jessl.encoders.load_report import LoadReport
 
 _BYTE = 1 / 255
 _SIDE_PX = 224
+# what transformers raises for files that are no model
+_UNREADABLE = (ValueError, KeyError, RuntimeError, ImportError)
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,9 @@ def build_huggingface(
     from safetensors import SafetensorError
 
     info: dict[str, Any] = {}
+    is_folder = Path(name).is_dir()
     try:
-        with silenced(transformers.utils.logging):
+        with silenced(transformers.utils.logging), nullcontext() if is_folder else hub_or_cache():
             config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
             if hasattr(config, "mask_ratio"):
                 config.mask_ratio = 0.0  # masked autoencoders drop patches in evaluation too
@@ -139,8 +145,13 @@ def build_huggingface(
             else:
                 model = transformers.AutoModel.from_config(config, trust_remote_code=False)
             preprocess, notes = _read_preprocess(transformers, name, config, size)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except Exception as error:
+        of_network = is_network_error(error)
+        if not of_network and not isinstance(error, (*_UNREADABLE, SafetensorError)):
+            raise
         reason = (str(error).strip() or repr(error)).splitlines()[0]
+        if of_network and not is_folder:
+            reason += f"; give a folder of save_pretrained as hf:FOLDER, or {hub_remedy()}"
         raise ValueError(escape_control(f"encoder hf:{name} cannot be loaded: {reason}")) from None
     if (
         not hasattr(model, "forward")

@@ -29,7 +29,12 @@ def build_timm(
     known = timm.list_models()
     if name.partition(".")[0] not in known:
         raise ValueError(unknown_name("timm model", name, known, most=8))
-    body = fetch(name, lambda: create_timm(name, size, pretrained=pretrained, channels=channels)[0])
+    body = fetch(
+        f"timm:{name}",
+        lambda: create_timm(name, size, pretrained=pretrained, channels=channels)[0],
+        pretrained=pretrained,
+        hub=True,
+    )
     data = timm.data.resolve_data_config({}, model=body)
     preprocess = Preprocess(
         size or data["input_size"][1],

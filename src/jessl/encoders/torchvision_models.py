@@ -31,7 +31,12 @@ def build_torchvision(
     options: dict[str, object] = {"weights": "DEFAULT"} if pretrained else {}
     if name.startswith("vit") and size is not None and not pretrained:
         options["image_size"] = size
-    body = fetch(name, lambda: torchvision.models.get_model(name, **options))
+    body = fetch(
+        f"torchvision:{name}",
+        lambda: torchvision.models.get_model(name, **options),
+        pretrained=pretrained,
+        hub=False,
+    )
     if hasattr(body, "aux_logits"):  # inception's auxiliary classifiers: a tuple while training
         for attribute in ("aux1", "aux2", "AuxLogits"):
             setattr(body, attribute, None)

@@ -223,6 +223,18 @@ def weights_file(init: str | Path) -> Path:
     return contained(steps[-1][1], checkpoint.MODEL)
 
 
+def trained_on_of_weights(init: str | Path) -> dict[str, object]:
+    """How the images were read that the weights behind --init were trained on, as provenance."""
+    if (folder := _export_folder(init)) is not None:
+        known = exported_weights(folder)[1].source.get(TRAINED_ON)
+    else:
+        step = checkpoint_step(init)
+        if step is None and not runs.is_run(init):
+            return {}
+        known = trained_on(runs.Run.open(init) if step is None else step[0])
+    return {} if known is None else {TRAINED_ON: known}
+
+
 def build_untrained(
     config: ResolvedPretrain, *, pretrained: bool = False, imports: bool = True
 ) -> tuple[Encoder, Objective]:

@@ -59,13 +59,22 @@ def _without_zeros(value: object) -> object:
     return [v.lstrip("0") or v if isinstance(v, str) else v for v in value]
 
 
-def warn_unlike_training(provenance: Mapping[str, object], images: Source, log: Log) -> None:
+def warn_unlike_training(
+    provenance: Mapping[str, object],
+    images: Source,
+    log: Log,
+    *,
+    what: str = "encoder",
+    consequence: str = "the features are wrong",
+) -> None:
     """One warning where an encoder was trained on other bands, another order or range of them.
 
     Args:
         provenance: of the encoder, by `open_encoder`.
         images: that it is applied to.
         log: gets the warning.
+        what: the argument that names the encoder.
+        consequence: of values that mean something else.
     """
     known = provenance.get(TRAINED_ON)
     # without bands the range is that of 8 bits, on which the images are read anyway
@@ -75,8 +84,8 @@ def warn_unlike_training(provenance: Mapping[str, object], images: Source, log: 
     if other:
         texts = [f"{name} {was}, and {images.name} has {now}" for name, was, now in other]
         log.warning(
-            f"encoder: trained on images with {'; '.join(texts)}: the features are wrong unless "
-            "the values mean the same"
+            f"{what}: trained on images with {'; '.join(texts)}: {consequence} unless the values "
+            "mean the same"
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from jessl.config import Pretrain
+from jessl.config import Pretrain, ResolvedPretrain
 from jessl.core import collectives
 from jessl.core.deprecation import renamed_arguments
 from jessl.core.devices import deterministic, intra_op_threads
@@ -16,6 +16,8 @@ from jessl.core.log import SILENT, Log
 from jessl.core.process_group import is_rank_zero, on_rank_zero, process_group, rank_zero
 from jessl.data import Source
 from jessl.encoders.outside import portable_encoder
+from jessl.extraction.open_encoder import trained_on_of_weights
+from jessl.extraction.reading import warn_unlike_training
 from jessl.objectives import OBJECTIVES
 from jessl.pretraining.adaptation import anchor_to_start, keep_start, starts_from_weights
 from jessl.pretraining.announcement import announce
@@ -97,6 +99,8 @@ def pretrain(
         settings = folder.resolved_config or on_rank_zero(resolve, config, images, device)
         targets = teacher_targets(settings, images, folder.path, device, stop=stop, log=log)
         parts = build(settings, images, device, with_init=checkpoint is None, targets=targets)
+        if checkpoint is None:
+            on_rank_zero(_warn_about_start, settings, images, log)
         tuning = None
         if folder.resolved_config is None:
             settings, tuning = tune_speed(config, settings, parts, log)
@@ -122,6 +126,19 @@ def pretrain(
             monitor.train(stop)
         finish(folder.run, parts, settings, log, stop)
     return folder.run
+
+
+def _warn_about_start(settings: ResolvedPretrain, images: Source, log: Log) -> None:
+    """Warn where the weights to start from were trained on other bands or another range."""
+    if settings.init is None or settings.init == "pretrained":
+        return
+    warn_unlike_training(
+        trained_on_of_weights(settings.init),
+        images,
+        log,
+        what="init",
+        consequence="the training starts from weights for other channels",
+    )
 
 
 def _with_portable_names(config: Pretrain) -> Pretrain:

@@ -13,6 +13,12 @@ from typing import Any
 import numpy as np
 
 from jessl.core.hashing import checksum
+from jessl.core.hubs import (
+    hub_or_cache,
+    hub_remedy,
+    is_network_error,
+    no_stalled_downloads,
+)
 from jessl.core.validation import check_choice, unknown_name
 from jessl.data.decode.deep import FileFacts, StoredValues
 from jessl.data.decode.image import (
@@ -184,9 +190,13 @@ def open_hugging_face(spec: str, split: str | None = None) -> Source:
     part = part or "train"
     shown = f"hf:{name}:{part}"
     try:
-        dataset = datasets.load_dataset(name, split=part)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"data: {shown} cannot be loaded: {_line(error)}") from error
+        with hub_or_cache():
+            dataset = datasets.load_dataset(name, split=part)
+    except Exception as error:
+        if not is_network_error(error) and not isinstance(error, ValueError | RuntimeError):
+            raise
+        remedy = f"; {hub_remedy()}" if is_network_error(error) else ""
+        raise ValueError(f"data: {shown} cannot be loaded: {_line(error)}{remedy}") from error
     return HuggingFaceSource(dataset, shown)
 
 
@@ -242,11 +252,13 @@ def _constructed(kind: Any, part: str | None, shown: str) -> Any:
                 raise ValueError(f"data: {shown}: {_line(error)}") from error
         try:
             root.mkdir(parents=True, exist_ok=True)
-            return kind(**options, download=True)
+            with no_stalled_downloads():
+                return kind(**options, download=True)
         except (RuntimeError, OSError, ImportError, ValueError) as error:
             raise ValueError(
                 f"data: {shown} is not in {root} (set by JESSL_DATA) and cannot be downloaded: "
-                f"{_line(error)}"
+                f"{_line(error)}; copy it there from a machine with network, or give its files as "
+                "a folder of images"
             ) from error
 
 

@@ -87,21 +87,23 @@ class _CacheOnly(event.Listener):
 
 
 class _Announcement(event.Listener):
-    """Announces the first compilation."""
+    """Announces the first compilation of this process."""
 
-    def __init__(self) -> None:
-        self._done = False
+    done = False
 
     def on_start(self, started: object) -> None:
-        if not self._done:
+        if not self.done:
             log.info(
                 "jessl: compiling the image kernels for this machine; this happens once and takes "
                 "about a quarter of a minute, longer on a busy machine"
             )
-        self._done = True
+        self.done = True
 
     def on_end(self, ended: object) -> None:
         """Nothing to do."""
+
+
+_announcement = _Announcement()
 
 
 def _load_or_compile(build: Callable[[], T]) -> T:
@@ -110,7 +112,7 @@ def _load_or_compile(build: Callable[[], T]) -> T:
         with event.install_listener(_COMPILES, _CacheOnly()):
             return build()
     except _NotCached:
-        with _other_processes_wait(), event.install_listener(_COMPILES, _Announcement()):
+        with _other_processes_wait(), event.install_listener(_COMPILES, _announcement):
             return build()
 
 
