@@ -95,20 +95,26 @@ _PROBE_TITLES: Final = {"logistic": "logistic", "ridge": "ridge", "mlp": "MLP", 
 
 
 def score_title(score: str) -> str:
-    """A score in words: alpha_req is alpha-ReQ. Options are left out."""
-    name = score.partition(":")[0]
+    """A score in words: alpha_req is alpha-ReQ. Options and modules are left out."""
+    name = _bare_score(score)
     return _SCORE_TITLES.get(name, (name.replace("_", " "), ""))[0]
 
 
 def short_score_title(score: str) -> str:
     """A score as a heading in a terminal."""
-    name = score.partition(":")[0]
+    name = _bare_score(score)
     return _SCORE_TITLES.get(name, ("", name))[1]
 
 
 def is_share(score: str) -> bool:
     """Whether a score (of a record with its layer, or alone) is a fraction read in percent."""
     return score.partition(":")[0].partition("/")[0] in _SHARES
+
+
+def _bare_score(score: str) -> str:
+    """The name of `name:option=value` and of `package.module:Name`."""
+    name, *rest = score.split(":")
+    return rest[0] if rest and "=" not in rest[0] else name
 
 
 def component_title(name: str, *, merged: bool = False) -> str:

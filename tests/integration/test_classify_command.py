@@ -175,6 +175,23 @@ def test_other_tasks_are_fitted_and_used_again(
     assert all(known[row["name"]] == row for row in rows)
 
 
+def test_images_that_all_have_labels_give_a_classifier_for_others(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Folders of classes, and the images to predict elsewhere: two commands, the first of which
+    predicts nothing.
+    """
+    other_labels("all.csv")
+    assert classify("--labels", "all.csv", "--out", "out/p.csv") == 0
+    text = capsys.readouterr().out
+    assert text.startswith("All 239 images have a label: a classifier for others is fitted; ")
+    assert "next      jessl classify --classifier out/p-classifier --data OTHERS" in text
+    assert [path.name for path in Path("out").iterdir()] == ["p-classifier"]
+    again = ["--classifier", "out/p-classifier", "--out", "again/p.csv"]
+    assert classify(*again, encoder=None) == 0
+    assert len(rows_of("again/p.csv")) == 239
+
+
 def other_labels(name: str) -> None:
     """The files of labels that are refused."""
     good = [(f"{i}.png", f"d{Y[i]}") for i in LABELLED]
@@ -204,7 +221,6 @@ def other_labels(name: str) -> None:
         (["--labels", "columns.csv"], "expected a header with the columns path and label"),
         (["--labels", "head.csv"], "it has no row below the header"),
         (["--labels", "gone.csv"], "no file gone.csv"),
-        (["--labels", "all.csv"], "all 240 images of photos have a label"),
         (["--labels", "several.csv"], "add --multi-label"),
         (["--labels", "ink.csv"], "add --regression"),
         (["--labels", "text.csv", "--regression"], "expected numbers for --regression, got 'x'"),

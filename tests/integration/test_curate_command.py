@@ -26,7 +26,8 @@ def test_files_and_text(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["curate", "pool", "--budget", "5", "--data", "images.npz", "--out", "out"]
     assert main(command) == 0
     text = capsys.readouterr().out
-    assert "Of 80 images: 5 images to label first (medoids), no near-duplicates" in text
+    assert text.startswith("Of 80 images: 5 images to label first (medoids), no near-duplicates")
+    assert "fill in the column label of out/label_first.csv\n\nnext      jessl classify" in text
     assert "jessl classify --data images.npz --encoder ENCODER --labels out/label_first.csv" in text
     files = {file.name for file in (pool / "out").iterdir()}
     assert {"label_first.csv", "duplicates.csv", "outliers.csv", "summary.json"} <= files
@@ -39,4 +40,4 @@ def test_json(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(capsys.readouterr().out)
     assert result["images"] == 80
     assert result["label_first"] is None
-    assert result["next"].startswith("jessl curate pool --budget 80 --out ")
+    assert result["next"][0].startswith("jessl curate pool --budget 80 --out ")

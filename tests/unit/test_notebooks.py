@@ -34,7 +34,7 @@ def test_a_score_shows_the_number_of_its_interval_first(z: jessl.Embeddings) -> 
     assert "of 200 x 8" in text
     assert "\n" not in text
     assert result._repr_html_().count("<tr>") == 3 + len(result.warnings)
-    assert repr(result).startswith("ScoreResult(")
+    assert repr(result) == f"<{type(result).__name__}: {result.conclusion}>"
 
 
 def test_a_probe_and_a_decomposition_are_lines_and_tables(z: jessl.Embeddings) -> None:

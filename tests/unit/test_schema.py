@@ -114,6 +114,7 @@ def test_few_rows_are_fewer_than_four_a_feature(n: int, few: bool) -> None:
 
 def test_titles_of_scores() -> None:
     titles = [score_title(name) for name in ("rankme", "alpha_req:first=5", "twonn", "idest_new")]
+    assert score_title("my_scores:LARGEST_SHARE") == "LARGEST SHARE"
     assert titles == ["RankMe", "alpha-ReQ", "intrinsic dimension", "idest new"]
     assert [capitalized(t) for t in titles[1:]] == ["alpha-ReQ", "Intrinsic dimension", "Idest new"]
 

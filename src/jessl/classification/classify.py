@@ -40,12 +40,12 @@ from jessl.schema import capitalized
 CACHE = "classify-cache"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Classification(Described):
     """What `classify` wrote.
 
     Attributes:
-        out: the file of predictions.
+        out: the file of predictions, None where all images have a label.
         classifier: the folder of the classifier; page: the HTML file, None without one.
         images: readable images; labelled: those with labels; predicted: rows of the file.
         unreadable: place and reason of each image that cannot be read.
@@ -56,7 +56,7 @@ class Classification(Described):
         warnings: reasons to doubt the result.
     """
 
-    out: Path
+    out: Path | None
     classifier: Path
     page: Path | None
     images: int
@@ -75,6 +75,8 @@ class Classification(Described):
     def conclusion(self) -> str:
         """How many images were predicted, and how many of the labels to expect to be right."""
         images = f"{self.predicted:,} image{'' if self.predicted == 1 else 's'} predicted"
+        if self.out is None:
+            images = f"All {self.labelled:,} images have a label: a classifier for others is fitted"
         right, low, high = (self.expected.get(k) for k in ("expected_accuracy", "low", "high"))
         if right is not None and low is not None and high is not None:
             return (
@@ -86,7 +88,7 @@ class Classification(Described):
     def describe(self) -> list[tuple[str, str]]:
         """The files, the counts, warnings."""
         return [
-            ("predictions", str(self.out)),
+            ("predictions", "" if self.out is None else str(self.out)),
             ("page", "" if self.page is None else str(self.page)),
             ("classifier", str(self.classifier)),
             ("labelled", f"{self.labelled:,}"),
@@ -130,6 +132,7 @@ def classify(
 ) -> Classification:
     """Predict the labels of the images that have none, by a probe of those that have one.
 
+    Where all have one, a classifier for other images is fitted, and nothing is predicted.
     The accuracy to expect is announced before anything is predicted. Embeddings are kept in the
     cache, so that the same call continues after a kill and other labels need no new ones.
 
@@ -171,11 +174,6 @@ def classify(
         labelled, task = read_labels(images, labels, task, allow_missing=allow_missing)
         for warning in labelled.warnings:
             log.warning(warning)
-        if len(labelled.index) == len(images):
-            raise ValueError(
-                f"labels: all {len(images)} images of {images.name} have a label: nothing is left "
-                "to predict; --classifier applies the result to other data"
-            )
     assert encoder is not None
     opened = open_identified(
         encoder,
@@ -226,8 +224,9 @@ def classify(
         warnings += (unlike,)
     names = images.names() if z.names is None else z.names
     where = classifier_folder(out) if classifier is None else Path(classifier)
+    page = page and bool(len(rest))
     result = Classification(
-        out=out,
+        out=out if len(rest) else None,
         classifier=where,
         page=out.with_suffix(".html") if page else None,
         images=len(z),
@@ -247,7 +246,8 @@ def classify(
     if page:
         drawn = prediction_map(z, images, labelled, outcome, map, seed)
         _write_page(result, stored, outcome, rest, images.index_of(z.ids), images, about, drawn)
-    write_predictions(out, names, outcome.columns, rest)
+    if len(rest):
+        write_predictions(out, names, outcome.columns, rest)
     return result
 
 

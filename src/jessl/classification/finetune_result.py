@@ -12,7 +12,7 @@ from jessl.classification.paired import PairedDifference
 from jessl.core.notebook import WARNING, Described
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FinetuneResult(Described):
     """What `finetune` compared and kept.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 from jessl.cli._command import JsonObject
+from jessl.cli._inputs import data_options
 from jessl.cli._output import (
     print_conclusion,
     print_lines,
@@ -66,9 +68,20 @@ def _commands_with(paths: list[str]) -> list[str]:
         return []
     path = shlex.quote(paths[0])
     return [
-        f"jessl embed {path} --data SRC --out embeddings",
+        f"jessl embed {path} {_data_of(Path(paths[0]))} --out embeddings",
         f"jessl export {path} exported",
     ]
+
+
+def _data_of(chosen: Path) -> str:
+    """--data of the images that a run, or the run of a checkpoint, was trained on."""
+    from jessl.runs import Run, is_run
+
+    for folder in (chosen, chosen.parent.parent):
+        if is_run(folder):
+            config = Run(folder).config()
+            return data_options(config.data, config.x_key, config.bits, config.value_range)
+    return "--data SRC"
 
 
 def _mark(setting: JsonObject) -> str:

@@ -52,6 +52,11 @@ class ClassifyCommand(Command, Classify):
         """Counts of predicted classes, files, and the next command."""
         print_conclusion(result)
         by_count = sorted(result["predicted_as"].items(), key=lambda item: -item[1])
+        if result["out"] is None:
+            print_lines(f"classifier   {result['classifier']}")
+            print_next(result["next"])
+            print_left_out(result["unreadable"])
+            return
         if result["task"] != "regression":
             print_table(["predicted", "images"], [list(pair) for pair in by_count[:_MOST_CLASSES]])
         if len(by_count) > _MOST_CLASSES:
@@ -62,10 +67,7 @@ class ClassifyCommand(Command, Classify):
         print_lines(f"predictions  {result['out']}")
         if result["page"]:
             print_lines(f"page         {result['page']}")
-        print_lines(
-            f"classifier   {result['classifier']}",
-            "",
-        )
+        print_lines(f"classifier   {result['classifier']}")
         print_next(result["next"])
         print_left_out(result["unreadable"])
 

@@ -12,7 +12,7 @@ import tyro
 
 from jessl.cli._command import Command, JsonObject, ValueRangeOption
 from jessl.cli._inputs import ReadsEmbeddings, data_options
-from jessl.cli._output import print_left_out, print_lines, print_table
+from jessl.cli._output import print_left_out, print_lines, print_next, print_table
 from jessl.config import Curate
 from jessl.core.log import log
 
@@ -53,20 +53,20 @@ class CurateCommand(Command, ReadsEmbeddings, Curate):
             result = curate(self, embeddings=pool, data=images, **already, progress=bar.update)
         return {**result.as_json(), "next": self._next(result, pool.meta)}
 
-    def _next(self, result: Curation, meta: Mapping[str, object]) -> str | None:
-        """The command that follows; None where all images have a label."""
+    def _next(self, result: Curation, meta: Mapping[str, object]) -> list[str]:
+        """The command that follows; none where all images have a label."""
         if self.budget is None:
             budget = min(100, len(result.names) - len(result.labels.rows))
             if not budget:
-                return None
+                return []
             pool = shlex.quote(self.embeddings)
-            return f"jessl curate {pool} --budget {budget} --out OTHER-FOLDER"
+            return [f"jessl curate {pool} --budget {budget} --out OTHER-FOLDER"]
         data = data_options(self.data or "SRC", self.x_key, self.bits, self.value_range)
         labels = shlex.quote(f"{self.out}/label_first.csv")
-        return (
+        return [
             f"jessl classify {data} --encoder {shlex.quote(self._encoder(meta))} "
             f"--labels {labels} --out predictions.csv"
-        )
+        ]
 
     def _encoder(self, meta: Mapping[str, object]) -> str:
         """The encoder of the embeddings, as --encoder takes it."""
@@ -82,7 +82,7 @@ class CurateCommand(Command, ReadsEmbeddings, Curate):
         return f"ckpt:{weights}@{name}" if Path(weights).is_file() else "ENCODER"
 
     def show(self, result: JsonObject) -> None:
-        """Counts, files, the result in one sentence, and the next command."""
+        """The result in one sentence, counts, files, and the next command."""
         out, errors, faults = result["out"], result["label_errors"], result["image_faults"]
         rows = [["near-duplicates to leave out", result["duplicates"]["surplus"], "duplicates.csv"]]
         rows += [["outliers", result["outliers"], "outliers.csv"]]
@@ -94,14 +94,14 @@ class CurateCommand(Command, ReadsEmbeddings, Curate):
         if result["label_first"] is not None:
             chosen = result["label_first"]["budget"]
             rows = [["images to label first", chosen, "label_first.csv"], *rows]
+        print_lines(result["sentence"], "")
         print_table(["what", "images", "file"], rows)
         print_lines("", f"folder  {out}")
         if result["page"]:
             print_lines(f"page    {result['page']}")
-        print_lines("", result["sentence"])
-        fill = "fill the column label of label_first.csv, then" if self.budget else "to choose:"
-        if result["next"] is not None:
-            print_lines(f"next: {fill} {result['next']}")
+        if self.budget:
+            print_lines(f"then    fill in the column label of {out}/label_first.csv")
+        print_next(result["next"])
         if errors["skipped"] and result["labelled"]:
             log.note(errors["skipped"])
         if faults is not None:

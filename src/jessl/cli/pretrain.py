@@ -25,7 +25,7 @@ class PretrainCommand(Command, Pretrain):
     """Train an encoder on images without labels, then score it without labels.
 
     Only --data is needed; everything else is chosen from the data and printed before the training
-    starts.
+    starts. With --resume and --out it may be left out: the run knows its images.
 
     Attributes:
         recipe: a published run whose settings to use, see docs/recipes.md; other options override
@@ -36,14 +36,22 @@ class PretrainCommand(Command, Pretrain):
             600.
     """
 
+    # needed but for --resume, see `config`
+    data: str = ""
     value_range: ValueRangeOption = None
     recipe: str | None = None
     slurm: bool = False
     slurm_options: dict[str, int | str] = field(default_factory=dict)
 
     def config(self) -> Pretrain:
-        """The configuration to train, with the recipe's settings where the user gave none."""
+        """The configuration to train, with the recipe's settings where the user gave none.
+
+        Raises:
+            ValueError: without data, unless they are those of the run that is resumed.
+        """
         options = options_of(Pretrain, self)
+        if not options.data:
+            options = _with_the_data_of_its_run(options)
         if self.recipe is None:
             return options
         return override_recipe(self.recipe, options, self.given)
@@ -79,7 +87,10 @@ class PretrainCommand(Command, Pretrain):
             "facts": run.facts(),
             "scores": scores,
             "conclusion": None if conclusion is None else conclusion.text,
-            "next": next_commands(run, better_weights(run, compared)),
+            "next": [
+                *([] if compared or (conclusion and conclusion.helped) else _compare(run)),
+                *next_commands(run, better_weights(run, compared)),
+            ],
             **({"adaptation": compared[-1]} if compared else {}),
         }
 
@@ -89,6 +100,15 @@ class PretrainCommand(Command, Pretrain):
         print_next(result.get("next", ()))
 
 
+def _with_the_data_of_its_run(options: Pretrain) -> Pretrain:
+    from jessl.runs import Run, is_run
+
+    if not (options.resume and options.out and is_run(options.out)):
+        raise ValueError("expected --data; see jessl pretrain --help")
+    run = Run.open(options.out).config()
+    return dataclasses.replace(options, data=run.data, labels=options.labels or run.labels)
+
+
 def better_weights(run: Run, compared: list[JsonObject]) -> Path:
     """The run, or the weights that it began with where it is not better than these."""
     if compared and compared[-1].get("chosen") == "before":
@@ -96,6 +116,13 @@ def better_weights(run: Run, compared: list[JsonObject]) -> Path:
 
         return start_checkpoint(run)
     return run.path
+
+
+def _compare(run: Run) -> list[str]:
+    """The command that compares a run whose training is not seen to help with other encoders."""
+    config, path = run.resolved_config(), shlex.quote(str(run.path))
+    data = data_options(config.data, config.x_key, config.bits, config.value_range)
+    return [f"jessl select --encoders {path} timm:resnet50.a1_in1k pixels {data} --out compared"]
 
 
 def next_commands(run: Run, encoder: Path) -> list[str]:

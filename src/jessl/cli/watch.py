@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
 from jessl.cli._command import Command, JsonObject
-from jessl.cli._output import print_table
+from jessl.cli._output import print_next, print_table
 from jessl.core.progress import duration
 from jessl.core.validation import check_float, escape_control
 
@@ -30,7 +32,7 @@ class WatchCommand(Command):
     all runs are finished, or by Ctrl-C.
 
     Attributes:
-        folder: a run or a study.
+        folder: a run, a study, or a folder of runs.
         seconds: between two looks.
         once: look once, as when the output is no terminal.
     """
@@ -48,7 +50,11 @@ class WatchCommand(Command):
         runs = watcher.look()
         if not (self.once or self.json) and sys.stdout.isatty():
             runs = self._follow(watcher, runs)
-        return {"runs": [one.as_json() for one in runs]}
+        silent = any(one.status == "silent" for one in runs)
+        return {
+            "runs": [one.as_json() for one in runs],
+            "next": _resuming(Path(self.folder)) if silent else [],
+        }
 
     def _follow(self, watcher: Watcher, runs: list[RunProgress]) -> list[RunProgress]:
         """Show every look until all runs are finished, or Ctrl-C."""
@@ -69,6 +75,17 @@ class WatchCommand(Command):
         from jessl.report.live import RunProgress
 
         print_table(_TITLES, [_row(RunProgress(**one)) for one in result["runs"]])
+        print_next(result["next"])
+
+
+def _resuming(folder: Path) -> list[str]:
+    """The command that continues a run or a study; none for a folder of several runs."""
+    from jessl.runs import is_run
+
+    path = shlex.quote(str(folder))
+    if is_run(folder):
+        return [f"jessl pretrain --out {path} --resume"]
+    return [f"jessl sweep {path}"] if (folder / "sweep.json").is_file() else []
 
 
 def _table(runs: list[RunProgress]) -> Table:

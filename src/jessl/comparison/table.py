@@ -149,7 +149,7 @@ class ColumnAgreement:
     n: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EncoderTable(Described):
     """The result of `compare_encoders`.
 

@@ -14,7 +14,11 @@ WARNING = "warning:"
 
 
 class Described(ABC):
-    """A result with a conclusion: `str` is one sentence and warnings, notebooks show a table."""
+    """A result with a conclusion: `str` is one sentence and warnings, notebooks show a table.
+
+    Dataclasses among the subclasses are declared with `repr=False`: the repr is the conclusion, so
+    that a dict or list of results can be read.
+    """
 
     @property
     @abstractmethod
@@ -29,6 +33,9 @@ class Described(ABC):
         warnings = [text for name, text in self.describe() if name == WARNING]
         lines = [f"{WARNING} {text}" for text in merge_warnings(("", text) for text in warnings)]
         return "\n".join([self.conclusion, *lines])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.conclusion}>"
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(self.conclusion)}.</p>{html_table(self.describe())}"

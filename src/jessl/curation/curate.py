@@ -42,7 +42,7 @@ _LABELLED = 1e12
 
 @takes_options(Curate)
 def curate(
-    embeddings: Embeddings | str | Path,
+    embeddings: object,
     *,
     out: str | Path | None = None,
     budget: int | None = None,
@@ -66,7 +66,7 @@ def curate(
         print(result.sentence())
 
     Args:
-        embeddings: `Embeddings`, or as below.
+        embeddings: `Embeddings`, a matrix [n, d] of features (array, tensor or list), or as below.
         data: a Source, or anything that `open_source` accepts.
         log: gets warnings.
         progress: called with (images done, images in all), counted once for neighbours, once for
@@ -220,10 +220,12 @@ def pool_path(embeddings: str | Path) -> Path:
     return inside
 
 
-def _open(embeddings: Embeddings | str | Path) -> tuple[Embeddings, str]:
+def _open(embeddings: object) -> tuple[Embeddings, str]:
     """Embeddings, and what to call them."""
     if isinstance(embeddings, Embeddings):
         return embeddings, "the embeddings"
+    if not isinstance(embeddings, str | Path):
+        return Embeddings(embeddings), "the features"
     path = pool_path(embeddings)
     return Embeddings.load(path, mmap=_is_large(path)), str(path)
 

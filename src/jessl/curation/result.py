@@ -16,7 +16,7 @@ from jessl.curation.outliers import Outliers
 from jessl.curation.picking.methods import LabelFirst
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curation(Described):
     """What is to be done with a pool of images.
 
@@ -42,40 +42,49 @@ class Curation(Described):
     page: Path | None = None
     warnings: tuple[str, ...] = ()
 
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        return f"{self.conclusion}."
+
     @property
     def conclusion(self) -> str:
-        """The result in one sentence, without a full stop."""
-        return self.sentence().removesuffix(".")
+        """What was found among how many images, without a full stop.
+
+        Example:
+            >>> jessl.curate(z, budget=10).conclusion
+            'Of 300 images: 10 images to label first (medoids), no near-duplicates, 2 outliers'
+        """
+        return f"Of {len(self.names):,} images: {', '.join(self._findings().values())}"
 
     def describe(self) -> list[tuple[str, str]]:
-        """The folder, the page, and the warnings."""
+        """What was found, the folder, the page, and warnings."""
         return [
+            *self._findings().items(),
             ("folder", "" if self.out is None else str(self.out)),
             ("page", "" if self.page is None else str(self.page)),
             *((WARNING, text) for text in self.warnings),
         ]
 
-    def sentence(self) -> str:
-        """The result in one sentence."""
-        parts = []
+    def _findings(self) -> dict[str, str]:
+        """Counts in words, by what is counted."""
+        found = {}
         if self.label_first is not None:
-            parts.append(
-                f"{_count(len(self.label_first.rows), 'image')} to label first "
-                f"({self.label_first.method})"
-            )
+            chosen, method = len(self.label_first.rows), self.label_first.method
+            found["label first"] = f"{_count(chosen, 'image')} to label first ({method})"
         surplus, groups = len(self.duplicates.surplus), len(self.duplicates.groups)
-        parts.append(
+        found["near-duplicates"] = (
             f"{_count(surplus, 'near-duplicate')} in {_count(groups, 'group')} to leave out"
             if groups
             else "no near-duplicates"
         )
-        parts.append(_count(len(self.outliers.rows), "outlier"))
+        found["outliers"] = _count(len(self.outliers.rows), "outlier")
         if self.label_errors.checked:
             suspects = _count(len(self.label_errors.rows), "suspected label error")
-            parts.append(f"{suspects} among {self.label_errors.checked:,} labels")
+            found["label errors"] = f"{suspects} among {self.label_errors.checked:,} labels"
         if self.image_faults is not None:
-            parts.append(_count(len(set(self.image_faults.rows.tolist())), "faulty image"))
-        return f"Of {len(self.names):,} images: {', '.join(parts)}."
+            faulty = len(set(self.image_faults.rows.tolist()))
+            found["image faults"] = _count(faulty, "faulty image")
+        return found
 
     def as_json(self) -> dict[str, object]:
         """Counts and settings as JSON values; the rows are in the CSV files."""

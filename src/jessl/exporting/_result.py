@@ -9,7 +9,7 @@ from jessl.core.notebook import Described
 from jessl.encoders import Preprocess
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExportResult(Described):
     """A folder that `jessl.export` wrote, and how to load it.
 

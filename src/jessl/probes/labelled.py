@@ -151,7 +151,10 @@ def labelled_rows(
             beyond `class_names`.
     """
     if not isinstance(data, Embeddings):
-        raise ValueError(f"{argument}: expected Embeddings, got {type(data).__name__}")
+        raise ValueError(
+            f"{argument}: expected Embeddings, got {type(data).__name__}; of arrays these are "
+            "jessl.Embeddings(features, labels)"
+        )
     labelled = data.labelled()
     if labelled.labels is None or not len(labelled):
         bare = str(data.meta.get("file", "")).endswith(".npy")

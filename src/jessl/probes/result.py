@@ -24,7 +24,7 @@ class ClassResult(TypedDict):
     n: int
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ProbeResult(Described):
     """How well labels can be read off embeddings.
 
@@ -129,7 +129,7 @@ class ProbeResult(Described):
         return Estimate(self.error - other.error, *widened(low, high, factor))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FewShot(Described):
     """The error of probes fitted on a few labels, over several draws of them.
 

@@ -59,26 +59,33 @@ class Watcher:
     Files that have not changed are not read again.
 
     Args:
-        folder: a run, or a study whose runs lie in `runs`.
+        folder: a run, a study whose runs lie in `runs`, or a folder of runs.
 
     Raises:
-        ValueError: for a folder that is neither.
+        ValueError: for anything else.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
         self._known: dict[Path, tuple[tuple[int, int], list[records.Record]]] = {}
-        if not is_run(self._folder) and not (self._folder / _RUNS).is_dir():
+        is_study = (self._folder / _RUNS).is_dir()
+        if not is_run(self._folder) and not is_study and not self._runs():
             what = "has no config.json and no runs" if self._folder.is_dir() else "is no folder"
             raise ValueError(f"folder: expected a run or a study, {self._folder} {what}")
 
     def look(self) -> list[RunProgress]:
-        """The progress of every run, those that began first coming first."""
+        """The progress of every run, in the order of their names."""
         if is_run(self._folder):
             return [self._progress(self._folder)]
-        inside = contained(self._folder, _RUNS)
-        runs = [path for path in sorted(inside.iterdir()) if not path.is_symlink() and is_run(path)]
-        return [self._progress(path) for path in runs]
+        return [self._progress(path) for path in self._runs()]
+
+    def _runs(self) -> list[Path]:
+        """The runs inside the folder, in the order of their names."""
+        if not self._folder.is_dir():
+            return []
+        is_study = (self._folder / _RUNS).is_dir()
+        inside = contained(self._folder, _RUNS) if is_study else self._folder
+        return [path for path in sorted(inside.iterdir()) if not path.is_symlink() and is_run(path)]
 
     def _progress(self, run: Path) -> RunProgress:
         file = run / records.FILE

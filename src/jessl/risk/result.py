@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _COLORS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RiskDecomposition(Described):
     """The risk of an encoder with a probe, split into its sources.
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from jessl.core.notebook import WARNING, Described, with_interval
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ScoreResult(Described):
     """One label-free score of one [n, d] matrix; `float(result)` is `.value`.
 

@@ -68,7 +68,7 @@ class OnlineScore:
     value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckpointSelection(Described):
     """The result of `select_checkpoints`.
 

@@ -117,7 +117,7 @@ class Group:
     choices: tuple[Choice, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection(Described):
     """The result of `select`.
 

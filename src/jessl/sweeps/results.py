@@ -63,7 +63,7 @@ class SweepGroup:
         return {k: v for k, v in known.items() if k not in labelled or v is not None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SweepResult(Described):
     """The answer of `jessl.sweep`; result["selection"] and its like read the form of study.json.
 

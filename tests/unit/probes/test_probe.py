@@ -205,7 +205,7 @@ def with_nan(e):
         (lambda e: Embeddings(e.features, np.full(60, 4)), {}, "at least two classes.*class 4"),
         (lambda e: Embeddings(e.features[:, :3], e.labels), {}, "expected 3 features.*got 4"),
         (with_nan, {}, "train: 1 of 60"),
-        (lambda e: e.features, {}, "train: expected Embeddings, got ndarray"),
+        (lambda e: e.features, {}, r"got ndarray; .*jessl.Embeddings\(features, labels\)"),
     ],
 )
 def test_mistakes_are_named(change, options, words):

@@ -79,3 +79,21 @@ def test_the_command_looks_once_where_nobody_looks(
     assert json.loads(capsys.readouterr().out)["runs"][0]["loss"] == 3.0
     assert main(["watch", str(tmp_path / "none")]) == 2
     assert "is no folder" in capsys.readouterr().err
+
+
+def test_a_folder_of_runs_is_watched_as_well(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        write(begin(tmp_path / name), 10, 3.0)
+    assert [one.name for one in Watcher(tmp_path).look()] == ["a", "b"]
+
+
+def test_a_silent_run_comes_with_the_command_that_continues_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = begin(tmp_path / "my run")
+    write(run, 10, 3.0)
+    assert main(["watch", str(run)]) == 0
+    assert "next" not in capsys.readouterr().out
+    os.utime(run / records.FILE, (0, 0))
+    assert main(["watch", str(run)]) == 0
+    assert f"next      jessl pretrain --out '{run}' --resume" in capsys.readouterr().out
