@@ -66,25 +66,25 @@ class Curation(Described):
         ]
 
     def _findings(self) -> dict[str, str]:
-        """Counts in words, by what is counted."""
-        found = {}
+        """Counts in words, by name."""
+        counted = {}
         if self.label_first is not None:
             chosen, method = len(self.label_first.rows), self.label_first.method
-            found["label first"] = f"{_count(chosen, 'image')} to label first ({method})"
+            counted["label first"] = f"{_count(chosen, 'image')} to label first ({method})"
         surplus, groups = len(self.duplicates.surplus), len(self.duplicates.groups)
-        found["near-duplicates"] = (
+        counted["near-duplicates"] = (
             f"{_count(surplus, 'near-duplicate')} in {_count(groups, 'group')} to leave out"
             if groups
             else "no near-duplicates"
         )
-        found["outliers"] = _count(len(self.outliers.rows), "outlier")
+        counted["outliers"] = _count(len(self.outliers.rows), "outlier")
         if self.label_errors.checked:
             suspects = _count(len(self.label_errors.rows), "suspected label error")
-            found["label errors"] = f"{suspects} among {self.label_errors.checked:,} labels"
+            counted["label errors"] = f"{suspects} among {self.label_errors.checked:,} labels"
         if self.image_faults is not None:
             faulty = len(set(self.image_faults.rows.tolist()))
-            found["image faults"] = _count(faulty, "faulty image")
-        return found
+            counted["image faults"] = _count(faulty, "faulty image")
+        return counted
 
     def as_json(self) -> dict[str, object]:
         """Counts and settings as JSON values; the rows are in the CSV files."""
