@@ -220,6 +220,11 @@ def _rows(path: Path, shown: str, groups: str | None) -> tuple[list[str], list[_
                 rows.append((reader.line_num, cells[at_path], wanted))
     except FileNotFoundError:
         raise ValueError(f"labels: no file {shown}") from None
+    except IsADirectoryError:
+        raise ValueError(
+            f"labels: expected a CSV file with the columns path,label, got the folder {shown}; a "
+            "folder of class folders is data: it has its labels already"
+        ) from None
     except OSError as error:
         raise ValueError(f"labels: {shown} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

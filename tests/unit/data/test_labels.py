@@ -93,6 +93,11 @@ def test_repeated_rows(photos: Source, tmp_path: Path) -> None:
         labels_from_csv(photos, written(tmp_path, text + "x/a.png,b\n"))
 
 
+def test_a_folder_is_no_file_of_labels(photos: Source, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected a CSV file .* got the folder .* class folders"):
+        labels_from_csv(photos, tmp_path)
+
+
 def test_no_label_at_all(photos: Source, tmp_path: Path) -> None:
     source = labels_from_csv(photos, written(tmp_path, "path,label\nx/a.png,\n"))
     assert (source.labels, source.classes) == (None, None)
