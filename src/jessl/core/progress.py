@@ -32,6 +32,7 @@ class ProgressBar:
         quiet: show nothing.
         unit: what is counted, such as images: their rate is shown as well, and where there is no
             terminal a line after 2 seconds and then every 30.
+        estimate: show the time left behind the bar; False: the texts hold it.
 
     Example:
         >>> with ProgressBar("embedding") as bar:
@@ -46,12 +47,13 @@ class ProgressBar:
         done: int = 0,
         quiet: bool = False,
         unit: str | None = None,
+        estimate: bool = True,
     ) -> None:
         self._title, self._unit = title, unit
         self._rate = Rate()
         self._lines = unit is not None and not quiet and not _on_terminal()
         self._over = threading.Event()
-        self._bar = _rich_bar() if not quiet and _on_terminal() else None
+        self._bar = _rich_bar(estimate=estimate) if not quiet and _on_terminal() else None
         if self._bar is not None:
             self._task = self._bar.add_task(
                 escape_control(title), total=total, completed=done, text=""
@@ -131,7 +133,7 @@ def _on_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def _rich_bar() -> RichProgress:
+def _rich_bar(*, estimate: bool) -> RichProgress:
     from rich.console import Console  # imported where it is used
     from rich.progress import (
         BarColumn,
@@ -146,7 +148,7 @@ def _rich_bar() -> RichProgress:
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[text]}", markup=False),
-        TimeRemainingColumn(),
+        *([TimeRemainingColumn()] if estimate else []),
         console=Console(stderr=True),
     )
 

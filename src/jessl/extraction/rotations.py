@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 from jessl.core.hashing import checksum
+from jessl.core.progress import ProgressCallback
 from jessl.core.texts import Texts
 from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
@@ -14,7 +17,7 @@ from jessl.extraction.extract import extract
 
 # what the metadata name as the recipe of the views
 ROTATIONS = "rotations"
-_TURNS = 4
+TURNS = 4
 
 
 class _Turned(Subset):
@@ -43,13 +46,21 @@ class _Turned(Subset):
 
 
 def embed_rotations(
-    encoder: Encoder, source: Source, *, batch_size: int = 256, workers: int | None = None
+    encoder: Encoder,
+    source: Source,
+    *,
+    batch_size: int = 256,
+    workers: int | None = None,
+    begin: Callable[[], ProgressCallback | None] = lambda: None,
 ) -> Embeddings:
     """Four rows an image, in the order of the rotations; rows of one image share its id.
 
     Example:
         turned = embed_rotations(encoder, source)
         jessl.score(turned, "rotation")
+
+    Args:
+        begin: called before each of the four; gives the callback that follows it.
 
     Raises:
         NothingReadable: when not one image can be read.
@@ -62,10 +73,11 @@ def embed_rotations(
             layers=("backbone",),
             batch_size=batch_size,
             workers=workers,
+            progress=begin(),
         )["backbone"]
-        for turns in range(_TURNS)
+        for turns in range(TURNS)
     ]
-    meta = {**parts[0].meta, "views": {ROTATIONS: [90 * k for k in range(_TURNS)]}}
+    meta = {**parts[0].meta, "views": {ROTATIONS: [90 * k for k in range(TURNS)]}}
     return Embeddings(
         np.concatenate([part.features for part in parts]),
         None,

@@ -13,6 +13,7 @@ import numpy as np
 from jessl.config import ResolvedPretrain
 from jessl.core.files import contained
 from jessl.core.process_group import all_ranks, rank_zero
+from jessl.core.progress import ProgressCallback
 from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
@@ -63,6 +64,12 @@ class Adaptation:
         return asdict(self)
 
 
+def count_images(train: Source, sample: Source) -> tuple[int, int]:
+    """At most so many images, and views of images, does `judge_adaptation` embed."""
+    plain = 0 if train.labels is None else min(len(train), _TRAIN_IMAGES) + len(sample)
+    return 2 * plain, 2 * _VIEWS * len(limit_images(sample, _VIEW_IMAGES, 0))
+
+
 def judge_adaptation(
     before: Encoder,
     after: Encoder,
@@ -71,7 +78,7 @@ def judge_adaptation(
     *,
     held_out: bool,
     workers: int | None = None,
-    check_stop: Callable[[], None] = lambda: None,
+    begin: Callable[[], ProgressCallback | None] = lambda: None,
 ) -> Adaptation:
     """Compare both encoders by labels where there are some, and by view retrieval.
 
@@ -81,18 +88,23 @@ def judge_adaptation(
     Args:
         train: images that were trained on; sample: images to compare on.
         held_out: whether sample was not trained on.
-        check_stop: called between two embeddings; may raise.
+        begin: called before each embedding; gives the callback that follows it, which may raise.
     """
 
     def embed(encoder: Encoder, images: Source, n_views: int | None) -> Embeddings | None:
-        check_stop()
         views = None
         if n_views is not None:
             views = repeat_views(COMPARISON, n_views, encoder.preprocess)
         try:
-            z = extract(encoder, None, images, layers=("backbone",), workers=workers, views=views)[
-                "backbone"
-            ]
+            z = extract(
+                encoder,
+                None,
+                images,
+                layers=("backbone",),
+                workers=workers,
+                views=views,
+                progress=begin(),
+            )["backbone"]
         except NothingReadable:
             return None
         return z if np.isfinite(z.features).all() else None

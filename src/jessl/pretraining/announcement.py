@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import statistics
 import time
 from pathlib import Path
@@ -14,21 +15,31 @@ from jessl.core import collectives
 from jessl.core.log import Log
 from jessl.core.progress import duration
 from jessl.pretraining.build import Parts, optimizer_factory
+from jessl.pretraining.judging import JudgingTime, time_judging
 from jessl.training.progressive_resize import mean_cost
 from jessl.training.tuning.outcome import Tuning
 from jessl.training.tuning.trial import copy_trainer
 
 # steps whose median is the estimate of the time, after one to warm up
 _TIMED_STEPS = 3
+# a run that takes longer is told what would be shorter
+_LONG_SECONDS = 3600.0
+# pixels; half of a smaller view shows little
+_SMALLEST_HALVED = 64
 
 
 def announce(
     path: Path, settings: ResolvedPretrain, parts: Parts, tuning: Tuning | None, log: Log
-) -> None:
-    """Print the settings of a run and its expected time. All ranks call it together."""
+) -> JudgingTime:
+    """Print the settings of a run and its expected time. All ranks call it together.
+
+    Returns:
+        The expected time of the evaluations.
+    """
     trainer = parts.trainer
     start = trainer.step
-    seconds = seconds_per_step(parts, settings) * (trainer.total_steps - start)
+    judging = time_judging(parts, settings)
+    training = seconds_per_step(parts, settings) * (trainer.total_steps - start)
     counts = (
         f"{len(parts.train):,} to train on, {len(parts.sample):,} held out for evaluation"
         if parts.held_out
@@ -54,7 +65,47 @@ def announce(
     )
     if tuning is not None:
         log.info(f"speed     {tuning}")
-    log.info(f"time      about {duration(seconds)}, without the evaluations on the way")
+    log.info(
+        f"time      about {duration(training + judging.total)}, "
+        f"{duration(judging.total)} of it for judging"
+    )
+    epochs_left = settings.epochs - start / len(parts.loader)
+    options = shorter_options(settings, parts.encoder.name, epochs_left, training, judging)
+    if options:
+        log.info(f"shorter:  {options}")
+    return judging
+
+
+def shorter_options(
+    settings: ResolvedPretrain,
+    encoder: str,
+    epochs_left: float,
+    training: float,
+    judging: JudgingTime,
+) -> str:
+    """What would end earlier than a run of more than an hour; empty for a shorter one.
+
+    Args:
+        epochs_left: from here on, which take `training` seconds.
+    """
+    total = training + judging.total
+    if total <= _LONG_SECONDS:
+        return ""
+    options = []
+    fixed = judging.untrained + judging.final
+    an_epoch = (total - fixed) / epochs_left if epochs_left > 0 else 0.0
+    done = settings.epochs - epochs_left
+    if an_epoch > 0:
+        # as many as fit into the hour, and at least one more than are done
+        epochs = math.floor(done + max(1.0, (_LONG_SECONDS - fixed) / an_epoch))
+        if epochs < settings.epochs:
+            expected = duration(fixed + (epochs - done) * an_epoch)
+            options.append(f"--epochs {epochs} (about {expected})")
+    # half the size is a multiple of all strides of an encoder where it is one of 16
+    if settings.size >= _SMALLEST_HALVED and settings.size % 32 == 0 and not settings.start_size:
+        options.append(f"--size {settings.size // 2} (down to about {duration(total / 4)})")
+    options.append(f"an encoder smaller than {encoder}")
+    return ", ".join(options)
 
 
 def seconds_per_step(parts: Parts, settings: ResolvedPretrain) -> float:

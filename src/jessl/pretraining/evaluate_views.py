@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from jessl.core import collectives
 from jessl.core.process_group import all_gather_object, all_ranks, rank_zero
+from jessl.core.progress import ProgressCallback
 from jessl.data import Source, Subset
 from jessl.embeddings import Embeddings
 from jessl.encoders import Encoder
 from jessl.extraction.embed import repeat_views
 from jessl.extraction.extract import NothingReadable, extract
-from jessl.extraction.rotations import embed_rotations
+from jessl.extraction.rotations import TURNS, embed_rotations
 from jessl.pretraining.evaluate import score_record
 from jessl.pretraining.images import limit_images
 from jessl.records import Record
@@ -32,7 +33,24 @@ _VIEWS = 2
 _FINAL_VIEWS = 4
 
 
-def evaluate_views(encoder: Encoder, sample: Source, *, workers: int | None) -> dict[str, float]:
+def count_online(sample: Source) -> int:
+    """Views that `evaluate_views` embeds."""
+    return _VIEWS * len(limit_images(sample, _IMAGES, 0))
+
+
+def count_final(sample: Source) -> tuple[int, int]:
+    """Views that `embed_views` embeds, and turned images that `rotation_record` embeds."""
+    n = len(limit_images(sample, _IMAGES, 0))
+    return _FINAL_VIEWS * n, TURNS * n
+
+
+def evaluate_views(
+    encoder: Encoder,
+    sample: Source,
+    *,
+    workers: int | None,
+    progress: ProgressCallback | None = None,
+) -> dict[str, float]:
     """View retrieval at the backbone on a fixed sample, under one recipe for all runs.
 
     All ranks call it together, each with a share of the images; the rows are gathered. The views
@@ -53,7 +71,13 @@ def evaluate_views(encoder: Encoder, sample: Source, *, workers: int | None) -> 
         try:
             share = few if len(mine) == len(few) else Subset(few, mine)
             rows = extract(
-                encoder, None, share, layers=("backbone",), workers=workers, views=views
+                encoder,
+                None,
+                share,
+                layers=("backbone",),
+                workers=workers,
+                views=views,
+                progress=progress,
             )["backbone"]
         except NothingReadable:
             return None
@@ -64,7 +88,12 @@ def evaluate_views(encoder: Encoder, sample: Source, *, workers: int | None) -> 
 
 
 def embed_views(
-    encoder: Encoder, sample: Source, *, workers: int | None, meta: Mapping[str, object]
+    encoder: Encoder,
+    sample: Source,
+    *,
+    workers: int | None,
+    meta: Mapping[str, object],
+    progress: ProgressCallback | None = None,
 ) -> Embeddings | None:
     """Embeddings of four views of each image of the sample, for scores of views at the end.
 
@@ -74,7 +103,14 @@ def embed_views(
     views = repeat_views(COMPARISON, _FINAL_VIEWS, encoder.preprocess)
     try:
         z = extract(
-            encoder, None, few, layers=("backbone",), workers=workers, views=views, meta=meta
+            encoder,
+            None,
+            few,
+            layers=("backbone",),
+            workers=workers,
+            views=views,
+            meta=meta,
+            progress=progress,
         )["backbone"]
     except NothingReadable:
         return None
@@ -82,16 +118,22 @@ def embed_views(
 
 
 def rotation_record(
-    encoder: Encoder, sample: Source, here: Record, *, workers: int | None
+    encoder: Encoder,
+    sample: Source,
+    here: Record,
+    *,
+    workers: int | None,
+    begin: Callable[[], ProgressCallback | None] = lambda: None,
 ) -> list[Record]:
     """The rotation probe at the end of a run; none where it is not defined.
 
     Args:
         here: a record of the run at its last step.
+        begin: called before each embedding; gives the callback that follows it.
     """
     few = limit_images(sample, _IMAGES, 0)
     try:
-        turned = embed_rotations(encoder, few, workers=workers)
+        turned = embed_rotations(encoder, few, workers=workers, begin=begin)
     except NothingReadable:
         return []
     if not np.isfinite(turned.features).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,9 @@ from jessl.conclusion import run_conclusion
 from jessl.config import ResolvedPretrain
 from jessl.core.image_grid import write_grid
 from jessl.core.interruption import Stopped
-from jessl.core.log import Log
+from jessl.core.log import SILENT, Log
 from jessl.core.process_group import rank_zero
+from jessl.core.progress import ProgressBar, ProgressCallback
 from jessl.core.sampling import linspace_indices
 from jessl.data import Source
 from jessl.embeddings import Embeddings
@@ -39,6 +40,7 @@ from jessl.pretraining.evaluate_views import (
     view_retrieval_record,
 )
 from jessl.pretraining.images import MOST_IMAGES, limit_images
+from jessl.pretraining.judging import count_judging
 from jessl.pretraining.view_grid import view_rows
 from jessl.records import Record
 from jessl.runs import Run
@@ -46,11 +48,48 @@ from jessl.schema import VIEW_RETRIEVAL
 from jessl.views import Views
 
 
+class _Counter:
+    """Counts the images of several embeddings, one after another, on a bar."""
+
+    def __init__(self, bar: ProgressBar, total: int, check_stop: Callable[[], None]) -> None:
+        self._bar, self._total, self._check_stop = bar, total, check_stop
+        self._done = 0
+
+    def begin(self) -> ProgressCallback:
+        """The callback of the next embedding."""
+        before = self._done
+
+        def update(done: int, _of: int) -> None:
+            self._done = before + done
+            self._bar.update(self._done, self._total)
+            self._check_stop()
+
+        return update
+
+
 @rank_zero
 def finish(
     run: Run, parts: Parts, settings: ResolvedPretrain, log: Log, stop: Callable[[], bool]
 ) -> None:
     """Evaluate the trained encoder on its training images and draw its nearest neighbours."""
+    # closed before the results are printed
+    with ProgressBar("judging", quiet=log is SILENT, unit="images") as bar:
+        total = sum(dataclasses.astuple(count_judging(parts, settings).final))
+        counter = _Counter(bar, total, lambda: _check_stop(stop, run))
+        measurements, adaptation = _judge(run, parts, settings, log, counter)
+    versions = records.versions()
+    records.append(run.path, [dataclasses.replace(r, versions=versions) for r in measurements])
+    _print(run, measurements, adaptation, log)
+
+
+def _judge(
+    run: Run,
+    parts: Parts,
+    settings: ResolvedPretrain,
+    log: Log,
+    counter: _Counter,
+) -> tuple[list[Record], Adaptation | None]:
+    """All final records, and the comparison with the weights that the run began with."""
     images = limit_images(parts.train, MOST_IMAGES, settings.seed)
     encoder, objective = parts.evaluated
     embeddings = extract(
@@ -64,7 +103,7 @@ def finish(
             "weights": f"run {run.name}, step {parts.trainer.step}",
             "objective": settings.objective,
         },
-        progress=lambda _done, _total: _check_stop(stop, run),
+        progress=counter.begin(),
     )
     for layer in LAYERS:
         embeddings[layer].save(run.embeddings(layer))
@@ -82,7 +121,10 @@ def finish(
         epoch=parts.trainer.step / len(parts.loader),
         seconds=parts.trainer.seconds,
     )
-    measurements = [*_score_views(run, parts, settings, embeddings["backbone"].meta), *measurements]
+    measurements = [
+        *_score_views(run, parts, settings, embeddings["backbone"].meta, counter),
+        *measurements,
+    ]
     if skipped:
         measurements.insert(
             0,
@@ -99,11 +141,16 @@ def finish(
     # before the final records, which make the run a finished one
     adaptation = None
     if starts_from_weights(settings, parts.objective):
-        adaptation = _compare_with_start(run, parts, settings, log, stop)
+        adaptation = _compare_with_start(run, parts, settings, log, counter)
     if adaptation is not None:
         measurements.append(adaptation_record(adaptation, measurements[-1]))
-    versions = records.versions()
-    records.append(run.path, [dataclasses.replace(r, versions=versions) for r in measurements])
+    return measurements, adaptation
+
+
+def _print(
+    run: Run, measurements: Sequence[Record], adaptation: Adaptation | None, log: Log
+) -> None:
+    """The result first, then the ranks with their warnings."""
     conclusion = run_conclusion(measurements)
     if conclusion is not None:
         log.info(f"Result    {conclusion.text}")
@@ -120,7 +167,7 @@ def finish(
 
 
 def _compare_with_start(
-    run: Run, parts: Parts, settings: ResolvedPretrain, log: Log, stop: Callable[[], bool]
+    run: Run, parts: Parts, settings: ResolvedPretrain, log: Log, counter: _Counter
 ) -> Adaptation | None:
     """Whether the training made the weights it began with better."""
     start = start_checkpoint(run)
@@ -136,17 +183,23 @@ def _compare_with_start(
         parts.sample,
         held_out=parts.held_out,
         workers=settings.workers,
-        check_stop=lambda: _check_stop(stop, run),
+        begin=counter.begin,
     )
 
 
 def _score_views(
-    run: Run, parts: Parts, settings: ResolvedPretrain, meta: Mapping[str, object]
+    run: Run,
+    parts: Parts,
+    settings: ResolvedPretrain,
+    meta: Mapping[str, object],
+    counter: _Counter,
 ) -> list[Record]:
     """View retrieval, whose embeddings are kept in the run, and the rotation probe."""
     kept = {k: meta[k] for k in ("encoder", "weights", "objective")}
     encoder, _ = parts.evaluated
-    z = embed_views(encoder, parts.sample, workers=settings.workers, meta=kept)
+    z = embed_views(
+        encoder, parts.sample, workers=settings.workers, meta=kept, progress=counter.begin()
+    )
     if z is None or not np.isfinite(z.features).all():
         return []
     z.save(run.embeddings("views/backbone"))
@@ -162,7 +215,9 @@ def _score_views(
     )
     return [
         view_retrieval_record(z, untrained, here),
-        *rotation_record(encoder, parts.sample, here, workers=settings.workers),
+        *rotation_record(
+            encoder, parts.sample, here, workers=settings.workers, begin=counter.begin
+        ),
     ]
 
 

@@ -10,10 +10,12 @@ from jessl.config import ResolvedPretrain
 from jessl.core.interruption import Stopped
 from jessl.core.log import Log
 from jessl.core.process_group import any_rank, is_rank_zero, rank_zero
+from jessl.core.progress import ProgressBar, ProgressCallback
 from jessl.pretraining.build import Parts
 from jessl.pretraining.early_stopping import EarlyStopping
 from jessl.pretraining.evaluate import evaluate_online
 from jessl.pretraining.evaluate_views import evaluate_views
+from jessl.pretraining.judging import JudgingTime
 from jessl.pretraining.progress_bar import TrainingProgressBar
 from jessl.pretraining.run_folder import RunFolder
 from jessl.records import Record
@@ -32,6 +34,7 @@ class TrainingMonitor:
         log: gets a warning when the training collapses, once.
         on_evaluation: called by rank zero with (epochs done, scores) after every evaluation.
         quiet: show no progress.
+        judging: the expected seconds of the evaluations, for the time left.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class TrainingMonitor:
         on_evaluation: Callable[[int, dict[str, float]], None],
         *,
         quiet: bool,
+        judging: JudgingTime,
     ) -> None:
         self._folder = folder
         self._parts = parts
@@ -56,10 +60,12 @@ class TrainingMonitor:
         past = folder.run.records() if is_rank_zero() and settings.patience else []
         criterion = CLASSIFIER_ACCURACY if parts.objective.classifies else VIEW_RETRIEVAL
         self._early = EarlyStopping(settings.patience, past, log, criterion)
+        self._quiet = quiet or not is_rank_zero()
         self._bar = TrainingProgressBar(
             parts.trainer.total_steps,
             start=parts.trainer.step,
-            quiet=quiet or not is_rank_zero(),
+            quiet=self._quiet,
+            judging=judging,
         )
 
     def train(self, stop: Callable[[], bool]) -> None:
@@ -72,7 +78,13 @@ class TrainingMonitor:
         if trainer.step >= trainer.total_steps or any_rank(self._early.enough(), False)[0]:
             return
         if trainer.step == 0 and self._settings.evaluate_epochs:
-            self._record_untrained(self._evaluate_views())
+            since = time.perf_counter()
+            with ProgressBar(
+                "judging the untrained encoder", quiet=self._quiet, unit="images"
+            ) as bar:
+                scores = self._evaluate_views(bar.update)
+            self._bar.add_evaluation(time.perf_counter() - since, untrained=True)
+            self._record_untrained(scores)
         with self._bar:
             done = train(
                 trainer,
@@ -116,6 +128,7 @@ class TrainingMonitor:
 
     def evaluate(self, epoch: int) -> None:
         """Take the scores of the fixed sample."""
+        since = time.perf_counter()
         encoder, objective = self._parts.evaluated
         scores = evaluate_online(
             encoder,
@@ -124,11 +137,15 @@ class TrainingMonitor:
             workers=self._settings.workers,
             probes=self._parts.probes,
         )
-        self._record_scores(epoch, scores | self._evaluate_views())
+        scores |= self._evaluate_views()
+        self._bar.add_evaluation(time.perf_counter() - since)
+        self._record_scores(epoch, scores)
 
-    def _evaluate_views(self) -> dict[str, float]:
+    def _evaluate_views(self, progress: ProgressCallback | None = None) -> dict[str, float]:
         encoder, _ = self._parts.evaluated
-        return evaluate_views(encoder, self._parts.sample, workers=self._settings.workers)
+        return evaluate_views(
+            encoder, self._parts.sample, workers=self._settings.workers, progress=progress
+        )
 
     @rank_zero
     def _record_untrained(self, scores: dict[str, float]) -> None:

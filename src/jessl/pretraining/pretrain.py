@@ -25,6 +25,7 @@ from jessl.pretraining.build import build, compile_encoders
 from jessl.pretraining.defaults import check_config, resolve
 from jessl.pretraining.finish import draw_views, finish
 from jessl.pretraining.images import open_images
+from jessl.pretraining.judging import JudgingTime
 from jessl.pretraining.monitor import TrainingMonitor
 from jessl.pretraining.run_folder import open_run_folder
 from jessl.pretraining.speed import tune_speed
@@ -118,11 +119,14 @@ def pretrain(
         # resume, announce, train, finish
         with _own_random_numbers(device, settings.seed):
             folder.resume(parts, checkpoint)
+            judging = JudgingTime()
             if not quiet:
-                announce(folder.path, settings, parts, tuning, log)
+                judging = announce(folder.path, settings, parts, tuning, log)
             _follow(tracker, folder.run, log)
             draw_views(folder.path, parts.train, parts.views, settings.seed)
-            monitor = TrainingMonitor(folder, parts, settings, log, on_evaluation, quiet=quiet)
+            monitor = TrainingMonitor(
+                folder, parts, settings, log, on_evaluation, quiet=quiet, judging=judging
+            )
             monitor.train(stop)
         finish(folder.run, parts, settings, log, stop)
     return folder.run
