@@ -222,7 +222,7 @@ def test_the_json_of_a_decomposition(here: Path, capsys: pytest.CaptureFixture[s
     assert main(["decompose", *pair, "--probe", "ridge", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     old = json.loads(Path("decomposition.json").read_text())
-    assert found.keys() - {"conclusion"} == old.keys()
+    assert found.keys() - {"conclusion", "next"} == old.keys()
     assert old["risk"]["value"] == pytest.approx(11 / 30)
     for name in ("usability", "probe_generalization", "encoder_generalization", "risk"):
         assert found[name] == pytest.approx(old[name], abs=1e-9)
