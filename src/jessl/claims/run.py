@@ -103,7 +103,14 @@ def write_script_row(
     quick: bool = False,
 ) -> Row:
     """What a script of benchmarks/claims calls at its end."""
-    row = new_row(claim, parts, notes=notes, missing=missing or [], scale=QUICK if quick else FULL)
+    row = new_row(
+        claim,
+        parts,
+        notes=notes,
+        missing=missing or [],
+        scale=QUICK if quick else FULL,
+        command=f"{claim.command} --quick" if quick else claim.command,
+    )
     write_row(claim, row, records, body)
     return row
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -65,3 +66,16 @@ def test_orders_of_sweeps_that_range_over_little_say_nothing(scripts) -> None:
     assert math.isnan(transfer._spearman(near, "rankme", "solar"))
     refused = [*rows, {"refused": "the loss is not finite"}]
     assert transfer._spearman(refused, "rankme", "solar") == pytest.approx(1)
+
+
+def test_the_row_of_a_small_size_names_its_command(tmp_path: Path) -> None:
+    from jessl.claims.claim import load_claim
+    from jessl.claims.decision import ClaimPart
+    from jessl.claims.run import write_script_row
+
+    part = ClaimPart("ratio", 1.0, 0.5, 1.5, 0.25, "more")
+    claim = load_claim("democratizing-speed")
+    for quick, command in ((False, claim.command), (True, f"{claim.command} --quick")):
+        row = write_script_row(claim, [part], tmp_path, notes=[], body=[], quick=quick)
+        assert row.command == command
+        assert f"`{command}`" in (tmp_path / "democratizing-speed.md").read_text()
