@@ -22,6 +22,8 @@ from jessl.core.log import Log, log
 from jessl.core.processes import check_main_guard
 
 _LOOK_SECONDS = 0.2
+# below the folder of trainings: rows of the small size where the records have the full one
+SMALL_ROWS = "rows"
 
 
 def run_claim(
@@ -41,7 +43,8 @@ def run_claim(
         records: folder of the rows; its parent has the records of benchmarks/.
         work: folder of trainings, which several claims share.
         data: folder with NAME-train.npz and NAME-test.npz.
-        quick: the small size: one data set.
+        quick: the small size: one data set and fewer seeds. Where `records` has the full size,
+            its row stays, and the small one is written to `work`/rows.
         jobs: processes that train.
         log: lines on the progress.
         stop: True saves the training at work and raises Stopped.
@@ -68,7 +71,14 @@ def run_claim(
     pairs = wanted_arms(claim, experiment, quick)
     _train(experiment, pairs, data, work, jobs, log, stop)
     row = experiment_row(claim, work, quick=quick)
-    write_row(claim, row, records)
+    held = read_rows(records).get(claim.id)
+    if row.scale == QUICK and held is not None and held.scale == FULL:
+        # a small size does not replace a larger one
+        small = work / SMALL_ROWS
+        write_row(claim, row, small)
+        log.note(f"{claim.id}: {records} keeps the full size; the small size is in {small}")
+    else:
+        write_row(claim, row, records)
     return row
 
 

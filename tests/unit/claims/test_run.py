@@ -128,6 +128,11 @@ def test_the_small_size_has_fewer_seeds_and_their_trainings_are_kept(
     row = run.run_claim(claim, **folders)
     assert len(whole) == 2
     assert row.parts[0].n.startswith("3 seeds")
+    # the row of the full size stays
+    small = run.run_claim(claim, quick=True, **folders)
+    assert small.scale == "quick"
+    assert read_rows(tmp_path / "rows")["tiny"] == row
+    assert read_rows(tmp_path / "work" / run.SMALL_ROWS)["tiny"] == small
     named = load_experiment("small_simclr")
     few = load_experiment("small_simclr", quick=True)
     assert few.seeds == named.seeds[:3]
