@@ -161,9 +161,9 @@ def test_the_gain_of_a_perceptron_is_paired_by_image(
         for unit in [*tuning, *with_mlp.final_units("cifar10", arm, setting)]:
             folder = tmp_path / unit.key
             folder.mkdir()
-            linear = np.zeros(100, np.float32)
             # of all images the perceptron gets a fifth more with simclr, a tenth more without
-            mlp = (np.arange(100) < (20 if arm == "simclr" else 10)).astype(np.float32)
+            counts = (30, 50) if arm == "simclr" else (20, 30)
+            linear, mlp = ((np.arange(100) < n).astype(np.float32) for n in counts)
             np.savez(folder / units.CORRECT, **{"linear": linear, "MLP": mlp, "2-shot": linear})
             result = {"accuracy": {"linear": dict(unit.fields).get("lr", 0.0)}, "seconds": 1.0}
             (folder / units.RESULT).write_text(json.dumps(result))
